@@ -1,0 +1,327 @@
+"""A frozen image classifier that owns its normalisation: wrapping, loading, and checks before work."""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib.resources
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from itn.color import check_images, unit_float
+from itn.zoo import NETWORKS
+
+
+class Classifier(nn.Module):
+    """A trained network, frozen for good, that takes images in [0, 1] and returns logits.
+
+    The network is put into eval mode and its parameters stop requiring gradients, in place;
+    ``train()`` on this module or on one that holds it changes neither. Gradients still flow to the
+    images.
+
+    Args:
+        net: Any module that takes normalised float images B x C x H x W and returns logits B x K.
+        mean: What to subtract from each channel of an image in [0, 1]; its length is the number of
+            channels insisted on. None: the network takes images in [0, 1], of any channel count.
+        std: What to divide by afterwards; given if and only if ``mean`` is.
+        name: What to call it in results.
+        class_names: One name for each logit; default "0", "1", ...
+
+    Example:
+        >>> clf = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), mean=(0.13,), std=(0.31,))
+        >>> clf(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        *,
+        name: str = "classifier",
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
+            raise ValueError(f"mean and std come together, one number per channel each, got {mean} and {std}")
+        if std is not None and min(std) <= 0:
+            raise ValueError(f"std must be positive, got {tuple(std)}")
+        self.net = net.eval().requires_grad_(False)
+        self.channels = None if mean is None else len(mean)
+        self.name = name
+        self.class_names = None if class_names is None else tuple(class_names)
+        like = next(net.parameters(), torch.zeros(()))
+        for key, values in (("mean", mean or (0.0,)), ("std", std or (1.0,))):
+            self.register_buffer(key, like.new_tensor(values).view(-1, 1, 1))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Leave the network in eval mode, whatever ``mode`` says."""
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, B x K, of images B x C x H x W, uint8 or float in [0, 1].
+
+        Raises:
+            ValueError: If shape, dtype, range or channel count of the images is not that.
+        """
+        if not torch.compiler.is_compiling():
+            check_images(images, self.channels)
+        return self.logits(images)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """``forward`` without its checks, for loops that have checked their images once."""
+        images = unit_float(images, self.mean.dtype)
+        normalised = images if self.channels is None else (images - self.mean) / self.std
+        return self.net(normalised)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the classifier lies on."""
+        return self.mean.device
+
+    def class_name(self, index: int) -> str:
+        """Return the name of one logit."""
+        return self.class_names[index] if self.class_names else str(index)
+
+    def sha256(self) -> str:
+        """Return a hash of all weights and buffers, to tell one trained network from another."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedImages:
+    """Labelled images that passed ``preflight``, with what the classifier says of them unchanged."""
+
+    images: Tensor
+    """N x C x H x W, uint8 or float in [0, 1]."""
+    labels: Tensor
+    """N, int64."""
+    predictions: Tensor
+    """Clean predictions, N, int64."""
+
+    @property
+    def clean(self) -> Tensor:
+        """Whether the clean prediction is right, bool, N."""
+        return self.predictions == self.labels
+
+    def part(self, index: Tensor) -> "CheckedImages":
+        """Return the images at an index tensor."""
+        return CheckedImages(self.images[index], self.labels[index], self.predictions[index])
+
+    def to(self, device: torch.device) -> "CheckedImages":
+        """Return the same on another device."""
+        return CheckedImages(self.images.to(device), self.labels.to(device), self.predictions.to(device))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
+    """Load a classifier by name.
+
+    Args:
+        name: One of ``model_cards()``, with shipped weights, or ``"path/to/file.py:factory"``: a
+            function without arguments that returns a Classifier, or a module that takes images in
+            [0, 1] and returns logits. That file is run: name only files that you trust.
+        weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped
+            one; it may lie under a key ``state_dict`` or ``model``, its names may start with ``module.``
+
+    Raises:
+        ValueError: If the name is unknown (the nearest ones are offered) or the weights do not fit.
+    """
+    if ":" in name:
+        classifier = _from_factory(name)
+    else:
+        cards = model_cards()
+        if name not in cards:
+            near = difflib.get_close_matches(name, cards, n=3, cutoff=0.4) or cards
+            raise ValueError(f"unknown model {name!r}: nearest are {', '.join(near)}; or FILE.py:factory")
+        card = cards[name]
+        net = NETWORKS[card["architecture"]]()
+        if weights is None:
+            _fit(net, _shipped_weights(card), name)
+        classifier = Classifier(net, card["mean"], card["std"], name=name, class_names=card["class_names"])
+    if weights is not None:
+        _fit(classifier.net, read_state_dict(weights), f"{weights} for {name}")
+    return classifier
+
+
+def model_cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of the shipped classifiers by name: architecture, data, accuracy, command."""
+    cards: dict[str, dict[str, Any]] = json.loads((_pretrained() / "cards.json").read_text())
+    return cards
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors or from torch.save's format, without running any code in it.
+
+    Raises:
+        ValueError: If the file is missing, broken, needs more than tensors, or holds no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}: give a .safetensors file or one that torch.save wrote")
+    try:
+        content = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} holds no readable weights: {_first_line(error)}") from None
+    except Exception as error:  # torch's UnpicklingError and its kin have no common base
+        raise ValueError(
+            f"{path} is refused, since loading it could run code ({_first_line(error)}): "
+            "save the state dict alone, with torch.save(net.state_dict(), ...)"
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state dict (a mapping from names to tensors)")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+@torch.inference_mode()
+def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
+    """Check that a classifier and labelled images belong together, before time is spent on them.
+
+    Args:
+        classifier: What is to be studied.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        labels: N, integers in [0, K).
+        batch_size: Images in one forward pass.
+
+    Returns:
+        The same images and labels with their clean predictions, on the CPU.
+
+    Raises:
+        ValueError: If images or labels are invalid, if the network rejects them, returns something
+            else than repeatable finite logits, or is not better than chance.
+    """
+    check_images(images, classifier.channels)
+    labels = labels.cpu()
+    if labels.shape != images.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be {len(images)} integers, one per image, "
+            f"got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    sample = images[:batch_size].to(classifier.device)
+    try:
+        logits = classifier.logits(sample)
+    except RuntimeError as error:
+        size = "x".join(map(str, images.shape[1:]))
+        raise ValueError(f"{classifier.name} cannot take images of {size}: {_first_line(error)}") from None
+    _check_logits(classifier, logits, classifier.logits(sample))
+    classes = logits.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, but {classifier.name} has {classes} classes, "
+            f"0 to {classes - 1}"
+        )
+    predictions = predict(classifier, images, batch_size)
+    checked = CheckedImages(images.cpu(), labels.long(), predictions.cpu())
+    correct = int(checked.clean.sum())
+    counts = labels.bincount()
+    # One class alone says nothing about a constant answer; several do.
+    chance = float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else 1 / classes
+    if binomtest(correct, len(labels), chance, alternative="greater").pvalue > 1e-3:
+        raise ValueError(
+            f"{classifier.name} is at chance level on these images: {correct} of {len(labels)} right "
+            f"({100 * correct / len(labels):.1f} %, a constant answer has {100 * chance:.1f} %); "
+            "check the weights, the order of the labels and the normalisation"
+        )
+    return checked
+
+
+@torch.inference_mode()
+def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Tensor:
+    """Return the predicted classes, int64, N, of valid images N x C x H x W."""
+    batches = images.split(batch_size)
+    return torch.cat([classifier.logits(batch.to(classifier.device)).argmax(1) for batch in batches])
+
+
+def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None:
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"{classifier.name} returns shape {tuple(logits.shape)}, expected logits B x classes"
+        )
+    if not logits.isfinite().all():
+        raise ValueError(f"{classifier.name} returns non-finite logits on these images: check its weights")
+    if not torch.allclose(logits, again, rtol=1e-3, atol=1e-4):
+        raise ValueError(f"{classifier.name} answers differently the second time: is its dropout on?")
+    if logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):
+        raise ValueError(f"{classifier.name} returns probabilities, expected logits: drop its last softmax")
+
+
+def _from_factory(name: str) -> Classifier:
+    file, _, factory = name.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file() or not factory.isidentifier():
+        raise ValueError(f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py")
+    spec = importlib.util.spec_from_file_location(f"itn_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickles of that file look themselves up
+    try:
+        spec.loader.exec_module(module)
+        made = getattr(module, factory)()
+    except Exception as error:
+        raise ValueError(f"{name} failed: {type(error).__name__}: {_first_line(error)}") from error
+    if isinstance(made, Classifier):
+        return made
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module")
+    return Classifier(made, name=name)
+
+
+def _fit(net: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Load a state dict, or say in one line what does not fit."""
+    own = net.state_dict()
+    faults = [f"{key} is missing" for key in own if key not in state]
+    faults += [f"{key} is unknown" for key in state if key not in own]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"weights do not fit ({what}): {'; '.join(faults[:3])}{more}")
+    net.load_state_dict(state)
+
+
+def _pretrained() -> Path:
+    try:
+        return Path(str(importlib.resources.files("itn.pretrained")))
+    except ModuleNotFoundError:  # run from a clone: the folder lies beside the package
+        return Path(__file__).parent.parent / "pretrained"
+
+
+def _shipped_weights(card: Mapping[str, Any]) -> dict[str, Tensor]:
+    path = _pretrained() / card["file"]
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path} is missing or damaged: reinstall itn")
+    return load_file(path)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,84 @@
+"""Color as pure functions: pixel values in [0, 1], affine maps of a pixel's channels, what they mean.
+
+A color matrix A is C x (C+1): ``out = A[:, :C] @ pixel + A[:, C]``, per pixel, for any number C of
+channels (the phi and phi_B of Bunne et al., section III.D).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def check_images(images: Tensor, channels: int | None = None) -> None:
+    """Raise ValueError unless ``images`` are B x C x H x W, uint8 or float in [0, 1].
+
+    Args:
+        images: What a user handed in.
+        channels: The C to insist on; None accepts any.
+    """
+    if not isinstance(images, Tensor):
+        raise ValueError(f"images must be a torch.Tensor, got {type(images).__name__}")
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(f"images must be B x C x H x W, none of them 0, got shape {tuple(images.shape)}")
+    if channels is not None and images.shape[1] != channels:
+        raise ValueError(f"images have {images.shape[1]} channels, the classifier takes {channels}")
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise ValueError(f"images must be uint8 or float in [0, 1], got {images.dtype}: convert them first")
+    low, high = (value.item() for value in images.detach().aminmax())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"images must lie in [0, 1] or be uint8, got values from {low:.4g} to {high:.4g}: "
+            "divide by 255 or undo the normalisation (the classifier does its own)"
+        )
+
+
+def unit_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return images as floats in [0, 1]: uint8 is divided by 255, floats pass as they are."""
+    return images.to(dtype) / 255 if images.dtype == torch.uint8 else images
+
+
+def color_identity(channels: int, like: Tensor) -> Tensor:
+    """Return the color matrix, C x (C+1), that changes nothing, in the dtype and device of ``like``."""
+    return torch.eye(channels, channels + 1, dtype=like.dtype, device=like.device)
+
+
+def apply_color(images: Tensor, matrix: Tensor) -> Tensor:
+    """Map every pixel's channels through an affine color matrix and clamp to [0, 1].
+
+    Args:
+        images: B x C x H x W in [0, 1].
+        matrix: C x (C+1) or B x C x (C+1); the last column is the bias, in fractions of full range.
+
+    Returns:
+        Images of the same shape and dtype; the identity matrix returns them bit for bit.
+    """
+    channels = images.shape[1]
+    # As a deviation added to the image, the identity is exact whatever the precision of the product.
+    deviation = (matrix - color_identity(channels, matrix)).to(images.dtype)
+    deviation = deviation.expand(images.shape[0], -1, -1)
+    pixels = images.flatten(2)
+    change = torch.baddbmm(deviation[..., channels:], deviation[..., :channels], pixels)
+    return (pixels + change).clamp(0, 1).view_as(images)
+
+
+class ColorParts(NamedTuple):
+    """A color matrix in words; gain and bias have shape B x C, mixing has shape B."""
+
+    gain: Tensor
+    """Factor on each channel; 1 changes nothing."""
+    bias: Tensor
+    """Added to each channel, fraction of full range."""
+    mixing: Tensor
+    """Largest share, in absolute value, that one channel takes from another; 0 for gray images."""
+
+
+def decompose_color(matrix: Tensor) -> ColorParts:
+    """Read gain, bias and mixing off color matrices, B x C x (C+1)."""
+    channels = matrix.shape[-2]
+    square = matrix[..., :channels]
+    gain = square.diagonal(dim1=-2, dim2=-1)
+    mixing = (square - torch.diag_embed(gain)).abs().amax((-2, -1))
+    return ColorParts(gain, matrix[..., channels], mixing)

@@ -1,0 +1,1 @@
+"""Weights of the shipped classifiers (safetensors) and their cards (cards.json)."""
