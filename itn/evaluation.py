@@ -1,0 +1,209 @@
+"""What a learned net does to held-out images: accuracy, displacement, curves over k, pictures."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from itn import plots
+from itn.classifiers import CheckedImages
+from itn.color import ColorParts, decompose_color, unit_float
+from itn.folder import provenance
+from itn.losses import displacement
+from itn.net import InvariantTransformerNet
+from itn.results import CurvePoint, LearnRecord, LearnStep
+from itn.settings import LearnConfig
+from itn.spatial import SpatialParts, decompose_spatial, rms_displacement
+from itn.statistics import clopper_pearson, generator
+from itn.transformers import CONTROLS
+
+CURVE_IMAGES = 2000
+CURVE_TS = STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+GRID_KS = (0.0, 0.5, 1.0)
+STRIP_ROWS = 8
+
+
+class Response(NamedTuple):
+    """What happened to each of N images under F(k1, k2); None where there is no such transformer."""
+
+    correct: Tensor
+    """Bool, N."""
+    color: Tensor | None
+    """Displacement of the color matrix, N."""
+    space: Tensor | None
+    """Displacement of the spatial matrix, N."""
+    rms: Tensor | None
+    """Root mean square displacement of pixels, fraction of the width, N."""
+
+
+@torch.inference_mode()
+def respond(
+    net: InvariantTransformerNet, data: CheckedImages, k1: Tensor, k2: Tensor, batch_size: int
+) -> Response:
+    """Classify images under F(k1, k2), in batches.
+
+    Args:
+        net: The net.
+        data: N images with labels.
+        k1: Controls of color, N x 2, or 1 x 2 for all images.
+        k2: Controls of space, likewise.
+        batch_size: Images in one forward pass.
+    """
+    device = next(net.parameters()).device
+    color, space = net.matrices(k1.to(device), k2.to(device))
+    correct = []
+    for start in range(0, len(data), batch_size):
+        rows = slice(start, start + batch_size)
+        images = unit_float(data.images[rows].to(device))
+        logits = net.classifier(net.render(images, _rows(color, rows), _rows(space, rows)).clamp(0, 1))
+        correct.append(logits.argmax(1).cpu() == data.labels[rows])
+    height, width = data.images.shape[-2:]
+    return Response(
+        torch.cat(correct),
+        None if color is None else displacement(color),
+        None if space is None else displacement(space),
+        None if space is None else rms_displacement(space, (height, width)),
+    )
+
+
+def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -> tuple[CurvePoint, ...]:
+    """Return accuracy and displacement along three rays of k, one control at a time."""
+    points = []
+    origin = torch.zeros(1, CONTROLS)
+    for part in net.parts:
+        for ray in CURVE_RAYS:
+            for t in CURVE_TS:
+                k = t * torch.tensor([ray])
+                k1, k2 = (k, origin) if part == "color" else (origin, k)
+                response = respond(net, data, k1, k2, batch_size)
+                correct, n = int(response.correct.sum()), len(data)
+                moved = response.color if part == "color" else response.space
+                assert moved is not None
+                low, high = clopper_pearson(correct, n)
+                points.append(CurvePoint(part, ray, t, n, correct / n, low, high, moved.item()))
+    return tuple(points)
+
+
+def one_per_class(labels: Tensor, most: int) -> Tensor:
+    """Return the index of the first image of each class, at most ``most``, by class."""
+    classes = labels.unique()[:most]
+    return torch.stack([(labels == label).nonzero()[0, 0] for label in classes])
+
+
+@torch.inference_mode()
+def strips(
+    net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return images under F([t, 0], [0, 0]) (color) and F([0, 0], [t, 0]) (space), and their classes.
+
+    Args:
+        net: The net.
+        images: R x C x H x W, uint8 or float in [0, 1].
+        ts: T values in [0, 1].
+
+    Returns:
+        For each part that is learned, pictures R x T x C x H x W and predicted classes R x T.
+    """
+    pictures, predictions = {}, {}
+    device, rows = next(net.parameters()).device, len(images)
+    k = torch.tensor([[t, 0.0] for t in ts], device=device).repeat(rows, 1)
+    repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
+    for part in net.parts:
+        k1, k2 = (k, 0 * k) if part == "color" else (0 * k, k)
+        moved = net.transform(repeated, k1, k2)
+        pictures[part] = moved.unflatten(0, (rows, len(ts))).cpu()
+        predictions[part] = net.classifier(moved).argmax(1).unflatten(0, (rows, len(ts))).cpu()
+    return pictures, predictions
+
+
+@torch.inference_mode()
+def grid(net: InvariantTransformerNet, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Tensor:
+    """Return images under F((a, a), (b, b)), len(k1) x len(k2) x R x C x H x W, a in k1, b in k2."""
+    device = next(net.parameters()).device
+    images = unit_float(images.to(device))
+    cells = [[net.transform(images, torch.full((2,), a), torch.full((2,), b)) for b in k2] for a in k1]
+    return torch.stack([torch.stack(row) for row in cells]).cpu()
+
+
+def measure(
+    net: InvariantTransformerNet,
+    held_out: CheckedImages,
+    history: Sequence[LearnStep],
+    config: LearnConfig,
+    split: dict[str, Any],
+) -> LearnRecord:
+    """Return the record of a learned net, measured on held-out images."""
+    device, n = next(net.parameters()).device, len(held_out)
+    randomness = generator(config.seed, "evaluation")
+    k1, k2 = torch.rand(2, n, CONTROLS, generator=randomness)
+    corner = torch.ones(1, CONTROLS)
+    uniform = respond(net, held_out, k1, k2, config.batch_size)
+    at_corner = respond(net, held_out, corner, corner, config.batch_size)
+    clean, moved, cornered = (
+        int(right.sum()) for right in (held_out.clean, uniform.correct, at_corner.correct)
+    )
+    with torch.no_grad():
+        color, space = net.matrices(corner.to(device), corner.to(device))
+    height, width = held_out.images.shape[-2:]
+    few = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
+    return LearnRecord(
+        objective=config.objective,
+        tolerance=config.tolerance,
+        clean_accuracy=clean / n,
+        clean_accuracy_ci=clopper_pearson(clean, n),
+        accuracy=moved / n,
+        accuracy_ci=clopper_pearson(moved, n),
+        accuracy_at_corner=cornered / n,
+        accuracy_at_corner_ci=clopper_pearson(cornered, n),
+        color_displacement=_mean(uniform.color),
+        color_displacement_at_corner=_mean(at_corner.color),
+        spatial_displacement=_mean(uniform.space),
+        spatial_displacement_at_corner=_mean(at_corner.space),
+        spatial_rms_displacement=_mean(uniform.rms),
+        spatial_rms_displacement_at_corner=_mean(at_corner.rms),
+        color_bound=None if net.color is None else net.color.head.bound.item(),
+        spatial_bound=None if net.space is None else net.space.head.bound.item(),
+        cross_entropy_share=sum(step.asked_cross_entropy for step in history) / len(history),
+        color_matrix_at_corner=None if color is None else color[0].tolist(),
+        spatial_matrix_at_corner=None if space is None else space[0].tolist(),
+        color_at_corner=None if color is None else _as_dict(decompose_color(color)),
+        spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
+        curves=curves(net, held_out.part(few), config.batch_size),
+        split=split,
+        provenance=provenance(device) | {"seed": config.seed},
+    )
+
+
+def draw(
+    net: InvariantTransformerNet,
+    held_out: CheckedImages,
+    history: Sequence[LearnStep],
+    record: LearnRecord,
+    class_name: Callable[[int], str],
+) -> dict[str, Figure]:
+    """Return the figures of a run by name; the images shown are the first held-out ones of each class."""
+    rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
+    four = held_out.part(one_per_class(held_out.labels, 4)).images
+    pictures, predictions = strips(net, rows.images, STRIP_TS)
+    return {
+        "losses": plots.loss_curves(history),
+        "classes": plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
+        "grid": plots.control_grid(unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS),
+        "curves": plots.accuracy_and_displacement(record),
+    }
+
+
+def _rows(matrix: Tensor | None, rows: slice) -> Tensor | None:
+    return matrix if matrix is None or len(matrix) == 1 else matrix[rows]
+
+
+def _mean(values: Tensor | None) -> float | None:
+    return None if values is None else values.double().mean().item()
+
+
+def _as_dict(parts: ColorParts | SpatialParts) -> dict[str, Any]:
+    """Return the parts of a single matrix as plain numbers."""
+    return {name: value[0].tolist() for name, value in parts._asdict().items()}

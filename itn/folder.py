@@ -1,0 +1,180 @@
+"""The folder of a run: atomic, resumable, with the provenance of what it holds."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from itn.results import LearnStep
+
+CHECKPOINT = "checkpoint.pt"
+_FILES = ("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT)
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on; the message names the last good state."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that the user stopped; the message names what was kept."""
+
+
+class RunFolder:
+    """The folder of one run: refuses what it cannot resume, writes every file whole or not at all.
+
+    Args:
+        path: New, empty, or the folder of an unfinished run with the same settings.
+        settings: Everything that the results depend on; becomes config.json.
+        overwrite: Remove the files of an earlier run instead of refusing; other files stay.
+
+    Raises:
+        ValueError: If the folder cannot be written or holds something else; it is left as it was.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
+        self.overwrite = overwrite
+        self.resumes = self._look()
+
+    def _look(self) -> bool:
+        """Return whether there is a run to go on with; raise if there is something in the way."""
+        above = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not above.is_dir():
+            raise ValueError(f"cannot write to {self.path}, since {above} is a file: name another folder")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write to {self.path}, no permission in {above}: name another folder")
+        if self.overwrite or not self.path.exists() or not any(self.path.iterdir()):
+            return False
+        if not (self.path / "config.json").exists():
+            raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
+        if (self.path / "result.json").exists():
+            raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
+        try:
+            there = json.loads((self.path / "config.json").read_text())
+        except ValueError:
+            raise ValueError(
+                f"{self.path}/config.json is damaged: name a new folder, or add --overwrite"
+            ) from None
+        differences = _differences(there, self.settings)
+        if differences:
+            raise ValueError(
+                f"{self.path} holds an unfinished run with other settings ({'; '.join(differences[:3])}): "
+                "use the same ones, name a new folder, or add --overwrite"
+            )
+        return True
+
+    def start(self) -> None:
+        """Create the folder and its config.json, or keep those of the run that goes on."""
+        if self.resumes:
+            return
+        try:
+            (self.path / "figures").mkdir(parents=True, exist_ok=True)
+            for name in _FILES:
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / "figures")
+            (self.path / "figures").mkdir()
+            self.write_json("config.json", self.settings)
+        except OSError as error:
+            raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
+
+    def write(self, name: str, writer: Callable[[Path], object]) -> Path:
+        """Let ``writer`` write a file elsewhere in the folder, then move it into place in one step."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+        try:
+            try:
+                writer(temporary)
+            except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a full disk
+                raise OSError(f"{target}: {error}") from error
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write JSON, indented; figures that are not finite are an error."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return self.write(name, lambda path: path.write_text(text))
+
+    def append_history(self, steps: Sequence[LearnStep]) -> None:
+        """Append a line to history.jsonl for each step."""
+        with (self.path / "history.jsonl").open("a") as file:
+            file.writelines(json.dumps(dataclasses.asdict(step)) + "\n" for step in steps)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def cut_history(self, length: int) -> list[LearnStep]:
+        """Keep the first ``length`` lines of history.jsonl and return them."""
+        path = self.path / "history.jsonl"
+        lines = path.read_text().splitlines(keepends=True)[:length] if path.exists() else []
+        self.write("history.jsonl", lambda partial: partial.write_text("".join(lines)))
+        return [LearnStep(**json.loads(line)) for line in lines]
+
+    def remove(self, name: str) -> None:
+        """Remove a file that is needed no more."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).unlink()
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return what a figure depends on beside its settings: versions, commit, device, threads."""
+    packages = ("torch", "torchvision", "timm", "kornia", "numpy", "scipy")
+    return {
+        "itn": package_version("itn"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in packages},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def data_fingerprint(images: Tensor, labels: Tensor) -> str:
+    """Return a hash of images and labels, to tell one data set from another."""
+    digest = hashlib.sha256(f"{images.dtype} {tuple(images.shape)}".encode())
+    for tensor in (images, labels):
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _differences(there: Any, here: Any, name: str = "") -> list[str]:
+    """Return the leaves in which two nested mappings differ, each as ``name: there, now here``."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = sorted(there.keys() | here.keys())
+        return [d for key in keys for d in _differences(there.get(key), here.get(key), f"{name}{key}.")]
+    return [] if there == here else [f"{name.rstrip('.')}: {there}, now {here}"]
+
+
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package, None if there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the clone that this package runs from; None when it was installed from one."""
+    clone = Path(__file__).parent.parent
+    if not (clone / ".git").exists():
+        return None
+    try:
+        command = ("git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,174 @@
+"""Records of what was found: typed, frozen, to and from JSON, and in words."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class CurvePoint:
+    """Held-out accuracy and mean displacement at one k on a ray, with the other control at 0."""
+
+    part: str
+    """``"color"`` (k1 moves) or ``"space"`` (k2 moves)."""
+    ray: tuple[float, float]
+    """Direction of k."""
+    t: float
+    """k is t times the ray."""
+    n: int
+    """Number of images."""
+    accuracy: float
+    ci_low: float
+    """Clopper-Pearson, 95 %."""
+    ci_high: float
+    displacement: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnRecord:
+    """What ``itn.learn`` found: the content of result.json.
+
+    Accuracies are fractions of the held-out images, with Clopper-Pearson 95 % intervals. Displacements
+    are those of ``itn.displacement``; without suffix they are means over uniform k. None where a
+    transformer was not learned.
+    """
+
+    objective: str
+    tolerance: float
+    clean_accuracy: float
+    clean_accuracy_ci: tuple[float, float]
+    accuracy: float
+    """k1 and k2 uniform on [0, 1]^2, one draw per image."""
+    accuracy_ci: tuple[float, float]
+    accuracy_at_corner: float
+    """k1 = k2 = (1, 1)."""
+    accuracy_at_corner_ci: tuple[float, float]
+    color_displacement: float | None
+    color_displacement_at_corner: float | None
+    spatial_displacement: float | None
+    spatial_displacement_at_corner: float | None
+    spatial_rms_displacement: float | None
+    """Root mean square over pixels, fraction of the image width, averaged over uniform k."""
+    spatial_rms_displacement_at_corner: float | None
+    color_bound: float | None
+    """Bound on every entry of A_phi - I."""
+    spatial_bound: float | None
+    """Bound on every parameter of the spatial family."""
+    cross_entropy_share: float
+    """Share of steps in which the switch asked for cross-entropy."""
+    color_matrix_at_corner: list[list[float]] | None
+    spatial_matrix_at_corner: list[list[float]] | None
+    color_at_corner: dict[str, Any] | None
+    """The matrix in words: gain and bias of each channel, mixing between channels."""
+    spatial_at_corner: dict[str, float] | None
+    """The matrix in words: rotation (degrees), scales, shear, shifts (fractions)."""
+    curves: tuple[CurvePoint, ...]
+    split: dict[str, Any]
+    """Number of images in each part, seed, and a hash of the held-out indices."""
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as what json.dumps takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
+        """Return the record that ``to_json`` and a JSON file made the content from."""
+        pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
+        curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
+        return cls(**{**content, **pairs, "curves": curves})
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnStep:
+    """One step of learning: a line of history.jsonl. Displacements are batch means."""
+
+    step: int
+    cross_entropy: float
+    transformer_loss: float | None
+    """c_theta L_k1 + L_k2; what the other branch of the switch minimises."""
+    accuracy: float
+    clean_accuracy: float
+    """Of the same batch, untransformed."""
+    color_displacement: float | None
+    spatial_displacement: float | None
+    asked_cross_entropy: bool
+
+
+def read_history(folder: str | Path) -> list[LearnStep]:
+    """Read the history.jsonl of a run."""
+    lines = (Path(folder) / "history.jsonl").read_text().splitlines()
+    return [LearnStep(**json.loads(line)) for line in lines]
+
+
+def summary(record: LearnRecord) -> str:
+    """Return the closing table of a run: accuracies, displacements, and in words what was learned."""
+    held_out = f"{record.split['held_out']:,} held-out images"
+    rows = [
+        ("accuracy, unchanged images", _percent(record.clean_accuracy, record.clean_accuracy_ci), held_out),
+        ("accuracy, F(k1, k2) with k uniform", _percent(record.accuracy, record.accuracy_ci), held_out),
+        (
+            "accuracy at the corner, k1 = k2 = (1, 1)",
+            _percent(record.accuracy_at_corner, record.accuracy_at_corner_ci),
+            held_out,
+        ),
+    ]
+    if record.color_displacement is not None:
+        rows.append(
+            (
+                "color displacement, k uniform / corner",
+                f"{record.color_displacement:.4f} / {record.color_displacement_at_corner:.4f}",
+                f"entries of A - I within {record.color_bound:g}",
+            )
+        )
+    if record.spatial_displacement is not None:
+        rows += [
+            (
+                "spatial displacement, k uniform / corner",
+                f"{record.spatial_displacement:.4f} / {record.spatial_displacement_at_corner:.4f}",
+                f"parameters within {record.spatial_bound:.4g}",
+            ),
+            (
+                "rms displacement of pixels, likewise",
+                f"{_number(record.spatial_rms_displacement)} / "
+                f"{_number(record.spatial_rms_displacement_at_corner)}",
+                "fraction of the image width",
+            ),
+        ]
+    width, middle = (max(len(row[i]) for row in rows) for i in (0, 1))
+    lines = [f"{name:<{width}}  {value:<{middle}}  {note}" for name, value, note in rows]
+    lines += [f"at the corner, {words}" for words in _words(record)]
+    return "\n".join(lines)
+
+
+def _words(record: LearnRecord) -> list[str]:
+    words = []
+    if record.color_at_corner is not None:
+        c = record.color_at_corner
+        text = f"colors have gain {_each(c['gain'], '.2f')} and bias {_each(c['bias'], '+.2f')} of full range"
+        words.append(text + (f", mixing up to {c['mixing']:.2f}" if c["mixing"] else ""))
+    if record.spatial_at_corner is not None:
+        s = record.spatial_at_corner
+        words.append(
+            f"content is turned {abs(s['rotation']):.1f} degrees "
+            f"{'clockwise' if s['rotation'] >= 0 else 'counter-clockwise'}, "
+            f"scaled x {s['scale_x']:.2f} and y {s['scale_y']:.2f} (above 1 shrinks), "
+            f"sheared {s['shear']:+.2f}, "
+            f"shifted {100 * abs(s['shift_x']):.1f} % of the width {'left' if s['shift_x'] < 0 else 'right'} "
+            f"and {100 * abs(s['shift_y']):.1f} % of the height {'up' if s['shift_y'] < 0 else 'down'}"
+        )
+    return words
+
+
+def _percent(value: float, interval: tuple[float, float]) -> str:
+    return f"{100 * value:.2f} % [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _each(values: Any, form: str) -> str:
+    return " / ".join(format(value, form) for value in values)

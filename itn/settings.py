@@ -1,0 +1,85 @@
+"""Settings of runs: every default written once, every range checked."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from itn.spatial import FAMILIES, PADDINGS
+
+Part = Literal["color", "space"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnConfig:
+    """Settings of ``itn.learn``; the defaults are those of the main job.
+
+    Raises:
+        ValueError: If a setting is out of its range; the message says which range.
+    """
+
+    parts: tuple[Part, ...] = ("color", "space")
+    """Transformers to learn: color, space, or both."""
+    family: str = "affine"
+    """Spatial family: affine, rotation, translation, scale, shear or similarity."""
+    objective: Literal["switched"] = "switched"
+    """What is optimised; "switched" is the loss of Bunne et al."""
+    acc_orig: Literal["paired", "measured"] | float = "paired"
+    """What a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
+    accuracy of all learning images (measured), or a number in [0, 1]."""
+    tolerance: float = 0.0
+    """How far a batch may fall below acc_orig before cross-entropy is asked for, fraction in [0, 1)."""
+    c_theta: float = 0.01
+    """Weight of color displacement against spatial displacement."""
+    vectors: int = 0
+    """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
+    steps: int = 1000
+    """Steps of learning."""
+    batch_size: int = 256
+    """Images in a step, drawn with replacement."""
+    learning_rate: float = 0.005
+    """Adam's rate at the start; it falls to zero along a cosine."""
+    hidden: int = 32
+    """Width of the hidden layer of the control heads."""
+    color_bound: float = 1.0
+    """Bound on each entry of the color matrix minus identity: at 1, gains lie in (0, 2)."""
+    spatial_bound: float | None = None
+    """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
+    padding: str = "zeros"
+    """What lies outside the frame: zeros, border or reflection."""
+    learn_fraction: float = 0.4
+    """Share of the images that is learned from; the rest is held out for all figures reported."""
+    seed: int = 0
+    """Seed of split, weights, batches and k."""
+
+    def __post_init__(self) -> None:
+        known = get_args(Part)
+        _require(
+            0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(known),
+            f"parts must be color, space, or both, got {','.join(self.parts) or 'none'}",
+        )
+        _require(self.objective == "switched", f"objective must be switched, got {self.objective!r}")
+        _require(self.family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got {self.family!r}")
+        _require(
+            self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
+        )
+        _require(
+            self.acc_orig in ("paired", "measured")
+            or (not isinstance(self.acc_orig, str) and 0 <= self.acc_orig <= 1),
+            f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
+        )
+        _require(0 <= self.tolerance < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
+        _require(0 < self.learn_fraction < 1, f"learn-fraction must lie in (0, 1), got {self.learn_fraction}")
+        for name in ("steps", "batch_size", "hidden"):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
+        for name in ("c_theta", "learning_rate", "color_bound"):
+            value = getattr(self, name)
+            _require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")
+        _require(self.vectors >= 0, f"vectors must be 0 (exact) or more, got {self.vectors}")
+        bound = self.spatial_bound
+        _require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
+        _require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
