@@ -75,7 +75,7 @@ def rms_displacement(matrix: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     d = matrix - spatial_identity(matrix)
     # Mean squares of the coordinates (2i + 1) / n - 1 of n pixel centres, and of the constant 1
-    mean_squares = torch.tensor([(1 - width**-2) / 3, (1 - height**-2) / 3, 1.0]).to(d)
+    mean_squares = d.new_tensor([(1 - width**-2) / 3, (1 - height**-2) / 3, 1.0])
     x, y = (d.square() @ mean_squares).unbind(-1)
     return 0.5 * (x + y * (height / width) ** 2).sqrt()
 

@@ -15,7 +15,8 @@ class ControlHead(nn.Module):
     The layers have no biases. A ReLU network without biases is positively homogeneous, so along
     every ray ``t * k`` each parameter is a monotone function of t that starts at exactly 0: k = 0 is
     the identity and displacement grows with k *by construction*, not by training. The direction of
-    the ray stays an arbitrary (piecewise linear) function of k.
+    the ray stays an arbitrary (piecewise linear) function of k. (At exactly k = 0 the ReLUs have no
+    slope: to optimise k itself, start beside 0.)
 
     Args:
         outputs: Number P of parameters.
