@@ -7,7 +7,7 @@ from itn.folder import Interrupted, RunError
 from itn.learning import LearnResult, learn, load_net
 from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet
-from itn.results import LearnRecord, LearnStep
+from itn.results import LearnRecord, LearnStep, read_history
 from itn.settings import LearnConfig
 from itn.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
 from itn.transformers import ColorTransformer, SpatialTransformer
@@ -37,6 +37,7 @@ __all__ = [
     "model_cards",
     "predict",
     "preflight",
+    "read_history",
     "rms_displacement",
     "sampled_displacement",
     "unit_vectors",

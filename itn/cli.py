@@ -24,6 +24,7 @@ app = App(
     version=package_version("itn") or "unknown",
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # ours names what was kept
 )
 
 

@@ -88,9 +88,12 @@ def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -
 
 
 def one_per_class(labels: Tensor, most: int) -> Tensor:
-    """Return the index of the first image of each class, at most ``most``, by class."""
-    classes = labels.unique()[:most]
-    return torch.stack([(labels == label).nonzero()[0, 0] for label in classes])
+    """Return the index of the first image of each class, then of the second, ..., at most ``most``."""
+    turns = torch.zeros_like(labels)
+    for label in labels.unique():
+        members = labels == label
+        turns[members] = torch.arange(int(members.sum()))
+    return (turns * (labels.max() + 1) + labels).argsort(stable=True)[:most]
 
 
 @torch.inference_mode()

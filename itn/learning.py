@@ -61,6 +61,8 @@ class Learner:
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        # A balance needs two sides
+        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0
         self.accuracy = self.clean.double().mean().item()
 
     def step(self, number: int) -> LearnStep:
@@ -82,7 +84,7 @@ class Learner:
         logits = self.classifier.logits(net.render(images, color_matrix, space_matrix))
         cross_entropy = F.cross_entropy(logits, labels)
         color, space = self._displacement(color_matrix), self._displacement(space_matrix)
-        moved = transformer_loss(color, space, k1, k2, config.c_theta)
+        moved = transformer_loss(color, space, k1, k2, self.c_theta)
 
         # One transfer from the device for all that the switch and the record need
         zero = cross_entropy.new_zeros(())

@@ -91,11 +91,11 @@ def class_strips(
 
 
 def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Figure:
-    """Draw the same four images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
+    """Draw the same images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
 
     Args:
-        original: 4 x C x H x W in [0, 1], unchanged.
-        images: len(k1) x len(k2) x 4 x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
+        original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
+        images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
         k1: Values of both entries of k1, the rows: color.
         k2: Values of both entries of k2, the columns: space.
     """
@@ -179,12 +179,11 @@ def _picture(ax: Axes, image: Tensor, frame: str) -> None:
 
 
 def _mosaic(images: Tensor) -> Tensor:
-    """Return four images, 4 x C x H x W, as one of two by two with a thin white line between."""
-    top, bottom = ([*row] for row in images.split(2))
+    """Return up to four images, R x C x H x W, as one of two by two with a thin white line between."""
     channels, height, width = images.shape[1:]
     line = max(1, width // 28)
     canvas = images.new_ones(channels, 2 * height + line, 2 * width + line)
-    for y, row in ((0, top), (height + line, bottom)):
-        for x, image in zip((0, width + line), row, strict=True):
-            canvas[:, y : y + height, x : x + width] = image
+    for number, image in enumerate(images[:4]):
+        y, x = (number // 2) * (height + line), (number % 2) * (width + line)
+        canvas[:, y : y + height, x : x + width] = image
     return canvas

@@ -28,7 +28,7 @@ class LearnConfig:
     tolerance: float = 0.0
     """How far a batch may fall below acc_orig before cross-entropy is asked for, fraction in [0, 1)."""
     c_theta: float = 0.01
-    """Weight of color displacement against spatial displacement."""
+    """Weight of color displacement against spatial displacement, where both are learned."""
     vectors: int = 0
     """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
     steps: int = 1000

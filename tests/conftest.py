@@ -1,0 +1,59 @@
+"""What several test modules share: images without symmetry, and a classifier known on paper."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import itn
+
+
+class BlobSide(nn.Module):
+    """Says on which side of the frame's middle the centre of brightness lies: 0 left, 1 right."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        width = images.shape[-1]
+        x = (2 * torch.arange(width, dtype=images.dtype, device=images.device) + 1) / width - 1
+        mass = images.sum((1, 2, 3)).clamp_min(1e-6)
+        centre = (images * x).sum((1, 2, 3)) / mass
+        return torch.stack([-20 * centre, 20 * centre], 1)
+
+
+class Brightness(nn.Module):
+    """Says whether the mean of an image exceeds one half: 0 dark, 1 bright."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        excess = 20 * (images.mean((1, 2, 3)) - 0.5)
+        return torch.stack([-excess, excess], 1)
+
+
+@pytest.fixture
+def odd_images() -> Tensor:
+    """Float64 images, 3 x 2 x 9 x 13: not square, odd, asymmetric, all different."""
+    return torch.rand(3, 2, 9, 13, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.fixture
+def blobs() -> tuple[Tensor, Tensor]:
+    """200 images of one bright blob each, at x = -0.5 (class 0) or +0.5 (class 1), y = 0; 1 x 20 x 20."""
+    y, x = torch.meshgrid(*[(2 * torch.arange(20) + 1) / 20 - 1] * 2, indexing="ij")
+    labels = torch.arange(200) % 2
+    centres = labels.float() - 0.5
+    squares = (x - centres.view(-1, 1, 1)) ** 2 + y**2
+    return torch.exp(-squares / (2 * 0.1**2)).unsqueeze(1), labels
+
+
+@pytest.fixture
+def flats() -> tuple[Tensor, Tensor]:
+    """200 constant gray images: 0.25 (class 0) or 0.75 (class 1); 1 x 4 x 4."""
+    labels = torch.arange(200) % 2
+    return (0.25 + 0.5 * labels.float()).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).clone(), labels
+
+
+@pytest.fixture
+def side() -> itn.Classifier:
+    return itn.Classifier(BlobSide(), name="side")
+
+
+@pytest.fixture
+def brightness() -> itn.Classifier:
+    return itn.Classifier(Brightness(), name="brightness")

@@ -1,0 +1,207 @@
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import itn
+from itn.classifiers import read_state_dict
+from itn.zoo import JenningsCNN
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    return itn.Classifier(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+def test_normalises_by_itself(linear):
+    images = torch.rand(2, 3, 4, 4)
+    normalised = torch.stack(
+        [(images[:, c] - m) / s for c, (m, s) in enumerate([(0.5, 0.2), (0.4, 0.3), (0.3, 0.4)])], 1
+    )
+    torch.testing.assert_close(linear(images), linear.net(normalised))
+
+
+def test_bytes_are_divided_by_255(linear):
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    assert torch.equal(linear(images), linear(images.float() / 255))
+
+
+def test_stays_in_eval_mode_and_takes_no_gradients():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 2))
+    classifier = itn.Classifier(net.train())
+    holder = nn.Sequential(classifier).train()
+    assert not any(module.training for module in classifier.net.modules())
+    before = classifier.sha256()
+    images = torch.rand(5, 1, 4, 4, requires_grad=True)
+    holder(images).sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert all(p.grad is None for p in net.parameters())
+    assert classifier.sha256() == before
+
+
+def test_hash_tells_weights_apart(linear):
+    before = linear.sha256()
+    with torch.no_grad():
+        linear.net[1].bias[0] += 1e-6
+    assert linear.sha256() != before
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0.5,), None, "come together"),
+        ((0.5,), (0.1, 0.2), "come together"),
+        ((0.5,), (0.0,), "must be positive"),
+    ],
+)
+def test_bad_normalisation_is_refused(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        itn.Classifier(nn.Identity(), mean, std)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "plain", "state_dict", "model-module"])
+def test_local_weights_in_their_usual_wrappings(form, tmp_path):
+    torch.manual_seed(1)
+    state = JenningsCNN().state_dict()
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "safetensors":
+        save_file(state, path)
+    elif form == "plain":
+        torch.save(state, path)
+    elif form == "state_dict":
+        torch.save({"state_dict": state, "epoch": 3}, path)
+    else:
+        torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
+    loaded = itn.load_classifier("jennings-cnn", weights=path).net.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    path = tmp_path / "w.pth"
+    state = JenningsCNN().state_dict()
+    del state["fc2.bias"]
+    state["fc2.weight"] = torch.zeros(7, 500)
+    torch.save(state | {"extra": torch.zeros(1)}, path)
+    with pytest.raises(
+        ValueError, match=r"fc2.bias is missing; extra is unknown; fc2.weight is \(7, 500\)"
+    ) as caught:
+        itn.load_classifier("jennings-cnn", weights=path)
+    assert "\n" not in str(caught.value)
+
+
+class Exploit:
+    def __reduce__(self):
+        return (open, ("exploited", "w"))
+
+
+@pytest.mark.parametrize("content", ["pickle", "garbage", "list", "missing"])
+def test_unusable_weights_are_refused(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "w.pth"
+    if content == "pickle":
+        path.write_bytes(pickle.dumps(Exploit()))
+    elif content == "garbage":
+        path.write_bytes(b"not weights at all")
+    elif content == "list":
+        torch.save([torch.zeros(2)], path)
+    message = {
+        "pickle": "refused",
+        "garbage": "refused|readable",
+        "list": "no state dict",
+        "missing": "no weights at",
+    }
+    with pytest.raises(ValueError, match=message[content]) as caught:
+        read_state_dict(path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploited").exists()
+
+
+@pytest.mark.parametrize("name", ["jenings-cnn", "LeNet5"])
+def test_unknown_models_get_the_nearest_names(name):
+    nearest = {"jenings-cnn": "jennings-cnn", "LeNet5": "lenet5"}[name]
+    with pytest.raises(ValueError, match=f"unknown model '{name}': nearest are .*{nearest}"):
+        itn.load_classifier(name)
+
+
+def test_factories(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import itn, torch\n"
+        "def module(): return torch.nn.Flatten()\n"
+        "def classifier(): return itn.Classifier(torch.nn.Flatten(), (0.1,), (0.2,), name='own')\n"
+        "def number(): return 3\n"
+        "def broken(): raise KeyError('weights')\n"
+    )
+    assert itn.load_classifier(f"{file}:module").name == f"{file}:module"
+    assert itn.load_classifier(f"{file}:classifier").name == "own"
+    for factory, message in {
+        "number": "returned int, expected a torch.nn.Module",
+        "broken": "failed: KeyError: 'weights'",
+        "absent": "failed: AttributeError",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            itn.load_classifier(f"{file}:{factory}")
+    with pytest.raises(ValueError, match=r"expected FILE\.py:factory"):
+        itn.load_classifier(f"{tmp_path}/none.py:module")
+
+
+def test_preflight_returns_clean_predictions(blobs, side):
+    images, labels = blobs
+    checked = itn.preflight(side, images, labels, batch_size=7)
+    assert torch.equal(checked.predictions, labels)
+    part = checked.part(torch.tensor([3, 5]))
+    assert len(part) == 2
+    assert torch.equal(part.images, images[[3, 5]])
+    assert part.clean.all()
+
+
+class Answers(nn.Module):
+    """Returns what a function makes of the flattened images."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images):
+        return self.function(images.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x[:, 0], "expected logits B x classes"),
+        (lambda x: x[:, :2] * torch.nan, "non-finite logits"),
+        (lambda x: torch.randn(len(x), 2), "answers differently the second time"),
+        (lambda x: x[:, :2].softmax(1), "drop its last softmax"),
+        (lambda x: x @ torch.zeros(7, 2), "cannot take images of 1x20x20"),
+        (lambda x: torch.tensor([[1.0, -1.0]]).expand(len(x), 2), "at chance level.*100 of 200 right"),
+        (lambda x: torch.stack([x.sum(1), -x.sum(1)], 1), "at chance level"),
+    ],
+)
+def test_preflight_refuses(function, message, blobs):
+    with pytest.raises(ValueError, match=message):
+        itn.preflight(itn.Classifier(Answers(function)), *blobs)
+
+
+def test_preflight_refuses_labels_that_do_not_belong(blobs, side):
+    images, labels = blobs
+    for bad, message in (
+        (labels + 1, "labels run from 1 to 2, but side has 2 classes, 0 to 1"),
+        (labels - 1, "labels run from -1 to 0"),
+        (labels[:5], "labels must be 200 integers"),
+        (labels.float(), "labels must be 200 integers"),
+        (1 - labels, "at chance level"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            itn.preflight(side, images, bad)
+
+
+def test_preflight_lets_a_weak_but_real_classifier_pass(flats):
+    """Of one class alone, a classifier that is mostly right is above chance."""
+    images, labels = flats
+    bright = labels == 1
+    net = Answers(lambda x: torch.stack([torch.zeros(len(x)), x.mean(1)], 1))
+    assert itn.preflight(itn.Classifier(net), images[bright], labels[bright]).clean.all()

@@ -1,0 +1,239 @@
+"""The real command line in processes of its own, on real digits, from an empty folder."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ITN = str(Path(sys.executable).parent / "itn")
+FACTORY = """
+import torch, itn
+
+def nearest_mean():
+    "A linear classifier made of the class means of the training digits, about 82 % right."
+    images, labels = itn.load_images("mnist:train")
+    means = torch.stack([images[labels == c].float().mean(0).flatten() / 255 for c in range(10)])
+    linear = torch.nn.Linear(784, 10)
+    linear.weight.data, linear.bias.data = 10 * means, -5 * means.square().sum(1)
+    return torch.nn.Sequential(torch.nn.Flatten(), linear)
+
+def constant():
+    linear = torch.nn.Linear(784, 10)
+    linear.weight.data.zero_()
+    return torch.nn.Sequential(torch.nn.Flatten(), linear)
+
+def colored():
+    return itn.Classifier(torch.nn.Flatten(), (0.5,) * 3, (0.5,) * 3, name="colored")
+
+def exploding():
+    class Net(torch.nn.Module):
+        calls = 0
+        def forward(self, x):
+            Net.calls += torch.is_grad_enabled()
+            return nearest(x) * (float("nan") if Net.calls > 30 else 1)
+    nearest = nearest_mean()
+    return Net()
+"""
+QUICK = ["--data", "mnist", "--steps", "30", "--batch-size", "64"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mine.py").write_text(FACTORY)
+    return tmp_path
+
+
+def itn(folder, *arguments, **kw):
+    return subprocess.run(
+        [ITN, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False, **kw
+    )
+
+
+def files(path):
+    """Return the bytes of every file of a run but its times."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "timing.json"
+    }
+
+
+def test_the_shipped_classifier_on_real_digits(folder):
+    done = itn(folder, "learn", *QUICK, "--out", "run", "--parts", "color,space", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["clean_accuracy"] > 0.98
+    assert result["accuracy"] > 0.9
+    assert result["spatial_displacement_at_corner"] > 0.001
+    assert result["split"]["held_out"] == pytest.approx(6000, abs=10)
+    assert f"{100 * result['accuracy_at_corner']:.2f} %" in done.stdout
+    assert "content is turned" in done.stdout
+    assert "run/result.json" in done.stdout
+    assert json.loads((folder / "run" / "config.json").read_text())["config"]["seed"] == 3
+    pictures = sorted(path.name for path in (folder / "run" / "figures").iterdir())
+    assert pictures == ["classes.png", "curves.png", "grid.png", "losses.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
+
+
+KILLED = """
+import sys, itn.learning, itn.cli
+itn.learning.CHECKPOINT_SECONDS = 0.05
+sys.exit(itn.cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_files(folder):
+    """kill -9 at three moments of one run, then the same command again: every file is byte for byte
+    that of a run that nobody touched."""
+    arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist", "--steps", "400"]
+    assert itn(folder, *arguments, "--out", "whole").returncode == 0
+    for lines in (1, 100, 250):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, *arguments, "--out", "killed"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        history = folder / "killed" / "history.jsonl"
+        deadline = time.monotonic() + 120
+        while not (history.exists() and history.read_text().count("\n") > lines):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (folder / "killed" / "result.json").exists()
+    refused = itn(folder, *arguments, "--out", "killed", "--learning-rate", "0.001")
+    assert refused.returncode == 2
+    assert "other settings (config.learning_rate: 0.005, now 0.001)" in refused.stderr
+    assert itn(folder, *arguments, "--out", "killed").returncode == 0
+    assert files(folder / "killed") == files(folder / "whole")
+
+    again = itn(folder, *arguments, "--out", "killed")
+    assert again.returncode == 2
+    assert again.stderr == "itn: killed holds a finished run: name a new folder, or add --overwrite\n"
+
+
+def test_ctrl_c_keeps_and_names_the_state(folder):
+    process = subprocess.Popen(
+        [
+            ITN,
+            "learn",
+            "--model",
+            "mine.py:nearest_mean",
+            "--data",
+            "mnist",
+            "--steps",
+            "100000",
+            "--out",
+            "run",
+        ],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    checkpoint = folder / "run" / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("\n") == 1
+    assert "interrupted; the state after" in errors
+    assert "run/checkpoint.pt; the same command goes on" in errors
+    assert not (folder / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
+        (["--model", "mine.py:nothing"], "mine.py:nothing failed: AttributeError"),
+        (["--model", "mine.py:constant"], "at chance level on these images"),
+        (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
+        (["--data", "cats"], "unknown images 'cats': give one of mnist"),
+        (["--weights", "mine.py"], "mine.py"),
+        (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
+        (["--out", "."], "holds other files: name a new folder, or add --overwrite"),
+        (["--steps", "many"], 'unable to convert "many" into int'),
+        (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
+        (["--stesp", "3"], "Unknown option"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder):
+    out = [] if "--out" in arguments else ["--out", "run"]
+    done = itn(folder, "learn", *out, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("itn: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+
+
+def test_a_non_finite_loss_ends_with_status_1(folder):
+    done = itn(folder, "learn", "--data", "mnist", "--model", "mine.py:exploding", "--out", "run")
+    assert done.returncode == 1
+    assert done.stderr.startswith("itn: the loss is not finite at step ")
+    assert "run/checkpoint.pt" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "run" / "result.json").exists()
+
+
+def test_a_full_disk_ends_with_status_1_and_nothing_half_written(folder):
+    """A limit on file sizes stands in for the disk: no file may exceed 20 kB."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MPLCONFIGDIR": str(folder / ".mpl")}
+    done = itn(
+        folder,
+        "learn",
+        *QUICK,
+        "--model",
+        "mine.py:nearest_mean",
+        "--out",
+        "run",
+        preexec_fn=limit,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("itn: cannot write (")
+    assert "checkpoint.pt" in done.stderr
+    assert not (folder / "run" / "result.json").exists()
+    assert not list((folder / "run").rglob(".*partial*"))
+
+
+def test_lists_and_help(folder):
+    models = itn(folder, "models")
+    assert models.returncode == 0
+    assert "jennings-cnn  431,080" in models.stdout
+    explained = itn(folder, "learn", "--help")
+    assert explained.returncode == 0
+    assert "--c-theta" in explained.stdout
+    assert itn(folder).returncode == 0
+    module = subprocess.run(
+        [sys.executable, "-m", "itn", "--version"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert module.stdout.strip()[0].isdigit()
+
+
+def test_a_clone_runs_without_being_installed():
+    """From the clone, ``python -m itn`` takes the clone's package, and the weights beside it."""
+    clone = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "itn", "models"], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lenet5" in done.stdout

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from itn.color import apply_color, check_images, color_identity, decompose_color, unit_float
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_identity_is_exact(channels, dtype):
+    images = torch.rand(2, channels, 5, 7).to(dtype)
+    assert torch.equal(apply_color(images, color_identity(channels, images)), images)
+
+
+def test_matches_a_loop_over_pixels(odd_images):
+    matrix = torch.randn(3, 2, 3, dtype=torch.float64)
+    got = apply_color(odd_images, matrix).numpy()
+    for b, image in enumerate(odd_images.numpy()):
+        for y, x in np.ndindex(9, 13):
+            expected = matrix[b].numpy() @ np.append(image[:, y, x], 1.0)
+            np.testing.assert_allclose(got[b, :, y, x], expected.clip(0, 1), atol=1e-12)
+
+
+def test_one_matrix_serves_the_batch(odd_images):
+    matrix = torch.randn(2, 3, dtype=torch.float64)
+    assert torch.equal(apply_color(odd_images, matrix), apply_color(odd_images, matrix.expand(3, -1, -1)))
+
+
+def test_gradients():
+    images = (0.3 + 0.2 * torch.rand(2, 2, 3, 4, dtype=torch.float64)).requires_grad_()
+    matrix = color_identity(2, images) + 0.05 * torch.rand(2, 2, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(apply_color, (images, matrix.requires_grad_()))
+
+
+def test_decomposition_reads_the_entries():
+    matrix = torch.tensor([[[1.2, -0.3, 0.1], [0.05, 0.8, -0.2]]])
+    gain, bias, mixing = decompose_color(matrix)
+    assert torch.equal(gain, torch.tensor([[1.2, 0.8]]))
+    assert torch.equal(bias, torch.tensor([[0.1, -0.2]]))
+    assert mixing.item() == pytest.approx(0.3)
+    assert decompose_color(torch.tensor([[[2.0, 0.5]]])).mixing.item() == 0
+
+
+def test_unit_float_divides_bytes_only():
+    assert torch.equal(unit_float(torch.tensor([0, 51, 255], dtype=torch.uint8)), torch.tensor([0, 0.2, 1]))
+    images = torch.rand(2, 1, 3, 3)
+    assert unit_float(images) is images
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((1, 1, 2, 2)), "must be a torch.Tensor, got ndarray"),
+        (torch.rand(3, 5, 5), r"B x C x H x W.*\(3, 5, 5\)"),
+        (torch.rand(0, 1, 5, 5), "none of them 0"),
+        (torch.rand(2, 1, 5, 5).long(), "uint8 or float.*int64"),
+        (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalisation"),
+        (torch.rand(2, 1, 5, 5) * 255, "divide by 255"),
+        (torch.full((1, 1, 2, 2), torch.nan), "nan"),
+        (torch.rand(2, 1, 5, 5), "have 1 channels, the classifier takes 3"),
+    ],
+)
+def test_bad_images_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        check_images(images, 3 if "takes 3" in message else None)

@@ -1,0 +1,59 @@
+"""The house stays easy to walk through: imports inside the package run one way only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import itn
+
+ORDER = [
+    {"color", "spatial"},
+    {"transformers"},
+    {"net"},
+    {"zoo"},
+    {"classifiers"},
+    {"data"},
+    {"losses", "statistics"},
+    {"settings", "results"},
+    {"folder", "plots"},
+    {"evaluation"},
+    {"learning"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+FLOOR = {name: number for number, names in enumerate(ORDER) for name in names}
+PACKAGE = Path(itn.__file__).parent
+
+
+def imported(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("itn."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "itn":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("itn."):
+            yield node.module.split(".")[1]
+
+
+def test_every_module_has_a_floor():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", sorted(FLOOR))
+def test_imports_point_down(module):
+    for other in imported(module):
+        assert FLOOR[other] < FLOOR[module], f"itn/{module}.py imports itn/{other}.py"
+
+
+def test_only_plots_draws():
+    users = [
+        path.stem
+        for path in PACKAGE.glob("*.py")
+        if any(
+            line.lstrip().startswith(("import matplotlib", "from matplotlib"))
+            for line in path.read_text().splitlines()
+        )
+    ]
+    assert set(users) <= {"plots", "evaluation"}  # evaluation names the type Figure, no more

@@ -1,0 +1,188 @@
+import pytest
+import torch
+from torch import nn
+
+from itn import FAMILIES, ColorTransformer, SpatialTransformer, displacement
+
+MAKERS = {
+    f"space-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
+}
+MAKERS |= {f"color-{c}": lambda c=c, **kw: ColorTransformer(c, **kw) for c in (1, 3, 4)}
+CHANNELS = {"color-1": 1, "color-4": 4}
+
+
+@pytest.fixture(params=MAKERS)
+def name(request):
+    return request.param
+
+
+def make(name, scale=0.0, seed=0, **kw):
+    """Make a transformer; with a scale, one whose weights are as if trained."""
+    generator = torch.Generator().manual_seed(seed)
+    module = MAKERS[name](generator=generator, **kw)
+    if scale:
+        nn.init.normal_(module.head.output.weight, std=scale, generator=generator)
+    return module
+
+
+def images_for(name, batch=4, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(batch, CHANNELS.get(name, 3), 11, 8, generator=generator, dtype=dtype)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+@pytest.mark.parametrize("k", [torch.zeros(2), torch.zeros(1, 2), torch.zeros(4, 2)])
+def test_zero_is_exactly_the_identity(name, scale, k):
+    module, images = make(name, scale), images_for(name)
+    matrix = module.matrix(k)
+    assert torch.equal(matrix, torch.eye(*matrix.shape[1:]).expand_as(matrix))
+    assert torch.equal(module(images, k), images)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_displacement_grows_along_rays(name, seed, scale):
+    module = make(name, scale, seed)
+    rays = torch.rand(16, 2, generator=torch.Generator().manual_seed(seed))
+    along = torch.stack([displacement(module.double().matrix(t * rays)) for t in torch.linspace(0, 1, 11)])
+    assert (along.diff(dim=0) >= 0).all()
+    assert (along[-1] > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_untrained_stays_near_the_identity(name, seed):
+    module = make(name, seed=seed)
+    k = torch.rand(256, 2, generator=torch.Generator().manual_seed(seed))
+    k[0] = 1
+    matrix = module.matrix(k)
+    assert 0 < (matrix - torch.eye(*matrix.shape[1:])).abs().max() < 1e-2
+    images = images_for(name, 256)
+    assert (module(images, k) - images).abs().max() < 1e-2
+
+
+def test_per_image_k_equals_a_loop(name):
+    module, images = make(name, 0.1), images_for(name)
+    k = torch.rand(4, 2, generator=torch.Generator().manual_seed(3))
+    one_by_one = torch.cat([module(images[i : i + 1], k[i]) for i in range(4)])
+    torch.testing.assert_close(module(images, k), one_by_one, rtol=0, atol=2e-6)
+
+
+def test_one_k_serves_the_batch(name):
+    module, images = make(name, 0.1), images_for(name)
+    k = torch.tensor([0.3, 0.9])
+    torch.testing.assert_close(module(images, k), module(images, k.expand(4, 2)), rtol=0, atol=2e-6)
+    assert module.matrix(k).shape[0] == 1
+
+
+def test_output_stays_in_range_and_parameters_in_bounds(name):
+    module, images = make(name, 50.0), images_for(name, dtype=torch.float32).round()
+    k = torch.rand(4, 2, generator=torch.Generator().manual_seed(4))
+    moved = module(images, k)
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    assert (module.head(k).abs() <= module.head.bound).all()
+
+
+def test_gradients_reach_images_k_and_weights(name):
+    module = make(name, 0.1).double()
+    images = (0.2 + 0.6 * images_for(name, 2, torch.float64)).requires_grad_()
+    k = torch.tensor([[0.31, 0.77], [0.62, 0.18]], dtype=torch.float64, requires_grad=True)
+    names = [key for key, _ in module.named_parameters()]
+
+    def run(images, k, *weights):
+        return torch.func.functional_call(module, dict(zip(names, weights, strict=True)), (images, k))
+
+    weights = [weight.detach().clone().requires_grad_() for weight in module.parameters()]
+    assert torch.autograd.gradcheck(run, (images, k, *weights))
+
+
+def test_k_beside_zero_has_a_gradient(name):
+    """The identity is where learning of an image's own k would start."""
+    module = make(name, 0.3).double()
+    k = torch.full((1, 2), 1e-12, dtype=torch.float64, requires_grad=True)
+    matrix = module.matrix(k)
+    (matrix * torch.rand_like(matrix)).sum().backward()
+    assert k.grad.abs().max() > 1e-3
+
+
+def test_state_dict_round_trip(name):
+    first, second = make(name, 0.3, bound=0.7), make(name, seed=1)
+    second.load_state_dict(first.state_dict())
+    k = torch.rand(5, 2)
+    assert torch.equal(first.matrix(k), second.matrix(k))
+
+
+def test_generators_reproduce_and_differ(name):
+    k = torch.rand(5, 2)
+    assert torch.equal(make(name, seed=3).matrix(k), make(name, seed=3).matrix(k))
+    assert not torch.equal(make(name, seed=3).matrix(k), make(name, seed=4).matrix(k))
+
+
+def test_autocast_keeps_matrices_and_identity_exact(name):
+    module, images = make(name, 0.1), images_for(name)
+    k = torch.rand(4, 2, generator=torch.Generator().manual_seed(5))
+    plain = module.matrix(k)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(module.matrix(k), plain)
+        assert torch.equal(module(images, torch.zeros(2)), images)
+        torch.testing.assert_close(module(images, k).float(), module(images.float(), k), rtol=0, atol=2e-2)
+
+
+def test_compiles_without_graph_breaks(name):
+    module, images = make(name, 0.1), images_for(name)
+    k = torch.rand(4, 2, generator=torch.Generator().manual_seed(6))
+    torch.compiler.reset()
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images, k), module(images, k))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_cpu(name):
+    module, images = make(name, 0.1), images_for(name)
+    k = torch.rand(4, 2, generator=torch.Generator().manual_seed(7))
+    expected = module(images, k)
+    module.cuda()
+    torch.testing.assert_close(module(images.cuda(), k.cuda()).cpu(), expected, rtol=0, atol=1e-5)
+    assert torch.equal(module(images.cuda(), torch.zeros(2).cuda()).cpu(), images)
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        (torch.zeros(3), r"shape \(2,\), \(1, 2\) or \(B, 2\), got \(3,\)"),
+        (torch.zeros(4, 3), r"got \(4, 3\)"),
+        (torch.zeros(1, 4, 2), r"got \(1, 4, 2\)"),
+        (torch.tensor([0.5, 1.5]), r"k must lie in \[0, 1\], got values from 0.5 to 1.5"),
+        (torch.tensor([-0.1, 0.5]), "from -0.1"),
+        (torch.tensor([torch.nan, 0.5]), "nan"),
+        (torch.zeros(3, 2), "k has 3 rows for 4 images"),
+    ],
+)
+def test_bad_k_is_refused(name, k, message):
+    with pytest.raises(ValueError, match=message):
+        make(name)(images_for(name), k)
+
+
+def test_bad_images_are_refused(name):
+    with pytest.raises(ValueError, match="divide uint8 by 255"):
+        make(name)((images_for(name) * 255).byte(), torch.zeros(2))
+    with pytest.raises(ValueError, match="undo the normalisation"):
+        make(name)(images_for(name) - 1, torch.zeros(2))
+
+
+def test_wrong_channel_count_is_refused():
+    with pytest.raises(ValueError, match="images have 1 channels"):
+        ColorTransformer(3)(torch.rand(2, 1, 4, 4), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "afine"}, "unknown family"),
+        ({"padding": "wrap"}, "unknown padding"),
+        ({"bound": 0.0}, "positive"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SpatialTransformer(**settings)
