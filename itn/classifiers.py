@@ -83,7 +83,7 @@ class Classifier(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """``forward`` without its checks, for loops that have checked their images once."""
-        images = unit_float(images, self.mean.dtype)
+        images = unit_float(images, self.mean.dtype).to(self.mean.dtype)
         normalised = images if self.channels is None else (images - self.mean) / self.std
         return self.net(normalised)
 

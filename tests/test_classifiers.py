@@ -29,6 +29,14 @@ def test_bytes_are_divided_by_255(linear):
     assert torch.equal(linear(images), linear(images.float() / 255))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_images_take_the_precision_of_the_network(linear, dtype):
+    images = torch.rand(2, 3, 4, 4)
+    expected = linear(images)
+    torch.testing.assert_close(linear.to(dtype)(images).float(), expected, rtol=0, atol=0.1)
+    assert linear(images.double()).dtype == dtype
+
+
 def test_stays_in_eval_mode_and_takes_no_gradients():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 2))
     classifier = itn.Classifier(net.train())
