@@ -23,7 +23,7 @@ CURVE_IMAGES = 2000
 CURVE_TS = STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 GRID_KS = (0.0, 0.5, 1.0)
-STRIP_ROWS = 8
+STRIP_ROWS = 10
 
 
 class Response(NamedTuple):

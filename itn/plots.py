@@ -43,9 +43,7 @@ def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
         ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$",
         title="Transformers",
     )
-    left.legend(
-        [left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], frameon=False, fontsize=8
-    )
+    left.legend([left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], fontsize=8)
     right.set_title(
         f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
     )
