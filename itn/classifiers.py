@@ -199,7 +199,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
     """Check that a classifier and labelled images belong together, before time is spent on them.
 

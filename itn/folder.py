@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +55,8 @@ class RunFolder:
             raise ValueError(f"cannot write to {self.path}, since {above} is a file: name another folder")
         if not os.access(above, os.W_OK | os.X_OK):
             raise ValueError(f"cannot write to {self.path}, no permission in {above}: name another folder")
-        if self.overwrite or not self.path.exists() or not any(self.path.iterdir()):
+        # Hidden files are what a run leaves that was killed while it wrote
+        if self.overwrite or not self.path.exists() or not any(self.path.glob("[!.]*")):
             return False
         if not (self.path / "config.json").exists():
             raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
@@ -81,11 +81,8 @@ class RunFolder:
         if self.resumes:
             return
         try:
-            (self.path / "figures").mkdir(parents=True, exist_ok=True)
             for name in _FILES:
                 (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.path / "figures")
-            (self.path / "figures").mkdir()
             self.write_json("config.json", self.settings)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
@@ -94,6 +91,7 @@ class RunFolder:
         """Let ``writer`` write a file elsewhere in the folder, then move it into place in one step."""
         target = self.path / name
         temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             try:
                 writer(temporary)

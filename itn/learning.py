@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -99,7 +100,10 @@ class Learner:
             ]
         ).tolist()
         if not (math.isfinite(entropy) and math.isfinite(transformers)):
-            raise RunError(f"the loss is not finite at step {number}: try a smaller learning rate")
+            raise RunError(
+                f"the loss is not finite at step {number}: look at the classifier's logits on transformed "
+                "images, or take a smaller learning rate"
+            )
 
         asks_accuracy = correct < required_correct(self._acc_orig(clean / size), config.tolerance, size)
         for group in self.optimizer.param_groups:
@@ -292,9 +296,7 @@ def _train(learner: Learner, folder: RunFolder | None, progress: bool | None) ->
     written = 0
     if folder is not None:
         if folder.resumes and (folder.path / CHECKPOINT).exists():
-            checkpoint = torch.load(folder.path / CHECKPOINT, weights_only=True)
-            learner.load_state(checkpoint["learner"])
-            written = checkpoint["step"]
+            written = _resume(learner, folder.path / CHECKPOINT)
         history = folder.cut_history(written)
 
     last = -math.inf
@@ -311,6 +313,16 @@ def _train(learner: Learner, folder: RunFolder | None, progress: bool | None) ->
     if folder is not None:
         _checkpoint(learner, history, written, folder)
     return history
+
+
+def _resume(learner: Learner, path: Path) -> int:
+    """Go back to a checkpoint and return its step."""
+    try:
+        checkpoint = torch.load(path, weights_only=True)
+        learner.load_state(checkpoint["learner"])
+        return int(checkpoint["step"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged ({error}): start again with --overwrite") from None
 
 
 def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:

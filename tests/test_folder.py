@@ -32,6 +32,8 @@ def test_unfinished_runs_go_on_only_with_the_same_settings(tmp_path):
 
 def test_finished_runs_and_other_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.png").write_text("a photograph")
     with pytest.raises(ValueError, match="holds other files"):
         started(tmp_path)
     folder = started(tmp_path, overwrite=True)
@@ -41,6 +43,13 @@ def test_finished_runs_and_other_files_are_left_alone(tmp_path):
     started(tmp_path, overwrite=True)
     assert not (tmp_path / "result.json").exists()
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert (tmp_path / "figures" / "mine.png").exists()
+
+
+def test_what_a_kill_in_the_first_write_leaves_is_no_obstacle(tmp_path):
+    (tmp_path / ".config.partial.json").write_text("{")
+    assert not started(tmp_path).resumes
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_damaged_configuration_is_refused(tmp_path):
@@ -69,7 +78,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.write_json("result.json", {"accuracy": float("nan")})
     assert json.loads((tmp_path / "result.json").read_text()) == {"accuracy": 1}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "figures", "result.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "result.json"]
 
 
 def test_history_is_cut_to_what_the_checkpoint_knows(tmp_path):

@@ -234,3 +234,13 @@ def test_unusable_input_writes_nothing(change, message, blobs, side, tmp_path):
     with pytest.raises(ValueError, match=message):
         itn.learn(side, *change(*blobs), QUICK, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_checkpoint_is_named(blobs, side, tmp_path, monkeypatch):
+    monkeypatch.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(itn.Interrupted, match="state after 40 steps is kept"):
+        itn.learn(side, *blobs, QUICK, tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"checkpoint.pt is damaged .*--overwrite"):
+        itn.learn(side, *blobs, QUICK, tmp_path / "run")
