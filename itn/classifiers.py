@@ -94,7 +94,8 @@ class Classifier(nn.Module):
 
     def class_name(self, index: int) -> str:
         """Return the name of one logit."""
-        return self.class_names[index] if self.class_names else str(index)
+        named = self.class_names is not None and index < len(self.class_names)
+        return self.class_names[index] if self.class_names and named else str(index)
 
     def sha256(self) -> str:
         """Return a hash of all weights and buffers, to tell one trained network from another."""
@@ -196,7 +197,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no state dict (a mapping from names to tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
 
 
 @torch.no_grad()
@@ -217,8 +218,8 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             else than repeatable finite logits, or is not better than chance.
     """
     check_images(images, classifier.channels)
-    labels = labels.cpu()
-    if labels.shape != images.shape[:1] or labels.is_floating_point():
+    labels = torch.as_tensor(labels).cpu()
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
             f"labels must be {len(images)} integers, one per image, "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -226,9 +227,11 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     sample = images[:batch_size].to(classifier.device)
     try:
         logits = classifier.logits(sample)
-    except RuntimeError as error:
+    except Exception as error:  # whatever a user's network raises
         size = "x".join(map(str, images.shape[1:]))
         raise ValueError(f"{classifier.name} cannot take images of {size}: {_first_line(error)}") from None
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"{classifier.name} returns a {type(logits).__name__}, expected a tensor of logits")
     _check_logits(classifier, logits, classifier.logits(sample))
     classes = logits.shape[1]
     if labels.min() < 0 or labels.max() >= classes:
@@ -296,6 +299,8 @@ def _from_factory(name: str) -> Classifier:
 def _fit(net: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Load a state dict, or say in one line what does not fit."""
     own = net.state_dict()
+    if not own.keys() & state.keys():  # saved from a parallel wrapper
+        state = {key.removeprefix("module."): value for key, value in state.items()}
     faults = [f"{key} is missing" for key in own if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in own]
     faults += [

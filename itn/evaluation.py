@@ -10,7 +10,6 @@ from torch import Tensor
 from itn import plots
 from itn.classifiers import CheckedImages
 from itn.color import ColorParts, decompose_color, unit_float
-from itn.folder import provenance
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
 from itn.results import CurvePoint, LearnRecord, LearnStep
@@ -137,6 +136,7 @@ def measure(
     history: Sequence[LearnStep],
     config: LearnConfig,
     split: dict[str, Any],
+    origin: dict[str, Any],
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images."""
     device, n = next(net.parameters()).device, len(held_out)
@@ -176,7 +176,7 @@ def measure(
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
         curves=curves(net, held_out.part(few), config.batch_size),
         split=split,
-        provenance=provenance(device) | {"seed": config.seed},
+        provenance=origin | {"seed": config.seed},
     )
 
 
@@ -207,6 +207,8 @@ def _mean(values: Tensor | None) -> float | None:
     return None if values is None else values.double().mean().item()
 
 
-def _as_dict(parts: ColorParts | SpatialParts) -> dict[str, Any]:
-    """Return the parts of a single matrix as plain numbers."""
+def _as_dict(parts: ColorParts | SpatialParts) -> dict[str, Any] | None:
+    """Return the parts of a single matrix as plain numbers; None if it is singular and has no such parts."""
+    if not all(value.isfinite().all() for value in parts):
+        return None
     return {name: value[0].tolist() for name, value in parts._asdict().items()}

@@ -19,7 +19,10 @@ from torch import Tensor
 from itn.results import LearnStep
 
 CHECKPOINT = "checkpoint.pt"
-_FILES = ("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT)
+_FILES = (
+    *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT),
+    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves")),
+)
 
 
 class RunError(RuntimeError):

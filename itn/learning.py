@@ -22,7 +22,15 @@ from itn import plots
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images, unit_float
 from itn.evaluation import draw, measure
-from itn.folder import CHECKPOINT, Interrupted, RunError, RunFolder, data_fingerprint, package_version
+from itn.folder import (
+    CHECKPOINT,
+    Interrupted,
+    RunError,
+    RunFolder,
+    data_fingerprint,
+    package_version,
+    provenance,
+)
 from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
 from itn.net import InvariantTransformerNet
 from itn.results import LearnRecord, LearnStep, summary
@@ -88,12 +96,12 @@ class Learner:
         moved = transformer_loss(color, space, k1, k2, self.c_theta)
 
         # One transfer from the device for all that the switch and the record need
-        zero = cross_entropy.new_zeros(())
+        zero = cross_entropy.new_zeros((), dtype=torch.float64)
         correct, clean, entropy, transformers, color_mean, space_mean = torch.stack(
             [
                 (logits.argmax(1) == labels).sum().to(zero),
                 self.clean[chosen].sum().to(zero),
-                cross_entropy.detach(),
+                cross_entropy.detach().to(zero),
                 moved.detach().to(zero),
                 zero if color is None else color.detach().mean().to(zero),
                 zero if space is None else space.detach().mean().to(zero),
@@ -102,7 +110,7 @@ class Learner:
         if not (math.isfinite(entropy) and math.isfinite(transformers)):
             raise RunError(
                 f"the loss is not finite at step {number}: look at the classifier's logits on transformed "
-                "images, or take a smaller learning rate"
+                "images, or begin anew with a smaller learning rate"
             )
 
         asks_accuracy = correct < required_correct(self._acc_orig(clean / size), config.tolerance, size)
@@ -124,7 +132,7 @@ class Learner:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return copies of all that the next step depends on."""
+        """Return all that the next step depends on, as references to the live tensors."""
         return {
             "transformers": self.net.transformer_state(),
             "optimizer": self.optimizer.state_dict(),
@@ -136,6 +144,10 @@ class Learner:
         load_transformers(self.net, state["transformers"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.parameters)
 
     def _acc_orig(self, batch_clean: float) -> float:
         match self.config.acc_orig:
@@ -197,10 +209,12 @@ def learn(
     started, clock = datetime.now(UTC), time.perf_counter()
     check_images(images, classifier.channels)
     labels = torch.as_tensor(labels)
+    origin = provenance(classifier.device)
     settings = {
         "command": "learn",
         "version": package_version("itn"),
         "config": dataclasses.asdict(config),
+        "device": classifier.device.type,
         "classifier": {"name": classifier.name, "sha256": classifier.sha256()},
         "images": {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
     }
@@ -214,9 +228,10 @@ def learn(
     if folder is not None:
         folder.start()
     seconds = {"preparation": time.perf_counter() - clock}
+    history = [] if folder is None else _resume(learner, folder)
     try:
         clock = time.perf_counter()
-        history = _train(learner, folder, progress)
+        _train(learner, history, folder, progress)
         seconds["learning"] = time.perf_counter() - clock
         clock = time.perf_counter()
         split = {
@@ -225,21 +240,24 @@ def learn(
             "seed": config.seed,
             "held_out_sha256": data_fingerprint(held.images, held.labels),
         }
-        record = measure(net, held, history, config, split)
+        record = measure(net, held, history, config, split, origin)
         if folder is not None:
+            folder.write("model.safetensors", partial(save_file, net.transformer_state()))
             for name, figure in draw(net, held, history, record, classifier.class_name).items():
                 folder.write(f"figures/{name}.png", partial(plots.save, figure))
             seconds["evaluation"] = time.perf_counter() - clock
-            folder.write("model.safetensors", partial(save_file, net.transformer_state()))
             folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
             folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
             folder.remove(CHECKPOINT)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {_kept(folder)}") from None
+        again = "" if folder is None else "; the same command, without --overwrite, goes on from it"
+        raise Interrupted(f"interrupted; {_kept(folder)}{again}") from None
     except RunError as error:
         raise RunError(f"{error}; {_kept(folder)}") from None
     except OSError as error:
         raise RunError(f"cannot write ({error}); {_kept(folder)}") from error
+    except Exception as error:
+        raise RunError(f"{type(error).__name__}: {error}; {_kept(folder)}") from error
     return LearnResult(net, record, tuple(history))
 
 
@@ -270,35 +288,33 @@ def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformer
     """
     folder = Path(folder)
     try:
+        (folder / "result.json").stat()
         settings = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
         config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
+        net = make_net(classifier, config, settings["images"]["shape"])
+        load_transformers(net, state)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
-    net = make_net(classifier, config, settings["images"]["shape"])
-    load_transformers(net, state)
     return net
 
 
 def load_transformers(net: InvariantTransformerNet, state: Mapping[str, Tensor]) -> None:
     """Load what ``net.transformer_state()`` returned, all of it and nothing else."""
     own = net.transformer_state()
-    if own.keys() != state.keys():
-        raise ValueError(f"weights are those of another net: {sorted(own.keys() ^ state.keys())}")
+    shapes, others = ({name: value.shape for name, value in s.items()} for s in (own, state))
+    if shapes != others:
+        raise ValueError(f"weights are those of another net: {others}, expected {shapes}")
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(state[name])
 
 
-def _train(learner: Learner, folder: RunFolder | None, progress: bool | None) -> list[LearnStep]:
-    """Take all steps, from the checkpoint on if there is one; leave a checkpoint at the end."""
-    history: list[LearnStep] = []
-    written = 0
-    if folder is not None:
-        if folder.resumes and (folder.path / CHECKPOINT).exists():
-            written = _resume(learner, folder.path / CHECKPOINT)
-        history = folder.cut_history(written)
-
+def _train(
+    learner: Learner, history: list[LearnStep], folder: RunFolder | None, progress: bool | None
+) -> None:
+    """Take all steps that the history lacks, and append them to it; leave a checkpoint at the end."""
+    written = len(history)
     last = -math.inf
     steps = learner.config.steps
     hidden = None if progress is None else not progress  # None: a bar on a terminal only
@@ -310,24 +326,28 @@ def _train(learner: Learner, folder: RunFolder | None, progress: bool | None) ->
             history.append(learner.step(number))
             bar.update()
             bar.set_postfix_str(_progress(history[-50:]), refresh=False)
+    if not learner.is_finite():
+        raise RunError("the last step left weights that are not finite")
     if folder is not None:
         _checkpoint(learner, history, written, folder)
-    return history
 
 
-def _resume(learner: Learner, path: Path) -> int:
-    """Go back to a checkpoint and return its step."""
+def _resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
+    """Go back to the checkpoint of an unfinished run, if there is one; return the steps taken so far."""
+    path = folder.path / CHECKPOINT
+    if not folder.resumes or not path.exists():
+        return folder.cut_history(0)
     try:
-        checkpoint = torch.load(path, weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         learner.load_state(checkpoint["learner"])
-        return int(checkpoint["step"])
+        return folder.cut_history(checkpoint["step"])
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
         raise ValueError(f"{path} is damaged ({error}): start again with --overwrite") from None
 
 
 def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
     """Save history and state if the state is good; return how much of the history is on disk."""
-    if not all(parameter.isfinite().all() for parameter in learner.parameters):
+    if not learner.is_finite():
         return written
     folder.append_history(history[written:])
     content = {"step": len(history), "learner": learner.state()}
@@ -338,8 +358,8 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
 def _kept(folder: RunFolder | None) -> str:
     if folder is None or not (folder.path / CHECKPOINT).exists():
         return "nothing was kept"
-    step = torch.load(folder.path / CHECKPOINT, weights_only=True)["step"]
-    return f"the state after {step} steps is kept in {folder.path / CHECKPOINT}; the same command goes on"
+    step = torch.load(folder.path / CHECKPOINT, map_location="cpu", weights_only=True)["step"]
+    return f"the state after {step} steps is kept in {folder.path / CHECKPOINT}"
 
 
 def _progress(steps: Sequence[LearnStep]) -> str:

@@ -1,10 +1,11 @@
 """The Invariant Transformer Net: color, then space, then the frozen classifier."""
 
+import torch
 from torch import Tensor, nn
 
 from itn.color import apply_color, unit_float
 from itn.spatial import warp
-from itn.transformers import ColorTransformer, SpatialTransformer
+from itn.transformers import ColorTransformer, SpatialTransformer, check_controls
 
 
 class InvariantTransformerNet(nn.Module):
@@ -60,6 +61,8 @@ class InvariantTransformerNet(nn.Module):
             ValueError: If images, k1 or k2 are not that.
         """
         images = unit_float(images)
+        for k in (k1, k2):  # also the one that no part listens to
+            check_controls(torch.as_tensor(k))
         if self.color is not None:
             images = self.color(images, k1)
         if self.space is not None:

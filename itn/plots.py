@@ -29,6 +29,7 @@ def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
     Both are drawn at every step, whichever of them the switch minimised; the bold line is the mean of
     ``window`` steps.
     """
+    window = min(window, len(history))
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = np.array([step.step for step in history])
@@ -160,17 +161,15 @@ def _ray_name(part: str, ray: tuple[float, float]) -> str:
 
 def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
     ax.plot(steps, values, color="0.75", linewidth=0.6)
-    if len(values) >= window:
-        mean = np.convolve(values, np.ones(window) / window, mode="valid")
-        ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
-    else:
-        ax.plot(steps, values, color="#4477aa", linewidth=1.5)
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
+    ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
 
 
 def _picture(ax: Axes, image: Tensor, frame: str) -> None:
     pixels = image.movedim(0, -1).cpu().float().numpy()
-    gray = pixels.shape[-1] == 1
-    ax.imshow(pixels.squeeze(-1) if gray else pixels[..., :3], cmap="gray" if gray else None, vmin=0, vmax=1)
+    # Neither gray nor RGB has no natural look: its first channel is shown
+    pixels = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(color=frame, linewidth=1.2)

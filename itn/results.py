@@ -63,10 +63,10 @@ class LearnRecord:
     color_at_corner: dict[str, Any] | None
     """The matrix in words: gain and bias of each channel, mixing between channels."""
     spatial_at_corner: dict[str, float] | None
-    """The matrix in words: rotation (degrees), scales, shear, shifts (fractions)."""
+    """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
     curves: tuple[CurvePoint, ...]
     split: dict[str, Any]
-    """Number of images in each part, seed, and a hash of the held-out indices."""
+    """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _words(record: LearnRecord) -> list[str]:
             f"content is turned {abs(s['rotation']):.1f} degrees "
             f"{'clockwise' if s['rotation'] >= 0 else 'counter-clockwise'}, "
             f"scaled x {s['scale_x']:.2f} and y {s['scale_y']:.2f} (above 1 shrinks), "
-            f"sheared {s['shear']:+.2f}, "
+            f"sampled with shear {s['shear']:+.2f}, "
             f"shifted {100 * abs(s['shift_x']):.1f} % of the width {'left' if s['shift_x'] < 0 else 'right'} "
             f"and {100 * abs(s['shift_y']):.1f} % of the height {'up' if s['shift_y'] < 0 else 'down'}"
         )

@@ -63,17 +63,20 @@ class LearnConfig:
         )
         _require(
             self.acc_orig in ("paired", "measured")
-            or (not isinstance(self.acc_orig, str) and 0 <= self.acc_orig <= 1),
+            or (isinstance(self.acc_orig, int | float) and 0 <= self.acc_orig <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
         _require(0 <= self.tolerance < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
         _require(0 < self.learn_fraction < 1, f"learn-fraction must lie in (0, 1), got {self.learn_fraction}")
         for name in ("steps", "batch_size", "hidden"):
             value = getattr(self, name)
+            _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
             _require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
         for name in ("c_theta", "learning_rate", "color_bound"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")
+        _require(isinstance(self.seed, int), f"seed must be an integer, got {self.seed!r}")
+        _require(isinstance(self.vectors, int), f"vectors must be an integer, got {self.vectors!r}")
         _require(self.vectors >= 0, f"vectors must be 0 (exact) or more, got {self.vectors}")
         bound = self.spatial_bound
         _require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")

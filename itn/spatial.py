@@ -143,7 +143,7 @@ class SpatialParts(NamedTuple):
     scale_y: Tensor
     """Factor; above 1 the content gets lower; negative if the content is mirrored."""
     shear: Tensor
-    """Horizontal shear: the offset along x for each unit of y, in pixels per pixel."""
+    """Horizontal shear of the sampling positions: their offset along x for each pixel along y."""
     shift_x: Tensor
     """Where the centre of the content goes, fraction of the width, positive to the right."""
     shift_y: Tensor

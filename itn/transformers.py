@@ -21,7 +21,7 @@ class ControlHead(nn.Module):
     Args:
         outputs: Number P of parameters.
         hidden: Width of the hidden layer.
-        bound: Every parameter stays inside (-bound, bound), by a tanh of slope 1 at zero.
+        bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero.
         generator: Randomness of the initial weights; None is torch's global generator.
     """
 
@@ -160,6 +160,8 @@ class SpatialTransformer(_Transformer):
         if padding not in PADDINGS:
             raise ValueError(f"unknown padding {padding!r}: give one of {', '.join(PADDINGS)}")
         names, default_bound = FAMILIES[family]
+        if family == "rotation" and bound is not None and bound > default_bound:
+            raise ValueError(f"a rotation is bounded by at most pi, got {bound}: beyond, it comes back")
         self.family, self.padding, self.aspect = family, padding, aspect
         self.head = ControlHead(len(names), hidden, default_bound if bound is None else bound, generator)
 

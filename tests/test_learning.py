@@ -244,3 +244,44 @@ def test_a_damaged_checkpoint_is_named(blobs, side, tmp_path, monkeypatch):
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
     with pytest.raises(ValueError, match=r"checkpoint.pt is damaged .*--overwrite"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
+
+
+class BlindToScale(nn.Module):
+    """Reads the middle of the frame alone, which no scaling about it moves."""
+
+    def forward(self, images):
+        middle = 20 * (images[:, 0, 9:11, 9:11].mean((1, 2)) - 0.5)
+        return torch.stack([-middle, middle], 1)
+
+
+def test_a_family_at_its_bound_still_makes_a_record(tmp_path):
+    """Constant images under a blind classifier: the scale runs to its bound, 0 or 2, where it is singular."""
+    labels = torch.arange(100) % 2
+    images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 20, 20).clone()
+    config = LearnConfig(parts=("space",), family="scale", padding="border", steps=400, batch_size=32)
+    record = itn.learn(itn.Classifier(BlindToScale()), images, labels, config, tmp_path / "run").record
+    ((a, _, _), (_, d, _)) = record.spatial_matrix_at_corner
+    assert min(abs(a), abs(a - 2)) < 1e-3
+    assert min(abs(d), abs(d - 2)) < 1e-3
+    assert (record.spatial_at_corner is None) == (a * d == 0)
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_two_channels_and_too_few_class_names_make_figures(blobs, tmp_path):
+    images, labels = blobs
+
+    class FirstChannel(nn.Module):
+        def forward(self, images):
+            x = torch.linspace(-20, 20, images.shape[-1])
+            centre = (images[:, 0] * x).sum((1, 2)) / images[:, 0].sum((1, 2)).clamp_min(1e-6)
+            return torch.stack([-centre, centre], 1)
+
+    classifier = itn.Classifier(FirstChannel(), class_names=("left",))
+    itn.learn(classifier, images.repeat(1, 2, 1, 1), labels, QUICK, tmp_path / "run")
+    assert (tmp_path / "run" / "figures" / "classes.png").exists()
+
+
+def test_any_failure_in_a_run_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
+    monkeypatch.setattr("itn.learning.measure", lambda *args: [][1])
+    with pytest.raises(itn.RunError, match=r"IndexError: .*state after 40 steps is kept in"):
+        itn.learn(side, *blobs, QUICK, tmp_path / "run")

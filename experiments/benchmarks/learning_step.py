@@ -16,6 +16,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,14 +34,13 @@ SHARE = 0.75  # of cross-entropy steps; what runs of the main job show
 def learner(classifier: itn.Classifier, data: itn.CheckedImages, asks: str, batch: int) -> Learner:
     """Return a learner whose switch always asks for the same loss, in the state of a long run."""
     # No batch is worse than an accuracy of 0; none reaches 1 once the images are displaced.
-    config = itn.LearnConfig(acc_orig=0.0 if asks == "displacement" else 1.0, batch_size=batch, steps=10**9)
+    accuracy = 0.0 if asks == "displacement" else 1.0
+    config = itn.LearnConfig(acc_orig=accuracy, batch_size=batch, learning_rate=1e-30)
     net = make_net(classifier, config, data.images.shape)
     with torch.no_grad():
         for transformer in (net.color, net.space):
             transformer.head.output.weight.mul_(300)
-    made = Learner(net, data, config)
-    made.optimizer.param_groups[0]["lr"] = 0.0
-    return made
+    return Learner(net, data, config)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -65,13 +65,17 @@ def measure(model: str, batch: int, repeats: int, device: torch.device) -> dict[
     def forward() -> None:
         classifier.logits(images)
 
+    def step(asks: str) -> None:
+        asked = learners[asks].step(0).asked_cross_entropy
+        assert asked == (asks == "cross-entropy"), "the switch took the other branch"
+
     def forward_backward() -> None:
         F.cross_entropy(classifier.logits(images.detach().requires_grad_()), labels).backward()
 
     work = {
         "forward": forward,
         "forward and backward": forward_backward,
-        **{f"step asking for {asks}": lambda made=made: made.step(0) for asks, made in learners.items()},
+        **{f"step asking for {asks}": partial(step, asks) for asks in learners},
     }
     times: dict[str, list[float]] = {name: [] for name in work}
     for repeat in range(repeats + 3):
