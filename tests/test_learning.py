@@ -282,6 +282,6 @@ def test_two_channels_and_too_few_class_names_make_figures(blobs, tmp_path):
 
 
 def test_any_failure_in_a_run_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.measure", lambda *args: [][1])
-    with pytest.raises(itn.RunError, match=r"IndexError: .*state after 40 steps is kept in"):
+    monkeypatch.setattr("itn.learning.measure", lambda *args: {}["absent"])
+    with pytest.raises(itn.RunError, match=r"KeyError: .*state after 40 steps is kept in"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
