@@ -105,3 +105,19 @@ def test_provenance_names_versions_and_device():
     assert found["device"] == "cpu"
     assert found["threads"] == torch.get_num_threads()
     assert found["itn"]
+
+
+def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="no permission in .*: name another folder"):
+        RunFolder(tmp_path / "run", {})
+    monkeypatch.undo()
+
+    def refuse(*args, **kw):
+        raise PermissionError(13, "Permission denied")
+
+    folder = RunFolder(tmp_path / "run", {})
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(ValueError, match=r"cannot write to .*run \(Permission denied\): name another folder"):
+        folder.start()
+    assert not (tmp_path / "run").exists()
