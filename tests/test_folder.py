@@ -109,7 +109,7 @@ def test_provenance_names_versions_and_device():
 
 def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(ValueError, match="no permission in .*: name another folder"):
+    with pytest.raises(ValueError, match=r"no permission in .*: name another folder"):
         RunFolder(tmp_path / "run", {})
     monkeypatch.undo()
 
