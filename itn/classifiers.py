@@ -94,8 +94,8 @@ class Classifier(nn.Module):
 
     def class_name(self, index: int) -> str:
         """Return the name of one logit."""
-        named = self.class_names is not None and index < len(self.class_names)
-        return self.class_names[index] if self.class_names and named else str(index)
+        names = self.class_names or ()
+        return names[index] if index < len(names) else str(index)
 
     def sha256(self) -> str:
         """Return a hash of all weights and buffers, to tell one trained network from another."""
