@@ -1,24 +1,15 @@
-"""A frozen image classifier that owns its normalisation: wrapping, loading, and checks before work."""
+"""A frozen image classifier that owns its normalisation: wrapping it, and checks before work."""
 
 import dataclasses
-import difflib
 import hashlib
-import importlib.resources
-import importlib.util
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from itn.color import check_images, unit_float
-from itn.zoo import NETWORKS
+from itn.preprocessing import Preprocessing
 
 
 class Classifier(nn.Module):
@@ -35,6 +26,8 @@ class Classifier(nn.Module):
         std: What to divide by afterwards; given if and only if ``mean`` is.
         name: What to call it in results.
         class_names: One name for each logit; default "0", "1", ...
+        class_ids: A second name for each logit by which folders of images may be called, such as WordNet ids.
+        preprocessing: How photographs of any size become its input; None takes images as they are.
 
     Example:
         >>> clf = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), mean=(0.13,), std=(0.31,))
@@ -53,6 +46,8 @@ class Classifier(nn.Module):
         *,
         name: str = "classifier",
         class_names: Sequence[str] | None = None,
+        class_ids: Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
@@ -63,6 +58,8 @@ class Classifier(nn.Module):
         self.channels = None if mean is None else len(mean)
         self.name = name
         self.class_names = None if class_names is None else tuple(class_names)
+        self.class_ids = None if class_ids is None else tuple(class_ids)
+        self.preprocessing = preprocessing
         like = next(net.parameters(), torch.zeros(()))
         for key, values in (("mean", mean or (0.0,)), ("std", std or (1.0,))):
             self.register_buffer(key, like.new_tensor(values).view(-1, 1, 1))
@@ -134,72 +131,6 @@ class CheckedImages:
         return len(self.labels)
 
 
-def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
-    """Load a classifier by name.
-
-    Args:
-        name: One of ``model_cards()``, with shipped weights, or ``"path/to/file.py:factory"``: a
-            function without arguments that returns a Classifier, or a module that takes images in
-            [0, 1] and returns logits. That file is run: name only files that you trust.
-        weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped
-            one; it may lie under a key ``state_dict`` or ``model``, its names may start with ``module.``
-
-    Raises:
-        ValueError: If the name is unknown (the nearest ones are offered) or the weights do not fit.
-    """
-    if ":" in name:
-        classifier = _from_factory(name)
-    else:
-        cards = model_cards()
-        if name not in cards:
-            near = difflib.get_close_matches(name, cards, n=3, cutoff=0.4) or cards
-            raise ValueError(f"unknown model {name!r}: nearest are {', '.join(near)}; or FILE.py:factory")
-        card = cards[name]
-        net = NETWORKS[card["architecture"]]()
-        if weights is None:
-            _fit(net, _shipped_weights(card), name)
-        classifier = Classifier(net, card["mean"], card["std"], name=name, class_names=card["class_names"])
-    if weights is not None:
-        _fit(classifier.net, read_state_dict(weights), f"{weights} for {name}")
-    return classifier
-
-
-def model_cards() -> dict[str, dict[str, Any]]:
-    """Return the cards of the shipped classifiers by name: architecture, data, accuracy, command."""
-    cards: dict[str, dict[str, Any]] = json.loads((_pretrained() / "cards.json").read_text())
-    return cards
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors or from torch.save's format, without running any code in it.
-
-    Raises:
-        ValueError: If the file is missing, broken, needs more than tensors, or holds no state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no weights at {path}: give a .safetensors file or one that torch.save wrote")
-    try:
-        content = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds no readable weights: {_first_line(error)}") from None
-    except Exception as error:  # torch's UnpicklingError and its kin have no common base
-        raise ValueError(
-            f"{path} is refused, since loading it could run code ({_first_line(error)}): "
-            "save the state dict alone, with torch.save(net.state_dict(), ...)"
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no state dict (a mapping from names to tensors)")
-    return {str(key): value for key, value in content.items()}
-
-
 @torch.no_grad()
 def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
     """Check that a classifier and labelled images belong together, before time is spent on them.
@@ -229,7 +160,7 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
         logits = classifier.logits(sample)
     except Exception as error:  # whatever a user's network raises
         size = "x".join(map(str, images.shape[1:]))
-        raise ValueError(f"{classifier.name} cannot take images of {size}: {_first_line(error)}") from None
+        raise ValueError(f"{classifier.name} cannot take images of {size}: {first_line(error)}") from None
     if not isinstance(logits, Tensor):
         raise ValueError(f"{classifier.name} returns a {type(logits).__name__}, expected a tensor of logits")
     _check_logits(classifier, logits, classifier.logits(sample))
@@ -261,6 +192,11 @@ def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Te
     return torch.cat([classifier.logits(batch.to(classifier.device)).argmax(1) for batch in batches])
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says, or its type, on one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
@@ -272,61 +208,3 @@ def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None
         raise ValueError(f"{classifier.name} answers differently the second time: is its dropout on?")
     if logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):
         raise ValueError(f"{classifier.name} returns probabilities, expected logits: drop its last softmax")
-
-
-def _from_factory(name: str) -> Classifier:
-    file, _, factory = name.rpartition(":")
-    path = Path(file)
-    if path.suffix != ".py" or not path.is_file() or not factory.isidentifier():
-        raise ValueError(f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py")
-    spec = importlib.util.spec_from_file_location(f"itn_user_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickles of that file look themselves up
-    try:
-        spec.loader.exec_module(module)
-        made = getattr(module, factory)()
-    except Exception as error:
-        raise ValueError(f"{name} failed: {type(error).__name__}: {_first_line(error)}") from error
-    if isinstance(made, Classifier):
-        return made
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module")
-    return Classifier(made, name=name)
-
-
-def _fit(net: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict, or say in one line what does not fit."""
-    own = net.state_dict()
-    if not own.keys() & state.keys():  # saved from a parallel wrapper
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    faults = [f"{key} is missing" for key in own if key not in state]
-    faults += [f"{key} is unknown" for key in state if key not in own]
-    faults += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"weights do not fit ({what}): {'; '.join(faults[:3])}{more}")
-    net.load_state_dict(state)
-
-
-def _pretrained() -> Path:
-    try:
-        return Path(str(importlib.resources.files("itn.pretrained")))
-    except ModuleNotFoundError:  # run from a clone: the folder lies beside the package
-        return Path(__file__).parent.parent / "pretrained"
-
-
-def _shipped_weights(card: Mapping[str, Any]) -> dict[str, Tensor]:
-    path = _pretrained() / card["file"]
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
-        raise ValueError(f"{path} is missing or damaged: reinstall itn")
-    return load_file(path)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,13 +1,8 @@
-import pickle
-
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 import itn
-from itn.classifiers import read_state_dict
-from itn.zoo import JenningsCNN
 
 
 @pytest.fixture
@@ -68,92 +63,6 @@ def test_hash_tells_weights_apart(linear):
 def test_bad_normalisation_is_refused(mean, std, message):
     with pytest.raises(ValueError, match=message):
         itn.Classifier(nn.Identity(), mean, std)
-
-
-@pytest.mark.parametrize("form", ["safetensors", "plain", "state_dict", "model-module"])
-def test_local_weights_in_their_usual_wrappings(form, tmp_path):
-    torch.manual_seed(1)
-    state = JenningsCNN().state_dict()
-    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
-    if form == "safetensors":
-        save_file(state, path)
-    elif form == "plain":
-        torch.save(state, path)
-    elif form == "state_dict":
-        torch.save({"state_dict": state, "epoch": 3}, path)
-    else:
-        torch.save({"model": {f"module.{key}": value for key, value in state.items()}}, path)
-    loaded = itn.load_classifier("jennings-cnn", weights=path).net.state_dict()
-    assert all(torch.equal(loaded[key], state[key]) for key in state)
-
-
-def test_weights_that_do_not_fit_are_named(tmp_path):
-    path = tmp_path / "w.pth"
-    state = JenningsCNN().state_dict()
-    del state["fc2.bias"]
-    state["fc2.weight"] = torch.zeros(7, 500)
-    torch.save(state | {"extra": torch.zeros(1)}, path)
-    with pytest.raises(
-        ValueError, match=r"fc2.bias is missing; extra is unknown; fc2.weight is \(7, 500\)"
-    ) as caught:
-        itn.load_classifier("jennings-cnn", weights=path)
-    assert "\n" not in str(caught.value)
-
-
-class Exploit:
-    def __reduce__(self):
-        return (open, ("exploited", "w"))
-
-
-@pytest.mark.parametrize("content", ["pickle", "garbage", "list", "missing"])
-def test_unusable_weights_are_refused(content, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "w.pth"
-    if content == "pickle":
-        path.write_bytes(pickle.dumps(Exploit()))
-    elif content == "garbage":
-        path.write_bytes(b"not weights at all")
-    elif content == "list":
-        torch.save([torch.zeros(2)], path)
-    message = {
-        "pickle": "refused",
-        "garbage": "refused|readable",
-        "list": "no state dict",
-        "missing": "no weights at",
-    }
-    with pytest.raises(ValueError, match=message[content]) as caught:
-        read_state_dict(path)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "exploited").exists()
-
-
-@pytest.mark.parametrize("name", ["jenings-cnn", "LeNet5"])
-def test_unknown_models_get_the_nearest_names(name):
-    nearest = {"jenings-cnn": "jennings-cnn", "LeNet5": "lenet5"}[name]
-    with pytest.raises(ValueError, match=f"unknown model '{name}': nearest are .*{nearest}"):
-        itn.load_classifier(name)
-
-
-def test_factories(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "import itn, torch\n"
-        "def module(): return torch.nn.Flatten()\n"
-        "def classifier(): return itn.Classifier(torch.nn.Flatten(), (0.1,), (0.2,), name='own')\n"
-        "def number(): return 3\n"
-        "def broken(): raise KeyError('weights')\n"
-    )
-    assert itn.load_classifier(f"{file}:module").name == f"{file}:module"
-    assert itn.load_classifier(f"{file}:classifier").name == "own"
-    for factory, message in {
-        "number": "returned int, expected a torch.nn.Module",
-        "broken": "failed: KeyError: 'weights'",
-        "absent": "failed: AttributeError",
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            itn.load_classifier(f"{file}:{factory}")
-    with pytest.raises(ValueError, match=r"expected FILE\.py:factory"):
-        itn.load_classifier(f"{tmp_path}/none.py:module")
 
 
 def test_preflight_returns_clean_predictions(blobs, side):

