@@ -1,16 +1,69 @@
 """Intervals and reproducible randomness."""
 
 import hashlib
+import warnings
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from scipy.stats import binomtest
+from numpy.typing import NDArray
+from scipy.stats import CensoredData, binomtest, ecdf
 from torch import Tensor
+
+Floats = NDArray[np.float64]
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact two-sided binomial interval of a proportion (Clopper and Pearson 1934)."""
     interval = binomtest(successes, n).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
+
+
+class Survival(NamedTuple):
+    """A Kaplan-Meier curve: the share that survives beyond each time, with a pointwise interval."""
+
+    times: Floats
+    """Ascending; the first is 0."""
+    share: Floats
+    ci_low: Floats
+    ci_high: Floats
+
+    def median(self) -> tuple[float | None, float | None, float | None]:
+        """Return the median time and its interval (Brookmeyer and Crowley 1982); None where not reached."""
+        low, middle, high = (
+            next((float(t) for t, s in zip(self.times, curve, strict=True) if s <= 0.5), None)
+            for curve in (self.ci_low, self.share, self.ci_high)
+        )
+        return middle, low, high
+
+
+def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.95) -> Survival:
+    """Estimate a survival curve from right-censored times (Kaplan and Meier 1958; log-log intervals).
+
+    Args:
+        times: N times >= 0, of the event, or of the last look at what was still without it.
+        ended: N, whether the event was seen.
+        confidence: Of the pointwise interval.
+    """
+    if not ended.any():  # nothing for scipy to estimate: all survive, and n says how surely
+        last = float(times.max())
+        low = clopper_pearson(len(times), len(times), confidence)[0]
+        return Survival(np.array([0.0, last]), np.ones(2), np.array([1.0, low]), np.ones(2))
+    estimate = ecdf(CensoredData(uncensored=times[ended], right=times[~ended])).sf
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Where all or none survive the formula has no value; there the interval is closed below
+        warnings.simplefilter("ignore")
+        interval = estimate.confidence_interval(confidence, method="log-log")
+    share = estimate.probabilities
+    low, high = (
+        np.where(np.isnan(end.probabilities), share, end.probabilities)
+        for end in (interval.low, interval.high)
+    )
+    start = np.array([0.0]), np.ones(1)
+    return Survival(
+        np.concatenate([start[0], estimate.quantiles]),
+        *(np.concatenate([start[1], curve]) for curve in (share, low, high)),
+    )
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -41,3 +94,35 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     if first.all() or not first.any():
         raise ValueError(f"{len(labels)} images are too few to split {fraction:g} to {1 - fraction:g}")
     return first.nonzero().flatten(), (~first).nonzero().flatten()
+
+
+def stratified_subset(labels: Tensor, n: int, seed: int) -> Tensor:
+    """Pick n of N indices at random, as many of every class as its share of the whole says.
+
+    Shares are rounded by largest remainder; among equal remainders chance decides.
+
+    Args:
+        labels: N integers.
+        n: How many, at least 1; N or more gives all.
+        seed: The same seed gives the same subset.
+
+    Returns:
+        min(n, N) sorted indices, int64.
+
+    Raises:
+        ValueError: If n is less than 1.
+    """
+    if n < 1:
+        raise ValueError(f"a subset needs at least 1 image, got {n}")
+    if n >= len(labels):
+        return torch.arange(len(labels))
+    randomness = generator(seed, "subset")
+    shuffled = torch.randperm(len(labels), generator=randomness)
+    classes, sizes = labels.cpu().unique(return_counts=True)
+    shares, remainders = n * sizes // len(labels), n * sizes % len(labels)
+    order = torch.randperm(len(classes), generator=randomness)
+    order = order[remainders[order].argsort(descending=True, stable=True)]
+    shares[order[: n - int(shares.sum())]] += 1
+    members = [shuffled[labels.cpu()[shuffled] == label] for label in classes]
+    chosen = [each[:share] for each, share in zip(members, shares.tolist(), strict=True)]
+    return torch.cat(chosen).sort().values
