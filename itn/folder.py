@@ -7,8 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from torch import Tensor
 from itn.results import LearnStep
 
 CHECKPOINT = "checkpoint.pt"
+POINTS = "points"  # a folder with one file for each step of a screen that is done
 _FILES = (
     *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT),
-    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves")),
+    *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
+    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "thresholds")),
+    *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),
 )
 
 
@@ -31,6 +35,28 @@ class RunError(RuntimeError):
 
 class Interrupted(KeyboardInterrupt):
     """A run that the user stopped; the message names what was kept."""
+
+
+@contextlib.contextmanager
+def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
+    """Turn whatever ends a run early into RunError or Interrupted, with what was kept.
+
+    Args:
+        kept: Says what the run has left behind.
+        resumable: Whether the same command goes on from it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = "; the same command, without --overwrite, goes on from it" if resumable else ""
+        raise Interrupted(f"interrupted; {kept()}{again}") from None
+    except RunError as error:
+        raise RunError(f"{error}; {kept()}") from None
+    except OSError as error:
+        raise RunError(f"cannot write ({error}); {kept()}") from error
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise RunError(f"{type(error).__name__}: {text}; {kept()}") from error
 
 
 class RunFolder:
@@ -64,6 +90,8 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
         if (self.path / "result.json").exists():
+            for leftover in (CHECKPOINT, POINTS):  # of a run that was killed on its last few steps
+                self.remove(leftover)
             raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
         try:
             there = json.loads((self.path / "config.json").read_text())
@@ -84,8 +112,10 @@ class RunFolder:
         if self.resumes:
             return
         try:
-            for name in _FILES:
-                (self.path / name).unlink(missing_ok=True)
+            for pattern in _FILES:
+                for path in self.path.glob(pattern):
+                    path.unlink()
+            self.remove(POINTS)
             self.write_json("config.json", self.settings)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
@@ -127,9 +157,12 @@ class RunFolder:
         return [LearnStep(**json.loads(line)) for line in lines]
 
     def remove(self, name: str) -> None:
-        """Remove a file that is needed no more."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / name).unlink()
+        """Remove a file, or a folder with all that it holds, that is needed no more."""
+        path = self.path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -142,6 +175,20 @@ def provenance(device: torch.device) -> dict[str, Any]:
         **{name: package_version(name) for name in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
+    }
+
+
+def run_settings(
+    command: str, config: Any, device: torch.device, classifier: Mapping[str, Any], images: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all that the results of a run depend on: the content of config.json."""
+    return {
+        "command": command,
+        "version": package_version("itn"),
+        "config": dataclasses.asdict(config),
+        "device": device.type,
+        "classifier": dict(classifier),
+        "images": dict(images),
     }
 
 

@@ -24,12 +24,12 @@ from itn.color import check_images, unit_float
 from itn.evaluation import draw, measure
 from itn.folder import (
     CHECKPOINT,
-    Interrupted,
     RunError,
     RunFolder,
     data_fingerprint,
-    package_version,
+    explained,
     provenance,
+    run_settings,
 )
 from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
 from itn.net import InvariantTransformerNet
@@ -210,14 +210,13 @@ def learn(
     check_images(images, classifier.channels)
     labels = torch.as_tensor(labels)
     origin = provenance(classifier.device)
-    settings = {
-        "command": "learn",
-        "version": package_version("itn"),
-        "config": dataclasses.asdict(config),
-        "device": classifier.device.type,
-        "classifier": {"name": classifier.name, "sha256": classifier.sha256()},
-        "images": {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
-    }
+    settings = run_settings(
+        "learn",
+        config,
+        classifier.device,
+        {"name": classifier.name, "sha256": classifier.sha256()},
+        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
+    )
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
     learned, held = (
@@ -229,7 +228,7 @@ def learn(
         folder.start()
     seconds = {"preparation": time.perf_counter() - clock}
     history = [] if folder is None else _resume(learner, folder)
-    try:
+    with explained(lambda: _kept(folder), resumable=folder is not None):
         clock = time.perf_counter()
         _train(learner, history, folder, progress)
         seconds["learning"] = time.perf_counter() - clock
@@ -249,15 +248,6 @@ def learn(
             folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
             folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
             folder.remove(CHECKPOINT)
-    except KeyboardInterrupt:
-        again = "" if folder is None else "; the same command, without --overwrite, goes on from it"
-        raise Interrupted(f"interrupted; {_kept(folder)}{again}") from None
-    except RunError as error:
-        raise RunError(f"{error}; {_kept(folder)}") from None
-    except OSError as error:
-        raise RunError(f"cannot write ({error}); {_kept(folder)}") from error
-    except Exception as error:
-        raise RunError(f"{type(error).__name__}: {error}; {_kept(folder)}") from error
     return LearnResult(net, record, tuple(history))
 
 
