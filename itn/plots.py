@@ -80,7 +80,7 @@ def class_strips(
         for (row, column), ax in np.ndenumerate(axes):
             predicted = int(predictions[part][row, column])
             colour = HOLDS if predicted == int(labels[row]) else BROKEN
-            _picture(ax, pictures[row, column], colour)
+            picture(ax, pictures[row, column], colour)
             ax.set_title(class_name(predicted), fontsize=7, pad=1.5, color=colour)
             if row == rows - 1:
                 ax.set_xlabel(f"{ts[column]:g}", fontsize=7, labelpad=1)
@@ -104,12 +104,12 @@ def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequ
     axes = left.subplots(rows, 1, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    _picture(axes[rows // 2, 0], _mosaic(original), "black")
+    picture(axes[rows // 2, 0], _mosaic(original), "black")
     axes[rows // 2, 0].axis("on")
     axes[rows // 2, 0].set_title("original", fontsize=8, pad=3)
     cells = right.subplots(rows, columns, squeeze=False)
     for (row, column), ax in np.ndenumerate(cells):
-        _picture(ax, _mosaic(images[row, column]), "0.6")
+        picture(ax, _mosaic(images[row, column]), "0.6")
         if row == rows - 1:
             ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
         if column == 0:
@@ -165,7 +165,8 @@ def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], wind
     ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
 
 
-def _picture(ax: Axes, image: Tensor, frame: str) -> None:
+def picture(ax: Axes, image: Tensor, frame: str) -> None:
+    """Show an image, C x H x W in [0, 1], in a frame of a colour."""
     pixels = image.movedim(0, -1).cpu().float().numpy()
     # Neither gray nor RGB has no natural look: its first channel is shown
     pixels = pixels if pixels.shape[-1] == 3 else pixels[..., 0]

@@ -1,9 +1,12 @@
 """Settings of runs: every default written once, every range checked."""
 
 import dataclasses
+import difflib
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from itn.spatial import FAMILIES, PADDINGS
+from itn.transforms import PAPER, TRANSFORMS, Transform
 
 Part = Literal["color", "space"]
 
@@ -81,6 +84,103 @@ class LearnConfig:
         bound = self.spatial_bound
         _require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         _require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScreenConfig:
+    """Settings of ``itn.screen``.
+
+    Raises:
+        ValueError: If a setting is out of its range; the message says which range.
+    """
+
+    transforms: tuple[str, ...] | None = None
+    """Names from ``itn.TRANSFORMS`` to sweep; default the eleven of the paper, or none if there are pairs."""
+    pairs: tuple[tuple[str, ...], ...] = ()
+    """Pairs of names to sweep in two dimensions, the first applied first."""
+    magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """Magnitudes by name, in the transformation's own unit; default ``Transform.magnitudes``, in pairs every
+    other one."""
+    accuracy_fraction: float = 0.9
+    """A transformation breaks the classifier where accuracy falls below this fraction of the clean one."""
+    bisections: int = 6
+    """How often the bracket around each image's flip is halved."""
+    control: bool = True
+    """Whether to classify, beside each spatial curve, the same images warped there and back."""
+    fresh_noise: bool = False
+    """Whether to draw new noise at every magnitude instead of the same for an image throughout."""
+    padding: str = "zeros"
+    """What lies outside the frame: zeros, border or reflection."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the classifier; transformations and statistics are always in float32 or more."""
+    channels_last: bool = False
+    """Whether to hand images to the classifier in that memory format: faster for many convolutional
+    networks, an error in those that call view()."""
+    batch_size: int = 250
+    """Images in one forward pass."""
+    confidence: float = 0.95
+    """Of all intervals."""
+    seed: int = 0
+    """Seed of the noise."""
+
+    def __post_init__(self) -> None:
+        for name in (*(self.transforms or ()), *(name for pair in self.pairs for name in pair)):
+            near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
+            _require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
+        _require(len(set(self.names)) == len(self.names), f"transforms name one twice: {self.names}")
+        _require(bool(self.names or self.pairs), "there is nothing to screen: give transforms or pairs")
+        for pair in self.pairs:
+            _require(len(pair) == 2, f"a pair is two names, got {','.join(pair)}")
+        used = {*self.names, *(name for pair in self.pairs for name in pair)}
+        for name, magnitudes in self.magnitudes.items():
+            _require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
+            _check_sweep(TRANSFORMS[name], magnitudes)
+        _require(
+            self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
+        )
+        _require(
+            self.precision in ("float32", "bfloat16"),
+            f"precision must be float32 or bfloat16, got {self.precision!r}",
+        )
+        for name in ("accuracy_fraction", "confidence"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
+        for name, least in (("bisections", 0), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
+            _require(
+                least <= value < 2**63, f"{name.replace('_', '-')} must be at least {least}, got {value}"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The transformations to sweep in one dimension."""
+        if self.transforms is None:
+            return () if self.pairs else PAPER
+        return self.transforms
+
+    def sweep(self, name: str) -> tuple[float, ...]:
+        """Return the magnitudes of a one-dimensional sweep, ascending."""
+        return tuple(sorted(set(self.magnitudes.get(name, TRANSFORMS[name].magnitudes))))
+
+    def pair_sweep(self, name: str) -> tuple[float, ...]:
+        """Return the magnitudes of one axis of a two-dimensional sweep, ascending."""
+        if name in self.magnitudes or TRANSFORMS[name].discrete:
+            return self.sweep(name)
+        magnitudes = self.sweep(name)
+        return magnitudes[magnitudes.index(TRANSFORMS[name].identity) % 2 :: 2]
+
+
+def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:
+    transform.check_magnitudes(magnitudes)
+    _require(
+        any(v != transform.identity for v in magnitudes),
+        f"{transform.name} needs a magnitude other than its identity, {transform.identity:g}",
+    )
+    _require(
+        not transform.logarithmic or min(magnitudes) > 0,
+        f"{transform.name} is a factor: magnitudes to sweep must be above 0, got {min(magnitudes):g}",
+    )
 
 
 def _require(condition: bool, message: str) -> None:

@@ -9,16 +9,21 @@ import itn
 
 ORDER = [
     {"color", "spatial"},
-    {"transformers"},
+    {"transforms", "transformers"},
     {"net"},
-    {"zoo"},
+    {"zoo", "preprocessing"},
     {"classifiers"},
-    {"data"},
+    {"weights"},
+    {"hubs"},
+    {"loading"},
     {"losses", "statistics"},
-    {"settings", "results"},
-    {"folder", "plots"},
-    {"evaluation"},
-    {"learning"},
+    {"class_folders", "photos", "thresholds"},
+    {"data"},
+    {"settings", "results", "screen_results"},
+    {"folder", "plots", "screener"},
+    {"evaluation", "sweeps", "screen_plots"},
+    {"screen_figures"},
+    {"learning", "screening"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -56,4 +61,5 @@ def test_only_plots_draws():
             for line in path.read_text().splitlines()
         )
     ]
-    assert set(users) <= {"plots", "evaluation"}  # evaluation names the type Figure, no more
+    # evaluation and screen_figures name the type Figure, no more
+    assert set(users) <= {"plots", "screen_plots", "evaluation", "screen_figures"}

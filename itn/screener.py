@@ -1,0 +1,262 @@
+"""One pass of images through a transformation and a frozen classifier: what screening measures."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor
+
+from itn.classifiers import CheckedImages, Classifier
+from itn.color import check_images, unit_float
+from itn.settings import ScreenConfig
+from itn.spatial import warp
+from itn.statistics import generator
+from itn.thresholds import Flips, find_flips, paths
+from itn.transforms import TRANSFORMS, Transform, standard_noise
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""From float images and their indices in the data to changed images."""
+Arrays = dict[str, np.ndarray]
+
+
+class Screener:
+    """A frozen classifier and its images; every method is one pass over images, in batches.
+
+    Args:
+        classifier: What is studied.
+        data: Its images.
+        config: Settings: batches, padding, precision, noise.
+    """
+
+    def __init__(self, classifier: Classifier, data: CheckedImages, config: ScreenConfig) -> None:
+        self.classifier, self.config = classifier, config
+        self.device = classifier.device
+        self.images = _resident(data.images, self.device)
+        self.labels = data.labels.to(self.device)
+        self.classes = self.labels.unique()
+        self.everything = torch.arange(len(data))
+        self.seen = 0
+        """Images that have gone through the classifier so far."""
+
+    def outputs(self, change: Change, index: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield, for each batch of indexed images: their indices, images, changed images, float logits."""
+        for chosen in index.split(self.config.batch_size):
+            rows = chosen.to(self.images.device)
+            images = unit_float(self.images[rows].to(self.device, non_blocking=True))
+            changed = change(images, chosen)
+            self.seen += len(chosen)
+            yield rows.to(self.device), images, changed, self._logits(changed)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        if self.config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self.classifier.logits(images).float()
+
+    @torch.inference_mode()
+    def predictions(self, change: Change, index: Tensor | None = None) -> Tensor:
+        """Return the predicted classes, on the CPU, of indexed images; default all."""
+        index = self.everything if index is None else index
+        return torch.cat([logits.argmax(1) for *_, logits in self.outputs(change, index)]).cpu()
+
+    @torch.inference_mode()
+    def glance(self, change: Change) -> Arrays:
+        """Return predictions and the softmax of the true class, for each image."""
+        predictions, true = [], []
+        for rows, _, _, logits in self.outputs(change, self.everything):
+            softmax = logits.softmax(1)
+            predictions.append(softmax.argmax(1))
+            true.append(softmax.gather(1, self.labels[rows, None]).squeeze(1))
+        return {
+            "predictions": torch.cat(predictions).cpu().numpy(),
+            "softmax_true": torch.cat(true).cpu().numpy(),
+        }
+
+    @torch.inference_mode()
+    def observe(self, change: Change) -> Arrays:
+        """Return what ``glance`` does, and for each class its mean softmax and its margin.
+
+        The margin is the mean softmax of the true class minus the largest of the others; ``margin_low``
+        and ``margin_high`` bound it (Student's t; the nearest of the other classes decides each).
+        """
+        predictions, true, change_of_pixels = [], [], []
+        sums = squares = torch.zeros(())
+        for rows, images, changed, logits in self.outputs(change, self.everything):
+            softmax = logits.softmax(1)
+            labels = self.labels[rows, None]
+            own = softmax.gather(1, labels)
+            predictions.append(softmax.argmax(1))
+            true.append(own.squeeze(1))
+            change_of_pixels.append((changed - images).square().flatten(1).mean(1).sqrt())
+            # Sums by class as products: adding by index is not reproducible on GPUs
+            member = (self.classes[:, None] == labels.T).double()
+            wide = softmax.double()
+            sums = sums.to(wide) + member @ wide
+            squares = squares.to(wide) + member @ (own.double() - wide).square()
+        n = (self.classes[:, None] == self.labels).sum(1, keepdim=True).cpu()
+        mean = sums.cpu() / n
+        rivals, width = self._margins(mean, squares.cpu() / n, n)
+        return {
+            "predictions": torch.cat(predictions).cpu().numpy(),
+            "softmax_true": torch.cat(true).cpu().numpy(),
+            "class_softmax": mean.float().numpy(),
+            "margin": rivals.amin(1).numpy(),
+            "margin_low": (rivals - width).amin(1).numpy(),
+            "margin_high": (rivals + width).amin(1).numpy(),
+            "pixel_change": torch.cat(change_of_pixels).double().mean().cpu().numpy(),
+        }
+
+    def _margins(self, mean: Tensor, square: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean margins over each other class, and the half widths of their intervals, both L x K."""
+        own = self.classes.cpu()[:, None]
+        margin = mean.gather(1, own) - mean
+        quantile = torch.from_numpy(student_t.ppf((1 + self.config.confidence) / 2, n.clamp_min(2) - 1))
+        width = quantile * ((square - margin.square()).clamp_min(0) / (n - 1).clamp_min(1)).sqrt()
+        width = torch.where(n > 1, width, torch.inf)  # a single image has no spread
+        return margin.scatter(1, own, torch.inf), width.scatter(1, own, 0)
+
+    def at(self, transform: Transform, v: Tensor | float) -> Change:
+        """Return a transformation at one magnitude, or at one for each of all images."""
+        magnitudes = torch.as_tensor(v, dtype=torch.float32).reshape(-1)
+
+        def change(images: Tensor, index: Tensor) -> Tensor:
+            chosen = magnitudes if len(magnitudes) == 1 else magnitudes[index]
+            noise = self._noise(images, index, chosen) if transform.random else None
+            return transform.apply(images, chosen.to(images.device), self.config.padding, noise)
+
+        return change
+
+    def there_and_back(self, transform: Transform, v: float) -> Change:
+        """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
+
+        def change(images: Tensor, index: Tensor) -> Tensor:
+            there = transform.matrix(images.new_tensor([v], dtype=torch.float64), images)
+            back = torch.linalg.inv(_square(there))[:, :2]
+            padding = self.config.padding
+            return warp(warp(images, there.to(images), padding), back.to(images), padding).clamp(0, 1)
+
+        return change
+
+    def pair(self, first: Transform, v: float, second: Transform, w: float) -> Change:
+        """Return one transformation after another; two spatial ones as a single warp, cutting off once."""
+        if not (first.spatial and second.spatial):
+            one, other = self.at(first, v), self.at(second, w)
+            return lambda images, index: other(one(images, index), index)
+
+        def change(images: Tensor, index: Tensor) -> Tensor:
+            a, b = (
+                _square(transform.matrix(images.new_tensor([value], dtype=torch.float64), images))
+                for transform, value in ((first, v), (second, w))
+            )
+            return warp(images, (a @ b)[:, :2].to(images), self.config.padding).clamp(0, 1)
+
+        return change
+
+    def flips(self, transform: Transform, path: Sequence[float], clean: Tensor) -> Flips:
+        """Search where each image's prediction leaves the clean one, along a path of magnitudes."""
+        everywhere = torch.zeros(len(self.everything), dtype=torch.float32)
+
+        def predict(index: Tensor, v: Tensor) -> Tensor:
+            magnitudes = v if len(v) == 1 else everywhere.index_copy(0, index, v.float())
+            return self.predictions(self.at(transform, magnitudes), index)
+
+        return find_flips(predict, clean, transform, path, self.config.bisections)
+
+    def lost(self, transform: Transform, magnitudes: Sequence[float]) -> Arrays:
+        """Return which share of the frame's area, and of each image's intensity, has left the frame.
+
+        A pixel has left when its centre is mapped outside the frame. Area has shape M, intensity M, the
+        mean over images; an image that is black throughout loses nothing.
+        """
+        height, width = self.images.shape[-2:]
+        like = torch.zeros(1, 1, height, width, dtype=torch.float64)
+        x, y = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in (width, height))
+        centres = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), like[0, 0] + 1])
+        there = transform.matrix(torch.tensor(magnitudes, dtype=torch.float64), like)
+        where = torch.linalg.inv(_square(there))[:, :2] @ centres.flatten(1)
+        gone = (where.abs() > 1 + 1e-9).any(1)
+        outside = gone.T.to(self.device, torch.float32)
+        total = torch.zeros(len(magnitudes), dtype=torch.float64)
+        for batch in self.images.split(self.config.batch_size):
+            intensity = batch.to(self.device, torch.float32).sum(1).flatten(1)
+            share = (intensity @ outside) / intensity.sum(1, keepdim=True).clamp_min(1e-6)
+            total += share.double().sum(0).cpu()
+        return {"area": gone.double().mean(1).numpy(), "intensity": (total / len(self.images)).numpy()}
+
+    def _noise(self, images: Tensor, index: Tensor, v: Tensor) -> Tensor:
+        """Return each image's own noise, whatever batch it is in."""
+        noise = []
+        for number, magnitude in zip(index.tolist(), v.expand(len(index)).tolist(), strict=True):
+            draw = f" at {magnitude:.9g}" if self.config.fresh_noise else ""
+            seed = generator(self.config.seed, f"noise of image {number}{draw}").initial_seed()
+            randomness = torch.Generator(images.device).manual_seed(seed)
+            noise.append(standard_noise(images[:1], randomness))
+        return torch.cat(noise)
+
+
+def flip_magnitudes(
+    classifier: Classifier,
+    images: Tensor,
+    transform: Transform | str,
+    magnitudes: Sequence[float] | None = None,
+    *,
+    bisections: int = ScreenConfig.bisections,
+    batch_size: int = ScreenConfig.batch_size,
+    padding: str = ScreenConfig.padding,
+    seed: int = ScreenConfig.seed,
+) -> dict[str, Flips]:
+    """Find, for each image, the smallest magnitude on each side at which its prediction flips.
+
+    Args:
+        classifier: What is studied, on its device.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        transform: A record or a name of ``itn.TRANSFORMS``.
+        magnitudes: Where to look, on either side of the identity or both; default those of the record.
+        bisections: How often to halve the bracket in which a flip was found.
+        batch_size: Images in one forward pass.
+        padding: What lies outside the frame: zeros, border or reflection.
+        seed: Of the noise, where the transformation needs it.
+
+    Returns:
+        What was found "below" and "above" the identity, where there are magnitudes.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> found = flip_magnitudes(clf, images, "rotate", range(-180, 181, 5))
+        >>> found["above"].magnitude[found["above"].flipped]  # degrees
+    """
+    check_images(images, classifier.channels)
+    name = transform if isinstance(transform, str) else transform.name
+    asked = None if magnitudes is None else tuple(map(float, magnitudes))
+    config = ScreenConfig(
+        transforms=(name,),
+        magnitudes={} if asked is None else {name: asked},
+        bisections=bisections,
+        batch_size=batch_size,
+        padding=padding,
+        seed=seed,
+    )
+    nothing = torch.zeros(len(images), dtype=torch.int64)
+    screener = Screener(classifier, CheckedImages(images, nothing, nothing), config)
+    clean = screener.predictions(lambda unchanged, index: unchanged)
+    known = TRANSFORMS[name]
+    return {
+        side: screener.flips(known, path, clean) for side, path in paths(known, config.sweep(name)).items()
+    }
+
+
+def _resident(images: Tensor, device: torch.device) -> Tensor:
+    """Return the images on the device if they take less than a quarter of its free memory."""
+    if device.type != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
+def _square(matrix: Tensor) -> Tensor:
+    """Return spatial matrices, B x 2 x 3, as B x 3 x 3."""
+    last = matrix.new_tensor([0.0, 0.0, 1.0]).expand(len(matrix), 1, 3)
+    return torch.cat([matrix, last], 1)

@@ -1,0 +1,300 @@
+"""Screening: how far each transformation goes before the predictions of a frozen classifier break."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from itn import plots
+from itn.classifiers import Classifier, preflight
+from itn.color import check_images
+from itn.folder import POINTS, RunFolder, data_fingerprint, explained, provenance, run_settings
+from itn.screen_figures import draw
+from itn.screen_results import (
+    CurveRow,
+    FlipRow,
+    PairRow,
+    ScreenRecord,
+    ScreenResult,
+    SoftmaxRow,
+    to_csv,
+)
+from itn.screener import Arrays, Change, Screener
+from itn.settings import ScreenConfig
+from itn.statistics import clopper_pearson
+from itn.sweeps import (
+    Population,
+    Sweep,
+    curve_rows,
+    flip_rows,
+    pair_record,
+    pair_rows,
+    softmax_rows,
+    sweep_record,
+)
+from itn.thresholds import Flips, paths
+from itn.transforms import TRANSFORMS, Transform
+
+
+def screen(
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    config: ScreenConfig | None = None,
+    out: str | Path | None = None,
+    *,
+    source: str | None = None,
+    names: Sequence[str] | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> ScreenResult:
+    """Find how far each transformation goes before the predictions of a classifier break.
+
+    Args:
+        classifier: What is studied; it is not changed. The work is done on its device.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        labels: N integers in [0, K).
+        config: Settings; None takes the defaults.
+        out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
+            flips.csv and figures/; new or empty, or that of an unfinished run with the same settings,
+            which is then continued. None writes nothing.
+        source: What the images are, for the record.
+        names: What to call each image in flips.csv; default its number.
+        overwrite: Replace an earlier run in ``out``.
+        progress: Show a progress bar; None does so on a terminal.
+
+    Returns:
+        The record of result.json and the rows of the tables.
+
+    Raises:
+        ValueError: If an input is unusable, with the cause and the cure; nothing has been written then.
+        RunError: If the work fails on its way; names what was kept.
+        Interrupted: On Ctrl-C; likewise.
+
+    Example:
+        >>> sweep = itn.screen(clf, images, labels, itn.ScreenConfig(transforms=("rotate",)))
+        >>> sweep.record.transforms["rotate"].thresholds.accuracy["above"]
+        Threshold(value=41.2, ci_low=39.8, ci_high=42.7)
+    """
+    config = config or ScreenConfig()
+    started, clock = datetime.now(UTC), time.perf_counter()
+    check_images(images, classifier.channels)
+    labels = torch.as_tensor(labels)
+    origin = provenance(classifier.device)
+    settings = run_settings(
+        "screen",
+        config,
+        classifier.device,
+        {"name": classifier.name, "sha256": classifier.sha256()},
+        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
+    )
+    settings["magnitudes"] = {
+        "sweeps": {name: config.sweep(name) for name in config.names},
+        "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
+    }
+    folder = None if out is None else RunFolder(out, settings, overwrite)
+    data = preflight(classifier, images, labels, config.batch_size)
+    if names is not None and len(names) != len(data):
+        raise ValueError(f"names must be {len(data)}, one for each image, got {len(names)}")
+    swept = [name for name in config.names if images.shape[1] > 1 or name != "grayscale"]
+    left_out = {name: "images of one channel are gray already" for name in config.names if name not in swept}
+    if folder is not None:
+        folder.start()
+    seconds = {"preparation": time.perf_counter() - clock}
+    clock = time.perf_counter()
+    work = _Work(Screener(classifier, data, config), folder, swept, progress)
+    with explained(work.kept, resumable=folder is not None), work:
+        sweeps = [work.sweep(TRANSFORMS[name]) for name in swept]
+        grids = [work.pair(TRANSFORMS[x], TRANSFORMS[y]) for x, y in config.pairs]
+        people = _population(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
+        seconds["screening"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        pairs = [
+            tuple(pair_rows(TRANSFORMS[x], TRANSFORMS[y], seen, work.clean, people, config))
+            for (x, y), seen in zip(config.pairs, grids, strict=True)
+        ]
+        n, right = len(data), int((work.clean["predictions"] == people.labels).sum())
+        record = ScreenRecord(
+            model=classifier.name,
+            n=n,
+            clean_accuracy=right / n,
+            clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
+            confidence=config.confidence,
+            padding=config.padding,
+            transforms={sweep.transform.name: sweep_record(sweep, people, config) for sweep in sweeps},
+            pairs={
+                f"{rows[0].transform_x},{rows[0].transform_y}": pair_record(rows, config) for rows in pairs
+            },
+            left_out=left_out,
+            provenance=origin | {"seed": config.seed},
+        )
+        result = ScreenResult(
+            record,
+            curves=tuple(row for sweep in sweeps for row in curve_rows(sweep, people, config)),
+            pairs=tuple(row for rows in pairs for row in rows),
+            softmax=tuple(row for sweep in sweeps for row in softmax_rows(sweep, people)),
+            flips=tuple(row for sweep in sweeps for row in flip_rows(sweep, people)),
+        )
+        if folder is not None:
+            _write_tables(folder, result)
+            for name, figure in draw(work.screener, sweeps, result, data):
+                folder.write(f"figures/{name}.png", partial(plots.save, figure))
+            seconds["evaluation"] = time.perf_counter() - clock
+            folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+            folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
+            folder.remove(POINTS)
+    return result
+
+
+class _Work:
+    """The passes of a run, each done once: what is already in the folder is read, not repeated."""
+
+    def __init__(
+        self, screener: Screener, folder: RunFolder | None, names: Sequence[str], progress: bool | None
+    ) -> None:
+        self.screener, self.config, self.folder = screener, screener.config, folder
+        self.done = 0
+        total = 1 + sum(self._passes(name) for name in names)
+        total += sum(
+            len(self.config.pair_sweep(x)) * len(self.config.pair_sweep(y)) for x, y in self.config.pairs
+        )
+        hidden = None if progress is None else not progress  # None: a bar on a terminal only
+        self.bar = tqdm(total=total, desc="screen", unit="pass", disable=hidden)
+        self.clean: Arrays = {}
+
+    def __enter__(self) -> "_Work":
+        self.clean = self._once("clean", lambda: self.screener.observe(lambda images, index: images))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def sweep(self, transform: Transform) -> Sweep:
+        """Return all that is to be seen of one transformation."""
+        name, magnitudes = transform.name, self.config.sweep(transform.name)
+        self.bar.set_postfix_str(name, refresh=False)
+        points, controls = [], []
+        for v in magnitudes:
+            if v == transform.identity:
+                points.append(self.clean)
+                controls.append(self.clean["predictions"])
+                continue
+            points.append(self._once(f"{name}/{v!r}", partial(self._observe, self.screener.at(transform, v))))
+            if self._controls(transform):
+                back = self.screener.there_and_back(transform, v)
+                controls.append(
+                    self._once(f"{name}/control {v!r}", partial(self._predict, back))["predictions"]
+                )
+        flips = {
+            side: self._flips(transform, side, path) for side, path in paths(transform, magnitudes).items()
+        }
+        return Sweep(
+            transform,
+            magnitudes,
+            self.clean,
+            tuple(points),
+            tuple(controls) if self._controls(transform) else None,
+            self.screener.lost(transform, magnitudes) if transform.spatial else None,
+            flips,
+        )
+
+    def pair(self, x: Transform, y: Transform) -> dict[tuple[float, float], Arrays]:
+        """Return what is to be seen of two transformations at each pair of magnitudes."""
+        self.bar.set_postfix_str(f"{x.name} x {y.name}", refresh=False)
+        return {
+            (v, w): self._once(
+                f"{x.name} {y.name}/{v!r} {w!r}",
+                partial(self.screener.glance, self.screener.pair(x, v, y, w)),
+            )
+            for v, w in product(self.config.pair_sweep(x.name), self.config.pair_sweep(y.name))
+        }
+
+    def kept(self) -> str:
+        """Return what a run that ends now leaves behind."""
+        if self.folder is None:
+            return "nothing was kept"
+        return f"{self.done} of {self.bar.total} passes are kept in {self.folder.path / POINTS}"
+
+    def _passes(self, name: str) -> int:
+        transform, magnitudes = TRANSFORMS[name], self.config.sweep(name)
+        moving = sum(v != transform.identity for v in magnitudes)
+        return moving * (2 if self._controls(transform) else 1) + len(paths(transform, magnitudes))
+
+    def _controls(self, transform: Transform) -> bool:
+        return self.config.control and transform.spatial
+
+    def _observe(self, change: Change) -> Arrays:
+        return self.screener.observe(change)
+
+    def _predict(self, change: Change) -> Arrays:
+        return {"predictions": self.screener.predictions(change).numpy()}
+
+    def _flips(self, transform: Transform, side: str, path: Sequence[float]) -> Flips:
+        def search() -> Arrays:
+            clean = torch.from_numpy(self.clean["predictions"])
+            magnitude, flipped, resolution = self.screener.flips(transform, path, clean)
+            return {
+                "magnitude": magnitude.numpy(),
+                "flipped": flipped.numpy(),
+                "resolution": np.array(resolution),
+            }
+
+        found = self._once(f"{transform.name}/flips {side}", search)
+        magnitude, flipped = (torch.from_numpy(found[key]) for key in ("magnitude", "flipped"))
+        return Flips(magnitude, flipped, float(found["resolution"]))
+
+    def _once(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return what is stored under a key, or compute and store it."""
+        arrays = None if self.folder is None else _read(self.folder.path / POINTS / f"{key}.safetensors")
+        if arrays is None:
+            arrays = compute()
+            if self.folder is not None:
+                self.folder.write(f"{POINTS}/{key}.safetensors", partial(save_file, arrays))
+        self.done += 1
+        self.bar.update()
+        return arrays
+
+
+def _read(path: Path) -> Arrays | None:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):  # not there, or not whole: it is done again
+        return None
+
+
+def _population(
+    classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int
+) -> Population:
+    known = [classifier.class_name(k) for k in range(outputs)]
+    twice = {name for name, count in Counter(known).items() if count > 1}
+    unique = tuple(f"{name} ({k})" if name in twice else name for k, name in enumerate(known))
+    return Population(
+        labels.numpy(),
+        tuple(names or map(str, range(len(labels)))),
+        {int(label): unique[label] for label in labels.unique()},
+        unique,
+    )
+
+
+def _write_tables(folder: RunFolder, result: ScreenResult) -> None:
+    tables: dict[str, tuple[Sequence[Any], type]] = {
+        "curves": (result.curves, CurveRow),
+        "softmax": (result.softmax, SoftmaxRow),
+        "flips": (result.flips, FlipRow),
+    }
+    if result.pairs:
+        tables["pairs"] = result.pairs, PairRow
+    for name, (rows, kind) in tables.items():
+        text = to_csv(rows, kind)
+        folder.write(f"{name}.csv", partial(Path.write_text, data=text))

@@ -1,0 +1,250 @@
+"""From what was seen at each magnitude to curves, thresholds and rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itn.screen_results import (
+    Curve,
+    CurveRow,
+    FlipRow,
+    FlipSummary,
+    Islands,
+    PairRecord,
+    PairRow,
+    Sides,
+    SoftmaxRow,
+    SweepRecord,
+    Thresholds,
+)
+from itn.screener import Arrays
+from itn.settings import ScreenConfig
+from itn.statistics import clopper_pearson
+from itn.thresholds import Flips, curve_threshold, islands, median_flip, paths
+from itn.transforms import Transform
+
+NAMED_OUTPUTS = 3
+
+
+class Population(NamedTuple):
+    """The images of a screen, in words."""
+
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    """Of the images: their path, or their number."""
+    classes: dict[int, str]
+    """Names of the classes that occur, by label, ascending."""
+    outputs: tuple[str, ...]
+    """Names of all outputs of the classifier."""
+
+    def groups(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Yield "all" and each class, with its members."""
+        yield "all", np.ones(len(self.labels), dtype=bool)
+        for label, name in self.classes.items():
+            yield name, self.labels == label
+
+
+class Sweep(NamedTuple):
+    """One transformation and all that was seen of it, at ascending magnitudes."""
+
+    transform: Transform
+    magnitudes: Curve
+    clean: Arrays
+    """At the identity, whether or not that is one of the magnitudes."""
+    points: tuple[Arrays, ...]
+    """What ``Screener.observe`` saw, for each magnitude."""
+    controls: tuple[NDArray[np.int64], ...] | None
+    """Predictions on the images warped there and back."""
+    lost: Arrays | None
+    flips: Mapping[str, Flips]
+    """By side."""
+
+    def paths(self) -> Iterator[tuple[str, tuple[float, ...], list[Arrays]]]:
+        """Yield each side of the identity: its name, and magnitudes and points from the identity outwards."""
+        seen = dict(zip(self.magnitudes, self.points, strict=True))
+        for side, path in paths(self.transform, self.magnitudes).items():
+            yield side, (self.transform.identity, *path), [self.clean, *(seen[v] for v in path)]
+
+
+def sweep_record(sweep: Sweep, people: Population, config: ScreenConfig) -> SweepRecord:
+    """Return the record of one sweep."""
+    n = len(people.labels)
+    right = [int((point["predictions"] == people.labels).sum()) for point in sweep.points]
+    agreeing = [int((point["predictions"] == sweep.clean["predictions"]).sum()) for point in sweep.points]
+    ends, agreement_ends = (
+        [clopper_pearson(count, n, config.confidence) for count in counts] for counts in (right, agreeing)
+    )
+    controls = sweep.controls
+    return SweepRecord(
+        unit=sweep.transform.unit,
+        identity=sweep.transform.identity,
+        magnitudes=sweep.magnitudes,
+        n=n,
+        accuracy=tuple(count / n for count in right),
+        ci_low=tuple(low for low, _ in ends),
+        ci_high=tuple(high for _, high in ends),
+        agreement=tuple(count / n for count in agreeing),
+        agreement_ci_low=tuple(low for low, _ in agreement_ends),
+        agreement_ci_high=tuple(high for _, high in agreement_ends),
+        softmax_true=tuple(float(point["softmax_true"].mean(dtype=float)) for point in sweep.points),
+        pixel_change=tuple(float(point["pixel_change"]) for point in sweep.points),
+        control_accuracy=None if controls is None else tuple(_share(c == people.labels) for c in controls),
+        lost_content=None if sweep.lost is None else tuple(sweep.lost["area"].tolist()),
+        lost_intensity=None if sweep.lost is None else tuple(sweep.lost["intensity"].tolist()),
+        thresholds=_thresholds(sweep, people, config),
+        islands=_islands(sweep, people, config),
+    )
+
+
+def _thresholds(sweep: Sweep, people: Population, config: ScreenConfig) -> Thresholds:
+    transform, n = sweep.transform, len(people.labels)
+    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == people.labels)
+    accuracy: Sides = {}
+    classes: dict[str, Sides] = {name: {} for name in people.classes.values()}
+    flips: dict[str, FlipSummary] = {}
+    by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in people.classes.values()}
+    for side, path, points in sweep.paths():
+        right = [int((point["predictions"] == people.labels).sum()) for point in points]
+        low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
+        accuracy[side] = curve_threshold(transform, path, [count / n for count in right], low, high, level)
+        for row, name in enumerate(people.classes.values()):
+            margin, nearer, farther = (
+                [float(point[key][row]) for point in points]
+                for key in ("margin", "margin_low", "margin_high")
+            )
+            classes[name][side] = curve_threshold(transform, path, margin, nearer, farther, 0.0)
+        found = sweep.flips[side]
+        magnitude, flipped = found.magnitude.numpy(), found.flipped.numpy()
+        for name, members in people.groups():
+            summary = FlipSummary(
+                median_flip(transform, path[1:], magnitude[members], flipped[members], config.confidence),
+                int(members.sum()),
+                int(flipped[members].sum()),
+            )
+            (flips if name == "all" else by_class[name])[side] = summary
+    resolution = max((found.resolution for found in sweep.flips.values()), default=0.0)
+    return Thresholds(config.accuracy_fraction, accuracy, classes, flips, by_class, resolution)
+
+
+def _islands(sweep: Sweep, people: Population, config: ScreenConfig) -> Islands:
+    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == people.labels)
+    accuracy: list[tuple[float, float]] = []
+    classes: dict[str, list[tuple[float, float]]] = {name: [] for name in people.classes.values()}
+    returned = dict.fromkeys(sweep.magnitudes, 0.0)
+    for _, path, points in sweep.paths():
+        shares = [_share(point["predictions"] == people.labels) for point in points]
+        accuracy += islands(path, shares, level)
+        for row, name in enumerate(people.classes.values()):
+            classes[name] += islands(path, [float(point["margin"][row]) for point in points], 0.0)
+        differed = np.zeros(len(people.labels), dtype=bool)
+        for v, point in list(zip(path, points, strict=True))[1:]:
+            differs = point["predictions"] != sweep.clean["predictions"]
+            returned[v] = _share(differed & ~differs)
+            differed |= differs
+    found = {name: tuple(stretches) for name, stretches in classes.items() if stretches}
+    return Islands(tuple(accuracy), found, tuple(returned.values()))
+
+
+def curve_rows(sweep: Sweep, people: Population, config: ScreenConfig) -> Iterator[CurveRow]:
+    """Yield the lines of curves.csv of one sweep."""
+    for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
+        right = point["predictions"] == people.labels
+        agrees = point["predictions"] == sweep.clean["predictions"]
+        control = None if sweep.controls is None else sweep.controls[number] == people.labels
+        lost = None if sweep.lost is None else float(sweep.lost["area"][number])
+        for name, members in people.groups():
+            n, count = int(members.sum()), int(right[members].sum())
+            yield CurveRow(
+                sweep.transform.name,
+                v,
+                name,
+                n,
+                count / n,
+                *clopper_pearson(count, n, config.confidence),
+                _share(agrees[members]),
+                float(point["softmax_true"][members].mean(dtype=float)),
+                None if control is None else _share(control[members]),
+                lost,
+            )
+
+
+def softmax_rows(sweep: Sweep, people: Population) -> Iterator[SoftmaxRow]:
+    """Yield the lines of softmax.csv of one sweep: the true class, two rivals that reach the top, others."""
+    table = np.stack([point["class_softmax"] for point in sweep.points])  # M x L x K
+    for row, (label, name) in enumerate(people.classes.items()):
+        means = table[:, row]
+        rivals = set(means.argmax(1).tolist()) - {label}
+        ranked = sorted(rivals, key=lambda k: (-means[:, k].max(), k))
+        shown = [label, *ranked[: NAMED_OUTPUTS - 1]]
+        rest = np.delete(means, shown, axis=1)
+        for number, v in enumerate(sweep.magnitudes):
+            for k in shown:
+                yield SoftmaxRow(sweep.transform.name, v, name, people.outputs[k], float(means[number, k]))
+            if rest.shape[1]:
+                yield SoftmaxRow(sweep.transform.name, v, name, "others", float(rest[number].max()))
+
+
+def flip_rows(sweep: Sweep, people: Population) -> Iterator[FlipRow]:
+    """Yield the lines of flips.csv of one sweep."""
+    for side, found in sweep.flips.items():
+        for image, label, v, flipped in zip(
+            people.names,
+            people.labels.tolist(),
+            found.magnitude.tolist(),
+            found.flipped.tolist(),
+            strict=True,
+        ):
+            yield FlipRow(sweep.transform.name, side, image, people.classes[label], v, flipped)
+
+
+def pair_rows(
+    x: Transform,
+    y: Transform,
+    seen: Mapping[tuple[float, float], Arrays],
+    clean: Arrays,
+    people: Population,
+    config: ScreenConfig,
+) -> Iterator[PairRow]:
+    """Yield the lines of pairs.csv of one pair, from what ``Screener.glance`` saw at each (v, w)."""
+    for (v, w), point in seen.items():
+        right = point["predictions"] == people.labels
+        agrees = point["predictions"] == clean["predictions"]
+        for name, members in people.groups():
+            n, count = int(members.sum()), int(right[members].sum())
+            yield PairRow(
+                x.name,
+                y.name,
+                v,
+                w,
+                name,
+                n,
+                count / n,
+                *clopper_pearson(count, n, config.confidence),
+                _share(agrees[members]),
+                float(point["softmax_true"][members].mean(dtype=float)),
+            )
+
+
+def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
+    """Return the record of one pair from its lines."""
+    of_all = {(row.magnitude_x, row.magnitude_y): row for row in rows if row.class_ == "all"}
+    xs, ys = (tuple(sorted({at[axis] for at in of_all})) for axis in (0, 1))
+
+    def table(column: str) -> tuple[Curve, ...]:
+        return tuple(tuple(getattr(of_all[x, y], column) for x in xs) for y in ys)
+
+    return PairRecord(
+        rows[0].transform_x,
+        rows[0].transform_y,
+        config.accuracy_fraction,
+        xs,
+        ys,
+        rows[0].n,
+        *(table(column) for column in ("accuracy", "ci_low", "ci_high", "agreement", "softmax_true")),
+    )
+
+
+def _share(members: NDArray[np.bool_]) -> float:
+    return float(members.mean())

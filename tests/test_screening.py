@@ -1,0 +1,299 @@
+"""Whole screens of classifiers whose thresholds are known on paper, and their folders."""
+
+import csv
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import itn
+from itn import ScreenConfig, screen
+
+
+@pytest.fixture
+def spread():
+    """240 blobs at 0.2 to 0.8 left (class 0) or right (class 1) of the middle, evenly; 1 x 20 x 40."""
+    y, x = ((2 * torch.arange(n) + 1) / n - 1 for n in (20, 40))
+    labels = torch.arange(240) % 2
+    distance = 0.2 + 0.6 * (torch.arange(240) // 2 + 0.5) / 120
+    centres = torch.where(labels == 0, -distance, distance).view(-1, 1, 1)
+    return torch.exp(-((x - centres) ** 2 + (y[:, None] / 2) ** 2) / (2 * 0.05**2)).unsqueeze(1), labels
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_three_kinds_of_threshold_on_paper(side, spread):
+    """Moved right by v of the width, a blob d left of the middle crosses it at v = d / 2.
+
+    Class 0 has lost (v - 0.1) / 0.3 of its images then, class 1 none: accuracy is 90 % at v = 0.16,
+    and class 0 has lost the half of its images, and the majority of its softmax, at v = 0.25.
+    """
+    images, labels = spread
+    grid = itn.transforms.steps(-0.3, 0.3, 0.02)
+    found = screen(side, images, labels, ScreenConfig(("translate_x",), magnitudes={"translate_x": grid}))
+    sweep = found.record.transforms["translate_x"]
+    assert found.record.clean_accuracy == 1
+    for way, sign, moved, safe in (("above", 1, "0", "1"), ("below", -1, "1", "0")):
+        accuracy = sweep.thresholds.accuracy[way]
+        assert accuracy.value == pytest.approx(sign * 0.16, abs=0.004)
+        assert accuracy.ci_low < accuracy.value < accuracy.ci_high
+        assert sweep.thresholds.classes[moved][way].value == pytest.approx(sign * 0.25, abs=0.004)
+        assert sweep.thresholds.classes[safe][way].value is None
+        of_class = sweep.thresholds.flips_by_class
+        assert of_class[moved][way].median.value == pytest.approx(sign * 0.25, abs=0.004)
+        assert (of_class[moved][way].n, of_class[moved][way].flipped) == (120, pytest.approx(80, abs=1))
+        assert of_class[safe][way].flipped == 0
+        assert of_class[safe][way].median == (None, None, None)
+        assert sweep.thresholds.flips[way].median.value is None  # a third of all images, not the half
+    assert sweep.thresholds.flip_resolution == pytest.approx(0.02 / 2**6, rel=0.01)
+    # Each image on its own: within the resolution of its flip, plus what bilinear sampling does
+    for row in found.flips:
+        distance = 0.2 + 0.6 * (int(row.image) // 2 + 0.5) / 120
+        if row.flipped:
+            assert abs(abs(row.magnitude) - distance / 2) < 0.02 / 2**6 + 0.002
+        else:
+            assert abs(row.magnitude) == 0.3
+            assert row.class_ == ("0" if row.side == "below" else "1") or distance / 2 > 0.298
+    exact = [1 if abs(v) < 0.1 else 1 - (abs(v) - 0.1) / 0.6 for v in sweep.magnitudes]
+    assert sweep.accuracy == pytest.approx(exact, abs=0.006)
+    assert sweep.agreement == sweep.accuracy
+    assert sweep.lost_content == pytest.approx([math.floor(abs(v) * 40 + 0.5) / 40 for v in grid], abs=0.013)
+
+
+def test_factors_break_where_arithmetic_says(brightness, flats):
+    """Flat images of 0.25 and 0.75 cross one half at factors 2 and 2/3, and at +0.25 and -0.25."""
+    config = ScreenConfig(("contrast", "brightness"), bisections=12)
+    found = screen(brightness, *flats, config).record.transforms
+    flips = found["contrast"].thresholds.flips_by_class
+    assert flips["0"]["above"].median.value == pytest.approx(2, rel=1e-3)
+    assert flips["1"]["below"].median.value == pytest.approx(2 / 3, rel=1e-3)
+    assert flips["0"]["below"].flipped == flips["1"]["above"].flipped == 0
+    added = found["brightness"].thresholds.flips_by_class
+    assert added["0"]["above"].median.value == pytest.approx(0.25, abs=1e-3)
+    assert added["1"]["below"].median.value == pytest.approx(-0.25, abs=1e-3)
+    assert found["contrast"].control_accuracy is None
+    assert found["contrast"].lost_content is None
+
+
+def test_an_island_is_found_by_the_sweep_and_reported(side, blobs):
+    """Turned by 90 to 270 degrees the blobs lie on the other side; from there they are back."""
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.steps(0, 360, 40)})
+    sweep = screen(side, *blobs, config).record.transforms["rotate"]
+    assert sweep.islands.accuracy == ((280, 360),)
+    assert sweep.islands.classes == {"0": ((280, 360),), "1": ((280, 360),)}
+    assert sweep.islands.returned == (0, 0, 0, 0, 0, 0, 0, 1, 1, 1)
+    assert sweep.thresholds.flips["above"].median.value == pytest.approx(90, abs=1)
+    assert sweep.thresholds.accuracy["above"].value == pytest.approx(84, abs=0.1)  # 80 is right, 120 wrong
+
+
+def test_nothing_breaks_what_nothing_touches(side, blobs):
+    found = screen(side, *blobs, ScreenConfig(("translate_y", "blur")))
+    sweep = found.record.transforms["translate_y"]
+    assert set(sweep.accuracy) == {1.0}
+    assert sweep.thresholds.accuracy == {"below": (None,) * 3, "above": (None,) * 3}
+    assert sweep.thresholds.flips["above"].flipped == 0
+    assert list(found.record.transforms["blur"].thresholds.accuracy) == ["above"]
+    assert "nothing breaks it" in str(found)
+    assert "-0.5 to beyond 0.5" in str(found)
+
+
+def test_the_control_shows_what_cut_off_alone_does(side, blobs):
+    """Moved out of the frame and back, a blob is gone: the classifier sees black and says 0."""
+    config = ScreenConfig(("translate_x",), magnitudes={"translate_x": (-0.9, 0.0, 0.9)})
+    sweep = screen(side, *blobs, config).record.transforms["translate_x"]
+    assert sweep.control_accuracy == (0.5, 1.0, 0.5)
+    assert sweep.lost_intensity == pytest.approx((1, 0, 1), abs=0.01)
+    without = ScreenConfig(("translate_x",), magnitudes=config.magnitudes, control=False)
+    assert screen(side, *blobs, without).record.transforms["translate_x"].control_accuracy is None
+
+
+def test_a_pair_is_a_table_of_both(side, spread):
+    """Translations along x add up; along y nothing happens."""
+    magnitudes = {"translate_x": (-0.2, 0.0, 0.2), "translate_y": (0.0, 0.1)}
+    config = ScreenConfig((), (("translate_x", "translate_y"),), magnitudes)
+    found = screen(side, *spread, config)
+    pair = found.record.pairs["translate_x,translate_y"]
+    assert (pair.magnitudes_x, pair.magnitudes_y) == ((-0.2, 0.0, 0.2), (0.0, 0.1))
+    assert pair.accuracy == (
+        pytest.approx((5 / 6, 1, 5 / 6), abs=0.01),
+        pytest.approx((5 / 6, 1, 5 / 6), abs=0.01),
+    )
+    assert [row.accuracy for row in found.pairs if row.class_ == "1" and row.magnitude_y == 0.1] == [
+        pytest.approx(2 / 3, abs=0.01),
+        1,
+        1,
+    ]
+    one = ScreenConfig(("translate_x",), magnitudes={"translate_x": (-0.2, 0.2)})
+    single = screen(side, *spread, one).record.transforms["translate_x"]
+    assert (pair.accuracy[0][0], pair.accuracy[0][2]) == single.accuracy
+
+
+def test_the_classifier_keeps_its_weights_and_its_mode(blobs):
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(400), nn.Dropout(), nn.Linear(400, 2))
+    x = (2 * torch.arange(20) + 1) / 20 - 1
+    net[3].weight.data = torch.stack([-x.repeat(20), x.repeat(20)])
+    net[3].bias.data.zero_()
+    classifier = itn.Classifier(net)
+    before = classifier.sha256()
+    screen(classifier, *blobs, ScreenConfig(("rotate",), magnitudes={"rotate": (90.0,)}))
+    assert classifier.sha256() == before
+    assert not net.training
+
+
+def test_the_tables_have_the_columns_that_others_read(side, blobs, tmp_path):
+    config = ScreenConfig(("rotate", "brightness"), (("zoom", "blur"),), {"rotate": (-90.0, 0.0, 45.0)})
+    found = screen(side, *blobs, config, tmp_path)
+    text = (tmp_path / "curves.csv").read_text()
+    assert text.startswith(
+        "transform,magnitude,class,n,accuracy,ci_low,ci_high,agreement,softmax_true,control_accuracy,lost_content\n"
+    )
+    lines = rows(tmp_path / "curves.csv")
+    assert len(lines) == (3 + 21) * 3 == len(found.curves)
+    at = {(line["transform"], float(line["magnitude"]), line["class"]): line for line in lines}
+    assert at["rotate", 0, "all"]["accuracy"] == "1"
+    assert at["rotate", 45, "0"]["n"] == "100"
+    assert float(at["rotate", 45, "0"]["lost_content"]) == pytest.approx(3 - 2 * 2**0.5, abs=0.03)
+    assert at["brightness", 0.5, "all"]["control_accuracy"] == ""
+    assert at["brightness", 0.5, "all"]["lost_content"] == ""
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["clean_accuracy"] == 1
+    rotate = result["transforms"]["rotate"]
+    assert {"magnitudes", "accuracy", "ci_low", "ci_high", "thresholds"} <= set(rotate)
+    assert rotate["magnitudes"] == [-90, 0, 45]
+    for line, value, low, high in zip(
+        [line for line in lines if line["transform"] == "rotate" and line["class"] == "all"],
+        *(rotate[key] for key in ("accuracy", "ci_low", "ci_high")),
+        strict=True,
+    ):
+        assert [float(line[key]) for key in ("accuracy", "ci_low", "ci_high")] == pytest.approx(
+            [value, low, high], abs=1e-6
+        )
+    assert len(rows(tmp_path / "pairs.csv")) == 9 * 6 * 3
+    softmax: dict[tuple[str, ...], float] = {}
+    for line in rows(tmp_path / "softmax.csv"):
+        key = line["transform"], line["magnitude"], line["class"]
+        softmax[key] = softmax.get(key, 0) + float(line["softmax"])
+    assert len(softmax) == 24 * 2
+    # Two outputs, each by its name or as "others"
+    assert list(softmax.values()) == pytest.approx([1] * 48, abs=1e-5)
+    assert {"commit", "itn", "torch", "device", "seed"} <= set(result["provenance"])
+    assert not (tmp_path / "points").exists()
+    pictures = {path.name for path in (tmp_path / "figures").iterdir()}
+    kinds = ("accuracy", "softmax", "survival")
+    assert pictures == {
+        *(f"{kind}-{name}.png" for kind in kinds for name in ("rotate", "brightness")),
+        "pair-zoom-blur.png",
+        "thresholds.png",
+    }
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "timing.json"
+    }
+
+
+class Fragile(nn.Module):
+    """Works like another network until it has been called often enough."""
+
+    def __init__(self, net, calls):
+        super().__init__()
+        self.net, self.calls = net, calls
+
+    def forward(self, images):
+        self.calls -= 1
+        if self.calls < 0:
+            raise RuntimeError("out of memory\nmore lines")
+        return self.net(images)
+
+
+@pytest.mark.parametrize("calls", [3, 9, 15, 28])
+def test_a_run_that_failed_goes_on_and_ends_as_if_it_had_not(side, blobs, tmp_path, calls):
+    config = ScreenConfig(
+        ("rotate", "noise"),
+        (("zoom", "blur"),),
+        {"rotate": (-120.0, -60.0, 60.0), "noise": (0.1, 0.4), "zoom": (0.5, 2.0), "blur": (1.0,)},
+        batch_size=200,
+    )
+    screen(side, *blobs, config, tmp_path / "whole")
+    fragile = itn.Classifier(Fragile(side.net, calls), name="side")
+    with pytest.raises(itn.RunError, match=r"RuntimeError: out of memory.* passes are kept in .*points"):
+        screen(fragile, *blobs, config, tmp_path / "parts")
+    kept = len(list((tmp_path / "parts" / "points").rglob("*.safetensors")))
+    again = itn.Classifier(Fragile(side.net, 10**6), name="side")
+    screen(again, *blobs, config, tmp_path / "parts")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert again.net.calls > 10**6 - 100
+    if calls > 3:
+        assert kept > 0
+
+
+def test_what_is_kept_is_not_done_again(side, blobs, tmp_path):
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0, 120.0)}, batch_size=200)
+    calls = {}
+    for first in (10**6, 9):
+        net = Fragile(side.net, first)
+        classifier = itn.Classifier(net, name="side")
+        out = tmp_path / str(first)
+        if first == 9:
+            with pytest.raises(itn.RunError):
+                screen(classifier, *blobs, config, out)
+            net.calls = 10**6
+        screen(classifier, *blobs, config, out)
+        calls[first] = 10**6 - net.calls
+    assert calls[9] < calls[10**6]
+
+
+def test_a_damaged_point_is_done_again(side, blobs, tmp_path):
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
+    screen(side, *blobs, config, tmp_path / "whole")
+    fragile = itn.Classifier(Fragile(side.net, 8), name="side")
+    with pytest.raises(itn.RunError):
+        screen(fragile, *blobs, config, tmp_path / "parts")
+    point = next((tmp_path / "parts" / "points" / "rotate").iterdir())
+    point.write_bytes(point.read_bytes()[:-7])
+    screen(side, *blobs, config, tmp_path / "parts")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
+    with pytest.raises(itn.RunError):
+        screen(itn.Classifier(Fragile(side.net, 6), name="side"), *blobs, config, tmp_path)
+    before = contents(tmp_path)
+    other = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 90.0)}, batch_size=200)
+    with pytest.raises(ValueError, match=r"other settings \(config.magnitudes.rotate: \[30.0, 60.0\], now"):
+        screen(side, *blobs, other, tmp_path)
+    images, labels = blobs
+    with pytest.raises(ValueError, match=r"images.sha256"):
+        screen(side, images.flip(0), labels.flip(0), config, tmp_path)
+    assert contents(tmp_path) == before
+    screen(side, *blobs, config, tmp_path)
+    with pytest.raises(ValueError, match="holds a finished run"):
+        screen(side, *blobs, config, tmp_path)
+
+
+def test_gray_images_need_no_grayscale(side, blobs):
+    magnitudes = {name: (itn.TRANSFORMS[name].magnitudes[-1],) for name in itn.transforms.PAPER}
+    found = screen(side, *blobs, ScreenConfig(magnitudes=magnitudes))
+    assert set(found.record.transforms) == set(itn.transforms.PAPER) - {"grayscale"}
+    assert "gray already" in found.record.left_out["grayscale"]
+    assert "grayscale is left out" in str(found)
+
+
+def test_names_must_fit_the_images(side, blobs):
+    with pytest.raises(ValueError, match="names must be 200"):
+        screen(side, *blobs, ScreenConfig(("rotate",)), names=["a"])
+
+
+def test_outputs_of_one_name_are_told_apart(side, blobs):
+    classifier = itn.Classifier(side.net, class_names=("crane", "crane"))
+    found = screen(classifier, *blobs, ScreenConfig(("rotate",), magnitudes={"rotate": (90.0,)}))
+    assert set(found.record.transforms["rotate"].thresholds.classes) == {"crane (0)", "crane (1)"}
