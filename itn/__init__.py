@@ -1,35 +1,52 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
-from itn.classifiers import CheckedImages, Classifier, load_classifier, model_cards, predict, preflight
+from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
-from itn.data import load_images
+from itn.data import ImageSet, load_images, read_images
 from itn.folder import Interrupted, RunError
 from itn.learning import LearnResult, learn, load_net
+from itn.loading import load_classifier, model_cards
 from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet
+from itn.preprocessing import Preprocessing
 from itn.results import LearnRecord, LearnStep, read_history
-from itn.settings import LearnConfig
+from itn.screen_results import ScreenRecord, ScreenResult
+from itn.screener import flip_magnitudes
+from itn.screening import screen
+from itn.settings import LearnConfig, ScreenConfig
 from itn.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
+from itn.thresholds import Flips, Threshold
 from itn.transformers import ColorTransformer, SpatialTransformer
+from itn.transforms import TRANSFORMS, Transform, register
 
 __all__ = [
     "FAMILIES",
+    "TRANSFORMS",
     "CheckedImages",
     "Classifier",
     "ColorTransformer",
+    "Flips",
+    "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
     "LearnConfig",
     "LearnRecord",
     "LearnResult",
     "LearnStep",
+    "Preprocessing",
     "RunError",
+    "ScreenConfig",
+    "ScreenRecord",
+    "ScreenResult",
     "SpatialTransformer",
+    "Threshold",
+    "Transform",
     "apply_color",
     "decompose_color",
     "decompose_spatial",
     "displacement",
     "family_matrix",
+    "flip_magnitudes",
     "learn",
     "load_classifier",
     "load_images",
@@ -38,8 +55,11 @@ __all__ = [
     "predict",
     "preflight",
     "read_history",
+    "read_images",
+    "register",
     "rms_displacement",
     "sampled_displacement",
+    "screen",
     "unit_vectors",
     "warp",
 ]

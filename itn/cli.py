@@ -3,18 +3,21 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from cyclopts import App, CycloptsError, Parameter, Token
 
-from itn.classifiers import load_classifier, model_cards
-from itn.data import load_images
+from itn.classifiers import Classifier
+from itn.data import ImageSet, read_images
 from itn.folder import package_version
 from itn.learning import learn
-from itn.settings import LearnConfig, Part
+from itn.loading import load_classifier, model_table
+from itn.screening import screen
+from itn.settings import LearnConfig, Part, ScreenConfig
+from itn.transforms import TRANSFORMS, steps
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -22,7 +25,7 @@ app = App(
     name="itn",
     help="To which transformations is a trained image classifier invariant, and how far?",
     version=package_version("itn") or "unknown",
-    help_format="plaintext",
+    help_format="markdown",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,  # ours names what was kept
 )
@@ -33,10 +36,67 @@ def _listed(type_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(item for token in tokens for item in token.value.split(","))
 
 
+def _sweeps(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read ``NAME=START:STOP:STEP`` or ``NAME=V,V,...``, once for each name."""
+    sweeps: dict[str, tuple[float, ...]] = {}
+    for given in texts:
+        name, _, text = given.partition("=")
+        if name in sweeps:
+            raise ValueError(f"--magnitudes {given}: {name} has its magnitudes already")
+        try:
+            if ":" in text:
+                start, stop, step = map(float, text.split(":"))
+                sweeps[name] = steps(start, stop, step)
+            else:
+                sweeps[name] = tuple(map(float, text.split(",")))
+        except ValueError as error:
+            expected = "expected NAME=START:STOP:STEP or NAME=V,V,..., such as rotate=-180:180:5"
+            raise ValueError(f"--magnitudes {given}: {expected} ({error})") from None
+    return sweeps
+
+
 @dataclasses.dataclass(frozen=True)
 class _LearnOptions(LearnConfig):
     parts: Annotated[tuple[Part, ...], Parameter(converter=_listed, n_tokens=1)] = LearnConfig.parts
     """Transformers to learn, separated by commas."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _ScreenOptions(ScreenConfig):
+    transforms: Annotated[tuple[str, ...] | None, Parameter(converter=_listed, n_tokens=1)] = None
+    """Transformations to sweep, separated by commas (see itn transforms); default the eleven of the paper, or
+    none if there is a pair."""
+    pairs: Annotated[tuple[tuple[str, ...], ...], Parameter(parse=False)] = ()
+    magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
+        default_factory=dict
+    )
+    control: Annotated[bool, Parameter(negative="--no-control")] = ScreenConfig.control
+    """Classify, beside each spatial curve, the same images warped there and back."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Common:
+    """What learn and screen take alike."""
+
+    weights: Path | None = None
+    """A local state dict (.safetensors, or what torch.save wrote) to load into the model."""
+    class_map: Path | None = None
+    """What class folders mean to the model, if their names do not say so: a JSON object or lines
+    folder,class, with the number or the name of the class."""
+    skip_bad: bool = False
+    """List and leave out photographs that cannot be read, instead of stopping."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    overwrite: bool = False
+    """Replace an earlier run in the folder."""
+
+    def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
+        """Return the classifier and its images; list those that were left out."""
+        classifier = load_classifier(model, self.weights).to(_device(self.device))
+        images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
+        for bad in images.skipped:
+            print(f"left out {bad}", file=sys.stderr)
+        return classifier, images
 
 
 @app.command(name="learn")
@@ -45,39 +105,98 @@ def _learn(
     model: str = "jennings-cnn",
     data: str = "mnist:unseen",
     out: Path = Path("runs/learn"),
-    weights: Path | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    overwrite: bool = False,
+    limit: int = 0,
+    common: Annotated[_Common, Parameter(name="*")] = _Common(),
     config: Annotated[_LearnOptions, Parameter(name="*")] = _LearnOptions(),
 ) -> None:
     """Learn the transformations F(k1, k2) that a classifier does not see.
 
     Args:
-        model: A shipped classifier (see itn models), or FILE.py:factory, a function without arguments that
-            returns a torch module taking images in [0, 1] and returning logits.
-        data: Labelled images: mnist (the test set), mnist:train, or mnist:unseen (the 20,000 digits that no
-            shipped classifier was trained on).
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
+            function without arguments that returns a torch module taking images in [0, 1] and returning
+            logits.
+        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the 20,000 digits that no
+            shipped classifier was trained on), or a folder of class folders.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
-        weights: A local state dict to load into the model.
-        device: Where to compute; auto takes a GPU if there is one.
-        overwrite: Replace an earlier run in the folder.
+        limit: Take a random subset of this many images, the same share of each class; 0 for all.
+        common: Where models and images come from, where to compute.
         config: Settings of the run.
     """
-    classifier = load_classifier(model, weights).to(_device(device))
-    images, labels = load_images(data)
-    result = learn(classifier, images, labels, config, out, source=data, overwrite=overwrite)
+    classifier, images = common.load(model, data, limit, config.seed)
+    result = learn(
+        classifier, images.images, images.labels, config, out, source=data, overwrite=common.overwrite
+    )
     print(f"What {classifier.name} does not see in {data}:\n{result}")
     print(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}")
 
 
+@app.command(name="screen")
+def _screen(
+    *,
+    model: str = "lenet5",
+    data: str = "mnist",
+    out: Path = Path("runs/screen"),
+    limit: int = 2000,
+    pair: tuple[str, ...] = (),
+    magnitudes: tuple[str, ...] = (),
+    common: Annotated[_Common, Parameter(name="*")] = _Common(),
+    config: Annotated[_ScreenOptions, Parameter(name="*")] = _ScreenOptions(),
+) -> None:
+    """Find how far each transformation goes before the predictions of a classifier break.
+
+    Args:
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
+            function without arguments that returns a torch module taking images in [0, 1] and returning
+            logits.
+        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the 20,000 digits that no
+            shipped classifier was trained on), or a folder of class folders.
+        out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
+        limit: Take a random subset of this many images, the same share of each class; 0 for all.
+        pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
+        magnitudes: NAME=START:STOP:STEP, with STOP if a step hits it, or NAME=V,V,...; repeat it for several
+            transformations. Default as itn transforms lists them; in pairs every other one.
+        common: Where models and images come from, where to compute.
+        config: Settings of the run.
+    """
+    pairs = tuple(tuple(names.split(",")) for names in pair)
+    config = dataclasses.replace(config, pairs=pairs, magnitudes=_sweeps(magnitudes))
+    classifier, images = common.load(model, data, limit, config.seed)
+    result = screen(
+        classifier,
+        images.images,
+        images.labels,
+        config,
+        out,
+        source=data,
+        names=images.paths or [str(number) for number in images.index.tolist()],
+        overwrite=common.overwrite,
+    )
+    print(f"How far {classifier.name} holds on {data}:\n{result}")
+    if result.record.transforms:
+        print(f"first look: {out / 'figures' / 'thresholds.png'}")
+    print(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}, curves.csv, flips.csv, softmax.csv")
+
+
 @app.command(name="models")
 def _models() -> None:
-    """List the shipped classifiers."""
-    rows = [("model", "parameters", "test accuracy", "trained on")]
-    for name, card in model_cards().items():
-        accuracy = f"{100 * card['test_accuracy']:.2f} %"
-        rows.append((name, f"{card['parameters']:,}", accuracy, card["data"]))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    """List the classifiers that are at hand."""
+    _print_table(model_table())
+
+
+@app.command(name="transforms")
+def _transforms() -> None:
+    """List the transformations with their units, identities and default magnitudes."""
+    rows = [("transformation", "unit", "identity", "magnitudes", "what it does")]
+    for name, transform in TRANSFORMS.items():
+        first, *_, last = transform.magnitudes
+        swept = f"{first:g} to {last:g}, {len(transform.magnitudes)} values"
+        meaning = (transform.function.__doc__ or "").partition("\n")[0]
+        rows.append((name, transform.unit, f"{transform.identity:g}", swept, meaning))
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
