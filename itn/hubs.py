@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from torch import Tensor
-from torchvision import models
 
 from itn.classifiers import Classifier, first_line
 from itn.preprocessing import Interpolation, Preprocessing
@@ -27,6 +26,7 @@ def torchvision_classifier(name: str, weights: str | Path | None = None) -> Clas
     Raises:
         ValueError: If the name is unknown, or the weights cannot be had or do not fit.
     """
+    models = _torchvision_models()
     full = f"torchvision:{name}"
     if name not in (known := torchvision_names()):
         raise ValueError(unknown(full, {other: f"torchvision:{other}" for other in known}))
@@ -128,7 +128,9 @@ def timm_preprocessing(config: Mapping[str, Any], name: str) -> Preprocessing:
 
 def torchvision_names() -> list[str]:
     """Return the names of torchvision's classifiers."""
-    return models.list_models(module=models)
+    models = _torchvision_models()
+    names: list[str] = models.list_models(module=models)
+    return names
 
 
 def unknown(name: str, known: Mapping[str, str]) -> str:
@@ -136,6 +138,12 @@ def unknown(name: str, known: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(name.rpartition(":")[2].lower(), known, n=3, cutoff=0.4)
     offered = ", ".join(known[match] for match in near or sorted(known)[:3])
     return f"unknown model {name!r}: nearest are {offered}; or FILE.py:factory"
+
+
+def _torchvision_models() -> Any:
+    from torchvision import models  # noqa: PLC0415  # seconds to import
+
+    return models
 
 
 def _timm() -> Any:
@@ -200,7 +208,7 @@ def _imagenet(classes: int) -> tuple[list[str] | None, list[str] | None]:
         case None:
             return None, None
         case "imagenet-1k":  # torchvision's names, of which no two are alike
-            names = models.get_model_weights("alexnet").DEFAULT.meta["categories"]
+            names = _torchvision_models().get_model_weights("alexnet").DEFAULT.meta["categories"]
             return names, data.ImageNetInfo().label_names()
         case subset:
             info = data.ImageNetInfo(subset)

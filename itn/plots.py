@@ -167,13 +167,17 @@ def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], wind
 
 def picture(ax: Axes, image: Tensor, frame: str) -> None:
     """Show an image, C x H x W in [0, 1], in a frame of a colour."""
-    pixels = image.movedim(0, -1).cpu().float().numpy()
-    # Neither gray nor RGB has no natural look: its first channel is shown
-    pixels = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
-    ax.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(color=frame, linewidth=1.2)
+
+
+def pixels(image: Tensor) -> NDArray[np.float32]:
+    """Return an image, C x H x W, as what matplotlib shows: H x W x 3, or H x W."""
+    array = image.movedim(0, -1).cpu().float().numpy()
+    # Neither gray nor RGB has no natural look: its first channel is shown
+    return array if array.shape[-1] == 3 else array[..., 0]
 
 
 def _mosaic(images: Tensor) -> Tensor:

@@ -4,8 +4,6 @@ import dataclasses
 from typing import Literal, get_args
 
 from PIL import Image
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as tvf
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _MOST_PIXELS = 1 << 27  # of a resized frame; more come from slivers only, and would fill the memory
@@ -51,6 +49,9 @@ class Preprocessing:
         Raises:
             ValueError: If the image is such a sliver that resizing its shorter side makes it huge.
         """
+        from torchvision.transforms import InterpolationMode  # noqa: PLC0415  # seconds to import
+        from torchvision.transforms import functional as tvf  # noqa: PLC0415
+
         if isinstance(self.resize, int):
             if self.resize**2 * max(image.size) > _MOST_PIXELS * min(image.size):
                 width, height = image.size

@@ -7,10 +7,11 @@ from itertools import groupby
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from torch import Tensor
 
-from itn.plots import BROKEN, HOLDS, WIDTH, picture
+from itn.plots import BROKEN, HOLDS, WIDTH, pixels
 from itn.screen_results import (
     FlipRow,
     PairRecord,
@@ -75,13 +76,22 @@ def accuracy_curve(
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
     bottom = figure.add_axes((0.09, 0.3 / total, 0.89, strip / total))
     bottom.axis("off")
+    bottom.set(xlim=(0, 1), ylim=(0, 1), autoscale_on=False)
     low, high = (_position(transform, v) for v in ax.get_xlim())
     width = cell / (0.89 * WIDTH)
     for row in range(rows):
         for column, v in enumerate(magnitudes):
             centre = (_position(transform, v) - low) / (high - low)
-            inset = bottom.inset_axes((centre - width / 2, 1 - (row + 1) / rows, 0.98 * width, 0.94 / rows))
-            picture(inset, images[row, column], HOLDS if held[row, column] else BROKEN)
+            left, base = centre - width / 2, 1 - (row + 1) / rows
+            extent = (left, left + 0.97 * width, base, base + 0.94 / rows)
+            bottom.imshow(
+                pixels(images[row, column]), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto"
+            )
+            frame = HOLDS if held[row, column] else BROKEN
+            corner, size = (left, base), (0.97 * width, 0.94 / rows)
+            bottom.add_patch(
+                Rectangle(corner, *size, fill=False, edgecolor=frame, linewidth=1.2, clip_on=False)
+            )
     text = (
         f"{transform.name} ({transform.unit}); bands: {100 * confidence:g} % intervals; "
         "frames: prediction unchanged (green) or not (red)"
@@ -99,8 +109,18 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
     panels = [(name, list(lines)) for name, lines in groupby(rows, lambda row: row.class_)][:MOST_PANELS]
     columns = min(len(panels), 5)
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(max(WIDTH * columns / 5, 3.4), 1.75 * lines + 0.8), layout="constrained")
+    # Margins by hand, in inches: matplotlib's layout engines take longer than the drawing
+    width, height = max(WIDTH * columns / 5, 3.4), 1.85 * lines + 0.85
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=0.55 / width,
+        right=1 - 0.12 / width,
+        bottom=0.55 / height,
+        top=1 - 0.7 / height,
+        wspace=0.14,
+        hspace=0.34,
+    )
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     for ax, (name, of_class) in zip(axes.flat, panels, strict=False):
@@ -140,8 +160,8 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
 
 def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -> Figure:
     """Draw the share of images whose prediction has not flipped yet, over magnitude: all, and by class."""
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    ax = figure.subplots()
+    figure = Figure(figsize=(WIDTH, 3.2))
+    ax = figure.add_axes((0.08, 0.14, 0.75, 0.83))
     classes = sorted({row.class_ for row in rows}, key=_natural)
     classes = classes if len(classes) <= MOST_CURVES else []
     for side, of_side in groupby(rows, lambda row: row.side):
@@ -159,9 +179,7 @@ def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -
         ylabel="% of images not flipped yet",
     )
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        handles.values(), handles, loc="outside right upper", fontsize=7, frameon=False, title="class"
-    )
+    figure.legend(handles.values(), handles, loc="upper right", fontsize=7, frameon=False, title="class")
     return figure
 
 

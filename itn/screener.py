@@ -1,6 +1,7 @@
 """One pass of images through a transformation and a frozen classifier: what screening measures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -154,11 +155,26 @@ class Screener:
 
         return change
 
-    def flips(self, transform: Transform, path: Sequence[float], clean: Tensor) -> Flips:
-        """Search where each image's prediction leaves the clean one, along a path of magnitudes."""
+    def flips(
+        self,
+        transform: Transform,
+        path: Sequence[float],
+        clean: Tensor,
+        known: Mapping[float, Tensor] = MappingProxyType({}),
+    ) -> Flips:
+        """Search where each image's prediction leaves the clean one, along a path of magnitudes.
+
+        Args:
+            transform: What to do to the images.
+            path: Magnitudes, from the nearest to the farthest from the identity.
+            clean: Predictions at the identity, N.
+            known: Predictions, N, at magnitudes that need not be looked at again.
+        """
         everywhere = torch.zeros(len(self.everything), dtype=torch.float32)
 
         def predict(index: Tensor, v: Tensor) -> Tensor:
+            if len(v) == 1 and v.item() in known:
+                return known[v.item()][index]
             magnitudes = v if len(v) == 1 else everywhere.index_copy(0, index, v.float())
             return self.predictions(self.at(transform, magnitudes), index)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -196,8 +196,12 @@ class _Work:
                 controls.append(
                     self._once(f"{name}/control {v!r}", partial(self._predict, back))["predictions"]
                 )
+        seen = {
+            v: torch.from_numpy(point["predictions"]) for v, point in zip(magnitudes, points, strict=True)
+        }
         flips = {
-            side: self._flips(transform, side, path) for side, path in paths(transform, magnitudes).items()
+            side: self._flips(transform, side, path, seen)
+            for side, path in paths(transform, magnitudes).items()
         }
         return Sweep(
             transform,
@@ -240,10 +244,12 @@ class _Work:
     def _predict(self, change: Change) -> Arrays:
         return {"predictions": self.screener.predictions(change).numpy()}
 
-    def _flips(self, transform: Transform, side: str, path: Sequence[float]) -> Flips:
+    def _flips(
+        self, transform: Transform, side: str, path: Sequence[float], seen: Mapping[float, Tensor]
+    ) -> Flips:
         def search() -> Arrays:
             clean = torch.from_numpy(self.clean["predictions"])
-            magnitude, flipped, resolution = self.screener.flips(transform, path, clean)
+            magnitude, flipped, resolution = self.screener.flips(transform, path, clean, seen)
             return {
                 "magnitude": magnitude.numpy(),
                 "flipped": flipped.numpy(),

@@ -132,9 +132,10 @@ class ScreenConfig:
         for pair in self.pairs:
             _require(len(pair) == 2, f"a pair is two names, got {','.join(pair)}")
         used = {*self.names, *(name for pair in self.pairs for name in pair)}
-        for name, magnitudes in self.magnitudes.items():
+        for name in self.magnitudes:
             _require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
-            _check_sweep(TRANSFORMS[name], magnitudes)
+        for name in sorted(used):
+            _check_sweep(TRANSFORMS[name], self.sweep(name))
         _require(
             self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
         )
@@ -167,8 +168,9 @@ class ScreenConfig:
         """Return the magnitudes of one axis of a two-dimensional sweep, ascending."""
         if name in self.magnitudes or TRANSFORMS[name].discrete:
             return self.sweep(name)
-        magnitudes = self.sweep(name)
-        return magnitudes[magnitudes.index(TRANSFORMS[name].identity) % 2 :: 2]
+        magnitudes, identity = self.sweep(name), TRANSFORMS[name].identity
+        start = magnitudes.index(identity) % 2 if identity in magnitudes else 0
+        return magnitudes[start::2]
 
 
 def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:

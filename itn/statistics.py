@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import CensoredData, binomtest, ecdf
+from scipy.special import betaincinv
+from scipy.stats import CensoredData, ecdf
 from torch import Tensor
 
 Floats = NDArray[np.float64]
@@ -15,8 +16,11 @@ Floats = NDArray[np.float64]
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact two-sided binomial interval of a proportion (Clopper and Pearson 1934)."""
-    interval = binomtest(successes, n).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)
+    # scipy.stats.binomtest's "exact" interval, as quantiles of a beta distribution: a thousand times faster
+    tail = (1 - confidence) / 2
+    low = betaincinv(successes, n - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
+    return float(low), float(high)
 
 
 class Survival(NamedTuple):
@@ -30,8 +34,9 @@ class Survival(NamedTuple):
 
     def median(self) -> tuple[float | None, float | None, float | None]:
         """Return the median time and its interval (Brookmeyer and Crowley 1982); None where not reached."""
+        half = 0.5 + 1e-12  # 8/10 7/8 5/7 is a half, whatever its rounding
         low, middle, high = (
-            next((float(t) for t, s in zip(self.times, curve, strict=True) if s <= 0.5), None)
+            next((float(t) for t, s in zip(self.times, curve, strict=True) if s <= half), None)
             for curve in (self.ci_low, self.share, self.ci_high)
         )
         return middle, low, high
@@ -51,19 +56,18 @@ def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.
         return Survival(np.array([0.0, last]), np.ones(2), np.array([1.0, low]), np.ones(2))
     estimate = ecdf(CensoredData(uncensored=times[ended], right=times[~ended])).sf
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Where all or none survive the formula has no value; there the interval is closed below
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # where all or none survive the formula has no value
         interval = estimate.confidence_interval(confidence, method="log-log")
-    share = estimate.probabilities
-    low, high = (
-        np.where(np.isnan(end.probabilities), share, end.probabilities)
-        for end in (interval.low, interval.high)
+    share, low_end, high_end = (end.probabilities for end in (estimate, interval.low, interval.high))
+    # There the numbers of images say how surely: a few do not bound what others would do
+    lowest = clopper_pearson(len(times), len(times), confidence)[0]
+    highest = clopper_pearson(0, int(ended.sum()), confidence)[1]
+    ends = (
+        np.where(np.isnan(low_end), np.where(share > 0.5, lowest, 0.0), low_end),
+        np.where(np.isnan(high_end), np.where(share > 0.5, 1.0, highest), high_end),
     )
-    start = np.array([0.0]), np.ones(1)
-    return Survival(
-        np.concatenate([start[0], estimate.quantiles]),
-        *(np.concatenate([start[1], curve]) for curve in (share, low, high)),
-    )
+    times = np.concatenate([[0.0], estimate.quantiles])
+    return Survival(times, *(np.concatenate([[1.0], curve]) for curve in (share, *ends)))
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

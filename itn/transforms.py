@@ -38,8 +38,9 @@ class Transform:
     """What a sweep takes unless told otherwise, ascending."""
     function: Callable[..., Tensor]
     """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
-    (see ``itn.warp``). Otherwise: from images and magnitudes B x 1 x 1 x 1 to images; it is also given
-    ``padding`` or ``noise`` (standard normal, one value per pixel) if it has a parameter of that name."""
+    (see ``itn.warp``), at the identity the identity matrix. Otherwise: from images and magnitudes
+    B x 1 x 1 x 1 to images; it is also given ``padding`` or ``noise`` (standard normal, one value per
+    pixel) if it has a parameter of that name."""
     spatial: bool = False
     domain: tuple[float, float] = (-math.inf, math.inf)
     """Smallest and largest magnitude that have a meaning."""
@@ -83,7 +84,7 @@ class Transform:
                 f"{self.name} takes one magnitude, or one for each of {len(images)} images, "
                 f"got shape {tuple(v.shape)}"
             )
-        self.check_magnitudes(v.flatten().tolist())
+        self.check_magnitudes(torch.as_tensor(magnitude, dtype=torch.float64).flatten().tolist())
         if self.random and noise is None:
             noise = standard_noise(images, generator or torch.Generator(images.device).manual_seed(0))
         if noise is not None and noise.shape != images.shape:
@@ -110,10 +111,11 @@ class Transform:
         """Raise ValueError unless all magnitudes have a meaning."""
         low, high = self.domain
         for v in magnitudes:
-            if self.discrete and v not in self.magnitudes:
+            if self.discrete and not any(_same(v, known) for known in self.magnitudes):
                 known = " or ".join(f"{m:g}" for m in self.magnitudes)
                 raise ValueError(f"{self.name} takes {known} as its magnitude, got {v:g}")
-            if not (low <= v <= high and math.isfinite(v)):
+            inside = low <= v <= high or _same(v, low) or _same(v, high)
+            if not (inside and math.isfinite(v)):
                 raise ValueError(
                     f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"
                 )
@@ -198,7 +200,7 @@ def steps(start: float, stop: float, step: float) -> tuple[float, ...]:
     count = math.floor((stop - start) / step + 1e-9) + 1
     if count < 1:
         raise ValueError(f"a step of {step:g} does not lead from {start:g} to {stop:g}: turn its sign")
-    return tuple(round(start + number * step, 10) for number in range(count))
+    return tuple(round(start + number * step, 10) + 0.0 for number in range(count))  # no -0.0
 
 
 def octaves(low: int, high: int, each: int) -> tuple[float, ...]:
@@ -212,16 +214,21 @@ def standard_noise(images: Tensor, generator: torch.Generator) -> Tensor:
     return noise.to(images.device)
 
 
+def _same(a: float, b: float) -> bool:
+    """Whether two magnitudes are equal but for the rounding of a float32."""
+    return math.isclose(a, b, rel_tol=1e-6)
+
+
 _FACTOR = (0.0, math.inf)
 
 
-@register("fraction of the width", 0.0, steps(-0.5, 0.5, 0.05), spatial=True)
+@register("fraction of the width", 0.0, steps(-0.4, 0.4, 0.05), spatial=True)
 def translate_x(v: Tensor, aspect: float) -> Tensor:
     """Move the content right by v of the width: I(x - vW, y)."""
     return family_matrix("translation", torch.stack([-2 * v, 0 * v], -1))
 
 
-@register("fraction of the height", 0.0, steps(-0.5, 0.5, 0.05), spatial=True)
+@register("fraction of the height", 0.0, steps(-0.4, 0.4, 0.05), spatial=True)
 def translate_y(v: Tensor, aspect: float) -> Tensor:
     """Move the content down by v of the height: I(x, y - vH)."""
     return family_matrix("translation", torch.stack([0 * v, -2 * v], -1))
@@ -233,31 +240,31 @@ def rotate(v: Tensor, aspect: float) -> Tensor:
     return family_matrix("rotation", v.deg2rad().unsqueeze(-1), aspect)
 
 
-@register("factor", 1.0, octaves(-2, 2, 4), spatial=True, domain=_FACTOR, logarithmic=True)
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
 def scale_x(v: Tensor, aspect: float) -> Tensor:
     """Divide the width of the content by v, about the centre: I(vx - (v - 1)W/2, y)."""
     return family_matrix("scale", torch.stack([v - 1, 0 * v], -1))
 
 
-@register("factor", 1.0, octaves(-2, 2, 4), spatial=True, domain=_FACTOR, logarithmic=True)
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
 def scale_y(v: Tensor, aspect: float) -> Tensor:
     """Divide the height of the content by v, about the centre: I(x, vy - (v - 1)H/2)."""
     return family_matrix("scale", torch.stack([0 * v, v - 1], -1))
 
 
-@register("factor", 1.0, octaves(-2, 2, 4), spatial=True, domain=_FACTOR, logarithmic=True)
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
 def zoom(v: Tensor, aspect: float) -> Tensor:
     """Divide width and height of the content by v: scale_x then scale_y. Above 1 the content shrinks."""
     return family_matrix("scale", torch.stack([v - 1, v - 1], -1))
 
 
-@register("fraction of full range", 0.0, steps(-1, 1, 0.1), domain=(-1.0, 1.0))
+@register("fraction of full range", 0.0, steps(-1, 1, 0.125), domain=(-1.0, 1.0))
 def brightness(images: Tensor, v: Tensor) -> Tensor:
     """Add v to every value: I + v (the paper's I + 255 v, on [0, 255])."""
     return images + v
 
 
-@register("factor", 1.0, octaves(-4, 4, 2), domain=_FACTOR, logarithmic=True)
+@register("factor", 1.0, octaves(-4, 4, 1), domain=_FACTOR, logarithmic=True)
 def contrast(images: Tensor, v: Tensor) -> Tensor:
     """Multiply every value by v: v I."""
     return images * v
@@ -279,7 +286,7 @@ def grayscale(images: Tensor, v: Tensor) -> Tensor:
     return images + v * (images.mean(1, keepdim=True) - images)
 
 
-@register("sigma in pixels", 0.0, steps(0, 5, 0.5), domain=(0.0, math.inf))
+@register("sigma in pixels", 0.0, steps(0, 5, 0.5), domain=(0.0, 1000.0))
 def blur(images: Tensor, v: Tensor, padding: str) -> Tensor:
     """Convolve with a Gaussian of standard deviation v pixels, sampled at pixels and cut at 4 v."""
     rows, columns = (_gaussian(v.flatten(), n, padding).unsqueeze(1) for n in images.shape[-2:])

