@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from itn.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -239,7 +241,7 @@ def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
     found = []
     for name, sweep in record.transforms.items():
         changes = [
-            _interpolate(sweep.magnitudes, sweep.pixel_change, threshold.value)
+            float(np.interp(threshold.value, sweep.magnitudes, sweep.pixel_change))
             for threshold in sweep.thresholds.accuracy.values()
             if threshold.value is not None
         ]
@@ -313,13 +315,6 @@ def _range(sides: Sides, sweep: SweepRecord) -> str:
 def _interval(threshold: Threshold) -> str:
     value, *ends = ("beyond" if end is None else f"{end:.3g}" for end in threshold)
     return f"{value} [{', '.join(ends)}]"
-
-
-def _interpolate(x: Sequence[float], y: Sequence[float], at: float) -> float:
-    for (x0, y0), (x1, y1) in zip(zip(x, y, strict=True), zip(x[1:], y[1:], strict=True), strict=False):
-        if x0 <= at <= x1:
-            return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
-    return y[0] if at < x[0] else y[-1]
 
 
 def _percent(value: float) -> str:

@@ -90,7 +90,7 @@ class Screener:
             own = softmax.gather(1, labels)
             predictions.append(softmax.argmax(1))
             true.append(own.squeeze(1))
-            change_of_pixels.append((changed - images).square().flatten(1).mean(1).sqrt())
+            change_of_pixels.append((changed - images).flatten(1).norm(dim=1) / images[0].numel() ** 0.5)
             # Sums by class as products: adding by index is not reproducible on GPUs
             member = (self.classes[:, None] == labels.T).double()
             wide = softmax.double()

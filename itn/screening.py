@@ -208,10 +208,30 @@ class _Work:
             magnitudes,
             self.clean,
             tuple(points),
+            self._between(transform, dict(zip(magnitudes, points, strict=True))),
             tuple(controls) if self._controls(transform) else None,
             self.screener.lost(transform, magnitudes) if transform.spatial else None,
             flips,
         )
+
+    def _between(self, transform: Transform, seen: dict[float, Arrays]) -> dict[float, Arrays]:
+        """Halve, on each side, the bracket in which accuracy breaks; return what was seen on the way."""
+        labels = self.screener.labels.cpu().numpy()
+        level = self.config.accuracy_fraction * (self.clean["predictions"] == labels).mean()
+        found: dict[float, Arrays] = {}
+        for _ in range(0 if transform.discrete else self.config.accuracy_bisections):
+            known = {transform.identity: self.clean, **seen, **found}
+            for path in paths(transform, tuple(known)).values():
+                outward = (transform.identity, *path)
+                right = [(known[v]["predictions"] == labels).mean() for v in outward]
+                number = next((n for n, share in enumerate(right) if share < level), 0)
+                if number:
+                    v = transform.between(
+                        *torch.tensor(outward[number - 1 : number + 1], dtype=torch.float64)
+                    ).item()
+                    change = self.screener.at(transform, v)
+                    found[v] = self._once(f"{transform.name}/between {v!r}", partial(self._observe, change))
+        return found
 
     def pair(self, x: Transform, y: Transform) -> dict[tuple[float, float], Arrays]:
         """Return what is to be seen of two transformations at each pair of magnitudes."""
@@ -233,7 +253,9 @@ class _Work:
     def _passes(self, name: str) -> int:
         transform, magnitudes = TRANSFORMS[name], self.config.sweep(name)
         moving = sum(v != transform.identity for v in magnitudes)
-        return moving * (2 if self._controls(transform) else 1) + len(paths(transform, magnitudes))
+        sides = len(paths(transform, magnitudes))
+        between = 0 if transform.discrete else sides * self.config.accuracy_bisections  # at most
+        return moving * (2 if self._controls(transform) else 1) + between + sides
 
     def _controls(self, transform: Transform) -> bool:
         return self.config.control and transform.spatial

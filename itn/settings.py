@@ -105,6 +105,8 @@ class ScreenConfig:
     """A transformation breaks the classifier where accuracy falls below this fraction of the clean one."""
     bisections: int = 6
     """How often the bracket around each image's flip is halved."""
+    accuracy_bisections: int = 3
+    """How often the bracket around the magnitude where accuracy breaks is halved, before interpolating."""
     control: bool = True
     """Whether to classify, beside each spatial curve, the same images warped there and back."""
     fresh_noise: bool = False
@@ -146,7 +148,7 @@ class ScreenConfig:
         for name in ("accuracy_fraction", "confidence"):
             value = getattr(self, name)
             _require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
-        for name, least in (("bisections", 0), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("bisections", 0), ("accuracy_bisections", 0), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
             _require(

@@ -40,7 +40,7 @@ def warp(images: Tensor, matrix: Tensor, padding: str = "zeros") -> Tensor:
         warped = F.grid_sample(images.to(dtype), grid, "bilinear", padding, align_corners=False)
         # grid_sample rounds its coordinates; the identity must not. Values are the image's, gradients
         # those of the sampling, so that an identity can still be learned away from.
-        exact = images.detach() + (warped - warped.detach())
+        exact = images.detach() + (warped - warped.detach()) if warped.requires_grad else images
         unmoved = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
         return torch.where(unmoved, exact, warped).to(images.dtype)
 

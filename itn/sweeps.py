@@ -55,6 +55,8 @@ class Sweep(NamedTuple):
     """At the identity, whether or not that is one of the magnitudes."""
     points: tuple[Arrays, ...]
     """What ``Screener.observe`` saw, for each magnitude."""
+    between: Mapping[float, Arrays]
+    """The same at further magnitudes, near to where accuracy breaks."""
     controls: tuple[NDArray[np.int64], ...] | None
     """Predictions on the images warped there and back."""
     lost: Arrays | None
@@ -63,8 +65,8 @@ class Sweep(NamedTuple):
 
     def paths(self) -> Iterator[tuple[str, tuple[float, ...], list[Arrays]]]:
         """Yield each side of the identity: its name, and magnitudes and points from the identity outwards."""
-        seen = dict(zip(self.magnitudes, self.points, strict=True))
-        for side, path in paths(self.transform, self.magnitudes).items():
+        seen = {**dict(zip(self.magnitudes, self.points, strict=True)), **self.between}
+        for side, path in paths(self.transform, tuple(seen)).items():
             yield side, (self.transform.identity, *path), [self.clean, *(seen[v] for v in path)]
 
 
@@ -141,7 +143,8 @@ def _islands(sweep: Sweep, people: Population, config: ScreenConfig) -> Islands:
         differed = np.zeros(len(people.labels), dtype=bool)
         for v, point in list(zip(path, points, strict=True))[1:]:
             differs = point["predictions"] != sweep.clean["predictions"]
-            returned[v] = _share(differed & ~differs)
+            if v in returned:
+                returned[v] = _share(differed & ~differs)
             differed |= differs
     found = {name: tuple(stretches) for name, stretches in classes.items() if stretches}
     return Islands(tuple(accuracy), found, tuple(returned.values()))
