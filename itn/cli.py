@@ -137,8 +137,8 @@ def _screen(
     data: str = "mnist",
     out: Path = Path("runs/screen"),
     limit: int = 2000,
-    pair: tuple[str, ...] = (),
-    magnitudes: tuple[str, ...] = (),
+    pair: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    magnitudes: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     common: Annotated[_Common, Parameter(name="*")] = _Common(),
     config: Annotated[_ScreenOptions, Parameter(name="*")] = _ScreenOptions(),
 ) -> None:

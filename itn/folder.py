@@ -20,7 +20,7 @@ from torch import Tensor
 from itn.results import LearnStep
 
 CHECKPOINT = "checkpoint.pt"
-POINTS = "points"  # a folder with one file for each step of a screen that is done
+POINTS = ".itn-points"  # a folder with one file for each step of a screen that is done
 _FILES = (
     *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT),
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
@@ -179,7 +179,12 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def run_settings(
-    command: str, config: Any, device: torch.device, classifier: Mapping[str, Any], images: Mapping[str, Any]
+    command: str,
+    config: Any,
+    origin: Mapping[str, Any],
+    device: torch.device,
+    classifier: Mapping[str, Any],
+    images: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all that the results of a run depend on: the content of config.json."""
     return {
@@ -187,6 +192,7 @@ def run_settings(
         "version": package_version("itn"),
         "config": dataclasses.asdict(config),
         "device": device.type,
+        "environment": {key: origin[key] for key in ("torch", "device", "threads")},
         "classifier": dict(classifier),
         "images": dict(images),
     }

@@ -213,6 +213,7 @@ def learn(
     settings = run_settings(
         "learn",
         config,
+        origin,
         classifier.device,
         {"name": classifier.name, "sha256": classifier.sha256()},
         {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},

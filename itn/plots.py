@@ -1,4 +1,4 @@
-"""Records to figures; the only user of matplotlib. Every function returns a Figure and shows nothing."""
+"""Records of learning to figures, and what all figures share; functions return a Figure, show nothing."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

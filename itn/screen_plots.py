@@ -1,7 +1,7 @@
 """Records of a screen to figures; each function returns a Figure and shows nothing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.plots import BROKEN, HOLDS, WIDTH, pixels
@@ -195,9 +196,8 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
     figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
     ax = figure.subplots()
     table = 100 * np.array(pair.accuracy)
-    mesh = ax.pcolormesh(
-        pair.magnitudes_x, pair.magnitudes_y, table, shading="nearest", cmap="cividis", vmin=0, vmax=100
-    )
+    edges = _edges(first, pair.magnitudes_x), _edges(second, pair.magnitudes_y)
+    mesh = ax.pcolormesh(*edges, table, shading="flat", cmap="cividis", vmin=0, vmax=100)
     if min(table.shape) > 1:
         lines = ax.contour(
             pair.magnitudes_x, pair.magnitudes_y, table, levels=(25, 50, 75), colors="white", linewidths=0.7
@@ -217,7 +217,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
     return figure
 
 
-def thresholds(record: ScreenRecord, transforms: dict[str, Transform]) -> Figure:
+def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Figure:
     """Draw where each transformation breaks the classifier, what breaks it first on top.
 
     Each row has its own scale: the magnitudes that were swept, from the lowest to the highest.
@@ -349,6 +349,15 @@ def _percent(values: Sequence[float]) -> list[float]:
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key that puts class 2 before class 10."""
     return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
+    """Return the edges of cells about magnitudes, halfway between them; for factors in their logarithm."""
+    x = np.array([_position(transform, v) for v in centres])
+    middle = (x[1:] + x[:-1]) / 2
+    first, last = (x[0] - middle[0], x[-1] - middle[-1]) if len(x) > 1 else (-0.5, 0.5)
+    edges = np.concatenate([[x[0] + first], middle, [x[-1] + last]])
+    return np.exp(edges) if transform.logarithmic else edges
 
 
 def _short(name: str, most: int = 14) -> str:

@@ -6,8 +6,6 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from itn.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -32,10 +30,15 @@ class Thresholds:
 
     accuracy_fraction: float
     accuracy: Sides
-    """Where accuracy falls below ``accuracy_fraction`` of the clean one; the interval holds the magnitudes
-    at which the interval of the accuracy does not exclude it."""
+    """Where accuracy falls below ``accuracy_fraction`` of the clean one, which is taken as known. The
+    interval reaches from where the lower end of the accuracy's interval first falls below that level to
+    where the upper end does."""
+    pixel_change: dict[str, float | None]
+    """Root mean square change of the pixels at the accuracy threshold of each side, fraction of full range;
+    None where accuracy does not break."""
     classes: dict[str, Sides]
-    """Where the true class stops having the largest mean softmax, by class; likewise."""
+    """Where the true class stops having the largest mean softmax, by class; likewise, from the
+    approximate interval of the margin (see ``Screener.observe``)."""
     flips: dict[str, FlipSummary]
     """Of all images, by side."""
     flips_by_class: dict[str, dict[str, FlipSummary]]
@@ -45,7 +48,10 @@ class Thresholds:
 
 @dataclasses.dataclass(frozen=True)
 class Islands:
-    """Stretches of magnitudes, first and last, on which what was lost on the way there is back."""
+    """Stretches of magnitudes, first and last, on which what was lost on the way there is back.
+
+    Lost and back are both beyond the doubt of the intervals.
+    """
 
     accuracy: tuple[tuple[float, float], ...]
     classes: dict[str, tuple[tuple[float, float], ...]]
@@ -235,16 +241,12 @@ def screen_summary(record: ScreenRecord) -> str:
 def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
     """Return the transformations with the change of pixels at which they break, the least first.
 
-    That is the root mean square change at the nearer accuracy threshold, interpolated; None, at the end,
-    where accuracy holds over all magnitudes tried.
+    That is the root mean square change at the accuracy threshold, the smaller one of two sides; None, at the
+    end, where accuracy holds over all magnitudes tried.
     """
     found = []
     for name, sweep in record.transforms.items():
-        changes = [
-            float(np.interp(threshold.value, sweep.magnitudes, sweep.pixel_change))
-            for threshold in sweep.thresholds.accuracy.values()
-            if threshold.value is not None
-        ]
+        changes = [change for change in sweep.thresholds.pixel_change.values() if change is not None]
         found.append((name, min(changes, default=None)))
     return sorted(found, key=lambda item: (item[1] is None, item[1] or 0))
 
@@ -309,7 +311,9 @@ def _range(sides: Sides, sweep: SweepRecord) -> str:
         f"beyond {ends[side]:.4g}" if threshold.value is None else _interval(threshold)
         for side, threshold in sides.items()
     ]
-    return " to ".join(texts) if len(texts) == 2 else f"{sweep.identity:g} to {texts[0]}"
+    if len(texts) == 1:  # the identity on the side that has no magnitudes
+        texts.insert(0 if "above" in sides else 1, f"{sweep.identity:g}")
+    return " to ".join(texts)
 
 
 def _interval(threshold: Threshold) -> str:

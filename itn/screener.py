@@ -8,8 +8,9 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor
 
-from itn.classifiers import CheckedImages, Classifier
+from itn.classifiers import CheckedImages, Classifier, first_line
 from itn.color import check_images, unit_float
+from itn.folder import RunError
 from itn.settings import ScreenConfig
 from itn.spatial import warp
 from itn.statistics import generator
@@ -19,6 +20,7 @@ from itn.transforms import TRANSFORMS, Transform, standard_noise
 Change = Callable[[Tensor, Tensor], Tensor]
 """From float images and their indices in the data to changed images."""
 Arrays = dict[str, np.ndarray]
+MAGNITUDES_AT_ONCE = 16  # where the content goes is known for a frame of pixels and each magnitude
 
 
 class Screener:
@@ -57,6 +59,19 @@ class Screener:
             return self.classifier.logits(images).float()
 
     @torch.inference_mode()
+    def check(self) -> None:
+        """Raise ValueError unless the network takes what the settings make of its images."""
+        try:
+            *_, logits = next(self.outputs(lambda images, index: images, self.everything))
+        except Exception as error:  # whatever a user's network raises
+            raise ValueError(
+                f"{self.classifier.name} cannot run with channels_last={self.config.channels_last} and "
+                f"precision={self.config.precision}, though it can without: {first_line(error)}"
+            ) from None
+        if not logits.isfinite().all():
+            raise ValueError(f"{self.classifier.name} overflows in {self.config.precision}: take float32")
+
+    @torch.inference_mode()
     def predictions(self, change: Change, index: Tensor | None = None) -> Tensor:
         """Return the predicted classes, on the CPU, of indexed images; default all."""
         index = self.everything if index is None else index
@@ -68,7 +83,7 @@ class Screener:
         predictions, true = [], []
         for rows, _, _, logits in self.outputs(change, self.everything):
             softmax = logits.softmax(1)
-            predictions.append(softmax.argmax(1))
+            predictions.append(logits.argmax(1))
             true.append(softmax.gather(1, self.labels[rows, None]).squeeze(1))
         return {
             "predictions": torch.cat(predictions).cpu().numpy(),
@@ -80,7 +95,8 @@ class Screener:
         """Return what ``glance`` does, and for each class its mean softmax and its margin.
 
         The margin is the mean softmax of the true class minus the largest of the others; ``margin_low``
-        and ``margin_high`` bound it (Student's t; the nearest of the other classes decides each).
+        and ``margin_high`` are its approximate pointwise interval: the least of Student's over the other
+        classes, not corrected for their number.
         """
         predictions, true, change_of_pixels = [], [], []
         sums = squares = torch.zeros(())
@@ -88,7 +104,7 @@ class Screener:
             softmax = logits.softmax(1)
             labels = self.labels[rows, None]
             own = softmax.gather(1, labels)
-            predictions.append(softmax.argmax(1))
+            predictions.append(logits.argmax(1))
             true.append(own.squeeze(1))
             change_of_pixels.append((changed - images).flatten(1).norm(dim=1) / images[0].numel() ** 0.5)
             # Sums by class as products: adding by index is not reproducible on GPUs
@@ -96,6 +112,11 @@ class Screener:
             wide = softmax.double()
             sums = sums.to(wide) + member @ wide
             squares = squares.to(wide) + member @ (own.double() - wide).square()
+        if not sums.isfinite().all():
+            raise RunError(
+                f"the logits of {self.classifier.name} are not finite on transformed images: "
+                "look at its weights, or take --precision float32"
+            )
         n = (self.classes[:, None] == self.labels).sum(1, keepdim=True).cpu()
         mean = sums.cpu() / n
         rivals, width = self._margins(mean, squares.cpu() / n, n)
@@ -131,11 +152,11 @@ class Screener:
 
     def there_and_back(self, transform: Transform, v: float) -> Change:
         """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
+        there = transform.matrix(torch.tensor([v], dtype=torch.float64), self.images)
+        back = torch.linalg.inv(_square(there))[:, :2]
+        padding = self.config.padding
 
         def change(images: Tensor, index: Tensor) -> Tensor:
-            there = transform.matrix(images.new_tensor([v], dtype=torch.float64), images)
-            back = torch.linalg.inv(_square(there))[:, :2]
-            padding = self.config.padding
             return warp(warp(images, there.to(images), padding), back.to(images), padding).clamp(0, 1)
 
         return change
@@ -146,14 +167,12 @@ class Screener:
             one, other = self.at(first, v), self.at(second, w)
             return lambda images, index: other(one(images, index), index)
 
-        def change(images: Tensor, index: Tensor) -> Tensor:
-            a, b = (
-                _square(transform.matrix(images.new_tensor([value], dtype=torch.float64), images))
-                for transform, value in ((first, v), (second, w))
-            )
-            return warp(images, (a @ b)[:, :2].to(images), self.config.padding).clamp(0, 1)
-
-        return change
+        a, b = (
+            _square(transform.matrix(torch.tensor([value], dtype=torch.float64), self.images))
+            for transform, value in ((first, v), (second, w))
+        )
+        matrix = (a @ b)[:, :2]
+        return lambda images, index: warp(images, matrix.to(images), self.config.padding).clamp(0, 1)
 
     def flips(
         self,
@@ -186,11 +205,17 @@ class Screener:
         A pixel has left when its centre is mapped outside the frame. Area has shape M, intensity M, the
         mean over images; an image that is black throughout loses nothing.
         """
+        parts = [
+            self._lost(transform, magnitudes[start : start + MAGNITUDES_AT_ONCE])
+            for start in range(0, len(magnitudes), MAGNITUDES_AT_ONCE)
+        ]
+        return {key: np.concatenate([part[key] for part in parts]) for key in ("area", "intensity")}
+
+    def _lost(self, transform: Transform, magnitudes: Sequence[float]) -> Arrays:
         height, width = self.images.shape[-2:]
-        like = torch.zeros(1, 1, height, width, dtype=torch.float64)
         x, y = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in (width, height))
-        centres = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), like[0, 0] + 1])
-        there = transform.matrix(torch.tensor(magnitudes, dtype=torch.float64), like)
+        centres = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), torch.ones(height, width)])
+        there = transform.matrix(torch.tensor(magnitudes, dtype=torch.float64), self.images)
         where = torch.linalg.inv(_square(there))[:, :2] @ centres.flatten(1)
         gone = (where.abs() > 1 + 1e-9).any(1)
         outside = gone.T.to(self.device, torch.float32)
@@ -260,6 +285,8 @@ def flip_magnitudes(
     screener = Screener(classifier, CheckedImages(images, nothing, nothing), config)
     clean = screener.predictions(lambda unchanged, index: unchanged)
     known = TRANSFORMS[name]
+    if transform not in (name, known):
+        raise ValueError(f"{name!r} in itn.TRANSFORMS is another transformation: register this one")
     return {
         side: screener.flips(known, path, clean) for side, path in paths(known, config.sweep(name)).items()
     }

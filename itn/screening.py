@@ -20,21 +20,23 @@ from itn import plots
 from itn.classifiers import Classifier, preflight
 from itn.color import check_images
 from itn.folder import POINTS, RunFolder, data_fingerprint, explained, provenance, run_settings
-from itn.screen_figures import draw
+from itn.screen_figures import draw_overview, draw_sweep
 from itn.screen_results import (
     CurveRow,
     FlipRow,
+    PairRecord,
     PairRow,
     ScreenRecord,
     ScreenResult,
     SoftmaxRow,
+    SweepRecord,
     to_csv,
 )
 from itn.screener import Arrays, Change, Screener
 from itn.settings import ScreenConfig
 from itn.statistics import clopper_pearson
 from itn.sweeps import (
-    Population,
+    Samples,
     Sweep,
     curve_rows,
     flip_rows,
@@ -92,39 +94,45 @@ def screen(
     check_images(images, classifier.channels)
     labels = torch.as_tensor(labels)
     origin = provenance(classifier.device)
-    settings = run_settings(
-        "screen",
-        config,
-        classifier.device,
-        {"name": classifier.name, "sha256": classifier.sha256()},
-        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
-    )
-    settings["magnitudes"] = {
-        "sweeps": {name: config.sweep(name) for name in config.names},
-        "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
-    }
+    settings = _settings(classifier, images, labels, config, source, origin)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
     if names is not None and len(names) != len(data):
         raise ValueError(f"names must be {len(data)}, one for each image, got {len(names)}")
+    screener = Screener(classifier, data, config)
+    screener.check()
     swept = [name for name in config.names if images.shape[1] > 1 or name != "grayscale"]
     left_out = {name: "images of one channel are gray already" for name in config.names if name not in swept}
     if folder is not None:
         folder.start()
     seconds = {"preparation": time.perf_counter() - clock}
     clock = time.perf_counter()
-    work = _Work(Screener(classifier, data, config), folder, swept, progress)
+    sweeps: dict[str, SweepRecord] = {}
+    pairs: dict[str, PairRecord] = {}
+    curves: list[CurveRow] = []
+    softmax: list[SoftmaxRow] = []
+    flips: list[FlipRow] = []
+    cells: list[PairRow] = []
+    work = _Work(screener, folder, swept, progress)
     with explained(work.kept, resumable=folder is not None), work:
-        sweeps = [work.sweep(TRANSFORMS[name]) for name in swept]
-        grids = [work.pair(TRANSFORMS[x], TRANSFORMS[y]) for x, y in config.pairs]
-        people = _population(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
-        seconds["screening"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        pairs = [
-            tuple(pair_rows(TRANSFORMS[x], TRANSFORMS[y], seen, work.clean, people, config))
-            for (x, y), seen in zip(config.pairs, grids, strict=True)
-        ]
-        n, right = len(data), int((work.clean["predictions"] == people.labels).sum())
+        samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
+        # One after the other, so that what was seen of one is gone when the next begins
+        for name in swept:
+            sweep = work.sweep(TRANSFORMS[name])
+            sweeps[name] = sweep_record(sweep, samples, config)
+            curves += curve_rows(sweep, samples, config)
+            means, found = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
+            softmax += means
+            flips += found
+            if folder is not None:
+                for file, figure in draw_sweep(screener, sweep, sweeps[name], means, found, data.labels):
+                    folder.write(f"figures/{file}.png", partial(plots.save, figure))
+        for first, second in config.pairs:
+            x, y = TRANSFORMS[first], TRANSFORMS[second]
+            rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
+            pairs[f"{first},{second}"] = pair_record(rows, config)
+            cells += rows
+        n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
         record = ScreenRecord(
             model=classifier.name,
             n=n,
@@ -132,25 +140,17 @@ def screen(
             clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
             confidence=config.confidence,
             padding=config.padding,
-            transforms={sweep.transform.name: sweep_record(sweep, people, config) for sweep in sweeps},
-            pairs={
-                f"{rows[0].transform_x},{rows[0].transform_y}": pair_record(rows, config) for rows in pairs
-            },
+            transforms=sweeps,
+            pairs=pairs,
             left_out=left_out,
             provenance=origin | {"seed": config.seed},
         )
-        result = ScreenResult(
-            record,
-            curves=tuple(row for sweep in sweeps for row in curve_rows(sweep, people, config)),
-            pairs=tuple(row for rows in pairs for row in rows),
-            softmax=tuple(row for sweep in sweeps for row in softmax_rows(sweep, people)),
-            flips=tuple(row for sweep in sweeps for row in flip_rows(sweep, people)),
-        )
+        result = ScreenResult(record, tuple(curves), tuple(cells), tuple(softmax), tuple(flips))
         if folder is not None:
             _write_tables(folder, result)
-            for name, figure in draw(work.screener, sweeps, result, data):
-                folder.write(f"figures/{name}.png", partial(plots.save, figure))
-            seconds["evaluation"] = time.perf_counter() - clock
+            for file, figure in draw_overview(record):
+                folder.write(f"figures/{file}.png", partial(plots.save, figure))
+            seconds["screening"] = time.perf_counter() - clock
             folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
             folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
             folder.remove(POINTS)
@@ -231,7 +231,13 @@ class _Work:
                     ).item()
                     change = self.screener.at(transform, v)
                     found[v] = self._once(f"{transform.name}/between {v!r}", partial(self._observe, change))
+        self.bar.total -= self._between_at_most(transform, tuple(seen)) - len(found)
         return found
+
+    def _between_at_most(self, transform: Transform, magnitudes: Sequence[float]) -> int:
+        return (
+            0 if transform.discrete else len(paths(transform, magnitudes)) * self.config.accuracy_bisections
+        )
 
     def pair(self, x: Transform, y: Transform) -> dict[tuple[float, float], Arrays]:
         """Return what is to be seen of two transformations at each pair of magnitudes."""
@@ -253,9 +259,8 @@ class _Work:
     def _passes(self, name: str) -> int:
         transform, magnitudes = TRANSFORMS[name], self.config.sweep(name)
         moving = sum(v != transform.identity for v in magnitudes)
-        sides = len(paths(transform, magnitudes))
-        between = 0 if transform.discrete else sides * self.config.accuracy_bisections  # at most
-        return moving * (2 if self._controls(transform) else 1) + between + sides
+        passes = moving * (2 if self._controls(transform) else 1) + len(paths(transform, magnitudes))
+        return passes + self._between_at_most(transform, magnitudes)
 
     def _controls(self, transform: Transform) -> bool:
         return self.config.control and transform.spatial
@@ -301,13 +306,36 @@ def _read(path: Path) -> Arrays | None:
         return None
 
 
-def _population(
-    classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int
-) -> Population:
+def _settings(
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    config: ScreenConfig,
+    source: str | None,
+    origin: Mapping[str, Any],
+) -> dict[str, Any]:
+    settings = run_settings(
+        "screen",
+        config,
+        origin,
+        classifier.device,
+        {"name": classifier.name, "sha256": classifier.sha256()},
+        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
+    )
+    used = dict.fromkeys((*config.names, *(name for pair in config.pairs for name in pair)))
+    settings["transforms"] = {name: TRANSFORMS[name].describe() for name in used}
+    settings["magnitudes"] = {
+        "sweeps": {name: config.sweep(name) for name in config.names},
+        "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
+    }
+    return settings
+
+
+def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int) -> Samples:
     known = [classifier.class_name(k) for k in range(outputs)]
-    twice = {name for name, count in Counter(known).items() if count > 1}
-    unique = tuple(f"{name} ({k})" if name in twice else name for k, name in enumerate(known))
-    return Population(
+    taken = {name for name, count in Counter(known).items() if count > 1} | {"all", "others"}
+    unique = tuple(f"{name} ({k})" if name in taken else name for k, name in enumerate(known))
+    return Samples(
         labels.numpy(),
         tuple(names or map(str, range(len(labels)))),
         {int(label): unique[label] for label in labels.unique()},

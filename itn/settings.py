@@ -114,26 +114,34 @@ class ScreenConfig:
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the classifier; transformations and statistics are always in float32 or more."""
+    """Precision of the classifier; transformations and statistics are always in float32 or more."""
     channels_last: bool = False
     """Whether to hand images to the classifier in that memory format: faster for many convolutional
     networks, an error in those that call view()."""
     batch_size: int = 250
     """Images in one forward pass."""
     confidence: float = 0.95
-    """Of all intervals."""
+    """Confidence of all intervals, pointwise."""
     seed: int = 0
-    """Seed of the noise."""
+    """Seed of the noise, and of the subset of the images on the command line."""
 
     def __post_init__(self) -> None:
-        for name in (*(self.transforms or ()), *(name for pair in self.pairs for name in pair)):
+        _require(
+            not isinstance(self.transforms, str), f"transforms are a tuple of names, got {self.transforms!r}"
+        )
+        # One number in all files, however it was given
+        magnitudes = {name: tuple(float(v) + 0.0 for v in values) for name, values in self.magnitudes.items()}
+        object.__setattr__(self, "magnitudes", magnitudes)
+        object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
+        used = {*self.names, *(name for pair in self.pairs for name in pair)}
+        for name in sorted(used | set(self.magnitudes)):
             near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
             _require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
         _require(len(set(self.names)) == len(self.names), f"transforms name one twice: {self.names}")
         _require(bool(self.names or self.pairs), "there is nothing to screen: give transforms or pairs")
         for pair in self.pairs:
-            _require(len(pair) == 2, f"a pair is two names, got {','.join(pair)}")
-        used = {*self.names, *(name for pair in self.pairs for name in pair)}
+            _require(len(pair) == len(set(pair)) == 2, f"a pair is two different names, got {','.join(pair)}")
+        _require(len(set(self.pairs)) == len(self.pairs), f"pairs name one twice: {self.pairs}")
         for name in self.magnitudes:
             _require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
         for name in sorted(used):
@@ -164,7 +172,7 @@ class ScreenConfig:
 
     def sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a one-dimensional sweep, ascending."""
-        return tuple(sorted(set(self.magnitudes.get(name, TRANSFORMS[name].magnitudes))))
+        return tuple(sorted(set(map(float, self.magnitudes.get(name, TRANSFORMS[name].magnitudes)))))
 
     def pair_sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of one axis of a two-dimensional sweep, ascending."""

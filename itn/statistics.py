@@ -53,7 +53,7 @@ def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.
     if not ended.any():  # nothing for scipy to estimate: all survive, and n says how surely
         last = float(times.max())
         low = clopper_pearson(len(times), len(times), confidence)[0]
-        return Survival(np.array([0.0, last]), np.ones(2), np.array([1.0, low]), np.ones(2))
+        return Survival(np.array([0.0, last]), np.ones(2), np.array([low, low]), np.ones(2))
     estimate = ecdf(CensoredData(uncensored=times[ended], right=times[~ended])).sf
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # where all or none survive the formula has no value
@@ -66,8 +66,9 @@ def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.
         np.where(np.isnan(low_end), np.where(share > 0.5, lowest, 0.0), low_end),
         np.where(np.isnan(high_end), np.where(share > 0.5, 1.0, highest), high_end),
     )
-    times = np.concatenate([[0.0], estimate.quantiles])
-    return Survival(times, *(np.concatenate([[1.0], curve]) for curve in (share, *ends)))
+    starts = (1.0, lowest, 1.0)  # what n images that all survive so far say
+    curves = (np.concatenate([[start], curve]) for start, curve in zip(starts, (share, *ends), strict=True))
+    return Survival(np.concatenate([[0.0], estimate.quantiles]), *curves)
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

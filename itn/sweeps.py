@@ -28,8 +28,8 @@ from itn.transforms import Transform
 NAMED_OUTPUTS = 3
 
 
-class Population(NamedTuple):
-    """The images of a screen, in words."""
+class Samples(NamedTuple):
+    """The images of a screen: their labels, and what to call images, classes and outputs."""
 
     labels: NDArray[np.int64]
     names: tuple[str, ...]
@@ -70,10 +70,10 @@ class Sweep(NamedTuple):
             yield side, (self.transform.identity, *path), [self.clean, *(seen[v] for v in path)]
 
 
-def sweep_record(sweep: Sweep, people: Population, config: ScreenConfig) -> SweepRecord:
+def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepRecord:
     """Return the record of one sweep."""
-    n = len(people.labels)
-    right = [int((point["predictions"] == people.labels).sum()) for point in sweep.points]
+    n = len(samples.labels)
+    right = [int((point["predictions"] == samples.labels).sum()) for point in sweep.points]
     agreeing = [int((point["predictions"] == sweep.clean["predictions"]).sum()) for point in sweep.points]
     ends, agreement_ends = (
         [clopper_pearson(count, n, config.confidence) for count in counts] for counts in (right, agreeing)
@@ -92,26 +92,28 @@ def sweep_record(sweep: Sweep, people: Population, config: ScreenConfig) -> Swee
         agreement_ci_high=tuple(high for _, high in agreement_ends),
         softmax_true=tuple(float(point["softmax_true"].mean(dtype=float)) for point in sweep.points),
         pixel_change=tuple(float(point["pixel_change"]) for point in sweep.points),
-        control_accuracy=None if controls is None else tuple(_share(c == people.labels) for c in controls),
+        control_accuracy=None if controls is None else tuple(_share(c == samples.labels) for c in controls),
         lost_content=None if sweep.lost is None else tuple(sweep.lost["area"].tolist()),
         lost_intensity=None if sweep.lost is None else tuple(sweep.lost["intensity"].tolist()),
-        thresholds=_thresholds(sweep, people, config),
-        islands=_islands(sweep, people, config),
+        thresholds=_thresholds(sweep, samples, config),
+        islands=_islands(sweep, samples, config),
     )
 
 
-def _thresholds(sweep: Sweep, people: Population, config: ScreenConfig) -> Thresholds:
-    transform, n = sweep.transform, len(people.labels)
-    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == people.labels)
+def _thresholds(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Thresholds:
+    transform, n = sweep.transform, len(samples.labels)
+    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == samples.labels)
     accuracy: Sides = {}
-    classes: dict[str, Sides] = {name: {} for name in people.classes.values()}
+    change: dict[str, float | None] = {}
+    classes: dict[str, Sides] = {name: {} for name in samples.classes.values()}
     flips: dict[str, FlipSummary] = {}
-    by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in people.classes.values()}
+    by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in samples.classes.values()}
     for side, path, points in sweep.paths():
-        right = [int((point["predictions"] == people.labels).sum()) for point in points]
+        right = [int((point["predictions"] == samples.labels).sum()) for point in points]
         low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
         accuracy[side] = curve_threshold(transform, path, [count / n for count in right], low, high, level)
-        for row, name in enumerate(people.classes.values()):
+        change[side] = _change_at(transform, path, points, accuracy[side].value)
+        for row, name in enumerate(samples.classes.values()):
             margin, nearer, farther = (
                 [float(point[key][row]) for point in points]
                 for key in ("margin", "margin_low", "margin_high")
@@ -119,7 +121,7 @@ def _thresholds(sweep: Sweep, people: Population, config: ScreenConfig) -> Thres
             classes[name][side] = curve_threshold(transform, path, margin, nearer, farther, 0.0)
         found = sweep.flips[side]
         magnitude, flipped = found.magnitude.numpy(), found.flipped.numpy()
-        for name, members in people.groups():
+        for name, members in samples.groups():
             summary = FlipSummary(
                 median_flip(transform, path[1:], magnitude[members], flipped[members], config.confidence),
                 int(members.sum()),
@@ -127,20 +129,35 @@ def _thresholds(sweep: Sweep, people: Population, config: ScreenConfig) -> Thres
             )
             (flips if name == "all" else by_class[name])[side] = summary
     resolution = max((found.resolution for found in sweep.flips.values()), default=0.0)
-    return Thresholds(config.accuracy_fraction, accuracy, classes, flips, by_class, resolution)
+    return Thresholds(config.accuracy_fraction, accuracy, change, classes, flips, by_class, resolution)
 
 
-def _islands(sweep: Sweep, people: Population, config: ScreenConfig) -> Islands:
-    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == people.labels)
+def _change_at(
+    transform: Transform, path: Sequence[float], points: Sequence[Arrays], v: float | None
+) -> float | None:
+    """Return the change of pixels at a magnitude on a path."""
+    if v is None:
+        return None
+    distance = [transform.distance(at) for at in path]
+    return float(np.interp(transform.distance(v), distance, [float(p["pixel_change"]) for p in points]))
+
+
+def _islands(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Islands:
+    n = len(samples.labels)
+    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == samples.labels)
     accuracy: list[tuple[float, float]] = []
-    classes: dict[str, list[tuple[float, float]]] = {name: [] for name in people.classes.values()}
+    classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
     returned = dict.fromkeys(sweep.magnitudes, 0.0)
     for _, path, points in sweep.paths():
-        shares = [_share(point["predictions"] == people.labels) for point in points]
-        accuracy += islands(path, shares, level)
-        for row, name in enumerate(people.classes.values()):
-            classes[name] += islands(path, [float(point["margin"][row]) for point in points], 0.0)
-        differed = np.zeros(len(people.labels), dtype=bool)
+        right = [int((point["predictions"] == samples.labels).sum()) for point in points]
+        low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
+        accuracy += islands(path, low, high, level)
+        for row, name in enumerate(samples.classes.values()):
+            nearer, farther = (
+                [float(point[key][row]) for point in points] for key in ("margin_low", "margin_high")
+            )
+            classes[name] += islands(path, nearer, farther, 0.0)
+        differed = np.zeros(n, dtype=bool)
         for v, point in list(zip(path, points, strict=True))[1:]:
             differs = point["predictions"] != sweep.clean["predictions"]
             if v in returned:
@@ -150,14 +167,14 @@ def _islands(sweep: Sweep, people: Population, config: ScreenConfig) -> Islands:
     return Islands(tuple(accuracy), found, tuple(returned.values()))
 
 
-def curve_rows(sweep: Sweep, people: Population, config: ScreenConfig) -> Iterator[CurveRow]:
+def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[CurveRow]:
     """Yield the lines of curves.csv of one sweep."""
     for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
-        right = point["predictions"] == people.labels
+        right = point["predictions"] == samples.labels
         agrees = point["predictions"] == sweep.clean["predictions"]
-        control = None if sweep.controls is None else sweep.controls[number] == people.labels
+        control = None if sweep.controls is None else sweep.controls[number] == samples.labels
         lost = None if sweep.lost is None else float(sweep.lost["area"][number])
-        for name, members in people.groups():
+        for name, members in samples.groups():
             n, count = int(members.sum()), int(right[members].sum())
             yield CurveRow(
                 sweep.transform.name,
@@ -173,10 +190,10 @@ def curve_rows(sweep: Sweep, people: Population, config: ScreenConfig) -> Iterat
             )
 
 
-def softmax_rows(sweep: Sweep, people: Population) -> Iterator[SoftmaxRow]:
+def softmax_rows(sweep: Sweep, samples: Samples) -> Iterator[SoftmaxRow]:
     """Yield the lines of softmax.csv of one sweep: the true class, two rivals that reach the top, others."""
     table = np.stack([point["class_softmax"] for point in sweep.points])  # M x L x K
-    for row, (label, name) in enumerate(people.classes.items()):
+    for row, (label, name) in enumerate(samples.classes.items()):
         means = table[:, row]
         rivals = set(means.argmax(1).tolist()) - {label}
         ranked = sorted(rivals, key=lambda k: (-means[:, k].max(), k))
@@ -184,22 +201,22 @@ def softmax_rows(sweep: Sweep, people: Population) -> Iterator[SoftmaxRow]:
         rest = np.delete(means, shown, axis=1)
         for number, v in enumerate(sweep.magnitudes):
             for k in shown:
-                yield SoftmaxRow(sweep.transform.name, v, name, people.outputs[k], float(means[number, k]))
+                yield SoftmaxRow(sweep.transform.name, v, name, samples.outputs[k], float(means[number, k]))
             if rest.shape[1]:
                 yield SoftmaxRow(sweep.transform.name, v, name, "others", float(rest[number].max()))
 
 
-def flip_rows(sweep: Sweep, people: Population) -> Iterator[FlipRow]:
+def flip_rows(sweep: Sweep, samples: Samples) -> Iterator[FlipRow]:
     """Yield the lines of flips.csv of one sweep."""
     for side, found in sweep.flips.items():
         for image, label, v, flipped in zip(
-            people.names,
-            people.labels.tolist(),
+            samples.names,
+            samples.labels.tolist(),
             found.magnitude.tolist(),
             found.flipped.tolist(),
             strict=True,
         ):
-            yield FlipRow(sweep.transform.name, side, image, people.classes[label], v, flipped)
+            yield FlipRow(sweep.transform.name, side, image, samples.classes[label], v, flipped)
 
 
 def pair_rows(
@@ -207,14 +224,14 @@ def pair_rows(
     y: Transform,
     seen: Mapping[tuple[float, float], Arrays],
     clean: Arrays,
-    people: Population,
+    samples: Samples,
     config: ScreenConfig,
 ) -> Iterator[PairRow]:
     """Yield the lines of pairs.csv of one pair, from what ``Screener.glance`` saw at each (v, w)."""
     for (v, w), point in seen.items():
-        right = point["predictions"] == people.labels
+        right = point["predictions"] == samples.labels
         agrees = point["predictions"] == clean["predictions"]
-        for name, members in people.groups():
+        for name, members in samples.groups():
             n, count = int(members.sum()), int(right[members].sum())
             yield PairRow(
                 x.name,

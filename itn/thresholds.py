@@ -63,6 +63,8 @@ def crossing(
         if value < level:
             if number == 0:
                 return path[0]
+            if transform.discrete:
+                return path[number]
             share = (values[number - 1] - level) / (values[number - 1] - value)
             a, b = path[number - 1], path[number]
             return a * (b / a) ** share if transform.logarithmic else a + share * (b - a)
@@ -85,13 +87,21 @@ def curve_threshold(
     return _ordered(path, value, near, far)
 
 
-def islands(path: Sequence[float], values: Sequence[float], level: float) -> list[tuple[float, float]]:
-    """Return the stretches of the path, first and last magnitude, on which a lost curve is back."""
+def islands(
+    path: Sequence[float], low: Sequence[float], high: Sequence[float], level: float
+) -> list[tuple[float, float]]:
+    """Return the stretches of the path, first and last magnitude, on which a lost curve is back.
+
+    It is lost where the upper end of its interval is below the level, back where the lower end reaches it:
+    a curve that scatters about the level is neither.
+    """
     stretches: list[tuple[float, float]] = []
     lost = inside = False
-    for v, value in zip(path, values, strict=True):
-        if value < level:
+    for v, lowest, highest in zip(path, low, high, strict=True):
+        if highest < level:
             lost, inside = True, False
+        elif lowest < level:
+            inside = False
         elif lost:
             stretches = [*stretches[:-1], (stretches[-1][0], v)] if inside else [*stretches, (v, v)]
             inside = True

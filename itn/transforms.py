@@ -6,10 +6,13 @@ and at its identity every transformation returns the image bit for bit.
 """
 
 import dataclasses
+import functools
+import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,8 +117,9 @@ class Transform:
             if self.discrete and not any(_same(v, known) for known in self.magnitudes):
                 known = " or ".join(f"{m:g}" for m in self.magnitudes)
                 raise ValueError(f"{self.name} takes {known} as its magnitude, got {v:g}")
-            inside = low <= v <= high or _same(v, low) or _same(v, high)
-            if not (inside and math.isfinite(v)):
+            if not math.isfinite(v):
+                raise ValueError(f"{self.name} takes finite magnitudes, got {v:g}")
+            if not (low <= v <= high or _same(v, low) or _same(v, high)):
                 raise ValueError(
                     f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"
                 )
@@ -128,6 +132,21 @@ class Transform:
         """Return the magnitudes halfway between two, for factors on the logarithmic scale."""
         return (a * b).sqrt() if self.logarithmic else (a + b) / 2
 
+    def describe(self) -> dict[str, Any]:
+        """Return what tells this transformation from another one of its name, for JSON."""
+        try:
+            code = inspect.getsource(self.function)
+        except (OSError, TypeError):  # defined where there is no file
+            code = repr((self.function.__code__.co_code, self.function.__code__.co_consts))
+        return {
+            "unit": self.unit,
+            "identity": self.identity,
+            "spatial": self.spatial,
+            "logarithmic": self.logarithmic,
+            "discrete": self.discrete,
+            "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
+        }
+
     @property
     def random(self) -> bool:
         """Whether the transformation needs a noise pattern."""
@@ -135,9 +154,14 @@ class Transform:
 
     @property
     def _asks(self) -> tuple[str, ...]:
-        return tuple(
-            name for name in ("padding", "noise") if name in inspect.signature(self.function).parameters
-        )
+        return _keywords(self.function)
+
+
+@functools.cache
+def _keywords(function: Callable[..., Tensor]) -> tuple[str, ...]:
+    """Return which of the keywords that a transformation may ask for a function takes."""
+    parameters = inspect.signature(function).parameters
+    return tuple(name for name in ("padding", "noise") if name in parameters)
 
 
 def register(

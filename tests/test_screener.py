@@ -135,7 +135,7 @@ def test_two_spatial_transformations_are_one_warp(pictures):
 
 
 def test_a_pair_is_applied_in_its_order(pictures):
-    screener = make(pictures)
+    screener = make((torch.zeros(3, 1, 9, 9), torch.tensor([0, 1, 3])))
     images, index = torch.rand(2, 1, 9, 9), torch.arange(2)
     rotate, shift = TRANSFORMS["rotate"], TRANSFORMS["translate_x"]
     turned_then_moved = screener.pair(rotate, 90.0, shift, 1 / 9)(images, index)

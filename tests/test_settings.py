@@ -1,7 +1,10 @@
 import dataclasses
+import json
 import math
+import re
 
 import pytest
+import torch
 
 import itn.transforms
 from itn import LearnConfig
@@ -86,14 +89,14 @@ def test_screen_names_are_those_given_or_none_beside_pairs():
         ({"pairs": (("rotate", "zom"),)}, "unknown transformation 'zom': nearest are zoom"),
         ({"transforms": ("blur", "zoom", "blur")}, r"transforms name one twice: \('blur', 'zoom', 'blur'\)"),
         ({"transforms": ()}, "there is nothing to screen: give transforms or pairs"),
-        ({"pairs": (("rotate",),)}, "a pair is two names, got rotate"),
-        ({"pairs": (("rotate", "zoom", "blur"),)}, "a pair is two names, got rotate,zoom,blur"),
+        ({"pairs": (("rotate",),)}, "a pair is two different names, got rotate"),
+        ({"pairs": (("rotate", "zoom", "blur"),)}, "a pair is two different names, got rotate,zoom,blur"),
         (
             {"transforms": ("blur",), "magnitudes": {"rotate": (0.0, 5.0)}},
             "magnitudes are given for 'rotate', which is not screened: add it",
         ),
         ({"magnitudes": {"shear_x": (0.5,)}}, "given for 'shear_x', which is not screened"),
-        ({"magnitudes": {"rotat": (0.5,)}}, "given for 'rotat', which is not screened"),
+        ({"magnitudes": {"rotat": (0.5,)}}, "unknown transformation 'rotat': nearest are rotate"),
         ({"magnitudes": {"zoom": (0.0, 1.0, 2.0)}}, "zoom is a factor: .* must be above 0, got 0"),
         ({"magnitudes": {"contrast": (0.0, 2.0)}}, "contrast is a factor: .* must be above 0, got 0"),
         ({"magnitudes": {"zoom": (-1.0, 2.0)}}, r"zoom \(factor\) takes magnitudes from 0 to inf, got -1"),
@@ -176,3 +179,28 @@ def test_a_pair_sweep_keeps_an_identity_at_an_odd_place():
 def test_a_pair_sweep_without_the_identity(coarse):
     config = ScreenConfig(pairs=(("coarse", "blur"),))
     assert set(config.pair_sweep("coarse")) <= {0.0, *coarse.magnitudes}
+
+
+def test_magnitudes_are_numbers_however_they_are_given():
+    config = ScreenConfig(
+        ("rotate",),
+        [["zoom", "blur"]],
+        {"rotate": range(-10, 11, 10), "zoom": [torch.tensor(2), 1], "blur": {-0.0, 1}},
+    )
+    assert config.pairs == (("zoom", "blur"),)
+    assert config.magnitudes == {"rotate": (-10.0, 0.0, 10.0), "zoom": (2.0, 1.0), "blur": (0.0, 1.0)}
+    assert json.dumps(config.magnitudes["blur"]) == "[0.0, 1.0]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transforms": "rotate"}, "transforms are a tuple of names, got 'rotate'"),
+        ({"pairs": (("zoom", "blur"), ("zoom", "blur"))}, "pairs name one twice"),
+        ({"pairs": (("noise", "noise"),)}, "a pair is two different names, got noise,noise"),
+        ({"magnitudes": {"rotate": (float("nan"),)}}, "rotate takes finite magnitudes, got nan"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ScreenConfig(**settings)

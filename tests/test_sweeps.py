@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from itn.settings import ScreenConfig
-from itn.sweeps import Population, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
+from itn.sweeps import Samples, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.thresholds import Flips
 from itn.transforms import TRANSFORMS
 
-PEOPLE = Population(
+SAMPLES = Samples(
     np.array([0, 2, 2]),
     ("a.png", "b.png", "c.png"),
     {0: "cat", 2: "dog"},
@@ -43,7 +43,7 @@ def sweep():
 
 
 def test_curve_rows_count_what_a_reader_would_count(sweep):
-    rows = list(curve_rows(sweep, PEOPLE, ScreenConfig()))
+    rows = list(curve_rows(sweep, SAMPLES, ScreenConfig()))
     assert [(row.magnitude, row.class_, row.n) for row in rows[:3]] == [
         (0, "all", 3),
         (0, "cat", 1),
@@ -60,7 +60,7 @@ def test_curve_rows_count_what_a_reader_would_count(sweep):
 
 
 def test_softmax_rows_name_who_reaches_the_top_and_hold_the_largest_of_the_rest(sweep):
-    rows = list(softmax_rows(sweep, PEOPLE))
+    rows = list(softmax_rows(sweep, SAMPLES))
     cat = {(row.output, row.magnitude): row.softmax for row in rows if row.class_ == "cat"}
     # Cow is on top at 10, fox at 20; dog and eel never: the larger of them is "others"
     assert {output for output, _ in cat} == {"cat", "cow", "fox", "others"}
@@ -73,7 +73,7 @@ def test_softmax_rows_name_who_reaches_the_top_and_hold_the_largest_of_the_rest(
 
 
 def test_flip_rows_name_the_images(sweep):
-    rows = list(flip_rows(sweep, PEOPLE))
+    rows = list(flip_rows(sweep, SAMPLES))
     assert [(row.side, row.image, row.class_, row.magnitude, row.flipped) for row in rows] == [
         ("above", "a.png", "cat", 10, True),
         ("above", "b.png", "dog", 20, False),
@@ -89,7 +89,7 @@ def test_a_pair_record_has_x_along_its_rows():
         for w in (0.0, 0.5, 1.0)
     }
     x, y = TRANSFORMS["translate_x"], TRANSFORMS["grayscale"]
-    rows = list(pair_rows(x, y, seen, clean, PEOPLE, ScreenConfig()))
+    rows = list(pair_rows(x, y, seen, clean, SAMPLES, ScreenConfig()))
     record = pair_record(rows, ScreenConfig(accuracy_fraction=0.8))
     assert (record.magnitudes_x, record.magnitudes_y) == ((0, 0.3), (0, 0.5, 1))
     assert record.accuracy == ((1 / 3, 2 / 3), (2 / 3, 1), (2 / 3, 1))

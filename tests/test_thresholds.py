@@ -113,11 +113,11 @@ def test_an_interval_end_that_is_not_reached_is_none(sign, expected):
 def test_islands(values, expected):
     """Where a curve is at its level (+) or below it (-)."""
     curve = [0.5 if sign == "+" else 0.49 for sign in values]
-    assert islands(range(8), curve, 0.5) == expected
+    assert islands(range(8), curve, curve, 0.5) == expected
 
 
 def test_islands_are_given_in_the_paths_magnitudes():
-    assert islands((0, -0.5, -1, -1.5, -2), (1, 0, 1, 1, 0), 0.5) == [(-1, -1.5)]
+    assert islands((0, -0.5, -1, -1.5, -2), (1, 0, 1, 1, 0), (1, 0, 1, 1, 0), 0.5) == [(-1, -1.5)]
 
 
 @pytest.mark.parametrize("bisections", [0, 1, 6])
@@ -254,3 +254,14 @@ def test_the_median_of_images_that_mostly_stand_is_not_reached():
     assert median_flip(SHIFT, (0.1, 0.5), magnitude, ended, 0.95) == (None, 0.1, None)
     never = np.zeros(10, dtype=bool)
     assert median_flip(SHIFT, (0.1, 0.5), np.full(10, 0.5), never, 0.95) == (None, None, None)
+
+
+def test_a_curve_that_scatters_about_the_level_is_no_island():
+    low, high = (1, 0.85, 0.86, 0.89, 0.86), (1, 0.89, 0.91, 0.94, 0.91)
+    assert islands(range(5), low, high, 0.9) == []
+    assert islands(range(5), (*low[:4], 0.9), high, 0.9) == [(4, 4)]
+    assert islands(range(5), low, (1, 0.95, 0.95, 0.95, 0.95), 0.84) == []
+
+
+def test_a_discrete_transformation_breaks_at_one_of_its_magnitudes():
+    assert crossing(TRANSFORMS["horizontal_flip"], (0.0, 1.0), (1.0, 0.2), 0.9) == 1
