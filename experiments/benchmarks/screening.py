@@ -7,9 +7,9 @@ Machine:   any; 2 CPU cores, about 12 minutes; with CUDA, 2 minutes
 Writes:    experiments/results/screening.json (screening-cuda.json)
 Published: none
 
-overhead:   full sweeps of rotate, zoom, blur and noise, 21 magnitudes each, without controls and searches (which
-            are such passes too), over the bare forward pass of the same number of batches. Within each repetition passes and floors alternate; the figure is the
-            median of the repetitions' ratios.
+overhead:   full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (controls and searches left aside,
+            which are such passes too), over the bare forward pass of the same number of batches. Within each
+            repetition passes and floors alternate; the figure is the median of the repetitions' ratios.
 thresholds: per-image rotation thresholds, every 5 degrees to 180, against Captum's MinParamPerturbation in
             linear mode at its fastest perturbations_per_eval, with the same images, the same rotation and
             the same answers; and the images that pass through the classifier for them.
