@@ -120,7 +120,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
         bottom=0.55 / height,
         top=1 - 0.7 / height,
         wspace=0.14,
-        hspace=0.34,
+        hspace=0.4,
     )
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
@@ -128,11 +128,14 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
         curves: dict[str, list[SoftmaxRow]] = {}
         for row in of_class:
             curves.setdefault(row.output, []).append(row)
-        rivals = iter((ORANGE, GREEN))
-        place = 0.98
+        rivals = iter(((ORANGE, 0.0, "left"), (GREEN, 1.0, "right")))
         for output, points in curves.items():
             true, rest = output == name, output == "others"
-            colour = BLUE if true else GRAY if rest else next(rivals)
+            colour = BLUE if true else GRAY
+            if not (true or rest):
+                colour, x, side = next(rivals)
+                at = {"transform": ax.transAxes, "ha": side, "va": "bottom"}
+                ax.text(x, 1.02, _short(output, 15), color=colour, fontsize=6, **at)
             ax.plot(
                 [point.magnitude for point in points],
                 [point.softmax for point in points],
@@ -140,13 +143,9 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
                 color=colour,
                 linewidth=1.8 if true else 1,
             )
-            if not (true or rest):
-                at = {"transform": ax.transAxes, "ha": "right", "va": "bottom"}
-                ax.text(1.0, place + 0.04, _short(output), color=colour, fontsize=6.5, **at)
-                place += 0.09
         _identity(ax, transform)
         _scale(ax, transform, [row.magnitude for row in of_class], few=True)
-        ax.set_title(_short(name, 18), fontsize=8.5, pad=3, color=BLUE, loc="left")
+        ax.set_title(_short(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
         ax.set_ylim(0, 1.02)
         ax.tick_params(labelsize=7)
     figure.suptitle(
@@ -162,9 +161,9 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
 def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -> Figure:
     """Draw the share of images whose prediction has not flipped yet, over magnitude: all, and by class."""
     figure = Figure(figsize=(WIDTH, 3.2))
-    ax = figure.add_axes((0.08, 0.14, 0.75, 0.83))
     classes = sorted({row.class_ for row in rows}, key=_natural)
     classes = classes if len(classes) <= MOST_CURVES else []
+    ax = figure.add_axes((0.1, 0.14, 0.73 if classes else 0.87, 0.83))
     for side, of_side in groupby(rows, lambda row: row.side):
         members = list(of_side)
         _survivors(ax, transform, side, members, confidence, "black", "all images", band=True)
@@ -179,8 +178,9 @@ def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -
         xlabel=f"{transform.name} ({transform.unit}); band: {100 * confidence:g} % interval",
         ylabel="% of images not flipped yet",
     )
-    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles, loc="upper right", fontsize=7, frameon=False, title="class")
+    if classes:
+        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        figure.legend(handles.values(), handles, loc="upper right", fontsize=7, frameon=False, title="class")
     return figure
 
 

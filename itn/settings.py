@@ -103,7 +103,7 @@ class ScreenConfig:
     other one."""
     accuracy_fraction: float = 0.9
     """A transformation breaks the classifier where accuracy falls below this fraction of the clean one."""
-    bisections: int = 6
+    bisections: int = 4
     """How often the bracket around each image's flip is halved."""
     accuracy_bisections: int = 3
     """How often the bracket around the magnitude where accuracy breaks is halved, before interpolating."""

@@ -184,7 +184,7 @@ def test_flips_of_a_subset_cost_only_its_passes(pictures):
     found = screener.flips(TRANSFORMS["rotate"], (30.0, 60.0, 90.0), clean)
     magnitude = torch.where(found.flipped, found.magnitude, torch.inf)
     standing = [41, *(int((magnitude > v).sum()) for v in (30, 60))]
-    cost = sum(standing) + 6 * int(found.flipped.sum())
+    cost = sum(standing) + 4 * int(found.flipped.sum())
     assert screener.classifier.net.seen - before == cost
     assert screener.seen == screener.classifier.net.seen
     assert found.flipped.sum() > 0
@@ -217,7 +217,7 @@ def test_flip_magnitudes_of_a_classifier_known_on_paper(blobs, side):
     turned = itn.flip_magnitudes(side, images, "rotate", range(-180, 181, 20))
     for way, sign in (("above", 1), ("below", -1)):
         assert turned[way].flipped.all()
-        assert (sign * turned[way].magnitude - 90).abs().max() < 0.6
+        assert (sign * turned[way].magnitude - 90).abs().max() <= turned[way].resolution + 0.3
     unmoved = itn.flip_magnitudes(side, images, itn.TRANSFORMS["translate_y"], (0.1, 0.3))
     assert not unmoved["above"].flipped.any()
     assert (unmoved["above"].magnitude == 0.3).all()
