@@ -8,6 +8,8 @@ from typing import Any
 
 from itn.thresholds import Threshold
 
+MOST_ISLANDS = 5  # named in the closing table
+
 Curve = tuple[float, ...]
 Sides = dict[str, Threshold]
 """Thresholds by side of the identity, "below" and "above"; a side without magnitudes is absent."""
@@ -299,9 +301,18 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
         yield f"breaks first, by the change of pixels that it takes ({change:.3f} of full range, rms):"
         yield f"  {statement(first, record.transforms[first], record.confidence)}"
     for name, sweep in record.transforms.items():
-        for start, end in sweep.islands.accuracy:
-            where = f"at {start:g}" if start == end else f"from {start:g} to {end:g}"
-            yield f"comes back: accuracy under {name} holds again {where} ({sweep.unit})"
+        back = {"accuracy": sweep.islands.accuracy} if sweep.islands.accuracy else {}
+        back |= {f"class {of}": stretches for of, stretches in sweep.islands.classes.items()}
+        if back:
+            shown = [f"{what} {_stretches(where)}" for what, where in list(back.items())[:MOST_ISLANDS]]
+            more = f"; {len(back) - MOST_ISLANDS} more" if len(back) > MOST_ISLANDS else ""
+            yield f"comes back under {name} ({sweep.unit}): {'; '.join(shown)}{more}"
+
+
+def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
+    return " and ".join(
+        f"at {start:g}" if start == end else f"from {start:g} to {end:g}" for start, end in stretches
+    )
 
 
 def _range(sides: Sides, sweep: SweepRecord) -> str:

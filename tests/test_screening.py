@@ -83,7 +83,12 @@ def test_factors_break_where_arithmetic_says(brightness, flats):
 def test_an_island_is_found_by_the_sweep_and_reported(side, blobs):
     """Turned by 90 to 270 degrees the blobs lie on the other side; from there they are back."""
     config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.steps(0, 360, 40)})
-    sweep = screen(side, *blobs, config).record.transforms["rotate"]
+    found = screen(side, *blobs, config)
+    assert (
+        "comes back under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; class 1"
+        in str(found)
+    )
+    sweep = found.record.transforms["rotate"]
     assert sweep.islands.accuracy == ((280, 360),)
     assert sweep.islands.classes == {"0": ((280, 360),), "1": ((280, 360),)}
     assert sweep.islands.returned == (0, 0, 0, 0, 0, 0, 0, 1, 1, 1)
