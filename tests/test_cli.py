@@ -328,7 +328,7 @@ def test_a_screen_of_real_photographs(folder):
         (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: turn its sign"),
         (["--magnitudes", "shear_x=0:1:0.5"], "magnitudes are given for 'shear_x', which is not screened"),
         (["--magnitudes", "zoom=0:2:0.5"], "zoom is a factor: magnitudes to sweep must be above 0"),
-        (["--pair", "rotate"], "a pair is two names, got rotate"),
+        (["--pair", "rotate"], "a pair is two different names, got rotate"),
         (["--confidence", "95"], "confidence must lie in (0, 1), got 95"),
         (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
         (["--class-map", "mine.py"], "mnist has its labels already"),

@@ -63,7 +63,7 @@ def test_screen_defaults_are_the_papers():
     config = ScreenConfig()
     assert config.names == PAPERS
     assert config.pairs == ()
-    assert (config.accuracy_fraction, config.confidence, config.bisections) == (0.9, 0.95, 6)
+    assert (config.accuracy_fraction, config.confidence, config.bisections) == (0.9, 0.95, 4)
     assert (config.padding, config.precision, config.batch_size, config.seed) == ("zeros", "float32", 250, 0)
     assert config.control
     assert not config.fresh_noise
