@@ -267,7 +267,7 @@ def main() -> None:
     if "memory" in args.parts:
         runs = [memory("mnist", "lenet5", 10_000, m) for m in (3, 30)]
         if args.photos:
-            runs += [memory(args.photos, "efficientnet-lite0", 500, m) for m in (3, 12)]
+            runs += [memory(args.photos, "efficientnet-lite0", 500, m) for m in (2, 6)]
         results["memory"] = {"runs": runs, "provenance": origin}
         for run in runs:
             print(f"{run['images']:,} images, {run['magnitudes']} magnitudes: {run['peak_mib']:,.0f} MiB")
