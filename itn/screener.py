@@ -36,6 +36,7 @@ class Screener:
         self.classifier, self.config = classifier, config
         self.device = classifier.device
         self.images = _resident(data.images, self.device)
+        self.batch_size = config.batch_size or suitable_batch(data.images, self.device)
         self.labels = data.labels.to(self.device)
         self.classes = self.labels.unique()
         self.everything = torch.arange(len(data))
@@ -44,7 +45,7 @@ class Screener:
 
     def outputs(self, change: Change, index: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Yield, for each batch of indexed images: their indices, images, changed images, float logits."""
-        for chosen in index.split(self.config.batch_size):
+        for chosen in index.split(self.batch_size):
             rows = chosen.to(self.images.device)
             images = unit_float(self.images[rows].to(self.device, non_blocking=True))
             changed = change(images, chosen)
@@ -220,7 +221,7 @@ class Screener:
         gone = (where.abs() > 1 + 1e-9).any(1)
         outside = gone.T.to(self.device, torch.float32)
         total = torch.zeros(len(magnitudes), dtype=torch.float64)
-        for batch in self.images.split(self.config.batch_size):
+        for batch in self.images.split(self.batch_size):
             intensity = batch.to(self.device, torch.float32).sum(1).flatten(1)
             share = (intensity @ outside) / intensity.sum(1, keepdim=True).clamp_min(1e-6)
             total += share.double().sum(0).cpu()
@@ -290,6 +291,12 @@ def flip_magnitudes(
     return {
         side: screener.flips(known, path, clean) for side, path in paths(known, config.sweep(name)).items()
     }
+
+
+def suitable_batch(images: Tensor, device: torch.device) -> int:
+    """Return how many images to pass at once: larger batches of photographs only cost memory and time."""
+    values = 2**22 if device.type == "cpu" else 2**25
+    return max(1, min(250, values // images[0].numel()))
 
 
 def _resident(images: Tensor, device: torch.device) -> Tensor:

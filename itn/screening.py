@@ -32,7 +32,7 @@ from itn.screen_results import (
     SweepRecord,
     to_csv,
 )
-from itn.screener import Arrays, Change, Screener
+from itn.screener import Arrays, Change, Screener, suitable_batch
 from itn.settings import ScreenConfig
 from itn.statistics import clopper_pearson
 from itn.sweeps import (
@@ -92,11 +92,11 @@ def screen(
     config = config or ScreenConfig()
     started, clock = datetime.now(UTC), time.perf_counter()
     check_images(images, classifier.channels)
-    labels = torch.as_tensor(labels)
     origin = provenance(classifier.device)
-    settings = _settings(classifier, images, labels, config, source, origin)
+    settings = _settings(classifier, images, torch.as_tensor(labels), config, source, origin)
     folder = None if out is None else RunFolder(out, settings, overwrite)
-    data = preflight(classifier, images, labels, config.batch_size)
+    batch = config.batch_size or suitable_batch(images, classifier.device)
+    data = preflight(classifier, images, labels, batch)
     if names is not None and len(names) != len(data):
         raise ValueError(f"names must be {len(data)}, one for each image, got {len(names)}")
     screener = Screener(classifier, data, config)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.screener import Screener
+from itn.screener import Screener, suitable_batch
 from itn.settings import ScreenConfig
 from itn.transforms import TRANSFORMS
 
@@ -254,3 +254,11 @@ def test_channels_last_reaches_the_network(pictures):
     for wanted in (False, True):
         Screener(itn.Classifier(Net()), data, ScreenConfig(channels_last=wanted)).predictions(lambda x, i: x)
     assert formats == [False, True]
+
+
+def test_the_batch_suits_the_size_of_the_images():
+    cpu = torch.device("cpu")
+    sizes = [
+        suitable_batch(torch.zeros(1, *shape), cpu) for shape in ((1, 28, 28), (3, 224, 224), (3, 2000, 2000))
+    ]
+    assert sizes == [250, 27, 1]

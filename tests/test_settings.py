@@ -64,7 +64,7 @@ def test_screen_defaults_are_the_papers():
     assert config.names == PAPERS
     assert config.pairs == ()
     assert (config.accuracy_fraction, config.confidence, config.bisections) == (0.9, 0.95, 4)
-    assert (config.padding, config.precision, config.batch_size, config.seed) == ("zeros", "float32", 250, 0)
+    assert (config.padding, config.precision, config.batch_size, config.seed) == ("zeros", "float32", 0, 0)
     assert config.control
     assert not config.fresh_noise
     assert not config.channels_last
@@ -118,7 +118,7 @@ def test_screen_names_are_those_given_or_none_beside_pairs():
         ({"confidence": math.nan}, "confidence must lie .*, got nan"),
         ({"bisections": -1}, "bisections must be at least 0, got -1"),
         ({"bisections": 2.5}, "bisections must be an integer, got 2.5"),
-        ({"batch_size": 0}, "batch-size must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch-size must be at least 0, got -1"),
         ({"batch_size": 2.0}, "batch-size must be an integer, got 2.0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"seed": 0.5}, "seed must be an integer, got 0.5"),

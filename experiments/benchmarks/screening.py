@@ -218,7 +218,6 @@ print(len(images), images.nbytes, loaded, resource.getrusage(resource.RUSAGE_SEL
         "model": model,
         "images": n,
         "magnitudes": magnitudes,
-        "batch": itn.ScreenConfig.batch_size,
         "images_mib": size / 2**20,
         "after_loading_mib": loaded / 2**10,
         "peak_mib": peak / 2**10,
