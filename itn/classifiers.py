@@ -176,7 +176,9 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     counts = labels.bincount()
     # One class alone says nothing about a constant answer; several do.
     chance = float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else 1 / classes
-    if binomtest(correct, len(labels), chance, alternative="greater").pvalue > 1e-3:
+    # A few images cannot prove much; halfway to perfect will do for them
+    doubtful = correct / len(labels) < (1 + chance) / 2
+    if doubtful and binomtest(correct, len(labels), chance, alternative="greater").pvalue > 1e-3:
         raise ValueError(
             f"{classifier.name} is at chance level on these images: {correct} of {len(labels)} right "
             f"({100 * correct / len(labels):.1f} %, a constant answer has {100 * chance:.1f} %); "

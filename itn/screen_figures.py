@@ -34,7 +34,7 @@ def draw_sweep(
     figure = screen_plots.accuracy_curve(transform, record, images, held, magnitudes, confidence)
     yield f"accuracy-{transform.name}", figure
     yield f"softmax-{transform.name}", screen_plots.class_softmax(transform, softmax)
-    yield f"survival-{transform.name}", screen_plots.survival(transform, flips, confidence)
+    yield f"survival-{transform.name}", screen_plots.survival(transform, flips, sweep.magnitudes, confidence)
 
 
 def draw_overview(record: ScreenRecord) -> Iterator[tuple[str, Figure]]:

@@ -158,7 +158,9 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
     return figure
 
 
-def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -> Figure:
+def survival(
+    transform: Transform, rows: Sequence[FlipRow], magnitudes: Sequence[float], confidence: float
+) -> Figure:
     """Draw the share of images whose prediction has not flipped yet, over magnitude: all, and by class."""
     figure = Figure(figsize=(WIDTH, 3.2))
     classes = sorted({row.class_ for row in rows}, key=_natural)
@@ -171,7 +173,7 @@ def survival(transform: Transform, rows: Sequence[FlipRow], confidence: float) -
             of_class = [row for row in members if row.class_ == name]
             _survivors(ax, transform, side, of_class, confidence, f"C{number}", _short(name), band=False)
     _identity(ax, transform)
-    _scale(ax, transform, [row.magnitude for row in rows] + [transform.identity])
+    _scale(ax, transform, magnitudes)
     ax.axhline(50, color="0.8", linewidth=0.7, zorder=0)
     ax.set(
         ylim=(0, 102),

@@ -101,8 +101,8 @@ def screen(
         raise ValueError(f"names must be {len(data)}, one for each image, got {len(names)}")
     screener = Screener(classifier, data, config)
     screener.check()
-    swept = [name for name in config.names if images.shape[1] > 1 or name != "grayscale"]
-    left_out = {name: "images of one channel are gray already" for name in config.names if name not in swept}
+    left_out = _left_out(config, images.shape[1])
+    swept = [name for name in config.names if name not in left_out]
     if folder is not None:
         folder.start()
     seconds = {"preparation": time.perf_counter() - clock}
@@ -329,6 +329,15 @@ def _settings(
         "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
     }
     return settings
+
+
+def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
+    """Return which transformations there is no point in sweeping, and why; raise if that leaves nothing."""
+    why = {"grayscale": "images of one channel are gray already"} if channels == 1 else {}
+    left_out = {name: why[name] for name in config.names if name in why}
+    if len(left_out) == len(config.names) and not config.pairs:
+        raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")
+    return left_out
 
 
 def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int) -> Samples:

@@ -72,7 +72,7 @@ def test_class_softmax_has_a_panel_for_each_class(result):
 
 def test_survival_ends_where_the_images_end(result):
     rows = [row for row in result.flips if row.transform == "rotate"]
-    figure = screen_plots.survival(itn.TRANSFORMS["rotate"], rows, 0.95)
+    figure = screen_plots.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
     ax = figure.axes[0]
     lines = [line for line in ax.lines if line.get_label() == "all images"]
     for line, side in zip(lines, ("below", "above"), strict=True):

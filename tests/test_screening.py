@@ -294,6 +294,20 @@ def test_gray_images_need_no_grayscale(side, blobs):
     assert "grayscale is left out" in str(found)
 
 
+def test_nothing_left_to_sweep_is_an_error(side, blobs, tmp_path):
+    with pytest.raises(ValueError, match="nothing to screen: images of one channel are gray already"):
+        screen(side, *blobs, ScreenConfig(("grayscale",)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_few_images_that_are_right_are_enough_to_begin(side, blobs):
+    images, labels = blobs
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": (90.0,)})
+    assert screen(side, images[:3], labels[:3], config).record.clean_accuracy == 1
+    with pytest.raises(ValueError, match="at chance level"):
+        screen(side, images[:3], 1 - labels[:3], config)
+
+
 def test_names_must_fit_the_images(side, blobs):
     with pytest.raises(ValueError, match="names must be 200"):
         screen(side, *blobs, ScreenConfig(("rotate",)), names=["a"])
