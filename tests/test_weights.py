@@ -8,13 +8,13 @@ from torch import nn
 
 import itn
 from itn.weights import hub_file, read_state_dict
-from itn.zoo import JenningsCNN
+from itn.zoo import jennings_cnn
 
 
 @pytest.mark.parametrize("form", ["safetensors", "plain", "state_dict", "model-module"])
 def test_local_weights_in_their_usual_wrappings(form, tmp_path):
     torch.manual_seed(1)
-    state = JenningsCNN().state_dict()
+    state = jennings_cnn().state_dict()
     path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
     if form == "safetensors":
         save_file(state, path)
@@ -30,7 +30,7 @@ def test_local_weights_in_their_usual_wrappings(form, tmp_path):
 
 def test_weights_that_do_not_fit_are_named(tmp_path):
     path = tmp_path / "w.pth"
-    state = JenningsCNN().state_dict()
+    state = jennings_cnn().state_dict()
     del state["fc2.bias"]
     state["fc2.weight"] = torch.zeros(7, 500)
     torch.save(state | {"extra": torch.zeros(1)}, path)

@@ -4,10 +4,30 @@ import torch
 import itn
 from itn.zoo import NETWORKS
 
+PARAMETERS = {
+    "jennings-cnn": 431_080,  # published
+    "lenet5": 767_426,  # published
+    "soni-dense": (1 + 1) * 100 + (100 + 1) * 100 + (78_400 + 1) * 10,
+    "soni-dense-described": (784 + 1) * 100 + (100 + 1) * 100 + (100 + 1) * 10,
+    "soni-cnn1": 26 * 20 + (20 * 12 * 12 + 1) * 100 + (100 + 1) * 10,
+    "soni-cnn2": 26 * 20 + (20 * 25 + 1) * 40 + (40 * 4 * 4 + 1) * 100 + (100 + 1) * 10,
+    "poddar-cnn": 26 * 32 + (32 * 25 + 1) * 64 + (64 * 4 * 4 + 1) * 500 + (500 + 1) * 10,
+}
 
-@pytest.mark.parametrize(("name", "parameters"), [("jennings-cnn", 431_080), ("lenet5", 767_426)])
-def test_parameter_counts_are_the_published_ones(name, parameters):
-    assert sum(p.numel() for p in NETWORKS[name]().parameters()) == parameters
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameter_counts_are_those_of_the_documents(name):
+    assert sum(p.numel() for p in NETWORKS[name]().parameters()) == PARAMETERS[name]
+
+
+def test_a_dense_layer_on_each_pixel_is_what_the_1x1_convolution_computes():
+    net = NETWORKS["soni-dense"]().eval()
+    images = torch.rand(3, 1, 28, 28)
+    pixels = images.permute(0, 2, 3, 1)  # B x 28 x 28 x 1, as a dense layer takes it
+    for layer in (net.dense1, net.dense2):
+        pixels = (pixels @ layer.weight[:, :, 0, 0].T + layer.bias).relu()
+    flat = pixels.permute(0, 3, 1, 2).flatten(1)
+    torch.testing.assert_close(net(images), flat @ net.dense3.weight.T + net.dense3.bias)
 
 
 @pytest.mark.parametrize("name", itn.model_cards())
