@@ -121,21 +121,8 @@ class RunFolder:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
 
     def write(self, name: str, writer: Callable[[Path], object]) -> Path:
-        """Let ``writer`` write a file elsewhere in the folder, then move it into place in one step."""
-        target = self.path / name
-        temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            try:
-                writer(temporary)
-            except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a full disk
-                raise OSError(f"{target}: {error}") from error
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return target
+        """Let ``writer`` write a file of this folder, whole or not at all."""
+        return write_whole(self.path / name, writer)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write JSON, indented; figures that are not finite are an error."""
@@ -163,6 +150,23 @@ class RunFolder:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
+    """Let ``writer`` write a file elsewhere in the target's folder, then move it into place in one step."""
+    temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        try:
+            writer(temporary)
+        except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a full disk
+            raise OSError(f"{target}: {error}") from error
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

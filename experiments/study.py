@@ -1,0 +1,333 @@
+"""What the study scripts share: protocols, a training loop that can be interrupted, files.
+
+A study trains networks by a ``Recipe``, once for each seed, and tests them. Every trained network is kept
+in ``OUT/parts`` after each epoch, so that a study that was interrupted goes on where it stopped when the
+same command is given again, and one with more seeds or more epochs begins with what there is. Commands
+with different ``--seeds`` may run side by side into one folder; the last to end writes the record of all.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import itn
+from itn import plots
+from itn.folder import provenance, write_whole
+from itn.zoo import NETWORKS
+
+RESULTS = Path(__file__).parent / "results"
+SMOKE_DIGITS = 500
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How much work a study does, and where it writes."""
+
+    name: Literal["short", "full", "smoke"]
+    """Short reaches the same conclusions in minutes, full is the document's, smoke only runs the code."""
+    seeds: tuple[int, ...]
+    out: Path
+    device: torch.device
+
+    def pick(self, short: Any, full: Any, smoke: Any) -> Any:
+        """Return the value for this protocol."""
+        return {"short": short, "full": full, "smoke": smoke}[self.name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that training depends on but the seed."""
+
+    network: str
+    optimizer: Literal["adam", "sgd"]
+    rate: float
+    batch: int
+    epochs: int
+    mean: float
+    """What is subtracted from pixels in [0, 1]."""
+    std: float
+    momentum: float = 0.0
+    initial: Literal["torch", "keras"] = "torch"
+    """Initial weights: the default of torch, or that of Keras (uniform after Glorot, biases zero)."""
+    softmax_twice: bool = False
+    """Hand probabilities to a loss that expects logits."""
+    dropout_in_tests: bool = False
+    shift: float = 0.0
+    """Augmentation: shifts of up to this fraction of the frame along each axis, border repeated."""
+    turn: int = 0
+    """Quarter turns of all images, counter-clockwise."""
+    digits: int = 60_000
+    log_every: int = 0
+    """Keep the loss of every so many batches; 0: epochs' means alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One line of a history. Losses are means over batches, accuracies fractions of images."""
+
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    batch_losses: tuple[float, ...] = ()
+
+
+class Trained(NamedTuple):
+    """A network and how it came to be."""
+
+    net: nn.Module
+    untrained: tuple[float, float]
+    """Test loss and accuracy before the first step."""
+    history: tuple[Epoch, ...]
+    origin: Record
+    seconds: float
+
+    def record(self, recipe: Recipe, seed: int) -> Record:
+        """Return what JSON holds of it."""
+        return {
+            "recipe": dataclasses.asdict(recipe),
+            "seed": seed,
+            "parameters": sum(p.numel() for p in self.net.parameters()),
+            "untrained": dict(zip(("test_loss", "test_accuracy"), self.untrained, strict=True)),
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "seconds": round(self.seconds, 1),
+            "provenance": self.origin,
+        }
+
+
+def train(
+    recipe: Recipe,
+    seed: int,
+    name: str,
+    protocol: Protocol,
+    *,
+    start: Mapping[str, Tensor] | None = None,
+    optimized: nn.Module | None = None,
+) -> Trained:
+    """Train a network on MNIST, or go on from where an earlier call was interrupted.
+
+    Args:
+        recipe: How.
+        seed: Of weights, order of the images, dropout and augmentation.
+        name: What to call it in ``OUT/parts``.
+        protocol: Where that is, and on which device.
+        start: Weights to begin with instead of random ones.
+        optimized: Whose weights the optimiser holds, if not the network's own (a slip to repeat).
+    """
+    if protocol.name == "smoke":
+        recipe = dataclasses.replace(recipe, epochs=1, digits=SMOKE_DIGITS)
+    torch.manual_seed(seed)
+    net = NETWORKS[recipe.network]()
+    if recipe.initial == "keras":
+        net.apply(_as_keras_does)
+    if start is not None:
+        net.load_state_dict(dict(start))
+    # Convolutions of small images are up to twice as fast on a CPU in this format
+    net.to(protocol.device, memory_format=torch.channels_last)
+    optimizer = _optimizer(recipe, net if optimized is None else optimized)
+    loop = _Loop(recipe, net, optimizer, protocol.device)
+    path = protocol.out / "parts" / f"{name}-seed{seed}.pt"
+    state = _read(path, recipe, seed)
+    if state is None:
+        state = {
+            "recipe": dataclasses.asdict(recipe),
+            "seed": seed,
+            "untrained": loop.tested(),
+            "history": [],
+            "origin": provenance(protocol.device),
+            "seconds": 0.0,
+        }
+    else:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["randomness"])
+    history = state["history"]
+    with tqdm(total=recipe.epochs, initial=len(history), desc=f"{name}, seed {seed}", unit="epoch") as bar:
+        while len(history) < recipe.epochs:
+            clock = time.perf_counter()
+            history.append(dataclasses.asdict(loop.epoch()))
+            state |= {
+                "net": net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "randomness": torch.get_rng_state(),
+                "seconds": state["seconds"] + time.perf_counter() - clock,
+            }
+            write_whole(path, partial(torch.save, state))
+            bar.update()
+            bar.set_postfix_str(f"test accuracy {history[-1]['test_accuracy']:.4f}")
+    epochs = tuple(Epoch(**epoch) for epoch in history[: recipe.epochs])
+    return Trained(net.eval(), state["untrained"], epochs, state["origin"], state["seconds"])
+
+
+class _Loop:
+    """Passes of one network over the digits."""
+
+    def __init__(
+        self, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> None:
+        self.recipe, self.net, self.optimizer, self.device = recipe, net, optimizer, device
+        tested = 10_000 if recipe.digits == 60_000 else SMOKE_DIGITS
+        self.train, self.test = (
+            (torch.rot90(images[:n], recipe.turn, (2, 3)), labels[:n])
+            for (images, labels), n in (
+                (itn.load_images("mnist:train"), recipe.digits),
+                (itn.load_images("mnist"), tested),
+            )
+        )
+
+    def epoch(self) -> Epoch:
+        """Train on every image once, in random order, and test."""
+        self.net.train()
+        images, labels = self.train
+        losses, right = [], 0
+        for batch in torch.randperm(len(images)).split(self.recipe.batch):
+            pixels = self._pixels(images[batch])
+            if self.recipe.shift:
+                pixels = _shifted(pixels, self.recipe.shift)
+            target = labels[batch].to(self.device)
+            self.optimizer.zero_grad()
+            self.net.zero_grad()  # its own too, where the optimiser holds another's
+            outputs = self.net(pixels)
+            loss = self._loss(outputs, target)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.item())
+            right += int((outputs.argmax(1) == target).sum())
+        every = self.recipe.log_every
+        return Epoch(
+            sum(losses) / len(losses),
+            right / len(images),
+            *self.tested(),
+            tuple(losses[::every]) if every else (),
+        )
+
+    @torch.no_grad()
+    def tested(self) -> tuple[float, float]:
+        """Return loss and accuracy on the test digits."""
+        self.net.train(self.recipe.dropout_in_tests)
+        images, labels = self.test
+        loss, right = 0.0, 0
+        for rows in torch.arange(len(images)).split(1000):
+            outputs, target = self.net(self._pixels(images[rows])), labels[rows].to(self.device)
+            loss += self._loss(outputs, target).item() * len(rows)
+            right += int((outputs.argmax(1) == target).sum())
+        return loss / len(images), right / len(images)
+
+    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.softmax(1) if self.recipe.softmax_twice else outputs, target)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        pixels = (images.to(self.device).float() / 255 - self.recipe.mean) / self.recipe.std
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def test(recipe: Recipe, net: nn.Module, protocol: Protocol) -> tuple[float, float]:
+    """Return loss and accuracy of a trained network on the test digits, measured as a recipe says."""
+    if protocol.name == "smoke":
+        recipe = dataclasses.replace(recipe, digits=SMOKE_DIGITS)
+    return _Loop(recipe, net, _optimizer(recipe, net), protocol.device).tested()
+
+
+def classifier(recipe: Recipe, net: nn.Module) -> itn.Classifier:
+    """Return a trained network as a frozen classifier of images in [0, 1]."""
+    return itn.Classifier(net, (recipe.mean,), (recipe.std,), name=recipe.network)
+
+
+def run(
+    doc: str,
+    name: str,
+    measure: Callable[[Protocol], Record],
+    figures: Callable[[Record], dict[str, Figure]],
+    table: Callable[[Record], str],
+) -> None:
+    """Be the command line of a study.
+
+    Args:
+        doc: The script's docstring, for ``--help``.
+        name: The script's name.
+        measure: Does the work and returns the content of result.json, without the protocol.
+        figures: From the content of result.json to figures by name.
+        table: From the content of result.json to text: published beside measured.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--full", action="store_true", help="the document's own protocol, three seeds")
+    how.add_argument("--smoke", action="store_true", help="only run the code, in seconds")
+    how.add_argument(
+        "--draw", type=Path, metavar="JSON", help="draw the figures of a result.json again, measure nothing"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: 0; with --full 0 1 2")
+    parser.add_argument("--out", type=Path, default=Path("runs") / name, help="default: %(default)s")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    args = parser.parse_args()
+    if args.draw:
+        record = json.loads(args.draw.read_text())
+    else:
+        gpu = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+        protocol = Protocol(
+            "full" if args.full else "smoke" if args.smoke else "short",
+            tuple(args.seeds or (range(3) if args.full else (0,))),
+            args.out,
+            torch.device("cuda" if gpu else "cpu"),
+        )
+        record = {"study": name, "protocol": protocol.name, **measure(protocol)}
+        text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+        write_whole(args.out / "result.json", lambda path: path.write_text(text))
+    for figure_name, figure in figures(record).items():
+        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: plots.save(drawn, path))
+    print(f"{table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
+
+
+def spread(values: list[float], form: str = ".2f") -> str:
+    """Return "mean (smallest-largest)", or the value if there is one."""
+    mean = format(sum(values) / len(values), form)
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}}-{max(values):{form}})"
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))
+
+
+def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        # Keras's epsilon, where its initial weights are asked for
+        epsilon = 1e-7 if recipe.initial == "keras" else 1e-8
+        return torch.optim.Adam(net.parameters(), recipe.rate, eps=epsilon, fused=True)
+    return torch.optim.SGD(net.parameters(), recipe.rate, recipe.momentum)
+
+
+def _as_keras_does(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def _shifted(pixels: Tensor, fraction: float) -> Tensor:
+    matrix = torch.eye(2, 3).repeat(len(pixels), 1, 1)
+    matrix[:, :, 2] = 2 * fraction * (2 * torch.rand(len(pixels), 2) - 1)  # the frame is 2 wide
+    moved = itn.warp(pixels, matrix.to(pixels.device), "border")
+    return moved.contiguous(memory_format=torch.channels_last)
+
+
+def _read(path: Path, recipe: Recipe, seed: int) -> Record | None:
+    """Return the state of an unfinished or finished training with the same recipe, but for its epochs."""
+    if not path.exists():
+        return None
+    state = torch.load(path, weights_only=True)
+    asked = dataclasses.asdict(recipe) | {"epochs": state["recipe"]["epochs"]}
+    if (state["recipe"], state["seed"]) != (asked, seed) or len(state["history"]) > recipe.epochs:
+        raise ValueError(f"{path} was trained otherwise: remove it, or name another --out")
+    return state
