@@ -100,18 +100,39 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
     )
 
 
+class _Side(NamedTuple):
+    """What was seen on one side of the identity, from there outwards."""
+
+    name: str
+    path: tuple[float, ...]
+    points: list[Arrays]
+    accuracy: Curve
+    ci_low: Curve
+    ci_high: Curve
+
+
+def _sides(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[_Side]:
+    n = len(samples.labels)
+    for name, path, points in sweep.paths():
+        right = [int((point["predictions"] == samples.labels).sum()) for point in points]
+        low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
+        yield _Side(name, path, points, tuple(count / n for count in right), low, high)
+
+
+def _level(sweep: Sweep, samples: Samples, config: ScreenConfig) -> float:
+    """Return the accuracy below which a transformation is said to break the classifier."""
+    return config.accuracy_fraction * _share(sweep.clean["predictions"] == samples.labels)
+
+
 def _thresholds(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Thresholds:
-    transform, n = sweep.transform, len(samples.labels)
-    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == samples.labels)
+    transform, level = sweep.transform, _level(sweep, samples, config)
     accuracy: Sides = {}
     change: dict[str, float | None] = {}
     classes: dict[str, Sides] = {name: {} for name in samples.classes.values()}
     flips: dict[str, FlipSummary] = {}
     by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in samples.classes.values()}
-    for side, path, points in sweep.paths():
-        right = [int((point["predictions"] == samples.labels).sum()) for point in points]
-        low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
-        accuracy[side] = curve_threshold(transform, path, [count / n for count in right], low, high, level)
+    for side, path, points, shares, low, high in _sides(sweep, samples, config):
+        accuracy[side] = curve_threshold(transform, path, shares, low, high, level)
         change[side] = _change_at(transform, path, points, accuracy[side].value)
         for row, name in enumerate(samples.classes.values()):
             margin, nearer, farther = (
@@ -143,21 +164,18 @@ def _change_at(
 
 
 def _islands(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Islands:
-    n = len(samples.labels)
-    level = config.accuracy_fraction * _share(sweep.clean["predictions"] == samples.labels)
+    level = _level(sweep, samples, config)
     accuracy: list[tuple[float, float]] = []
     classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
     returned = dict.fromkeys(sweep.magnitudes, 0.0)
-    for _, path, points in sweep.paths():
-        right = [int((point["predictions"] == samples.labels).sum()) for point in points]
-        low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in right), strict=True)
+    for _, path, points, _, low, high in _sides(sweep, samples, config):
         accuracy += islands(path, low, high, level)
         for row, name in enumerate(samples.classes.values()):
             nearer, farther = (
                 [float(point[key][row]) for point in points] for key in ("margin_low", "margin_high")
             )
             classes[name] += islands(path, nearer, farther, 0.0)
-        differed = np.zeros(n, dtype=bool)
+        differed = np.zeros(len(samples.labels), dtype=bool)
         for v, point in list(zip(path, points, strict=True))[1:]:
             differs = point["predictions"] != sweep.clean["predictions"]
             if v in returned:
@@ -170,24 +188,24 @@ def _islands(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Islands:
 def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[CurveRow]:
     """Yield the lines of curves.csv of one sweep."""
     for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
-        right = point["predictions"] == samples.labels
-        agrees = point["predictions"] == sweep.clean["predictions"]
         control = None if sweep.controls is None else sweep.controls[number] == samples.labels
         lost = None if sweep.lost is None else float(sweep.lost["area"][number])
-        for name, members in samples.groups():
-            n, count = int(members.sum()), int(right[members].sum())
-            yield CurveRow(
-                sweep.transform.name,
-                v,
-                name,
-                n,
-                count / n,
-                *clopper_pearson(count, n, config.confidence),
-                _share(agrees[members]),
-                float(point["softmax_true"][members].mean(dtype=float)),
-                None if control is None else _share(control[members]),
-                lost,
-            )
+        for members, columns in _columns(point, sweep.clean, samples, config):
+            back = None if control is None else _share(control[members])
+            yield CurveRow(sweep.transform.name, v, *columns, back, lost)
+
+
+def _columns(
+    point: Arrays, clean: Arrays, samples: Samples, config: ScreenConfig
+) -> Iterator[tuple[NDArray[np.bool_], tuple[str, int, float, float, float, float, float]]]:
+    """Yield, for all images and for each class, its members and what curves.csv and pairs.csv say of it."""
+    right = point["predictions"] == samples.labels
+    agrees = point["predictions"] == clean["predictions"]
+    for name, members in samples.groups():
+        n, count = int(members.sum()), int(right[members].sum())
+        low, high = clopper_pearson(count, n, config.confidence)
+        softmax = float(point["softmax_true"][members].mean(dtype=float))
+        yield members, (name, n, count / n, low, high, _share(agrees[members]), softmax)
 
 
 def softmax_rows(sweep: Sweep, samples: Samples) -> Iterator[SoftmaxRow]:
@@ -229,22 +247,8 @@ def pair_rows(
 ) -> Iterator[PairRow]:
     """Yield the lines of pairs.csv of one pair, from what ``Screener.glance`` saw at each (v, w)."""
     for (v, w), point in seen.items():
-        right = point["predictions"] == samples.labels
-        agrees = point["predictions"] == clean["predictions"]
-        for name, members in samples.groups():
-            n, count = int(members.sum()), int(right[members].sum())
-            yield PairRow(
-                x.name,
-                y.name,
-                v,
-                w,
-                name,
-                n,
-                count / n,
-                *clopper_pearson(count, n, config.confidence),
-                _share(agrees[members]),
-                float(point["softmax_true"][members].mean(dtype=float)),
-            )
+        for _, columns in _columns(point, clean, samples, config):
+            yield PairRow(x.name, y.name, v, w, *columns)
 
 
 def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
