@@ -56,6 +56,9 @@ def fit(net: nn.Module, state: dict[str, Tensor], what: str) -> None:
     own = net.state_dict()
     if not own.keys() & state.keys():
         unwrap(state)
+    for key in own:
+        if key.endswith("num_batches_tracked"):  # a counter that old files lack and no prediction needs
+            state.setdefault(key, own[key])
     faults = [f"{key} is missing" for key in own if key not in state]
     faults += [f"{key} is unknown" for key in state if key not in own]
     faults += [

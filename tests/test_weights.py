@@ -41,6 +41,21 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_old_weights_do_not_count_batches(tmp_path):
+    torch.manual_seed(1)
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))\n"
+    )
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    net(torch.rand(2, 3, 8, 8))
+    state = net.state_dict()
+    del state["1.num_batches_tracked"]
+    torch.save(state, tmp_path / "w.pth")
+    loaded = itn.load_classifier(f"{file}:net", weights=tmp_path / "w.pth").net.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+
 def test_names_of_a_parallel_network_stay_where_it_is_parallel_itself(tmp_path):
     net = nn.DataParallel(nn.Linear(2, 2))
     torch.save(net.state_dict(), tmp_path / "w.pth")
