@@ -255,14 +255,14 @@ def learn(
 def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) -> InvariantTransformerNet:
     """Return the untrained net that a configuration describes, for images of shape N x C x H x W."""
     _, channels, height, width = shape
-    weights = generator(config.seed, "weights")
+    weights, rectified = generator(config.seed, "weights"), config.rectified
     color = space = None
     if "color" in config.parts:
-        color = ColorTransformer(channels, config.hidden, config.color_bound, weights)
+        color = ColorTransformer(channels, config.hidden, config.color_bound, weights, rectified)
     if "space" in config.parts:
         aspect = width / height
         space = SpatialTransformer(
-            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights
+            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, rectified
         )
     return InvariantTransformerNet(classifier, color, space).to(classifier.device)
 

@@ -42,6 +42,9 @@ class LearnConfig:
     """Adam's rate at the start; it falls to zero along a cosine."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
+    rectified: bool = False
+    """Rectify the last layer of the control heads too, as the paper's text can be read: no parameter can
+    fall below its identity."""
     color_bound: float = 1.0
     """Bound on each entry of the color matrix minus identity: at 1, gains lie in (0, 2)."""
     spatial_bound: float | None = None

@@ -23,12 +23,21 @@ class ControlHead(nn.Module):
         hidden: Width of the hidden layer.
         bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero.
         generator: Randomness of the initial weights; None is torch's global generator.
+        rectified: Rectify the last layer too, as the words of Bunne et al. can be read: parameters are
+            then never negative.
+            Its initial weights are the absolute values of those without: with signs at random, half of
+            the parameters would start at zero for all k, without a gradient.
     """
 
     bound: Tensor
 
     def __init__(
-        self, outputs: int, hidden: int = 32, bound: float = 1.0, generator: torch.Generator | None = None
+        self,
+        outputs: int,
+        hidden: int = 32,
+        bound: float = 1.0,
+        generator: torch.Generator | None = None,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
         if not bound > 0:
@@ -39,12 +48,18 @@ class ControlHead(nn.Module):
         # displacement has no gradient at the identity.
         nn.init.uniform_(self.hidden.weight, -0.7, 0.7, generator=generator)
         nn.init.uniform_(self.output.weight, -2e-3 / hidden, 2e-3 / hidden, generator=generator)
+        self.rectified = rectified
+        if rectified:
+            with torch.no_grad():
+                self.output.weight.abs_()
         self.register_buffer("bound", torch.tensor(float(bound)))
 
     def forward(self, k: Tensor) -> Tensor:
         """Return parameters, B x P, of controls B x 2, in full precision also under autocast."""
         with torch.autocast(k.device.type, enabled=False):
             raw = self.output(self.hidden(k).relu())
+            if self.rectified:
+                raw = raw.relu()
             return self.bound * torch.tanh(raw / self.bound)
 
 
@@ -87,6 +102,7 @@ class ColorTransformer(_Transformer):
         hidden: Width of the hidden layer.
         bound: Bound on each entry of A - I: at 1, gains lie in (0, 2) and biases in (-1, 1).
         generator: Randomness of the initial weights; None is torch's global generator.
+        rectified: No entry falls below its identity, see ``ControlHead``.
 
     Example:
         >>> color = ColorTransformer(channels=3)
@@ -101,10 +117,11 @@ class ColorTransformer(_Transformer):
         hidden: int = 32,
         bound: float = 1.0,
         generator: torch.Generator | None = None,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.head = ControlHead(channels * (channels + 1), hidden, bound, generator)
+        self.head = ControlHead(channels * (channels + 1), hidden, bound, generator, rectified)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return color matrices, B x C x (C+1), of valid controls B x 2."""
@@ -138,6 +155,7 @@ class SpatialTransformer(_Transformer):
         aspect: Width over height of the images. Matrices live in normalised coordinates, where a
             rotation of a frame that is not square needs to know.
         generator: Randomness of the initial weights; None is torch's global generator.
+        rectified: No parameter falls below its identity, see ``ControlHead``.
 
     Example:
         >>> space = SpatialTransformer(family="rotation")
@@ -153,6 +171,7 @@ class SpatialTransformer(_Transformer):
         padding: str = "zeros",
         aspect: float = 1.0,
         generator: torch.Generator | None = None,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
         if family not in FAMILIES:
@@ -163,7 +182,8 @@ class SpatialTransformer(_Transformer):
         if family == "rotation" and bound is not None and bound > default_bound:
             raise ValueError(f"a rotation is bounded by at most pi, got {bound}: beyond, it comes back")
         self.family, self.padding, self.aspect = family, padding, aspect
-        self.head = ControlHead(len(names), hidden, default_bound if bound is None else bound, generator)
+        bound = default_bound if bound is None else bound
+        self.head = ControlHead(len(names), hidden, bound, generator, rectified)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return spatial matrices, B x 2 x 3, of valid controls B x 2."""

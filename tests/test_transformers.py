@@ -128,6 +128,46 @@ def test_autocast_keeps_matrices_and_identity_exact(name):
         torch.testing.assert_close(module(images, k).float(), module(images.float(), k), rtol=0, atol=2e-2)
 
 
+def test_rectified_parameters_are_never_negative(name):
+    """As trained, with weights of either sign."""
+    k = torch.rand(64, 2, generator=torch.Generator().manual_seed(8))
+    parameters, default = (
+        torch.cat([make(name, 0.3, seed, bound=0.7, rectified=rectified).head(k) for seed in range(8)])
+        for rectified in (True, False)
+    )
+    assert default.min() < 0
+    assert torch.equal(parameters, default.clamp(min=0))
+    assert parameters.max() <= 0.7
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_rectified_keeps_the_identity_and_grows_along_rays(name, seed, scale):
+    module, images = make(name, scale, seed, rectified=True).double(), images_for(name, dtype=torch.float64)
+    assert torch.equal(module(images, torch.zeros(4, 2)), images)
+    rays = torch.rand(16, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    along = torch.stack([module.head(t * rays) for t in torch.linspace(0, 1, 11)])
+    assert not along[0].any()
+    assert (along.diff(dim=0) >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_rectified_output_can_learn(name, seed):
+    head = make(name, seed=seed, rectified=True).head
+    k = torch.rand(64, 2, generator=torch.Generator().manual_seed(seed))
+    parameters = head(k)
+    parameters.sum().backward()
+    assert (parameters > 0).all()
+    assert head.output.weight.grad.any(1).all()
+
+
+def test_rectified_weights_are_the_same_draw(name):
+    default, rectified = make(name).head, make(name, rectified=True).head
+    assert torch.equal(rectified.hidden.weight, default.hidden.weight)
+    assert torch.equal(rectified.output.weight, default.output.weight.abs())
+    assert (default.output.weight < 0).any()
+
+
 def test_compiles_without_graph_breaks(name):
     module, images = make(name, 0.1), images_for(name)
     k = torch.rand(4, 2, generator=torch.Generator().manual_seed(6))
