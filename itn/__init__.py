@@ -4,6 +4,7 @@ from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
 from itn.data import ImageSet, load_images, read_images
 from itn.folder import Interrupted, RunError
+from itn.layers import LayerRow, ModelSummary, layer_outputs, model_summary
 from itn.learning import LearnResult, learn, load_net
 from itn.loading import load_classifier, model_cards
 from itn.losses import displacement, sampled_displacement, unit_vectors
@@ -29,10 +30,12 @@ __all__ = [
     "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
+    "LayerRow",
     "LearnConfig",
     "LearnRecord",
     "LearnResult",
     "LearnStep",
+    "ModelSummary",
     "Preprocessing",
     "RunError",
     "ScreenConfig",
@@ -47,11 +50,13 @@ __all__ = [
     "displacement",
     "family_matrix",
     "flip_magnitudes",
+    "layer_outputs",
     "learn",
     "load_classifier",
     "load_images",
     "load_net",
     "model_cards",
+    "model_summary",
     "predict",
     "preflight",
     "read_history",

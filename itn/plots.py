@@ -1,19 +1,26 @@
-"""Records of learning to figures, and what all figures share; functions return a Figure, show nothing."""
+"""Learning, studies and images to figures, and what all share; functions return a Figure, show nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from itn.color import unit_float
 from itn.results import CurvePoint, LearnRecord, LearnStep
 
 WIDTH = 7.0  # inches: a page of text
 HOLDS, BROKEN = "#1b7837", "#b2182b"
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
+_COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
+_DOTS = (":", "-.", (0, (1, 4)))
 _CONTROL = {"color": "k1", "space": "k2"}
 
 
@@ -76,16 +83,101 @@ def class_strips(
     for block, (part, pictures) in zip(blocks, images.items(), strict=True):
         control = "[t, 0], [0, 0]" if part == "color" else "[0, 0], [t, 0]"
         block.suptitle(f"{part}: F({control})", fontsize=9)
-        axes = block.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
-        for (row, column), ax in np.ndenumerate(axes):
-            predicted = int(predictions[part][row, column])
-            colour = HOLDS if predicted == int(labels[row]) else BROKEN
-            picture(ax, pictures[row, column], colour)
-            ax.set_title(class_name(predicted), fontsize=7, pad=1.5, color=colour)
-            if row == rows - 1:
-                ax.set_xlabel(f"{ts[column]:g}", fontsize=7, labelpad=1)
+        classes = predictions[part].tolist()
+        right = (predictions[part] == labels[:, None]).tolist()
+        titles = [[class_name(index) for index in row] for row in classes]
+        axes = _titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
+        for ax, t in zip(axes[-1], ts, strict=True):
+            ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
         block.supxlabel("t", fontsize=8)
     figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
+    return figure
+
+
+def image_rows(
+    images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]] | None = None
+) -> Figure:
+    """Draw rows of images with a title above each, such as turned digits with their predicted classes.
+
+    Args:
+        images: R x T x C x H x W, uint8 or float in [0, 1].
+        titles: R rows of T titles, of one line or of several.
+        colours: R rows of T colours of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
+
+    Raises:
+        ValueError: If the images have another shape, or titles or colours are not as many.
+    """
+    if images.ndim != 5 or 0 in images.shape:
+        raise ValueError(f"images must be R x T x C x H x W, none of them 0, got {tuple(images.shape)}")
+    rows, columns, _, height, width = images.shape
+    colours = [["black"] * columns] * rows if colours is None else colours
+    for name, table in (("titles", titles), ("colours", colours)):
+        if [len(row) for row in table] != [columns] * rows:
+            raise ValueError(
+                f"{name} must be {rows} rows of {columns}, one per image, got rows of "
+                f"{[len(row) for row in table]}"
+            )
+    lines = 1 + max(title.count("\n") for row in titles for title in row)
+    cell = min(WIDTH / columns, 1.2)
+    tall = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
+    figure = Figure(figsize=(cell * columns, tall), layout="constrained")
+    _titled(figure, unit_float(images), titles, colours)
+    return figure
+
+
+def training_curves(
+    histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    *,
+    lines: Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw loss and accuracy on training (dashed) and test images (solid) over epochs, of several runs.
+
+    Each line is the mean of the runs of a variant, each band reaches from the lowest to the highest run.
+    The axis of accuracy begins at the lowest value after the first epoch.
+
+    Args:
+        histories: For each variant its runs, such as one for each seed, and for each run its epochs with
+            ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``; accuracies are
+            fractions of images.
+        lines: Losses to draw a horizontal line at, by name, such as the least one possible.
+
+    Raises:
+        ValueError: If there is no variant, or runs of one variant have not all the same epochs.
+    """
+    if not histories:
+        raise ValueError("histories must hold at least one variant, got none")
+    for variant, runs in histories.items():
+        epochs = [len(run) for run in runs]
+        if len(set(epochs)) != 1 or not epochs[0]:
+            raise ValueError(f"runs of {variant!r} must have equally many epochs, at least 1, got {epochs}")
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.06})
+    legend = []
+    later = []  # accuracies after the first epoch
+    for (variant, runs), colour in zip(histories.items(), cycle(_COLOURS), strict=False):
+        legend.append(Line2D([], [], color=colour, label=variant))
+        for part, dashes in (("train", "--"), ("test", "-")):
+            for ax, what, unit in ((left, "loss", 1), (right, "accuracy", 100)):
+                values = [[unit * epoch[f"{part}_{what}"] for epoch in run] for run in runs]
+                _runs(ax, np.array(values), colour, dashes, f"{variant}, {part}")
+            later += [value for run in values for value in run[1:] or run]
+    legend += [
+        Line2D([], [], color="black", linestyle="--", label="training"),
+        Line2D([], [], color="black", linestyle="-", label="test"),
+    ]
+    for (name, loss), dots in zip((lines or {}).items(), cycle(_DOTS), strict=False):
+        legend.append(left.axhline(loss, color="0.3", linewidth=1, linestyle=dots, label=name))
+    margin = 0.05 * (max(later) - min(later)) or 1.0
+    right.set_ylim(min(later) - margin, max(later) + margin)
+    left.set_ylabel("loss")
+    right.set_ylabel("accuracy (%)")
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    counts = sorted({len(runs) for runs in histories.values()})
+    note = f" (mean and range of {' or '.join(map(str, counts))} runs)" if counts[-1] > 1 else ""
+    figure.supxlabel(f"epoch{note}", fontsize=10)
+    columns = len(legend) if len(legend) < 5 else min(4, -(-len(legend) // 2))
+    figure.legend(handles=legend, loc="outside upper center", ncols=columns, fontsize=8, frameon=False)
     return figure
 
 
@@ -163,6 +255,25 @@ def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], wind
     ax.plot(steps, values, color="0.75", linewidth=0.6)
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
     ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
+
+
+def _runs(ax: Axes, values: NDArray[np.float64], colour: str, dashes: str, label: str) -> None:
+    """Draw the mean over runs, with their range if they are several; values are runs x epochs."""
+    epochs = np.arange(1, values.shape[1] + 1)
+    if len(values) > 1:
+        ax.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+    ax.plot(epochs, values.mean(0), dashes, color=colour, linewidth=1.3, label=label)
+
+
+def _titled(
+    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
+) -> NDArray[np.object_]:
+    """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
+    axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
+    for (row, column), ax in np.ndenumerate(axes):
+        picture(ax, images[row, column], colours[row][column])
+        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colours[row][column])
+    return axes
 
 
 def picture(ax: Axes, image: Tensor, frame: str) -> None:

@@ -13,7 +13,7 @@ ORDER = [
     {"net"},
     {"zoo", "preprocessing"},
     {"classifiers"},
-    {"weights"},
+    {"layers", "weights"},
     {"hubs"},
     {"loading"},
     {"losses", "statistics"},
@@ -22,7 +22,7 @@ ORDER = [
     {"settings", "results", "screen_results"},
     {"folder", "plots"},
     {"screener"},
-    {"evaluation", "sweeps", "screen_plots"},
+    {"evaluation", "sweeps", "screen_plots", "layer_plots"},
     {"screen_figures"},
     {"learning", "screening"},
     {"cli"},
@@ -63,4 +63,4 @@ def test_only_plots_draws():
         )
     ]
     # evaluation and screen_figures name the type Figure, no more
-    assert set(users) <= {"plots", "screen_plots", "evaluation", "screen_figures"}
+    assert set(users) <= {"plots", "screen_plots", "layer_plots", "evaluation", "screen_figures"}
