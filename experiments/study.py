@@ -40,6 +40,8 @@ class Protocol:
     seeds: tuple[int, ...]
     out: Path
     device: torch.device
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """The arguments of the command line, a script's own among them, by name."""
 
     def pick(self, short: Any, full: Any, smoke: Any) -> Any:
         """Return the value for this protocol."""
@@ -88,17 +90,19 @@ class Trained(NamedTuple):
     """A network and how it came to be."""
 
     net: nn.Module
+    recipe: Recipe
+    seed: int
     untrained: tuple[float, float]
     """Test loss and accuracy before the first step."""
     history: tuple[Epoch, ...]
     origin: Record
     seconds: float
 
-    def record(self, recipe: Recipe, seed: int) -> Record:
+    def record(self) -> Record:
         """Return what JSON holds of it."""
         return {
-            "recipe": dataclasses.asdict(recipe),
-            "seed": seed,
+            "recipe": dataclasses.asdict(self.recipe),
+            "seed": self.seed,
             "parameters": sum(p.numel() for p in self.net.parameters()),
             "untrained": dict(zip(("test_loss", "test_accuracy"), self.untrained, strict=True)),
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
@@ -168,7 +172,7 @@ def train(
             bar.update()
             bar.set_postfix_str(f"test accuracy {history[-1]['test_accuracy']:.4f}")
     epochs = tuple(Epoch(**epoch) for epoch in history[: recipe.epochs])
-    return Trained(net.eval(), state["untrained"], epochs, state["origin"], state["seconds"])
+    return Trained(net.eval(), recipe, seed, state["untrained"], epochs, state["origin"], state["seconds"])
 
 
 class _Loop:
@@ -240,9 +244,15 @@ def test(recipe: Recipe, net: nn.Module, protocol: Protocol) -> tuple[float, flo
     return _Loop(recipe, net, _optimizer(recipe, net), protocol.device).tested()
 
 
-def classifier(recipe: Recipe, net: nn.Module) -> itn.Classifier:
+def classifier(trained: Trained) -> itn.Classifier:
     """Return a trained network as a frozen classifier of images in [0, 1]."""
-    return itn.Classifier(net, (recipe.mean,), (recipe.std,), name=recipe.network)
+    recipe = trained.recipe
+    return itn.Classifier(trained.net, (recipe.mean,), (recipe.std,), name=recipe.network)
+
+
+def share_right(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:
+    """Return the accuracy of a classifier on images."""
+    return (itn.predict(classifier, images) == labels).double().mean().item()
 
 
 def run(
@@ -251,6 +261,7 @@ def run(
     measure: Callable[[Protocol], Record],
     figures: Callable[[Record], dict[str, Figure]],
     table: Callable[[Record], str],
+    add_arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> None:
     """Be the command line of a study.
 
@@ -260,6 +271,7 @@ def run(
         measure: Does the work and returns the content of result.json, without the protocol.
         figures: From the content of result.json to figures by name.
         table: From the content of result.json to text: published beside measured.
+        add_arguments: Adds the script's own arguments, which ``measure`` finds in ``Protocol.options``.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     how = parser.add_mutually_exclusive_group()
@@ -271,6 +283,7 @@ def run(
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0; with --full 0 1 2")
     parser.add_argument("--out", type=Path, default=Path("runs") / name, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_arguments(parser)
     args = parser.parse_args()
     if args.draw:
         record = json.loads(args.draw.read_text())
@@ -281,6 +294,7 @@ def run(
             tuple(args.seeds or (range(3) if args.full else (0,))),
             args.out,
             torch.device("cuda" if gpu else "cpu"),
+            vars(args),
         )
         record = {"study": name, "protocol": protocol.name, **measure(protocol)}
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"

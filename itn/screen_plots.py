@@ -55,9 +55,9 @@ def accuracy_curve(
     figure = Figure(figsize=(WIDTH, total))
     ax = figure.add_axes((0.09, (strip + 0.55) / total, 0.89, 2.3 / total))
     x = sweep.magnitudes
-    _band(ax, x, sweep.ci_low, sweep.ci_high, BLUE)
+    draw_band(ax, x, sweep.ci_low, sweep.ci_high, BLUE)
     ax.plot(x, _percent(sweep.accuracy), "o-", color=BLUE, markersize=4, linewidth=2, label="accuracy")
-    _band(ax, x, sweep.agreement_ci_low, sweep.agreement_ci_high, ORANGE)
+    draw_band(ax, x, sweep.agreement_ci_low, sweep.agreement_ci_high, ORANGE)
     ax.plot(
         x, _percent(sweep.agreement), color=ORANGE, linewidth=1, label="agreement with unchanged prediction"
     )
@@ -67,12 +67,12 @@ def accuracy_curve(
     if sweep.lost_content is not None:
         lost = _percent(sweep.lost_content)
         ax.fill_between(x, 0, lost, color="0.88", zorder=0, label="area out of frame (%)")
-    _identity(ax, transform)
+    mark_identity(ax, transform)
     broken = [t.value for t in sweep.thresholds.accuracy.values() if t.value is not None]
     for number, v in enumerate(broken):
         label = f"accuracy at {100 * sweep.thresholds.accuracy_fraction:g} % of clean"
         ax.axvline(v, color=BROKEN, linewidth=0.9, linestyle=":", label=None if number else label)
-    _scale(ax, transform, sweep.magnitudes)
+    set_scale(ax, transform, sweep.magnitudes)
     ax.set(ylim=(0, 102), ylabel=f"% of {sweep.n:,} images")
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
     bottom = figure.add_axes((0.09, 0.3 / total, 0.89, strip / total))
@@ -135,7 +135,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
             if not (true or rest):
                 colour, x, side = next(rivals)
                 at = {"transform": ax.transAxes, "ha": side, "va": "bottom"}
-                ax.text(x, 1.02, _short(output, 15), color=colour, fontsize=6, **at)
+                ax.text(x, 1.02, shortened(output, 15), color=colour, fontsize=6, **at)
             ax.plot(
                 [point.magnitude for point in points],
                 [point.softmax for point in points],
@@ -143,9 +143,9 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
                 color=colour,
                 linewidth=1.8 if true else 1,
             )
-        _identity(ax, transform)
-        _scale(ax, transform, [row.magnitude for row in of_class], few=True)
-        ax.set_title(_short(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
+        mark_identity(ax, transform)
+        set_scale(ax, transform, [row.magnitude for row in of_class], few=True)
+        ax.set_title(shortened(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
         ax.set_ylim(0, 1.02)
         ax.tick_params(labelsize=7)
     figure.suptitle(
@@ -171,9 +171,9 @@ def survival(
         _survivors(ax, transform, side, members, confidence, "black", "all images", band=True)
         for number, name in enumerate(classes):
             of_class = [row for row in members if row.class_ == name]
-            _survivors(ax, transform, side, of_class, confidence, f"C{number}", _short(name), band=False)
-    _identity(ax, transform)
-    _scale(ax, transform, magnitudes)
+            _survivors(ax, transform, side, of_class, confidence, f"C{number}", shortened(name), band=False)
+    mark_identity(ax, transform)
+    set_scale(ax, transform, magnitudes)
     ax.axhline(50, color="0.8", linewidth=0.7, zorder=0)
     ax.set(
         ylim=(0, 102),
@@ -198,7 +198,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
     figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
     ax = figure.subplots()
     table = 100 * np.array(pair.accuracy)
-    edges = _edges(first, pair.magnitudes_x), _edges(second, pair.magnitudes_y)
+    edges = cell_edges(first, pair.magnitudes_x), cell_edges(second, pair.magnitudes_y)
     mesh = ax.pcolormesh(*edges, table, shading="flat", cmap="cividis", vmin=0, vmax=100)
     if min(table.shape) > 1:
         lines = ax.contour(
@@ -232,9 +232,9 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         ax = figure.add_axes((0.24, 1 - (0.3 + 0.52 * (row + 0.62)) / total, 0.72, 0.26 / total))
         ax.set(ylim=(-1, 1), yticks=[])
         ax.spines[["left", "right", "top"]].set_visible(False)
-        _scale(ax, transform, sweep.magnitudes)
+        set_scale(ax, transform, sweep.magnitudes)
         ax.set_xlim(*_limits(transform, sweep.magnitudes))
-        _identity(ax, transform)
+        mark_identity(ax, transform)
         medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
         for y, sides, colour, marker in (
             (0.4, sweep.thresholds.accuracy, BLUE, "o"),
@@ -246,8 +246,8 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
             0.225, 1 - (0.3 + 0.52 * (row + 0.42)) / total, f"{name}\n", ha="right", va="center", fontsize=8.5
         )
         figure.text(
-            0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, _short(sweep.unit, 34), ha="right", va="center",
-            fontsize=6, color=GRAY,
+            0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, shortened(sweep.unit, 34), ha="right",
+            va="center", fontsize=6, color=GRAY,
         )  # fmt: skip
     fraction = 100 * next(iter(record.transforms.values())).thresholds.accuracy_fraction
     handles = [
@@ -312,15 +312,17 @@ def _survivors(
     ax.step(x, share, where="post", color=colour, linewidth=1.8 if band else 0.8, label=name)
 
 
-def _band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """Shade an interval of fractions, in percent."""
     ax.fill_between(x, _percent(low), _percent(high), color=colour, alpha=0.2, linewidth=0)
 
 
-def _identity(ax: Axes, transform: Transform) -> None:
+def mark_identity(ax: Axes, transform: Transform) -> None:
+    """Draw a vertical line where a transformation changes nothing."""
     ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
 
 
-def _scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], few: bool = False) -> None:
+def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], few: bool = False) -> None:
     """Set the limits of x, and for factors its logarithmic scale with plain numbers."""
     if transform.logarithmic:
         ax.set_xscale("log", base=2)
@@ -353,7 +355,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
 
 
-def _edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
+def cell_edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
     """Return the edges of cells about magnitudes, halfway between them; for factors in their logarithm."""
     x = np.array([_position(transform, v) for v in centres])
     middle = (x[1:] + x[:-1]) / 2
@@ -362,5 +364,6 @@ def _edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64
     return np.exp(edges) if transform.logarithmic else edges
 
 
-def _short(name: str, most: int = 14) -> str:
+def shortened(name: str, most: int = 14) -> str:
+    """Return a name, cut to a number of characters."""
     return name if len(name) <= most else name[: most - 1] + "…"

@@ -1,0 +1,219 @@
+"""What the screening study makes of the statements of Bunne et al.: as numbers, and in words."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, rankdata, spearmanr
+
+import itn
+from itn.transforms import Transform
+
+Record = dict[str, Any]
+QUANTILES = {"nearest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "farthest": 1.0}
+UNTESTED = ("not testable here", "-")
+CONSTANT, STRONG = 0.9, 0.5
+"""A softmax that keeps the one share of its clean value is constant, one that falls below the other strongly
+reduced."""
+
+
+def class_spread(transform: Transform, values: Mapping[str, float | None]) -> Record:
+    """Return quantiles of the thresholds of classes on one side; None: beyond what was swept.
+
+    Classes that are not recognised at the identity have no threshold; they are counted.
+    """
+    known = {name: v for name, v in values.items() if v != transform.identity}
+    distance = {name: math.inf if v is None else transform.distance(v) for name, v in known.items()}
+    order = sorted(known, key=distance.__getitem__)
+    at = {what: order[int(share * (len(order) - 1))] for what, share in QUANTILES.items()} if order else {}
+    return {
+        "classes": len(known),
+        "reached": sum(v is not None for v in known.values()),
+        "unrecognised": len(values) - len(known),
+        **{what: {"class": name, "value": known[name]} for what, name in at.items()},
+    }
+
+
+def noise(transforms: Mapping[str, Record], single: bool) -> Record | None:
+    """Return how many classes noise switches, and whether two of them switch at levels that differ.
+
+    A class that never does so is no evidence: it may be what the network calls every noisy image.
+    """
+    if "noise" not in transforms or single:
+        return None
+    sweep = transforms["noise"]
+    found = [sides["above"] for sides in sweep["class_thresholds"].values()]
+    switched = [threshold for threshold in found if threshold["value"] not in (None, sweep["identity"])]
+    nearest = min((math.inf if t["ci_high"] is None else t["ci_high"] for t in switched), default=math.inf)
+    spread = sweep["class_spread"]["above"]
+    return {**spread, "differ": any(threshold["ci_low"] > nearest for threshold in switched)}
+
+
+def rotation(result: itn.ScreenResult, single: bool) -> Record | None:
+    """Return how far the softmax of true classes falls under rotation, and which are back at 180 degrees."""
+    sweep = result.record.transforms.get("rotate")
+    if sweep is None or not {0.0, 180.0} <= set(sweep.magnitudes):
+        return None
+    thresholds = sweep.thresholds.classes
+    curves: dict[str, dict[float, float]] = {}
+    for row in result.curves:
+        if row.transform == "rotate" and row.class_ in thresholds and row.softmax_true > 0:
+            curves.setdefault(row.class_, {})[row.magnitude] = row.softmax_true
+    recognised = {
+        name: curve
+        for name, curve in curves.items()
+        if all(threshold.value != sweep.identity for threshold in thresholds[name].values())
+    }
+    left = {name: min(curve.values()) / curve[0.0] for name, curve in recognised.items()}
+    back = {
+        name
+        for name, stretches in sweep.islands.classes.items()
+        if any(180.0 in (abs(start), abs(end)) for start, end in stretches)
+    }
+    return {
+        "classes": len(left),
+        "median_left": float(np.median(list(left.values()))) if left else None,
+        "strongly_reduced": sum(share < STRONG for share in left.values()),
+        "constant": [name for name, share in left.items() if share >= CONSTANT],
+        "never_lost": [
+            name for name in recognised if all(end.value is None for end in thresholds[name].values())
+        ],
+        "back_at_180": None if single else [name for name in recognised if name in back],
+        "images_returned_at_180": sweep.islands.returned[sweep.magnitudes.index(180.0)],
+        "by_class": None
+        if single
+        else {
+            name: {"clean": curve[0.0], "lowest": min(curve.values()), "at_180": curve[180.0]}
+            for name, curve in recognised.items()
+        },
+    }
+
+
+def similarity(one: Record, other: Record) -> Record | None:
+    """Return the rank correlation of the thresholds of two networks, over classes and transformations.
+
+    The units of the transformations alone make ranks agree; ``rho_within`` ranks the classes under each
+    transformation and side by themselves.
+    """
+    groups = []
+    counts = {"thresholds": 0, "censored": 0, "unrecognised": 0}
+    for name in (name for name in one["transforms"] if name in other["transforms"]):
+        transform = itn.TRANSFORMS[name]
+        here, there = (record["transforms"][name]["class_thresholds"] for record in (one, other))
+        if here is None or there is None:
+            return None
+        for side in ("below", "above"):
+            group = []
+            for class_ in (class_ for class_ in here if class_ in there):
+                if side not in here[class_] or side not in there[class_]:
+                    continue
+                values = [thresholds[class_][side]["value"] for thresholds in (here, there)]
+                if transform.identity in values:
+                    counts["unrecognised"] += 1
+                elif None in values:
+                    counts["censored"] += 1
+                else:
+                    group.append([transform.distance(v) for v in values])
+            groups.append(np.array(group).reshape(-1, 2))
+    counts["thresholds"] = sum(map(len, groups))
+    if counts["thresholds"] < 3:
+        return None
+    pooled = np.concatenate(groups)
+    ranks = np.concatenate([rankdata(group, axis=0) - (len(group) + 1) / 2 for group in groups if len(group)])
+    return {
+        "model": other["model"],
+        **counts,
+        **_correlation("", spearmanr(pooled[:, 0], pooled[:, 1])),
+        **_correlation("_within", pearsonr(ranks[:, 0], ranks[:, 1]) if ranks.any(0).all() else None),
+    }
+
+
+def rows(found: Record) -> list[tuple[str, ...]]:
+    """Return the statements, whether each holds here, and the numbers that say so."""
+    return [
+        ("noise switches the prediction at a level that depends on the class", *_of_noise(found["noise"])),
+        ("rotation reduces softmax strongly", *_of_rotation(found["rotation"])),
+        ("that of point-symmetric objects stays constant", *_of_constant(found["rotation"])),
+        ("that of axis-symmetric objects is back at 180 degrees", *_of_return(found["rotation"])),
+        ("both networks behave similarly", *_of_similarity(found["similarity"])),
+    ]
+
+
+def spread_text(spread: Record | None) -> str:
+    """Return the nearest, the middle and the farthest of the thresholds of classes, with their classes."""
+    if not spread or not spread["classes"]:
+        return "-"
+    ends = (spread[what] for what in ("nearest", "median", "farthest"))
+    return " / ".join(f"{number(end['value'], 'beyond')} ({end['class']})" for end in ends)
+
+
+def number(value: float | None, absent: str = "-") -> str:
+    """Return a number to three digits."""
+    return absent if value is None else f"{value:.3g}"
+
+
+def _of_noise(found: Record | None) -> tuple[str, str]:
+    if not found:
+        return UNTESTED
+    overlap = "do not all overlap" if found["differ"] else "all overlap"
+    return _held(found["differ"]), (
+        f"{found['reached']} of {found['classes']} classes switch; nearest / median / farthest "
+        f"{spread_text(found)}; the intervals of those that switch {overlap}"
+    )
+
+
+def _of_rotation(found: Record | None) -> tuple[str, str]:
+    if not found or not found["classes"]:
+        return UNTESTED
+    return _held(2 * found["strongly_reduced"] > found["classes"]), (
+        f"below {100 * STRONG:g} % of its clean value in {found['strongly_reduced']} of {found['classes']} "
+        f"classes; median of the lowest {100 * found['median_left']:.1f} %"
+    )
+
+
+def _of_constant(found: Record | None) -> tuple[str, str]:
+    if not found:
+        return UNTESTED
+    return _held(found["constant"]), (
+        f"at least {100 * CONSTANT:g} % of its clean value throughout: {_listed(found['constant'])} of "
+        f"{found['classes']} classes; the largest throughout: {_listed(found['never_lost'])}"
+    )
+
+
+def _of_return(found: Record | None) -> tuple[str, str]:
+    if not found:
+        return UNTESTED
+    images = f"{100 * found['images_returned_at_180']:.1f} % of the images regain the prediction they lost"
+    if found["back_at_180"] is None:
+        return UNTESTED[0], images
+    classes = f"{_listed(found['back_at_180'])} of {found['classes']} classes"
+    return _held(found["back_at_180"]), f"lost and back, beyond the doubt of intervals: {classes}; {images}"
+
+
+def _of_similarity(found: Record | None) -> tuple[str, str]:
+    if not found or found["rho_within"] is None:
+        return UNTESTED
+    return _held(found["rho_within"] > 0 and found["p_within"] < 0.05), (
+        f"with {found['model']}: rank correlation of {found['thresholds']} class thresholds "
+        f"{number(found['rho'])}, within each transformation {number(found['rho_within'])} "
+        f"(p = {number(found['p_within'])}); left out: {found['censored']} beyond what was swept, "
+        f"{found['unrecognised']} of classes not recognised"
+    )
+
+
+def _correlation(kind: str, found: Any) -> Record:
+    usable = found is not None and math.isfinite(found.statistic)
+    return {
+        f"rho{kind}": float(found.statistic) if usable else None,
+        f"p{kind}": float(found.pvalue) if usable else None,
+    }
+
+
+def _held(holds: object) -> str:
+    return "held" if holds else "not held"
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
