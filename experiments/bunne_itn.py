@@ -1,0 +1,412 @@
+"""Bunne, Rahmann and Wolf (2018): what their Invariant Transformer Net learns, and whether their claims hold.
+
+Command:   python experiments/bunne_itn.py                        (digits, one seed)
+           python experiments/bunne_itn.py --full --photos DIR    (three seeds; photographs, RGB)
+           python experiments/bunne_itn.py --photos DIR --model torchvision:alexnet --weights FILE
+Machine:   2 CPU cores, about 3 minutes; --full about 8 minutes, with photographs about an hour
+Writes:    runs/bunne_itn/: result.json; for each network losses-*.png (figure 4a), and with its first seed
+           classes-*.png (figure 4b) and grid-*.png (figure 5)
+Published: figures 4a, 4b and 5 of AlexNet on ImageNet, without numbers, and three claims: what is learned
+           zooms out and never strongly in, rotates by a few degrees at most, changes colors little
+
+The switched objective, as in the paper, on color and space together. The paper's two fully connected layers
+with rectified activations are read in two ways: rectified in between alone (linear heads), or after the last
+layer too (rectified heads). Where no parameter can fall below its identity, no axis can be stretched: most
+of the first claim is then built in.
+
+Each claim is taken as a statement about one number; the limits in CLAIMS were fixed before anything was
+measured. Zoom is the square root of the determinant of the spatial matrix, output to input: above 1 it
+shrinks the content. Rotation is that of ``itn.decompose_spatial``, which calls a skew along x a shear; the
+turn of the nearest rotation, to which shears contribute, is printed beside it. "All k" is a grid of 11 x 11.
+A family that hardly moves fulfils every claim: look at the displacements as well.
+
+DIR holds a folder of photographs for each class, one in each will do. The photographs in the figures are
+others, which scikit-image ships (pip install ".[test]"). Each finished run is kept in OUT/parts.
+"""
+
+import argparse
+import dataclasses
+import json
+import re
+import textwrap
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import study
+import torch
+from matplotlib.figure import Figure
+from study import Protocol, Record
+from torch import Tensor
+from tqdm import trange
+
+import itn
+from itn import plots
+from itn.color import color_identity, unit_float
+from itn.evaluation import one_per_class, respond
+from itn.folder import data_fingerprint, provenance, write_whole
+from itn.learning import Learner, make_net
+from itn.photos import read_photo
+from itn.results import LearnStep
+from itn.statistics import generator, stratified_subset
+
+READINGS = ("linear", "rectified")
+TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
+OVER_K = torch.cartesian_prod(*[torch.linspace(0, 1, 11)] * 2)  # ends at the corner
+DIGITS, PHOTOS = 5, ("chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+LOSSES = ("cross_entropy", "transformer_loss")
+COLORS = {"linear": "#4477aa", "rectified": "#ee6677"}
+
+
+class Claim(NamedTuple):
+    """A statement of the paper, and what it is taken to say of one number of a family."""
+
+    published: str
+    taken: str
+    number: str
+    limit: float
+    above: bool
+    unit: str
+
+    def holds(self, value: float) -> bool:
+        """Return whether the number is on the right side."""
+        return value > self.limit if self.above else value <= self.limit
+
+
+CLAIMS = (
+    Claim("1. only zooms out", "zoom at the corner above 1", "zoom", 1.0, True, ".3f"),
+    Claim("1. never strongly zooms in", "zoom above 0.9 for all k", "least_zoom", 0.9, True, ".3f"),
+    Claim(
+        *("2. rotates by a few degrees at most", "rotation at most 10 degrees for all k"),
+        *("most_rotation", 10.0, False, ".1f"),
+    ),
+    Claim(
+        *("3. changes colors little", "rms change of pixels at the corner at most 0.1 of full range"),
+        *("pixel_change", 0.1, False, ".3f"),
+    ),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the network on photographs."""
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs; without, digits alone")
+    parser.add_argument(
+        "--model",
+        default="efficientnet-lite0",
+        help="who sees them, as in itn learn; default: %(default)s",
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights, a local state dict")
+
+
+def measure(protocol: Protocol) -> Record:
+    """Learn a family for each network, reading and seed, and take the claims by their numbers."""
+    asked = protocol.options
+    jobs: list[tuple[str, Path | None, str | Path, int, Record]] = [
+        ("jennings-cnn", None, "mnist:unseen", 500, {"steps": protocol.pick(1000, 1000, 4)})
+    ]
+    if asked["photos"]:
+        settings = {"steps": protocol.pick(300, 300, 4), "batch_size": protocol.pick(16, 16, 4)}
+        jobs.append((asked["model"], asked["weights"], asked["photos"], 20, settings))
+    runs = []
+    for model, weights, source, few, settings in jobs:
+        classifier = itn.load_classifier(model, weights).to(protocol.device)
+        if source == asked["photos"] and classifier.preprocessing is None:
+            raise ValueError(f"{model} does not say how it wants its photographs: give it a Preprocessing")
+        loaded = itn.read_images(source, classifier, limit=protocol.pick(0, 0, few))
+        batch = settings.get("batch_size", itn.LearnConfig.batch_size)
+        data = itn.preflight(classifier, loaded.images, loaded.labels, batch)
+        about = {
+            "model": Path(model).name,
+            "classifier_sha256": classifier.sha256(),
+            "data": Path(source).name,
+            "data_sha256": data_fingerprint(data.images, data.labels),
+        }
+        for reading in READINGS:
+            for seed in protocol.seeds:
+                config = itn.LearnConfig(rectified=reading == "rectified", seed=seed, **settings)
+                asks = about | {"reading": reading, "seed": seed, "config": dataclasses.asdict(config)}
+                part = protocol.out / "parts" / f"{_slug(asks)}-seed{seed}.json"
+                runs.append(_kept(part, asks) or _run(classifier, data, loaded.index, config, asks, part))
+    claims = [{"published": claim.published, "taken": claim.taken, "limit": claim.limit} for claim in CLAIMS]
+    return {"claims": claims, "photographs": bool(asked["photos"]), "runs": runs}
+
+
+def _run(
+    classifier: itn.Classifier,
+    data: itn.CheckedImages,
+    index: Tensor,
+    config: itn.LearnConfig,
+    asks: Record,
+    part: Path,
+) -> Record:
+    """Learn one family, keep its record in a file and return it."""
+    clock, seed = time.perf_counter(), config.seed
+    rows = torch.zeros(len(data), dtype=torch.bool)
+    rows[stratified_subset(data.labels, round(config.learn_fraction * len(data)), seed)] = True
+    held = data.part(~rows)
+    net = make_net(classifier, config, data.images.shape)
+    learner = Learner(net, data.part(rows), config)
+    name = f"{asks['model']}, {asks['reading']}, seed {seed}"
+    history = [learner.step(number) for number in trange(config.steps, desc=name, unit="step")]
+    k1, k2 = torch.rand(2, len(held), 2, generator=generator(seed, "evaluation"))
+    corner = torch.ones(1, 2)
+    at = {
+        "uniform": respond(net, held, k1, k2, config.batch_size),
+        "corner": respond(net, held, corner, corner, config.batch_size),
+    }
+    family = _family(net, held)
+    record = asks | {
+        "learned": int(rows.sum()),
+        "held_out": len(held),
+        "accuracy": {"clean": _mean(held.clean)} | {k: _mean(what.correct) for k, what in at.items()},
+        "color_displacement": {k: _mean(what.color) for k, what in at.items()},
+        "spatial_displacement": {k: _mean(what.space) for k, what in at.items()},
+        "rms_displacement": {k: _mean(what.rms) for k, what in at.items()},
+        "cross_entropy_share": sum(step.asked_cross_entropy for step in history) / len(history),
+        "family": family,
+        "held": {claim.number: claim.holds(family[claim.number]) for claim in CLAIMS},
+        "history": _thinned(history),
+        **_shown(classifier, net, held.labels, index[~rows]),
+        "seconds": round(time.perf_counter() - clock, 1),
+        "provenance": provenance(classifier.device),
+    }
+    write_whole(part, lambda path: path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n"))
+    return record
+
+
+@torch.no_grad()
+def _family(net: itn.InvariantTransformerNet, held: itn.CheckedImages) -> Record:
+    """Return what a family does, at the corner and over k; angles in degrees."""
+    color, space = (matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2))
+    aspect = held.images.shape[-1] / held.images.shape[-2]
+    zoom, words = space[:, :, :2].det().abs().sqrt(), itn.decompose_spatial(space, aspect)
+    (a, b), (c, d) = (row.unbind(-1) for row in space[:, :, :2].unbind(-2))
+    nearest = torch.atan2(b * aspect - c / aspect, a + d).rad2deg()
+    share = (color - color_identity(color.shape[1], color)).abs().amax((1, 2)) / net.color.head.bound.cpu()
+    squares = [
+        (itn.apply_color(images, color[-1]) - images).double().square().sum()
+        for images in map(unit_float, held.images.split(256))
+    ]
+    corner = {
+        "zoom": zoom,
+        "area": zoom.square(),
+        "scale_x": words.scale_x,
+        "scale_y": space[:, :, :2].det() / words.scale_x,
+        "shear": words.shear,
+        "rotation": words.rotation,
+        "nearest_rotation": nearest,
+        "share_of_color_bound": share,
+    }
+    return {name: value[-1].item() for name, value in corner.items()} | {
+        "least_zoom": zoom.min().item(),
+        "most_rotation": words.rotation.abs().max().item(),
+        "most_nearest_rotation": nearest.abs().max().item(),
+        "most_share_of_color_bound": share.max().item(),
+        "pixel_change": (sum(squares) / held.images.numel()).sqrt().item(),
+    }
+
+
+def _thinned(history: list[LearnStep]) -> Record:
+    """Return means over fiftieths of the steps, and single batches."""
+    window, every = max(1, len(history) // 50), max(1, len(history) // 100)
+    losses = {}
+    for name in LOSSES:
+        values = np.array([getattr(step, name) for step in history])
+        means = values[: len(values) // window * window].reshape(-1, window).mean(1)
+        losses[name] = {"mean": _rounded(means), "batch": _rounded(values[::every])}
+    return {"window": window, "every": every, **losses}
+
+
+@torch.no_grad()
+def _shown(
+    classifier: itn.Classifier, net: itn.InvariantTransformerNet, labels: Tensor, index: Tensor
+) -> Record:
+    """Return what figures 4b and 5 are drawn from: images, matrices, predicted classes."""
+    ray = torch.tensor([[t, 0.0] for t in TS], device=classifier.device)
+    square = torch.tensor([[k, k] for k in KS], device=classifier.device)
+    rays, squares = net.matrices(ray, ray), net.matrices(square, square)
+    shown: Record = {
+        "shown": PHOTOS if classifier.preprocessing else index[one_per_class(labels, DIGITS)].tolist(),
+        "preprocessing": classifier.preprocessing and dataclasses.asdict(classifier.preprocessing),
+        "matrices": {
+            part: {"ray": _rounded(rays[i].cpu()), "square": _rounded(squares[i].cpu())}
+            for i, part in enumerate(("color", "space"))
+        },
+    }
+    images, predictions = _images(shown), {}
+    for part, strip in _strips(images, shown["matrices"]).items():
+        predicted = itn.predict(classifier, strip.flatten(0, 1))
+        predictions[part] = predicted.unflatten(0, strip.shape[:2]).tolist()
+    seen = sorted({index for part in predictions.values() for row in part for index in row})
+    names = {str(index): classifier.class_name(index) for index in seen}
+    return shown | {"predictions": predictions, "class_names": names}
+
+
+def _images(run: Record) -> Tensor:
+    """Return the images that a run shows, R x C x H x W in [0, 1]."""
+    if run["preprocessing"] is None:
+        return itn.load_images("mnist:unseen")[0][run["shown"]] / 255
+    import skimage.data  # noqa: PLC0415  # digits do without
+
+    folder, preprocessing = Path(skimage.data.__file__).parent, itn.Preprocessing(**run["preprocessing"])
+    photos = [read_photo(folder / name, "RGB", preprocessing) for name in run["shown"]]
+    return torch.from_numpy(np.stack(photos)).movedim(-1, 1) / 255
+
+
+def _moved(images: Tensor, color: Tensor, space: Tensor) -> Tensor:
+    return itn.warp(itn.apply_color(images, color), space).clamp(0, 1)
+
+
+def _strips(images: Tensor, matrices: Record) -> dict[str, Tensor]:
+    """Return images under F([t, 0], [0, 0]) and F([0, 0], [t, 0]), each R x T x C x H x W."""
+    color, space = (torch.tensor(matrices[part]["ray"]) for part in ("color", "space"))
+    sides = {"color": (color, space[:1].expand_as(space)), "space": (color[:1].expand_as(color), space)}
+    return {
+        part: torch.stack([_moved(image.expand(len(TS), -1, -1, -1), *both) for image in images])
+        for part, both in sides.items()
+    }
+
+
+def figures(record: Record) -> dict[str, Figure]:
+    """Return figures 4a, 4b and 5."""
+    drawn = {}
+    for model in dict.fromkeys(run["model"] for run in record["runs"]):
+        runs = [run for run in record["runs"] if run["model"] == model]
+        drawn[f"losses-{_slug({'model': model})}"] = _losses(model, runs)
+        for reading in READINGS:
+            run = next(run for run in runs if run["reading"] == reading)
+            drawn[f"classes-{_slug(run)}"] = _classes(run)
+            drawn[f"grid-{_slug(run)}"] = _grid(run)
+    return drawn
+
+
+def _losses(model: str, runs: list[Record]) -> Figure:
+    figure = Figure(figsize=(plots.WIDTH, 3.1), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, name in zip(axes, LOSSES, strict=True):
+        for reading, colour in COLORS.items():
+            several = [run["history"] for run in runs if run["reading"] == reading]
+            window, every, batches = (several[0][key] for key in ("window", "every", name))
+            x = every * np.arange(len(batches["batch"]))
+            ax.plot(x, batches["batch"], color=colour, alpha=0.25, linewidth=0.6)
+            for history in several:
+                x = window * np.arange(len(history[name]["mean"])) + (window - 1) / 2
+                ax.plot(x, history[name]["mean"], color=colour, linewidth=1.4)
+            ax.lines[-1].set_label(f"{reading} heads")
+        ax.set_xlabel("step")
+    axes[0].set(ylabel="cross-entropy (nats)", ylim=(0, None), title="Classifier on transformed images")
+    axes[1].set(
+        ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$", title="Transformers"
+    )
+    axes[1].legend(frameon=False, fontsize=8)
+    seeds = len({run["seed"] for run in runs})
+    lines = "one line" if seeds == 1 else f"{seeds} lines, a seed each,"
+    figure.suptitle(
+        f"{model}, k uniform; {lines} of means over {window} steps for each reading; pale: single batches",
+        fontsize=8,
+    )
+    return figure
+
+
+def _classes(run: Record) -> Figure:
+    predictions = {part: torch.tensor(rows) for part, rows in run["predictions"].items()}
+    unchanged = predictions["color"][:, 0]  # at t = 0
+
+    def name(index: int) -> str:
+        return textwrap.fill(run["class_names"][str(index)], 12)
+
+    figure = plots.class_strips(_strips(_images(run), run["matrices"]), predictions, unchanged, name, TS)
+    figure.suptitle(
+        f"{_title(run)}: above each image its predicted class; green: the same as at t = 0, red: another",
+        fontsize=8,
+    )
+    return figure
+
+
+def _grid(run: Record) -> Figure:
+    images = _images(run)[:4]
+    color, space = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "space"))
+    cells = torch.stack([torch.stack([_moved(images, a, b) for b in space]) for a in color])
+    figure = plots.control_grid(images, cells, KS, KS)
+    figure.suptitle(f"{_title(run)}: four images under F(k1, k2)", fontsize=8)
+    return figure
+
+
+def table(record: Record) -> str:
+    """Return what was learned, and the claims, published and measured."""
+    learned, claims = [], []
+    for model in dict.fromkeys(run["model"] for run in record["runs"]):
+        for reading in READINGS:
+            runs = [run for run in record["runs"] if (run["model"], run["reading"]) == (model, reading)]
+            learned.append((model, reading, str(len(runs)), *_learned(runs)))
+    for claim in CLAIMS:
+        for model, reading, *_ in learned:
+            runs = [run for run in record["runs"] if (run["model"], run["reading"]) == (model, reading)]
+            values = [run["family"][claim.number] for run in runs]
+            held = sum(run["held"][claim.number] for run in runs)
+            measured = study.spread(values, claim.unit)
+            claims.append(
+                (claim.published, claim.taken, model, reading, measured, f"{held} of {len(runs)} runs")
+            )
+    header = (
+        *("network", "heads", "seeds", "clean %", "F(k), k uniform %", "corner %"),
+        *("color displacement at corner", "spatial", "pixels moved, % of width"),
+        *("zoom at corner", "scale x", "scale y", "rotation", "nearest rotation"),
+        *("largest color entry, % of bound", "change of pixels by color"),
+        "cross-entropy, first and last fifth of the steps",
+    )
+    text = study.markdown(header, learned) + "\n\n"
+    text += study.markdown(("published", "taken as", "network", "heads", "measured", "held in"), claims)
+    return text if record["photographs"] else f"{text}\n\nNo photographs were given (--photos): digits alone."
+
+
+def _learned(runs: list[Record]) -> list[str]:
+    def cell(form: str, *path: str, factor: float = 1) -> str:
+        return study.spread([factor * run[path[0]][path[1]] for run in runs], form)
+
+    entropies = [run["history"]["cross_entropy"]["mean"] for run in runs]
+    fifth = max(1, len(entropies[0]) // 5)
+    ends = ([sum(e[rows]) / fifth for e in entropies] for rows in (slice(fifth), slice(-fifth, None)))
+    return [
+        *(cell(".2f", "accuracy", k, factor=100) for k in ("clean", "uniform", "corner")),
+        cell(".4f", "color_displacement", "corner"),
+        cell(".4f", "spatial_displacement", "corner"),
+        cell(".1f", "rms_displacement", "corner", factor=100),
+        *(cell(".3f", "family", name) for name in ("zoom", "scale_x", "scale_y")),
+        *(cell("+.1f", "family", name) for name in ("rotation", "nearest_rotation")),
+        cell(".0f", "family", "share_of_color_bound", factor=100),
+        cell(".3f", "family", "pixel_change"),
+        " to ".join(study.spread(end, ".3f") for end in ends),
+    ]
+
+
+def _kept(part: Path, asks: Record) -> Record | None:
+    """Return the record of a finished run with the same settings."""
+    if not part.exists():
+        return None
+    record = json.loads(part.read_text())
+    if any(record[key] != value for key, value in json.loads(json.dumps(asks)).items()):
+        raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
+    return record
+
+
+def _slug(run: Record) -> str:
+    names = (run[key] for key in ("model", "reading") if key in run)
+    return re.sub(r"[^\w-]+", "-", "-".join(names))
+
+
+def _title(run: Record) -> str:
+    return f"{run['model']}, {run['reading']} heads, seed {run['seed']}"
+
+
+def _mean(values: Tensor) -> float:
+    return values.double().mean().item()
+
+
+def _rounded(values: Any) -> Any:
+    return np.round(np.asarray(values, dtype=float), 6).tolist()
+
+
+if __name__ == "__main__":
+    study.run(__doc__, "bunne_itn", measure, figures, table, add_arguments)
