@@ -20,6 +20,7 @@ full protocol trains it for three epochs with one seed, the short one leaves it 
 
 import dataclasses
 
+import numpy as np
 import study
 import torch
 from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ from study import Protocol, Recipe, Record, Trained
 from torch import Tensor
 
 import itn
+from itn import plots
 from itn.statistics import generator
 
 SHIFTS = {"unshifted": (0, 0), "up to (1, 1)": (1, 1), "up to (4, 3)": (4, 3)}  # pixels along x, y
@@ -54,15 +56,15 @@ def measure(protocol: Protocol) -> Record:
         for network in ("soni-cnn2", "soni-dense-described", "soni-cnn1"):
             recipe = _recipe(network, epochs)
             trained = study.train(recipe, seed, network, protocol)
-            runs.append(_tested(network, recipe, seed, trained, protocol))
+            runs.append(_tested(network, trained, protocol))
             if network == "soni-cnn2":
                 recipe, start = dataclasses.replace(recipe, shift=0.1), trained.net.state_dict()
                 trained = study.train(recipe, seed, f"{network}-augmented", protocol, start=start)
-                runs.append(_tested(f"{network}-augmented", recipe, seed, trained, protocol))
+                runs.append(_tested(f"{network}-augmented", trained, protocol))
     if protocol.name != "short":
         recipe = _recipe("soni-dense", protocol.pick(short=0, full=3, smoke=1))
         trained = study.train(recipe, 0, "soni-dense", protocol)
-        runs.append(_tested("soni-dense", recipe, 0, trained, protocol))
+        runs.append(_tested("soni-dense", trained, protocol))
     return {"test_sets": list(SHIFTS), "published": PUBLISHED, "runs": runs}
 
 
@@ -79,19 +81,52 @@ def _recipe(network: str, epochs: int) -> Recipe:
     return Recipe(network, "adam", 1e-4, 128, epochs, mean=0.0, std=1.0, initial="keras")
 
 
-def _tested(name: str, recipe: Recipe, seed: int, trained: Trained, protocol: Protocol) -> Record:
+def _tested(name: str, trained: Trained, protocol: Protocol) -> Record:
     images, labels = itn.load_images("mnist", limit=protocol.pick(0, 0, study.SMOKE_DIGITS))
-    frozen = study.classifier(recipe, trained.net)
+    frozen, pixels = study.classifier(trained), images.float() / 255
     accuracy = [
-        (itn.predict(frozen, shifted(images.float() / 255, most, seed)) == labels).double().mean().item()
-        for most in SHIFTS.values()
+        study.share_right(frozen, shifted(pixels, most, trained.seed), labels) for most in SHIFTS.values()
     ]
-    return {"network": name, "accuracy": accuracy, **trained.record(recipe, seed)}
+    return {"network": name, "accuracy": accuracy, **trained.record()}
 
 
 def figures(record: Record) -> dict[str, Figure]:
-    """Return the figures."""
-    return {}
+    """Return accuracies beside the published ones, training curves, and digits of each test set."""
+    histories = {
+        TITLES[network]: [run["history"] for run in record["runs"] if run["network"] == network]
+        for network in TITLES
+    }
+    images, labels = itn.load_images("mnist", limit=8)
+    pixels = images.float() / 255
+    rows = torch.stack([shifted(pixels, most, seed=0) for most in SHIFTS.values()])
+    titles = [[f"{name}: {label}" for label in labels.tolist()] for name in SHIFTS]
+    return {
+        "accuracy": _accuracies(record),
+        "curves": plots.training_curves({name: runs for name, runs in histories.items() if runs}),
+        "shifts": plots.image_rows(rows, titles),
+    }
+
+
+def _accuracies(record: Record) -> Figure:
+    figure = Figure(figsize=(plots.WIDTH, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for number, (network, published) in enumerate(record["published"].items()):
+        runs = [run for run in record["runs"] if run["network"] == network]
+        x = np.arange(len(SHIFTS)) + 0.13 * (number - (len(PUBLISHED) - 1) / 2)
+        ax.plot(x, 100 * np.array(published), "o", color=f"C{number}", markerfacecolor="white", markersize=5)
+        if runs:
+            measured = 100 * np.array([run["accuracy"] for run in runs])
+            middle = measured.mean(0)
+            reach = (middle - measured.min(0), measured.max(0) - middle)
+            label = f"{TITLES[network]}: {len(runs)} x {runs[0]['recipe']['epochs']} epochs"
+            ax.errorbar(x, middle, reach, fmt="D", color=f"C{number}", markersize=4.5, capsize=2, label=label)
+    ax.set_xticks(np.arange(len(SHIFTS)), [f"{name} pixels" if "(" in name else name for name in SHIFTS])
+    ax.set_ylabel("accuracy on test digits (%)")
+    ax.grid(axis="y", color="0.9")
+    ax.legend(
+        fontsize=8, frameon=False, loc="lower left", title="filled: measured, mean and range\nopen: published"
+    )
+    return figure
 
 
 def table(record: Record) -> str:

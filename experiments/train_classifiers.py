@@ -11,13 +11,11 @@ and no choice was made on them, so that what is learned about a classifier is me
 """
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
+from cards import PRETRAINED, ship
 from tqdm import trange
 
 import itn
@@ -51,35 +49,22 @@ def main() -> None:
     """Train, test, and write weights and cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", default=["jennings-cnn", "lenet5"], help="which networks")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "pretrained")
+    parser.add_argument("--out", type=Path, default=PRETRAINED)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    cards_file = args.out / "cards.json"
-    cards = json.loads(cards_file.read_text()) if cards_file.exists() else {}
-    images, labels = itn.load_images("mnist")
     for name in args.names:
-        classifier = train(name, args.seed)
-        accuracy = (itn.predict(classifier, images) == labels).double().mean().item()
-        content = save(classifier.net.state_dict())
-        (args.out / f"{name}.safetensors").write_bytes(content)
-        cards[name] = {
-            "file": f"{name}.safetensors",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "architecture": name,
-            "parameters": sum(p.numel() for p in classifier.net.parameters()),
-            "data": "MNIST, the first 50,000 training digits",
-            "command": f"python experiments/train_classifiers.py {name} --seed {args.seed}",
-            "protocol": f"Adam, one-cycle rate up to {2 * RATE:g}, batch {BATCH}, {EPOCHS} epochs",
-            "torch": torch.__version__,
-            "mean": MEAN,
-            "std": STD,
-            "class_names": [str(digit) for digit in range(10)],
-            "test_accuracy": accuracy,
-            "license": "MIT",
-        }
-        print(f"{name}: {100 * accuracy:.2f} % of the test digits")
-    cards_file.write_text(json.dumps(dict(sorted(cards.items())), indent=2) + "\n")
+        ship(
+            name,
+            train(name, args.seed),
+            args.out,
+            architecture=name,
+            data="MNIST, the first 50,000 training digits",
+            unseen="mnist:unseen",
+            command=f"python experiments/train_classifiers.py {name} --seed {args.seed}",
+            protocol=f"Adam, one-cycle rate up to {2 * RATE:g}, batch {BATCH}, {EPOCHS} epochs",
+            mean=MEAN,
+            std=STD,
+        )
 
 
 if __name__ == "__main__":

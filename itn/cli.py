@@ -14,7 +14,7 @@ from itn.classifiers import Classifier
 from itn.data import ImageSet, read_images
 from itn.folder import package_version
 from itn.learning import learn
-from itn.loading import load_classifier, model_table
+from itn.loading import load_classifier, model_cards, model_table
 from itn.screening import screen
 from itn.settings import LearnConfig, Part, ScreenConfig
 from itn.transforms import TRANSFORMS, steps
@@ -92,6 +92,9 @@ class _Common:
 
     def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
+        card = model_cards().get(model, {})
+        if data == "mnist:unseen" and self.weights is None and card.get("unseen", data) != data:
+            raise ValueError(f"{model} was trained on half of mnist:unseen: take --data {card['unseen']}")
         classifier = load_classifier(model, self.weights).to(_device(self.device))
         images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
         for bad in images.skipped:
@@ -103,7 +106,7 @@ class _Common:
 def _learn(
     *,
     model: str = "jennings-cnn",
-    data: str = "mnist:unseen",
+    data: str | None = None,
     out: Path = Path("runs/learn"),
     limit: int = 0,
     common: Annotated[_Common, Parameter(name="*")] = _Common(),
@@ -115,13 +118,15 @@ def _learn(
         model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
-        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the 20,000 digits that no
-            shipped classifier was trained on), or a folder of class folders.
+        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the last 10,000 training
+            digits and the test set), or a folder of class folders. Default: mnist:unseen, or mnist where
+            the model was trained on a part of that.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         common: Where models and images come from, where to compute.
         config: Settings of the run.
     """
+    data = data or model_cards().get(model, {}).get("unseen", "mnist:unseen")
     classifier, images = common.load(model, data, limit, config.seed)
     result = learn(
         classifier, images.images, images.labels, config, out, source=data, overwrite=common.overwrite
@@ -148,8 +153,8 @@ def _screen(
         model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
-        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the 20,000 digits that no
-            shipped classifier was trained on), or a folder of class folders.
+        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the last 10,000 training
+            digits and the test set), or a folder of class folders.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.

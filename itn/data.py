@@ -23,13 +23,13 @@ _MNIST_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-UNSEEN = 10_000  # the last training digits, on which no shipped classifier was trained
+UNSEEN = 10_000  # the last training digits, on which jennings-cnn and lenet5 were not trained
 
 SOURCES = {
     "mnist": "the 10,000 test digits",
     "mnist:train": "the 60,000 training digits",
-    "mnist:unseen": "the 20,000 digits that no shipped classifier was trained on: "
-    "the last 10,000 training digits, then the 10,000 test digits",
+    "mnist:unseen": "the last 10,000 training digits, then the 10,000 test digits: "
+    "20,000 that jennings-cnn and lenet5 were not trained on",
 }
 
 
@@ -64,8 +64,8 @@ def load_images(
 
     Args:
         source: ``"mnist"`` (test set), ``"mnist:train"``, ``"mnist:unseen"`` (the last 10,000
-            training digits and the test digits: what no shipped classifier was trained on), or a folder
-            that holds a folder of photographs for each class.
+            training digits and the test digits: what jennings-cnn and lenet5 were not trained on), or a
+            folder that holds a folder of photographs for each class.
         classifier: Who is to see the photographs: its channels, its preprocessing and the order of its
             logits are given to them. None: RGB, all of one size, labelled by the rank of the folder's name.
         class_map: What the class folders mean to the classifier, if their names do not say so
