@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from itn.classifiers import Classifier
 from itn.results import LearnStep
 
 CHECKPOINT = "checkpoint.pt"
@@ -186,26 +187,31 @@ def run_settings(
     command: str,
     config: Any,
     origin: Mapping[str, Any],
-    device: torch.device,
-    classifier: Mapping[str, Any],
-    images: Mapping[str, Any],
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    source: str | None,
 ) -> dict[str, Any]:
     """Return all that the results of a run depend on: the content of config.json."""
     return {
         "command": command,
         "version": package_version("itn"),
         "config": dataclasses.asdict(config),
-        "device": device.type,
+        "device": classifier.device.type,
         "environment": {key: origin[key] for key in ("torch", "device", "threads")},
-        "classifier": dict(classifier),
-        "images": dict(images),
+        "classifier": {"name": classifier.name, "sha256": classifier.sha256()},
+        "images": {
+            "source": source,
+            "shape": list(images.shape),
+            "sha256": data_fingerprint(images, labels),
+        },
     }
 
 
 def data_fingerprint(images: Tensor, labels: Tensor) -> str:
     """Return a hash of images and labels, to tell one data set from another."""
     digest = hashlib.sha256(f"{images.dtype} {tuple(images.shape)}".encode())
-    for tensor in (images, labels):
+    for tensor in (images, torch.as_tensor(labels)):
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 

@@ -208,16 +208,8 @@ def learn(
     config = config or LearnConfig()
     started, clock = datetime.now(UTC), time.perf_counter()
     check_images(images, classifier.channels)
-    labels = torch.as_tensor(labels)
     origin = provenance(classifier.device)
-    settings = run_settings(
-        "learn",
-        config,
-        origin,
-        classifier.device,
-        {"name": classifier.name, "sha256": classifier.sha256()},
-        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
-    )
+    settings = run_settings("learn", config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
     learned, held = (

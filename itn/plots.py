@@ -262,7 +262,8 @@ def _runs(ax: Axes, values: NDArray[np.float64], colour: str, dashes: str, label
     epochs = np.arange(1, values.shape[1] + 1)
     if len(values) > 1:
         ax.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(epochs, values.mean(0), dashes, color=colour, linewidth=1.3, label=label)
+    dot = "o" if len(epochs) == 1 else None  # a line through one point is nothing
+    ax.plot(epochs, values.mean(0), dashes, color=colour, linewidth=1.3, marker=dot, label=label)
 
 
 def _titled(

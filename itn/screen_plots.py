@@ -299,13 +299,7 @@ def _survivors(
 ) -> None:
     distance = np.array([transform.distance(row.magnitude) for row in rows])
     curve = kaplan_meier(distance, np.array([row.flipped for row in rows]), confidence)
-    sign = -1 if side == "below" else 1
-    times = np.append(curve.times, distance.max())
-    x = (
-        transform.identity * np.exp(sign * times)
-        if transform.logarithmic
-        else transform.identity + sign * times
-    )
+    x = [transform.at_distance(time, side) for time in (*curve.times, distance.max())]
     share, low, high = (100 * np.append(y, y[-1]) for y in (curve.share, curve.ci_low, curve.ci_high))
     if band:
         ax.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)

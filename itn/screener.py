@@ -12,7 +12,7 @@ from itn.classifiers import CheckedImages, Classifier, first_line
 from itn.color import check_images, unit_float
 from itn.folder import RunError
 from itn.settings import ScreenConfig
-from itn.spatial import warp
+from itn.spatial import pixel_centres, warp
 from itn.statistics import generator
 from itn.thresholds import Flips, find_flips, paths
 from itn.transforms import TRANSFORMS, Transform, standard_noise
@@ -214,9 +214,9 @@ class Screener:
 
     def _lost(self, transform: Transform, magnitudes: Sequence[float]) -> Arrays:
         height, width = self.images.shape[-2:]
-        x, y = ((2 * torch.arange(n, dtype=torch.float64) + 1) / n - 1 for n in (width, height))
-        centres = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), torch.ones(height, width)])
         there = transform.matrix(torch.tensor(magnitudes, dtype=torch.float64), self.images)
+        y, x = torch.meshgrid(pixel_centres(height, there), pixel_centres(width, there), indexing="ij")
+        centres = torch.stack([x, y, torch.ones_like(x)])
         where = torch.linalg.inv(_square(there))[:, :2] @ centres.flatten(1)
         gone = (where.abs() > 1 + 1e-9).any(1)
         outside = gone.T.to(self.device, torch.float32)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from itn import plots
 from itn.classifiers import Classifier, preflight
 from itn.color import check_images
-from itn.folder import POINTS, RunFolder, data_fingerprint, explained, provenance, run_settings
+from itn.folder import POINTS, RunFolder, explained, provenance, run_settings
 from itn.screen_figures import draw_overview, draw_sweep
 from itn.screen_results import (
     CurveRow,
@@ -93,7 +93,7 @@ def screen(
     started, clock = datetime.now(UTC), time.perf_counter()
     check_images(images, classifier.channels)
     origin = provenance(classifier.device)
-    settings = _settings(classifier, images, torch.as_tensor(labels), config, source, origin)
+    settings = run_settings("screen", config, origin, classifier, images, labels, source) | _sweeps(config)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     batch = config.batch_size or suitable_batch(images, classifier.device)
     data = preflight(classifier, images, labels, batch)
@@ -306,29 +306,14 @@ def _read(path: Path) -> Arrays | None:
         return None
 
 
-def _settings(
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    config: ScreenConfig,
-    source: str | None,
-    origin: Mapping[str, Any],
-) -> dict[str, Any]:
-    settings = run_settings(
-        "screen",
-        config,
-        origin,
-        classifier.device,
-        {"name": classifier.name, "sha256": classifier.sha256()},
-        {"source": source, "shape": list(images.shape), "sha256": data_fingerprint(images, labels)},
-    )
+def _sweeps(config: ScreenConfig) -> dict[str, Any]:
+    """Return what is swept and where, as it stands in config.json."""
     used = dict.fromkeys((*config.names, *(name for pair in config.pairs for name in pair)))
-    settings["transforms"] = {name: TRANSFORMS[name].describe() for name in used}
-    settings["magnitudes"] = {
+    magnitudes = {
         "sweeps": {name: config.sweep(name) for name in config.names},
         "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
     }
-    return settings
+    return {"transforms": {name: TRANSFORMS[name].describe() for name in used}, "magnitudes": magnitudes}
 
 
 def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:

@@ -51,14 +51,14 @@ def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:
     ``F.affine_grid``'s values, several times faster on a CPU: one fused multiply-add over contiguous
     rows in place of a product with a tall thin matrix, which TF32 would also round.
     """
-    x, y = (_pixel_centres(n, matrix) for n in (width, height))
+    x, y = (pixel_centres(n, matrix) for n in (width, height))
     row = (x.unsqueeze(-1) * matrix[:, None, :, 0] + matrix[:, None, :, 2]).flatten(1)
     slope = matrix[:, None, :, 1].expand(-1, width, -1).flatten(1)
     return torch.addcmul(row.unsqueeze(1), y.unsqueeze(-1), slope.unsqueeze(1)).unflatten(-1, (width, 2))
 
 
-def _pixel_centres(n: int, like: Tensor) -> Tensor:
-    """Return the normalised coordinates of n pixel centres."""
+def pixel_centres(n: int, like: Tensor) -> Tensor:
+    """Return the normalised coordinates of n pixel centres, in the dtype and device of ``like``."""
     return (2 * torch.arange(n, dtype=like.dtype, device=like.device) + 1) / n - 1
 
 

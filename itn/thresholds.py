@@ -4,7 +4,6 @@ Each is sought on its own side of the identity, along a *path* of magnitudes tha
 away. A threshold that the path does not reach is None, never its end.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -150,18 +149,9 @@ def median_flip(
     """Return the Kaplan-Meier median of flip magnitudes, and its interval."""
     distance = np.array([transform.distance(v) for v in magnitude])
     median, low, high = kaplan_meier(distance, flipped, confidence).median()
-    sign = math.copysign(1, path[-1] - transform.identity)
-
-    def at(d: float | None) -> float | None:
-        if d is None:
-            return None
-        return (
-            transform.identity * math.exp(sign * d)
-            if transform.logarithmic
-            else transform.identity + sign * d
-        )
-
-    return _ordered((transform.identity, *path), at(median), at(low), at(high))
+    side = "above" if path[-1] > transform.identity else "below"
+    ends = (None if d is None else transform.at_distance(d, side) for d in (median, low, high))
+    return _ordered((transform.identity, *path), *ends)
 
 
 def _ordered(path: Sequence[float], value: float | None, near: float | None, far: float | None) -> Threshold:

@@ -128,6 +128,11 @@ class Transform:
         """Return how far a magnitude is from the identity: |v - identity|, of factors |log(v / identity)|."""
         return abs(math.log(v / self.identity)) if self.logarithmic else abs(v - self.identity)
 
+    def at_distance(self, distance: float, side: str) -> float:
+        """Return the magnitude at a distance from the identity, on its side "below" or "above"."""
+        signed = -distance if side == "below" else distance
+        return self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
+
     def between(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the magnitudes halfway between two, for factors on the logarithmic scale."""
         return (a * b).sqrt() if self.logarithmic else (a + b) / 2

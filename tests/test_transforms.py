@@ -786,7 +786,10 @@ def test_octaves():
     ],
 )
 def test_distance_from_the_identity(name, v, distance):
-    assert TRANSFORMS[name].distance(v) == pytest.approx(distance)
+    transform = TRANSFORMS[name]
+    assert transform.distance(v) == pytest.approx(distance)
+    side = "below" if v < transform.identity else "above"
+    assert transform.at_distance(distance, side) == pytest.approx(v)
 
 
 def test_halfway():
