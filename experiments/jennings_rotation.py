@@ -77,8 +77,9 @@ def _loss_curves(record: Record) -> Figure:
             tested = [run["untrained"]["test_loss"], *(epoch["test_loss"] for epoch in history)]
             at = recipe["digits"] * np.arange(len(tested)) / 1000
             ax.plot(at, tested, "o", color="#b2182b", markersize=3.5, label=None if number else "test digits")
-        ax.set(title=name, xlabel="training digits seen (thousands)", ylim=(0, 2.9))
-        ax.title.set_fontsize(10)
+        ax.set_ylim(0, 2.9)
+        ax.set_title(name, fontsize=10)
+    figure.supxlabel("training digits seen (thousands)", fontsize=10)
     figure.axes[0].set_ylabel("loss (nats)")
     figure.axes[0].legend(fontsize=8, frameon=False)
     return figure

@@ -118,14 +118,13 @@ def _accuracies(record: Record) -> Figure:
             measured = 100 * np.array([run["accuracy"] for run in runs])
             middle = measured.mean(0)
             reach = (middle - measured.min(0), measured.max(0) - middle)
-            label = f"{TITLES[network]}: {len(runs)} x {runs[0]['recipe']['epochs']} epochs"
+            label = f"{TITLES[network]}, {runs[0]['recipe']['epochs']} epochs x {len(runs)}"
             ax.errorbar(x, middle, reach, fmt="D", color=f"C{number}", markersize=4.5, capsize=2, label=label)
     ax.set_xticks(np.arange(len(SHIFTS)), [f"{name} pixels" if "(" in name else name for name in SHIFTS])
     ax.set_ylabel("accuracy on test digits (%)")
     ax.grid(axis="y", color="0.9")
-    ax.legend(
-        fontsize=8, frameon=False, loc="lower left", title="filled: measured, mean and range\nopen: published"
-    )
+    ax.set_title("filled: measured, mean and range of seeds; open: published", fontsize=9)
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=3)
     return figure
 
 
