@@ -42,7 +42,7 @@ from torch import Tensor
 from tqdm import trange
 
 import itn
-from itn import plots
+from itn import learn_plots, plots
 from itn.color import color_identity, unit_float
 from itn.evaluation import one_per_class, respond
 from itn.folder import data_fingerprint, provenance, write_whole
@@ -316,7 +316,9 @@ def _classes(run: Record) -> Figure:
     def name(index: int) -> str:
         return textwrap.fill(run["class_names"][str(index)], 12)
 
-    figure = plots.class_strips(_strips(_images(run), run["matrices"]), predictions, unchanged, name, TS)
+    figure = learn_plots.class_strips(
+        _strips(_images(run), run["matrices"]), predictions, unchanged, name, TS
+    )
     figure.suptitle(
         f"{_title(run)}: above each image its predicted class; green: the same as at t = 0, red: another",
         fontsize=8,
@@ -328,7 +330,7 @@ def _grid(run: Record) -> Figure:
     images = _images(run)[:4]
     color, space = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "space"))
     cells = torch.stack([torch.stack([_moved(images, a, b) for b in space]) for a in color])
-    figure = plots.control_grid(images, cells, KS, KS)
+    figure = learn_plots.control_grid(images, cells, KS, KS)
     figure.suptitle(f"{_title(run)}: four images under F(k1, k2)", fontsize=8)
     return figure
 

@@ -25,7 +25,7 @@ from study import Protocol, Record
 from torch import Tensor
 
 import itn
-from itn import layer_plots, plots
+from itn import plots
 from itn.folder import provenance, write_whole
 
 ANGLES = (0, 90, 180, 270, 360)
@@ -96,8 +96,8 @@ def figures(record: Record) -> dict[str, Figure]:
     weights = {f"kernels{n}": (getattr(classifier.net, f"conv{n}").weight, f"conv{n}") for n in (1, 2, 3)}
     return {
         "digits": plots.image_rows(quarters[None] / 255, [titles]),
-        **{name: layer_plots.kernels(weight, title=title) for name, (weight, title) in weights.items()},
-        **{name: layer_plots.feature_maps(*view) for name, view in views.items()},
+        **{name: plots.kernels(weight, title=title) for name, (weight, title) in weights.items()},
+        **{name: plots.feature_maps(*view) for name, view in views.items()},
         "classes": _first_angles(record["screen"]["transforms"]["rotate"]),
     }
 

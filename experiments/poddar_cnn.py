@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from study import Protocol, Recipe, Record
 
 import itn
-from itn import layer_plots, plots
+from itn import plots
 
 FLOOR = math.log(math.e + 9) - 1
 """The cross-entropy of probabilities that are all on the true class."""
@@ -92,9 +92,7 @@ def figures(record: Record) -> dict[str, Figure]:
     return {
         "curves-as-published": curves,
         "curves-as-intended": plots.training_curves(intended),
-        "activations": layer_plots.feature_map_layers(
-            image[0] / 255, {k: v[0] for k, v in layers.items()}, 20
-        ),
+        "activations": plots.feature_map_layers(image[0] / 255, {k: v[0] for k, v in layers.items()}, 20),
     }
 
 

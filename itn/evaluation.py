@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn import plots
+from itn import learn_plots
 from itn.classifiers import CheckedImages
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
@@ -192,10 +192,12 @@ def draw(
     four = held_out.part(one_per_class(held_out.labels, 4)).images
     pictures, predictions = strips(net, rows.images, STRIP_TS)
     return {
-        "losses": plots.loss_curves(history),
-        "classes": plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
-        "grid": plots.control_grid(unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS),
-        "curves": plots.accuracy_and_displacement(record),
+        "losses": learn_plots.loss_curves(history),
+        "classes": learn_plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
+        "grid": learn_plots.control_grid(
+            unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS
+        ),
+        "curves": learn_plots.accuracy_and_displacement(record),
     }
 
 

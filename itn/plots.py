@@ -1,27 +1,37 @@
-"""Learning, studies and images to figures, and what all share; functions return a Figure, show nothing."""
+"""What all figures share; networks and their training to figures. Functions return a Figure, show nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.color import unit_float
-from itn.results import CurvePoint, LearnRecord, LearnStep
 
 WIDTH = 7.0  # inches: a page of text
 HOLDS, BROKEN = "#1b7837", "#b2182b"
-_RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
 _DOTS = (":", "-.", (0, (1, 4)))
-_CONTROL = {"color": "k1", "space": "k2"}
+
+# Inches. Margins by hand: the tiles are of a fixed shape, and axes are to end where they do
+LEFT, RIGHT, TOP, BOTTOM = 0.7, 0.8, 0.3, 0.4
+ROOM = WIDTH - LEFT - RIGHT
+TALL = 5.0
+NARROW = 4.5  # room for a title
+GAP = 0.36  # between blocks of kernels
+LARGEST_TILE, LARGEST_KERNEL = 0.9, 0.3
+A_LINE = 10  # maps of a layer in a line, where several layers are shown
+_TITLE: dict[str, Any] = {"fontsize": 8, "pad": 3, "loc": "left"}
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -29,69 +39,30 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(path, dpi=200, metadata={"Software": None})
 
 
-def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
-    """Draw both branches of the switch over the steps of learning (Bunne et al., figure 4a).
-
-    Left the cross-entropy of the classifier on transformed images, right the loss of the transformers.
-    Both are drawn at every step, whichever of them the switch minimised; the bold line is the mean of
-    ``window`` steps.
-    """
-    window = min(window, len(history))
-    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    steps = np.array([step.step for step in history])
-    losses = np.array([step.transformer_loss for step in history], dtype=float)
-    share = np.mean([step.asked_cross_entropy for step in history])
-    _curve(left, steps, np.array([step.cross_entropy for step in history]), window)
-    _curve(right, steps, losses, window)
-    left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Classifier on transformed images")
-    left.set_ylim(bottom=0)
-    right.set(
-        xlabel="step",
-        ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$",
-        title="Transformers",
-    )
-    left.legend([left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], fontsize=8)
-    right.set_title(
-        f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
-    )
-    return figure
+def picture(ax: Axes, image: Tensor, frame: str) -> None:
+    """Show an image, C x H x W in [0, 1], in a frame of a colour."""
+    ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(color=frame, linewidth=1.2)
 
 
-def class_strips(
-    images: dict[str, Tensor],
-    predictions: dict[str, Tensor],
-    labels: Tensor,
-    class_name: Callable[[int], str],
-    ts: Sequence[float],
-) -> Figure:
-    """Draw images under growing k with their predicted classes (Bunne et al., figure 4b).
+def pixels(image: Tensor) -> NDArray[np.float32]:
+    """Return an image, C x H x W, as what matplotlib shows: H x W x 3, or H x W."""
+    array = image.movedim(0, -1).cpu().float().numpy()
+    # Neither gray nor RGB has no natural look: its first channel is shown
+    return array if array.shape[-1] == 3 else array[..., 0]
 
-    Args:
-        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"space"`` under
-            F([0, 0], [t, 0]): R x T x C x H x W in [0, 1].
-        predictions: For each part, R x T predicted class indices.
-        labels: True class of each row, R.
-        class_name: From a class index to its name.
-        ts: The T values of t; the first is 0, where the image is unchanged.
-    """
-    rows, columns = len(labels), len(ts)
-    cell = WIDTH / (2 * columns + 1.2)
-    width = cell * (len(images) * columns + 0.2 + len(images))
-    figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
-    blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
-    for block, (part, pictures) in zip(blocks, images.items(), strict=True):
-        control = "[t, 0], [0, 0]" if part == "color" else "[0, 0], [t, 0]"
-        block.suptitle(f"{part}: F({control})", fontsize=9)
-        classes = predictions[part].tolist()
-        right = (predictions[part] == labels[:, None]).tolist()
-        titles = [[class_name(index) for index in row] for row in classes]
-        axes = _titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
-        for ax, t in zip(axes[-1], ts, strict=True):
-            ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
-        block.supxlabel("t", fontsize=8)
-    figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
-    return figure
+
+def titled(
+    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
+) -> NDArray[np.object_]:
+    """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
+    axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
+    for (row, column), ax in np.ndenumerate(axes):
+        picture(ax, images[row, column], colours[row][column])
+        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colours[row][column])
+    return axes
 
 
 def image_rows(
@@ -121,7 +92,7 @@ def image_rows(
     cell = min(WIDTH / columns, 1.2)
     tall = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
     figure = Figure(figsize=(cell * columns, tall), layout="constrained")
-    _titled(figure, unit_float(images), titles, colours)
+    titled(figure, unit_float(images), titles, colours)
     return figure
 
 
@@ -181,82 +152,6 @@ def training_curves(
     return figure
 
 
-def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Figure:
-    """Draw the same images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
-
-    Args:
-        original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
-        images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
-        k1: Values of both entries of k1, the rows: color.
-        k2: Values of both entries of k2, the columns: space.
-    """
-    rows, columns = len(k1), len(k2)
-    figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.2, columns + 0.15), squeeze=False)[0]
-    axes = left.subplots(rows, 1, squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    picture(axes[rows // 2, 0], _mosaic(original), "black")
-    axes[rows // 2, 0].axis("on")
-    axes[rows // 2, 0].set_title("original", fontsize=8, pad=3)
-    cells = right.subplots(rows, columns, squeeze=False)
-    for (row, column), ax in np.ndenumerate(cells):
-        picture(ax, _mosaic(images[row, column]), "0.6")
-        if row == rows - 1:
-            ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
-        if column == 0:
-            ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
-    right.supxlabel("k2 (space)", fontsize=9)
-    right.supylabel("k1 (color)", fontsize=9)
-    return figure
-
-
-def accuracy_and_displacement(record: LearnRecord) -> Figure:
-    """Draw held-out accuracy and displacement along three rays of k, for color and for space.
-
-    Bands are Clopper-Pearson 95 % intervals; the line across is the accuracy of the same images, unchanged.
-    """
-    parts = list(dict.fromkeys(point.part for point in record.curves))
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-    axes = figure.subplots(2, len(parts), sharex=True, sharey="row", squeeze=False)
-    for column, part in enumerate(parts):
-        top, bottom = axes[:, column]
-        for ray, (colour, dashes) in _RAYS.items():
-            points = [point for point in record.curves if (point.part, point.ray) == (part, ray)]
-            _ray(top, bottom, points, colour, dashes, _ray_name(part, ray))
-        unchanged = next(point for point in record.curves if point.t == 0)
-        top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
-        top.set_title(f"{part} ({_CONTROL[part]} moves, the other control is 0)", fontsize=9)
-        bottom.set_xlabel("t")
-        bottom.legend(frameon=False, fontsize=8)
-    n = record.curves[0].n
-    axes[0, 0].set_ylabel(f"accuracy (%)\n{n:,} held-out images")
-    axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
-    axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
-    return figure
-
-
-def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], colour: str, dashes: str, name: str) -> None:
-    ts = [point.t for point in points]
-    low, high = (
-        [100 * value for value in ends] for ends in zip(*((p.ci_low, p.ci_high) for p in points), strict=True)
-    )
-    top.fill_between(ts, low, high, color=colour, alpha=0.15, linewidth=0)
-    top.plot(ts, [100 * point.accuracy for point in points], dashes, color=colour)
-    bottom.plot(ts, [point.displacement for point in points], dashes, color=colour, label=name)
-
-
-def _ray_name(part: str, ray: tuple[float, float]) -> str:
-    entries = ", ".join("t" if entry else "0" for entry in ray)
-    return f"{_CONTROL[part]} = ({entries})"
-
-
-def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
-    ax.plot(steps, values, color="0.75", linewidth=0.6)
-    mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
-
-
 def _runs(ax: Axes, values: NDArray[np.float64], colour: str, dashes: str, label: str) -> None:
     """Draw the mean over runs, with their range if they are several; values are runs x epochs."""
     epochs = np.arange(1, values.shape[1] + 1)
@@ -266,38 +161,200 @@ def _runs(ax: Axes, values: NDArray[np.float64], colour: str, dashes: str, label
     ax.plot(epochs, values.mean(0), dashes, color=colour, linewidth=1.3, marker=dot, label=label)
 
 
-def _titled(
-    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
-) -> NDArray[np.object_]:
-    """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
-    axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
-    for (row, column), ax in np.ndenumerate(axes):
-        picture(ax, images[row, column], colours[row][column])
-        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colours[row][column])
-    return axes
+def kernels(weight: Tensor, most: int = 128, title: str = "") -> Figure:
+    """Draw the kernels of a convolution in one scale of color, symmetric about 0.
+
+    One input channel: a grid of kernels, to be read row by row. Several: a table whose rows are output
+    channels and whose columns are input channels, folded into blocks side by side where it is long.
+
+    Args:
+        weight: O x I x h x w, as in ``nn.Conv2d``.
+        most: The first so many output channels and input channels are drawn; at least 1.
+        title: Stands above, with a note if not all are drawn.
+
+    Raises:
+        ValueError: If the weight is not that of a two-dimensional convolution, or none of it is to be drawn.
+    """
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise ValueError(f"weight must be O x I x h x w, as of nn.Conv2d, got shape {tuple(weight.shape)}")
+    if most < 1:
+        raise ValueError(f"most must be at least 1, got {most}")
+    drawn = weight.detach()[:most, :most].cpu().float()
+    limit = drawn.abs().max().item() or 1.0
+    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "line": "0.4"}
+    (outputs, inputs), (of_outputs, of_inputs) = drawn.shape[:2], weight.shape[:2]
+    channels = (("output", outputs, of_outputs), ("input", inputs, of_inputs))
+    left_out = [f"{n} of {total} {name} channels" for name, n, total in channels if n < total]
+    title += f" ({', '.join(left_out)})" if left_out else ""
+    if of_inputs == 1:
+        return _grid(drawn[:, 0], title, "output channel", "weight", **look)
+    shape = drawn.shape[2] / drawn.shape[3]
+    blocks, cell = _fold(outputs, inputs, shape)
+    tables = drawn.split(-(-outputs // blocks))
+    height = len(tables[0]) * cell * shape
+    figure = _figure(LEFT + len(tables) * (inputs * cell + GAP) - GAP + RIGHT, height + BOTTOM, title)
+    for number, table in enumerate(tables):
+        left = LEFT + number * (inputs * cell + GAP)
+        ax = _axes(figure, left, TOP, inputs * cell, len(table) * cell * shape)
+        image = _mosaic(ax, table.flatten(0, 1), inputs, **look)
+        first = number * len(tables[0])
+        _number(ax.xaxis, [str(n) for n in range(inputs)], drawn.shape[3], cell, 0.2)
+        numbers = [str(n) for n in range(first, first + len(table))]
+        _number(ax.yaxis, numbers, drawn.shape[2], cell * shape, 0.12)
+        ax.set_xlabel("input channel", fontsize=8)
+        if not number:
+            ax.set_ylabel("output channel", fontsize=8)
+    _bar(figure, image, left + inputs * cell, TOP, min(height, 2.5), "weight")
+    return figure
 
 
-def picture(ax: Axes, image: Tensor, frame: str) -> None:
-    """Show an image, C x H x W in [0, 1], in a frame of a colour."""
-    ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set(color=frame, linewidth=1.2)
+def feature_maps(maps: Tensor, title: str = "") -> Figure:
+    """Draw what the channels of a layer make of one image, in one scale, to be read row by row.
+
+    Args:
+        maps: C x H x W, such as ``itn.layer_outputs(net, images)["conv1"][0]``.
+        title: Stands above.
+
+    Raises:
+        ValueError: If the maps are not of that shape.
+    """
+    return _grid(_checked(maps, "maps"), title, "channel", "activation", cmap="viridis", line="white")
 
 
-def pixels(image: Tensor) -> NDArray[np.float32]:
-    """Return an image, C x H x W, as what matplotlib shows: H x W x 3, or H x W."""
-    array = image.movedim(0, -1).cpu().float().numpy()
-    # Neither gray nor RGB has no natural look: its first channel is shown
-    return array if array.shape[-1] == 3 else array[..., 0]
+def feature_map_layers(image: Tensor, layers: Mapping[str, Tensor], most: int = 20) -> Figure:
+    """Draw an image and, layer by layer, what the first channels make of it, each layer in its own scale.
+
+    Args:
+        image: C x H x W, uint8 or float in [0, 1].
+        layers: By name C x H x W, what ``itn.layer_outputs`` says of the image, at its index.
+        most: Maps drawn of a layer, ten in a line; at least 1.
+
+    Raises:
+        ValueError: If there is no layer, one is not of that shape, or none of its maps is to be drawn.
+    """
+    if not layers or most < 1:
+        raise ValueError(f"needs at least one layer and one map of each, got {len(layers)} and most={most}")
+    drawn = {name: _checked(maps, name)[:most] for name, maps in layers.items()}
+    lines = {name: -(-len(maps) // A_LINE) for name, maps in drawn.items()}
+    columns = {name: -(-len(maps) // lines[name]) for name, maps in drawn.items()}
+    left, between = 0.1, 0.28
+    cell = min((WIDTH - left - RIGHT) / max(columns.values()), LARGEST_TILE)
+    heights = {name: lines[name] * cell * maps.shape[1] / maps.shape[2] for name, maps in drawn.items()}
+    side = LARGEST_TILE * image.shape[1] / image.shape[2]
+    total = between + side + sum(between + height for height in heights.values()) + 0.1
+    width = max(left + max(columns.values()) * cell + RIGHT, NARROW)
+    figure = Figure(figsize=(width, total))
+    ax = _axes(figure, left, between, LARGEST_TILE, side)
+    picture(ax, unit_float(image), "black")
+    ax.set_title("image, and the activations of each layer in its own scale", **_TITLE)
+    top = between + side
+    for name, maps in drawn.items():
+        top += between
+        across = columns[name] * cell
+        ax = _axes(figure, left, top, across, heights[name])
+        shown = _mosaic(ax, maps, columns[name], cmap="viridis", line="white")
+        ax.set(xticks=[], yticks=[])
+        size = f"{maps.shape[1]} x {maps.shape[2]}"
+        ax.set_title(f"{name}: {len(maps)} of {len(layers[name])} maps, {size}", **_TITLE)
+        _bar(figure, shown, left + across, top, heights[name])
+        top += heights[name]
+    return figure
 
 
-def _mosaic(images: Tensor) -> Tensor:
-    """Return up to four images, R x C x H x W, as one of two by two with a thin white line between."""
-    channels, height, width = images.shape[1:]
-    line = max(1, width // 28)
-    canvas = images.new_ones(channels, 2 * height + line, 2 * width + line)
-    for number, image in enumerate(images[:4]):
-        y, x = (number // 2) * (height + line), (number % 2) * (width + line)
-        canvas[:, y : y + height, x : x + width] = image
-    return canvas
+def _grid(tiles: Tensor, title: str, axis: str, quantity: str, **look: Any) -> Figure:
+    """Draw N x h x w tiles near a square, and at each row the numbers of its first and last tile."""
+    count, height, width = tiles.shape
+    columns = _columns(count)
+    rows = -(-count // columns)
+    shape = height / width
+    cell = min(ROOM / columns, TALL / (rows * shape), LARGEST_TILE)
+    figure = _figure(LEFT + columns * cell + RIGHT, rows * cell * shape + 0.1, title)
+    ax = _axes(figure, LEFT, TOP, columns * cell, rows * cell * shape)
+    image = _mosaic(ax, tiles, columns, **look)
+    ends = [(first, min(first + columns, count) - 1) for first in range(0, count, columns)]
+    numbers = [f"{first}" if first == last else f"{first}-{last}" for first, last in ends]
+    _number(ax.yaxis, numbers, height, cell * shape, 0.12)
+    ax.set_xticks([])
+    ax.set_ylabel(axis, fontsize=8)
+    _bar(figure, image, LEFT + columns * cell, TOP, rows * cell * shape, quantity)
+    return figure
+
+
+def _mosaic(ax: Axes, tiles: Tensor, columns: int, line: str, **look: Any) -> AxesImage:
+    """Show N x h x w tiles row by row as one image, tile n at row n // columns, with thin lines between."""
+    count, height, width = tiles.shape
+    rows = -(-count // columns)
+    canvas = tiles.new_full((rows * columns, height, width), math.nan)
+    canvas[:count] = tiles
+    canvas = canvas.unflatten(0, (rows, columns)).transpose(1, 2).reshape(rows * height, columns * width)
+    image = ax.imshow(canvas.numpy(), aspect="auto", **look)
+    tile = 72 * ax.bbox.width / ax.figure.dpi / columns  # points
+    ax.set_xticks(width * np.arange(1, columns) - 0.5, minor=True)
+    ax.set_yticks(height * np.arange(1, rows) - 0.5, minor=True)
+    ax.grid(which="minor", color=line, linewidth=min(0.5, 0.04 * tile))
+    ax.tick_params(which="minor", length=0)
+    return image
+
+
+def _number(axis: Axis, numbers: Sequence[str], pixels: int, cell: float, room: float) -> None:
+    """Put numbers at the middle of the tiles along an axis, as many as have room; cell and room in inches."""
+    step = next((step for step in (1, 2, 5, 10, 20, 50) if step * cell >= room), 100)
+    centres = [pixels * (n + 0.5) - 0.5 for n in range(len(numbers))]
+    axis.set_ticks(centres[::step], labels=numbers[::step], fontsize=7)
+    axis.set_tick_params(length=2, pad=2)
+
+
+def _columns(count: int) -> int:
+    """Return how many columns make a grid nearly square, without a gap at the end if the number allows it."""
+    side = math.ceil(math.sqrt(count))
+    return next((columns for columns in range(side, 2 * side) if count % columns == 0), side)
+
+
+def _fold(rows: int, columns: int, shape: float) -> tuple[int, float]:
+    """Return into how many blocks to fold a table of kernels, and the width of a kernel in inches.
+
+    The kernels, ``shape`` times as high as wide, become as large as they can, in the fewest blocks that are
+    together no higher than wide.
+    """
+
+    def cell(blocks: int) -> float:
+        across = (ROOM + GAP - GAP * blocks) / (blocks * columns)
+        return min(across, TALL / (-(-rows // blocks) * shape), LARGEST_KERNEL)
+
+    def excess(blocks: int) -> float:
+        return max(0.0, -(-rows // blocks) * shape - blocks * columns)
+
+    blocks = max(range(1, rows + 1), key=lambda blocks: (cell(blocks), -excess(blocks), -blocks))
+    return blocks, cell(blocks)
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    """Return a figure with a title, and under it a height in inches."""
+    total, width = TOP + height, max(width, NARROW)
+    figure = Figure(figsize=(width, total))
+    figure.text(0.1 / width, 1 - 0.08 / total, title, fontsize=8, va="top")
+    return figure
+
+
+def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Return axes at a distance from the left and the upper end of a figure, in inches."""
+    w, h = figure.get_size_inches()
+    return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+
+
+def _bar(figure: Figure, image: AxesImage, end: float, top: float, height: float, quantity: str = "") -> None:
+    """Draw the scale of an image to the right of where it ends, in inches."""
+    ax = _axes(figure, end + 0.1, top, 0.1, height)
+    bar = figure.colorbar(image, cax=ax, ticks=MaxNLocator(max(2, min(5, int(height / 0.25)))))
+    bar.ax.tick_params(labelsize=7, length=2, pad=2)
+    bar.set_label(quantity, fontsize=8)
+
+
+def _checked(maps: Tensor, name: str) -> Tensor:
+    """Return maps as what is drawn, or raise ValueError if they are not those of one image."""
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ValueError(
+            f"{name} must be C x H x W, what a layer makes of one image, got shape {tuple(maps.shape)}; "
+            "of a batch take one, as in maps[0]"
+        )
+    return maps.detach().cpu().float()

@@ -21,8 +21,8 @@ ORDER = [
     {"data"},
     {"settings", "results", "screen_results"},
     {"folder", "plots"},
-    {"screener"},
-    {"evaluation", "sweeps", "screen_plots", "layer_plots"},
+    {"screener", "learn_plots"},
+    {"evaluation", "sweeps", "screen_plots"},
     {"screen_figures"},
     {"learning", "screening"},
     {"cli"},
@@ -53,7 +53,7 @@ def test_imports_point_down(module):
         assert FLOOR[other] < FLOOR[module], f"itn/{module}.py imports itn/{other}.py"
 
 
-def test_only_plots_draws():
+def test_only_plots_draw():
     users = [
         path.stem
         for path in PACKAGE.glob("*.py")
@@ -63,4 +63,4 @@ def test_only_plots_draws():
         )
     ]
     # evaluation and screen_figures name the type Figure, no more
-    assert set(users) <= {"plots", "screen_plots", "layer_plots", "evaluation", "screen_figures"}
+    assert set(users) <= {"plots", "learn_plots", "screen_plots", "evaluation", "screen_figures"}

@@ -1,17 +1,9 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-import itn
-from itn import layer_plots, plots
-
-
-@pytest.fixture
-def result(blobs, side):
-    return itn.learn(side, *blobs, itn.LearnConfig(steps=60, batch_size=32))
+from itn import plots
 
 
 def texts(figure):
@@ -21,72 +13,6 @@ def texts(figure):
         for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
         if text.get_text()
     ]
-
-
-def test_loss_curves_draw_both_losses_of_every_step(result):
-    left, right = plots.loss_curves(result.history).axes
-    np.testing.assert_array_equal(left.lines[0].get_ydata(), [step.cross_entropy for step in result.history])
-    np.testing.assert_array_equal(
-        right.lines[0].get_ydata(), [step.transformer_loss for step in result.history]
-    )
-    expected = np.mean([step.cross_entropy for step in result.history[:50]])
-    assert left.lines[1].get_ydata()[0] == pytest.approx(expected)
-    assert left.lines[1].get_xdata()[0] == 49
-    assert all(ax.get_xlabel() == "step" and ax.get_ylabel() for ax in (left, right))
-
-
-def test_curves_draw_the_record(result):
-    figure = plots.accuracy_and_displacement(result.record)
-    top = figure.axes[1]
-    assert top.get_title().startswith("space")
-    points = [p for p in result.record.curves if p.part == "space" and p.ray == (0.0, 1.0)]
-    np.testing.assert_allclose(top.lines[1].get_ydata(), [100 * p.accuracy for p in points])
-    told = " ".join(texts(figure))
-    assert "120 held-out images" in told
-    assert "k2 = (t, t)" in told
-
-
-def test_strips_mark_right_and_wrong():
-    pictures = {"color": torch.rand(2, 3, 1, 5, 5), "space": torch.rand(2, 3, 1, 5, 5)}
-    predictions = {
-        "color": torch.tensor([[0, 0, 1], [1, 1, 1]]),
-        "space": torch.tensor([[0, 2, 2], [1, 1, 1]]),
-    }
-    figure = plots.class_strips(
-        pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
-    )
-    titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
-    good, bad = plots.HOLDS, plots.BROKEN
-    assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
-    assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]
-
-
-def test_grid_shows_each_cell_where_it_belongs():
-    images = torch.linspace(0.1, 0.9, 6).view(2, 3, 1, 1, 1, 1).expand(2, 3, 4, 3, 4, 5)
-    original = torch.zeros(4, 3, 4, 5)
-    figure = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0))
-    shown = [ax.images[0].get_array()[0, 0, 0] for ax in figure.axes if ax.images]
-    np.testing.assert_allclose(sorted(shown), [0, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9], atol=1e-6)
-    cells = [ax for ax in figure.axes if ax.images][1:]
-    np.testing.assert_allclose(
-        [ax.images[0].get_array()[0, 0, 0] for ax in cells], images[:, :, 0, 0, 0, 0].flatten()
-    )
-    assert cells[0].get_ylabel() == "(0, 0)"
-    assert cells[-1].get_xlabel() == "(1, 1)"
-
-
-def test_equal_figures_make_equal_files(result, tmp_path):
-    for name in ("a.png", "b.png"):
-        plots.save(plots.accuracy_and_displacement(result.record), tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-@pytest.mark.parametrize("part", ["color", "space"])
-def test_figures_of_one_part_alone(part, blobs, side):
-    result = itn.learn(side, *blobs, itn.LearnConfig(parts=(part,), steps=3, batch_size=32))
-    assert len(plots.accuracy_and_displacement(result.record).axes) == 2
-    short = [dataclasses.replace(step) for step in result.history]
-    assert len(plots.loss_curves(short).axes) == 2
 
 
 def test_image_rows_show_each_image_under_its_title():
@@ -197,7 +123,7 @@ def test_a_kernel_lies_where_the_labels_say(shape):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
     height, width = shape[2:]
     seen = []
-    for ax in mosaics(layer_plots.kernels(weight)):
+    for ax in mosaics(plots.kernels(weight)):
         assert ax.get_xlabel() == "input channel"
         rows, columns = written(ax.yaxis, height), written(ax.xaxis, width)
         (first,) = {int(text) - row for row, text in rows.items()}
@@ -213,7 +139,7 @@ def test_a_kernel_lies_where_the_labels_say(shape):
 @pytest.mark.parametrize("count", [1, 6, 7, 20, 120])
 def test_tiles_of_a_grid_lie_where_the_labels_say(count):
     maps = torch.randn(count, 4, 3, generator=torch.Generator().manual_seed(0))
-    for figure in (layer_plots.feature_maps(maps), layer_plots.kernels(maps.unsqueeze(1))):
+    for figure in (plots.feature_maps(maps), plots.kernels(maps.unsqueeze(1))):
         (ax,) = mosaics(figure)
         canvas = ax.images[0].get_array().filled(np.nan)
         seen = []
@@ -229,7 +155,7 @@ def test_tiles_of_a_grid_lie_where_the_labels_say(count):
 
 
 def test_lines_run_between_tiles():
-    (ax,) = mosaics(layer_plots.kernels(torch.randn(3, 8, 5, 2)))
+    (ax,) = mosaics(plots.kernels(torch.randn(3, 8, 5, 2)))
     np.testing.assert_array_equal(ax.get_xticks(minor=True), np.arange(1.5, 14, 2))
     np.testing.assert_array_equal(ax.get_yticks(minor=True), [4.5, 9.5])
     for axis in (ax.xaxis, ax.yaxis):
@@ -240,26 +166,26 @@ def test_lines_run_between_tiles():
 def test_kernels_share_one_scale_that_is_symmetric_about_zero(inputs):
     weight = torch.rand(90, inputs, 3, 3)
     weight[80, 0, 1, 1] = -7
-    figure = layer_plots.kernels(weight)
+    figure = plots.kernels(weight)
     assert {ax.images[0].get_clim() for ax in mosaics(figure)} == {(-7, 7)}
     assert figure.axes[-1].get_ylabel() == "weight"
-    for ax in mosaics(layer_plots.kernels(torch.zeros(2, inputs, 3, 3))):
+    for ax in mosaics(plots.kernels(torch.zeros(2, inputs, 3, 3))):
         low, high = ax.images[0].get_clim()
         assert -low == high > 0
 
 
 def test_kernels_that_are_left_out_are_counted():
     weight = torch.rand(9, 7, 3, 3)
-    figure = layer_plots.kernels(weight, most=4, title="conv")
+    figure = plots.kernels(weight, most=4, title="conv")
     assert "conv (4 of 9 output channels, 4 of 7 input channels)" in texts(figure)
     np.testing.assert_array_equal(mosaics(figure)[-1].images[0].get_array()[-3:, -3:], weight[3, 3])
-    assert "conv" in texts(layer_plots.kernels(weight, title="conv"))
+    assert "conv" in texts(plots.kernels(weight, title="conv"))
 
 
 def test_feature_maps_share_one_scale():
     maps = torch.rand(6, 5, 5)
     maps[4, 2, 2], maps[1, 0, 0] = 9, -2
-    figure = layer_plots.feature_maps(maps, "conv1")
+    figure = plots.feature_maps(maps, "conv1")
     (ax,) = mosaics(figure)
     assert ax.images[0].get_clim() == (-2, 9)
     assert figure.axes[-1].get_ylabel() == "activation"
@@ -269,7 +195,7 @@ def test_feature_maps_share_one_scale():
 def test_layers_of_an_image_have_each_a_scale_and_a_count():
     image = torch.randint(0, 256, (1, 6, 6), dtype=torch.uint8)
     layers = {"conv1": torch.rand(64, 5, 4), "pool1": 50 * torch.rand(6, 2, 2)}
-    figure = layer_plots.feature_map_layers(image, layers, most=20)
+    figure = plots.feature_map_layers(image, layers, most=20)
     shown, conv1, pool1 = mosaics(figure)
     np.testing.assert_allclose(shown.images[0].get_array(), image[0] / 255)
     assert conv1.get_title(loc="left") == "conv1: 20 of 64 maps, 5 x 4"
@@ -285,15 +211,15 @@ def test_layers_of_an_image_have_each_a_scale_and_a_count():
 
 def test_layer_plots_name_what_they_cannot_draw():
     with pytest.raises(ValueError, match=r"weight must be O x I x h x w.*\(10, 84\)"):
-        layer_plots.kernels(torch.rand(10, 84))
+        plots.kernels(torch.rand(10, 84))
     with pytest.raises(ValueError, match="most must be at least 1, got 0"):
-        layer_plots.kernels(torch.rand(1, 1, 3, 3), most=0)
+        plots.kernels(torch.rand(1, 1, 3, 3), most=0)
     with pytest.raises(ValueError, match=r"maps must be C x H x W.*\(1, 6, 5, 5\).*maps\[0\]"):
-        layer_plots.feature_maps(torch.rand(1, 6, 5, 5))
+        plots.feature_maps(torch.rand(1, 6, 5, 5))
     with pytest.raises(ValueError, match=r"fc1 must be C x H x W.*\(120,\)"):
-        layer_plots.feature_map_layers(torch.rand(1, 5, 5), {"fc1": torch.rand(120)})
+        plots.feature_map_layers(torch.rand(1, 5, 5), {"fc1": torch.rand(120)})
     with pytest.raises(ValueError, match="at least one layer"):
-        layer_plots.feature_map_layers(torch.rand(1, 5, 5), {})
+        plots.feature_map_layers(torch.rand(1, 5, 5), {})
 
 
 @pytest.mark.parametrize(
@@ -302,9 +228,9 @@ def test_layer_plots_name_what_they_cannot_draw():
 def test_nothing_is_drawn_outside_a_page(shape):
     maps = torch.randn(shape[0], *shape[2:])
     figures = (
-        layer_plots.kernels(torch.randn(shape), title="features.0.conv.weight"),
-        layer_plots.feature_maps(maps),
-        layer_plots.feature_map_layers(torch.rand(3, 9, 7), {"a": maps}),
+        plots.kernels(torch.randn(shape), title="features.0.conv.weight"),
+        plots.feature_maps(maps),
+        plots.feature_map_layers(torch.rand(3, 9, 7), {"a": maps}),
     )
     for figure in figures:
         width, height = figure.get_size_inches()

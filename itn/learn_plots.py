@@ -1,0 +1,167 @@
+"""Records of learning to figures; each function returns a Figure and shows nothing."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from itn.plots import BROKEN, HOLDS, WIDTH, picture, titled
+from itn.results import CurvePoint, LearnRecord, LearnStep
+
+_RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
+_CONTROL = {"color": "k1", "space": "k2"}
+
+
+def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
+    """Draw both branches of the switch over the steps of learning (Bunne et al., figure 4a).
+
+    Left the cross-entropy of the classifier on transformed images, right the loss of the transformers.
+    Both are drawn at every step, whichever of them the switch minimised; the bold line is the mean of
+    ``window`` steps.
+    """
+    window = min(window, len(history))
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = np.array([step.step for step in history])
+    losses = np.array([step.transformer_loss for step in history], dtype=float)
+    share = np.mean([step.asked_cross_entropy for step in history])
+    _curve(left, steps, np.array([step.cross_entropy for step in history]), window)
+    _curve(right, steps, losses, window)
+    left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Classifier on transformed images")
+    left.set_ylim(bottom=0)
+    right.set(
+        xlabel="step",
+        ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$",
+        title="Transformers",
+    )
+    left.legend([left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], fontsize=8)
+    right.set_title(
+        f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
+    )
+    return figure
+
+
+def class_strips(
+    images: dict[str, Tensor],
+    predictions: dict[str, Tensor],
+    labels: Tensor,
+    class_name: Callable[[int], str],
+    ts: Sequence[float],
+) -> Figure:
+    """Draw images under growing k with their predicted classes (Bunne et al., figure 4b).
+
+    Args:
+        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"space"`` under
+            F([0, 0], [t, 0]): R x T x C x H x W in [0, 1].
+        predictions: For each part, R x T predicted class indices.
+        labels: True class of each row, R.
+        class_name: From a class index to its name.
+        ts: The T values of t; the first is 0, where the image is unchanged.
+    """
+    rows, columns = len(labels), len(ts)
+    cell = WIDTH / (2 * columns + 1.2)
+    width = cell * (len(images) * columns + 0.2 + len(images))
+    figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
+    blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
+    for block, (part, pictures) in zip(blocks, images.items(), strict=True):
+        control = "[t, 0], [0, 0]" if part == "color" else "[0, 0], [t, 0]"
+        block.suptitle(f"{part}: F({control})", fontsize=9)
+        classes = predictions[part].tolist()
+        right = (predictions[part] == labels[:, None]).tolist()
+        titles = [[class_name(index) for index in row] for row in classes]
+        axes = titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
+        for ax, t in zip(axes[-1], ts, strict=True):
+            ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
+        block.supxlabel("t", fontsize=8)
+    figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
+    return figure
+
+
+def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Figure:
+    """Draw the same images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
+
+    Args:
+        original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
+        images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
+        k1: Values of both entries of k1, the rows: color.
+        k2: Values of both entries of k2, the columns: space.
+    """
+    rows, columns = len(k1), len(k2)
+    figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.2, columns + 0.15), squeeze=False)[0]
+    axes = left.subplots(rows, 1, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    picture(axes[rows // 2, 0], _mosaic(original), "black")
+    axes[rows // 2, 0].axis("on")
+    axes[rows // 2, 0].set_title("original", fontsize=8, pad=3)
+    cells = right.subplots(rows, columns, squeeze=False)
+    for (row, column), ax in np.ndenumerate(cells):
+        picture(ax, _mosaic(images[row, column]), "0.6")
+        if row == rows - 1:
+            ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
+        if column == 0:
+            ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
+    right.supxlabel("k2 (space)", fontsize=9)
+    right.supylabel("k1 (color)", fontsize=9)
+    return figure
+
+
+def accuracy_and_displacement(record: LearnRecord) -> Figure:
+    """Draw held-out accuracy and displacement along three rays of k, for color and for space.
+
+    Bands are Clopper-Pearson 95 % intervals; the line across is the accuracy of the same images, unchanged.
+    """
+    parts = list(dict.fromkeys(point.part for point in record.curves))
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplots(2, len(parts), sharex=True, sharey="row", squeeze=False)
+    for column, part in enumerate(parts):
+        top, bottom = axes[:, column]
+        for ray, (colour, dashes) in _RAYS.items():
+            points = [point for point in record.curves if (point.part, point.ray) == (part, ray)]
+            _ray(top, bottom, points, colour, dashes, _ray_name(part, ray))
+        unchanged = next(point for point in record.curves if point.t == 0)
+        top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
+        top.set_title(f"{part} ({_CONTROL[part]} moves, the other control is 0)", fontsize=9)
+        bottom.set_xlabel("t")
+        bottom.legend(frameon=False, fontsize=8)
+    n = record.curves[0].n
+    axes[0, 0].set_ylabel(f"accuracy (%)\n{n:,} held-out images")
+    axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
+    axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
+    return figure
+
+
+def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], colour: str, dashes: str, name: str) -> None:
+    ts = [point.t for point in points]
+    low, high = (
+        [100 * value for value in ends] for ends in zip(*((p.ci_low, p.ci_high) for p in points), strict=True)
+    )
+    top.fill_between(ts, low, high, color=colour, alpha=0.15, linewidth=0)
+    top.plot(ts, [100 * point.accuracy for point in points], dashes, color=colour)
+    bottom.plot(ts, [point.displacement for point in points], dashes, color=colour, label=name)
+
+
+def _ray_name(part: str, ray: tuple[float, float]) -> str:
+    entries = ", ".join("t" if entry else "0" for entry in ray)
+    return f"{_CONTROL[part]} = ({entries})"
+
+
+def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
+    ax.plot(steps, values, color="0.75", linewidth=0.6)
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
+    ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
+
+
+def _mosaic(images: Tensor) -> Tensor:
+    """Return up to four images, R x C x H x W, as one of two by two with a thin white line between."""
+    channels, height, width = images.shape[1:]
+    line = max(1, width // 28)
+    canvas = images.new_ones(channels, 2 * height + line, 2 * width + line)
+    for number, image in enumerate(images[:4]):
+        y, x = (number // 2) * (height + line), (number % 2) * (width + line)
+        canvas[:, y : y + height, x : x + width] = image
+    return canvas
