@@ -1,5 +1,8 @@
 """What several test modules share: images without symmetry, and a classifier known on paper."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,3 +60,10 @@ def side() -> itn.Classifier:
 @pytest.fixture
 def brightness() -> itn.Classifier:
     return itn.Classifier(Brightness(), name="brightness")
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    """Import a script of experiments/ as python does that runs it: its folder comes first on the path."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "experiments"))
+    return importlib.import_module

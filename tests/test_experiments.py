@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from itn import plots
+
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 STUDIES = sorted(
     path.stem
     for path in EXPERIMENTS.glob("*.py")
     if "study.run(" in path.read_text() and path.stem != "study"
 )
-COMMITTED = sorted((EXPERIMENTS / "results").glob("*/result*.json"))
+COMMITTED = sorted((EXPERIMENTS / "results").glob("*/result.json"))
+FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}
 
 
 def script(folder, name, *arguments):
@@ -39,13 +42,21 @@ def drawn(folder):
     return {path.name for path in folder.glob("*.png")}
 
 
+def redraw(record, folder, experiment):
+    """Draw the figures of a record again, and return their names."""
+    folder.mkdir(exist_ok=True)
+    for name, figure in experiment(record["study"]).figures(record).items():
+        plots.save(figure, folder / f"{name}.png")
+    return drawn(folder)
+
+
 def test_there_is_a_script_for_each_study():
     assert {"jennings_rotation", "jaloli_lenet", "soni_translation", "poddar_cnn"} <= set(STUDIES)
     assert {"bunne_screening", "bunne_itn"} <= set(STUDIES)
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_each_study_runs_from_an_empty_folder(name, tmp_path):
+def test_each_study_runs_from_an_empty_folder(name, tmp_path, experiment):
     done = script(tmp_path, name, "--smoke")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / name
@@ -55,17 +66,25 @@ def test_each_study_runs_from_an_empty_folder(name, tmp_path):
     figures = drawn(out)
     assert figures
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    again = script(tmp_path, name, "--draw", out / "result.json", "--out", "again")
-    assert again.returncode == 0, again.stderr
-    assert {name: (out / name).read_bytes() for name in figures} == {
-        name: (tmp_path / "again" / name).read_bytes() for name in drawn(tmp_path / "again")
-    }
+    redraw(record, tmp_path / "again", experiment)
+    for figure in figures:
+        assert (tmp_path / "again" / figure).read_bytes() == (out / figure).read_bytes(), figure
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_committed_figures_are_drawn_again_from_their_json(path, tmp_path):
+def test_the_command_that_draws_again_trains_nothing(tmp_path):
+    path = next(path for path in COMMITTED if path.parent.name == "jennings_rotation")
+    done = script(tmp_path, "jennings_rotation", "--draw", path)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in (tmp_path / "runs" / "jennings_rotation").iterdir()} == FIGURES[path]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_committed_results_make_their_figures_and_the_lines_of_the_readme(path, tmp_path, experiment):
     record = json.loads(path.read_text())
     assert record["protocol"] in ("short", "full")
-    done = script(tmp_path, record["study"], "--draw", path, "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert drawn(tmp_path) == {figure.name for figure in path.parent.glob("*.png")}
+    assert redraw(record, tmp_path, experiment) == FIGURES[path]
+    readme = (EXPERIMENTS / "README.md").read_text().splitlines()
+    lines = [line for line in experiment(record["study"]).table(record).splitlines() if line[:1] == "|"]
+    assert len(lines) > 2
+    missing = [line for line in lines if line not in readme]
+    assert not missing

@@ -1,7 +1,6 @@
 """The loop that trains the networks of the studies: what it computes, and that it can be interrupted."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -21,19 +20,9 @@ import itn
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
-def load(name, monkeypatch):
-    """Import a script as python does that runs it: its folder comes first on the path."""
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def study(monkeypatch):
-    return load("study", monkeypatch)
+def study(experiment):
+    return experiment("study")
 
 
 @pytest.fixture
@@ -126,9 +115,9 @@ def test_digits_are_turned_counter_clockwise(study, few):
 
 
 @pytest.mark.parametrize("most", [(1, 1), (4, 3)])
-def test_shifted_digits_against_scipy(most, monkeypatch):
+def test_shifted_digits_against_scipy(most, experiment):
     """Each digit moved by its own sub-pixel shift: scipy's linear interpolation, black outside."""
-    soni = load("soni_translation", monkeypatch)
+    soni = experiment("soni_translation")
     images = itn.load_images("mnist", limit=40)[0].float() / 255
     moved = soni.shifted(images, most, seed=2)
     uniform = 2 * torch.rand(40, 2, generator=soni.generator(2, f"shift {most}")) - 1

@@ -1,8 +1,6 @@
 """The study of the learned families: its numbers against known matrices, and that it goes on."""
 
-import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +11,8 @@ import itn
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "experiments"))
-    return importlib.import_module("bunne_itn")
+def script(experiment):
+    return experiment("bunne_itn")
 
 
 class Known:

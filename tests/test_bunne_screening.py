@@ -1,8 +1,5 @@
 """What the screening study makes of thresholds and curves, on ones that are known on paper."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,17 +7,10 @@ import torch
 
 import itn
 
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-
 
 @pytest.fixture
-def study(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    spec = importlib.util.spec_from_file_location("bunne_screening", EXPERIMENTS / "bunne_screening.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "bunne_screening", module)
-    spec.loader.exec_module(module)
-    return module
+def study(experiment):
+    return experiment("bunne_screening")
 
 
 def sides(**values):
