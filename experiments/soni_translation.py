@@ -18,6 +18,7 @@ layers act on each pixel alone, so that it is close to a linear classifier, and 
 full protocol trains it for three epochs with one seed, the short one leaves it out.
 """
 
+import argparse
 import dataclasses
 
 import numpy as np
@@ -48,24 +49,32 @@ TITLES = {
 }
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which networks."""
+    parser.add_argument("--networks", nargs="+", choices=TITLES, help="default: all; in short not soni-dense")
+
+
 def measure(protocol: Protocol) -> Record:
     """Train each network for each seed and test it on the three sets."""
-    epochs = protocol.pick(short=20, full=100, smoke=1)
-    runs = []
-    for seed in protocol.seeds:
-        for network in ("soni-cnn2", "soni-dense-described", "soni-cnn1"):
-            recipe = _recipe(network, epochs)
-            trained = study.train(recipe, seed, network, protocol)
-            runs.append(_tested(network, trained, protocol))
-            if network == "soni-cnn2":
-                recipe, start = dataclasses.replace(recipe, shift=0.1), trained.net.state_dict()
-                trained = study.train(recipe, seed, f"{network}-augmented", protocol, start=start)
-                runs.append(_tested(f"{network}-augmented", trained, protocol))
-    if protocol.name != "short":
-        recipe = _recipe("soni-dense", protocol.pick(short=0, full=3, smoke=1))
-        trained = study.train(recipe, 0, "soni-dense", protocol)
-        runs.append(_tested("soni-dense", trained, protocol))
+    everything = [network for network in TITLES if network != "soni-dense" or protocol.name != "short"]
+    runs = [
+        _tested(network, _trained(network, seed, protocol), protocol)
+        for network in protocol.options["networks"] or everything
+        for seed in (protocol.seeds[:1] if network == "soni-dense" else protocol.seeds)
+    ]
     return {"test_sets": list(SHIFTS), "published": PUBLISHED, "runs": runs}
+
+
+def _trained(network: str, seed: int, protocol: Protocol) -> Trained:
+    epochs = protocol.pick(short=20, full=3 if network == "soni-dense" else 100, smoke=1)
+    recipe = Recipe(
+        network.removesuffix("-augmented"), "adam", 1e-4, 128, epochs, mean=0.0, std=1.0, initial="keras"
+    )
+    if network == recipe.network:
+        return study.train(recipe, seed, network, protocol)
+    recipe = dataclasses.replace(recipe, shift=0.1)
+    start = _trained(recipe.network, seed, protocol).net.state_dict()
+    return study.train(recipe, seed, network, protocol, start=start)
 
 
 def shifted(images: Tensor, most: tuple[float, float], seed: int) -> Tensor:
@@ -75,10 +84,6 @@ def shifted(images: Tensor, most: tuple[float, float], seed: int) -> Tensor:
     matrix = torch.eye(2, 3).repeat(len(images), 1, 1)
     matrix[:, :, 2] = -2 * uniform * torch.tensor(most) / size  # output to input; the frame is 2 wide
     return itn.warp(images, matrix).clamp(0, 1)
-
-
-def _recipe(network: str, epochs: int) -> Recipe:
-    return Recipe(network, "adam", 1e-4, 128, epochs, mean=0.0, std=1.0, initial="keras")
 
 
 def _tested(name: str, trained: Trained, protocol: Protocol) -> Record:
@@ -151,4 +156,4 @@ def table(record: Record) -> str:
 
 
 if __name__ == "__main__":
-    study.run(__doc__, "soni_translation", measure, figures, table)
+    study.run(__doc__, "soni_translation", measure, figures, table, add_arguments)
