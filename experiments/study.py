@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -304,10 +304,11 @@ def run(
     print(f"{table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
 
 
-def spread(values: list[float], form: str = ".2f") -> str:
-    """Return "mean (smallest-largest)", or the value if there is one."""
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """Return "mean (smallest to largest)", or the value if there is one."""
+    form = form.replace(".", "z.")  # no negative zero
     mean = format(sum(values) / len(values), form)
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}}-{max(values):{form}})"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
