@@ -76,7 +76,8 @@ def figures(record: Record) -> dict[str, Figure]:
         for variant in VARIANTS
     )
     floor = {f"ln(e + 9) - 1 = {record['floor']:.4f}": record["floor"]}
-    curves = plots.training_curves(published, lines=floor)
+    curves = plots.training_curves({"measured": published["as published"]}, lines=floor)
+    curves.legends[0].remove()  # each panel gets its own, with the published curve
     loss, accuracy = curves.axes
     epochs = range(1, len(record["published"]["test_loss"]) + 1)
     style = {"color": "black", "linewidth": 1, "label": "published, test"}
