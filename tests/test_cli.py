@@ -356,7 +356,7 @@ def test_lists_and_help(folder):
     assert "--pair" in screened.stdout
     models = itn(folder, "models")
     assert models.returncode == 0
-    assert "jennings-cnn        431,080" in models.stdout
+    assert "jennings-cnn          431,080" in models.stdout
     explained = itn(folder, "learn", "--help")
     assert explained.returncode == 0
     assert "--c-theta" in explained.stdout
