@@ -27,7 +27,7 @@ from itn.folder import provenance, write_whole
 from itn.zoo import NETWORKS
 
 RESULTS = Path(__file__).parent / "results"
-SMOKE_DIGITS = 500
+SMOKE_DIGITS = 200
 Record = dict[str, Any]
 
 

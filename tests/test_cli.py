@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,31 +155,52 @@ def test_ctrl_c_keeps_and_names_the_state(folder):
     assert not (folder / "run" / "result.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
-        (["--model", "mine.py:nothing"], "mine.py:nothing failed: AttributeError"),
-        (["--model", "mine.py:constant"], "at chance level on these images"),
-        (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
-        (["--data", "cats"], "unknown images 'cats': give one of mnist"),
-        (["--weights", "mine.py"], "mine.py"),
-        (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
-        (["--out", "."], "holds other files: name a new folder, or add --overwrite"),
-        (["--steps", "many"], 'unable to convert "many" into int'),
-        (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
-        (["--stesp", "3"], "Unknown option"),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder):
-    out = [] if "--out" in arguments else ["--out", "run"]
-    done = itn(folder, "learn", *out, *arguments)
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """Run every command that is to be refused, two at a time, each in a process and a folder of its own."""
+    commands = [("learn", *arguments) for arguments, _ in REFUSED_BY_LEARN]
+    commands += [("screen", *arguments) for arguments, _ in REFUSED_BY_SCREEN]
+    folders = [tmp_path_factory.mktemp("refused") for _ in commands]
+
+    def run(folder, command):
+        (folder / "mine.py").write_text(FACTORY)
+        out = [] if "--out" in command else ["--out", "run"]
+        done = itn(folder, command[0], *out, *command[1:])
+        return done, [path.name for path in folder.iterdir() if path.name != "__pycache__"]
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(commands, pool.map(run, folders, commands), strict=True))
+
+
+def check_refusal(refusal, message):
+    """One plain line that names cause and cure, status 2, and nothing left behind."""
+    done, left = refusal
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("itn: ")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
-    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+    assert left == ["mine.py"]
+
+
+REFUSED_BY_LEARN = [
+    (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
+    (["--model", "mine.py:nothing"], "mine.py:nothing failed: AttributeError"),
+    (["--model", "mine.py:constant"], "at chance level on these images"),
+    (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
+    (["--data", "cats"], "unknown images 'cats': give one of mnist"),
+    (["--weights", "mine.py"], "mine.py"),
+    (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
+    (["--out", "."], "holds other files: name a new folder, or add --overwrite"),
+    (["--steps", "many"], 'unable to convert "many" into int'),
+    (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
+    (["--stesp", "3"], "Unknown option"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_LEARN)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, refused):
+    check_refusal(refused["learn", *arguments], message)
 
 
 def test_a_non_finite_loss_ends_with_status_1(folder):
@@ -320,30 +342,24 @@ def test_a_screen_of_real_photographs(folder):
     assert "missile/1.png" in (folder / "run" / "flips.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--transforms", "rotat"], "unknown transformation 'rotat': nearest are rotate"),
-        (["--magnitudes", "rotate=0:90"], "expected NAME=START:STOP:STEP or NAME=V,V,..."),
-        (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: turn its sign"),
-        (["--magnitudes", "shear_x=0:1:0.5"], "magnitudes are given for 'shear_x', which is not screened"),
-        (["--magnitudes", "zoom=0:2:0.5"], "zoom is a factor: magnitudes to sweep must be above 0"),
-        (["--pair", "rotate"], "a pair is two different names, got rotate"),
-        (["--confidence", "95"], "confidence must lie in (0, 1), got 95"),
-        (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
-        (["--class-map", "mine.py"], "mnist has its labels already"),
-        (["--data", "nowhere"], "unknown images 'nowhere': give one of mnist"),
-        (["--model", "torchvision:resnet19"], "nearest are torchvision:resnet1"),
-    ],
-)
-def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, folder):
-    done = itn(folder, "screen", "--out", "run", *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("itn: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+REFUSED_BY_SCREEN = [
+    (["--transforms", "rotat"], "unknown transformation 'rotat': nearest are rotate"),
+    (["--magnitudes", "rotate=0:90"], "expected NAME=START:STOP:STEP or NAME=V,V,..."),
+    (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: turn its sign"),
+    (["--magnitudes", "shear_x=0:1:0.5"], "magnitudes are given for 'shear_x', which is not screened"),
+    (["--magnitudes", "zoom=0:2:0.5"], "zoom is a factor: magnitudes to sweep must be above 0"),
+    (["--pair", "rotate"], "a pair is two different names, got rotate"),
+    (["--confidence", "95"], "confidence must lie in (0, 1), got 95"),
+    (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
+    (["--class-map", "mine.py"], "mnist has its labels already"),
+    (["--data", "nowhere"], "unknown images 'nowhere': give one of mnist"),
+    (["--model", "torchvision:resnet19"], "nearest are torchvision:resnet1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_SCREEN)
+def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, refused):
+    check_refusal(refused["screen", *arguments], message)
 
 
 def test_lists_and_help(folder):

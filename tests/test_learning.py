@@ -190,30 +190,30 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     assert torch.equal(loaded.color.matrix(k), result.net.color.matrix(k))
 
 
-def test_rectified_runs_never_fall_below_the_identity(blobs, side, tmp_path):
+def test_rectified_runs_never_fall_below_the_identity(blobs, side):
     """And without the option the same run does, in color and in space."""
     ks = torch.cartesian_prod(*[torch.linspace(0, 1, 6)] * 2)
     lowest = {}
     for rectified in (False, True):
-        config = dataclasses.replace(QUICK, rectified=rectified)
-        itn.learn(side, *blobs, config, tmp_path / f"{rectified}")
-        loaded = itn.load_net(tmp_path / f"{rectified}", side)
+        learned = itn.learn(side, *blobs, dataclasses.replace(QUICK, rectified=rectified)).net
         lowest[rectified] = [
             (part.matrix(ks) - torch.eye(*part.matrix(ks).shape[1:])).min()
-            for part in (loaded.color, loaded.space)
+            for part in (learned.color, learned.space)
         ]
     assert max(lowest[False]) < -1e-2
     assert min(lowest[True]) == 0
 
 
-def test_a_run_from_before_an_option_is_read_with_its_default(blobs, side, tmp_path):
-    result = itn.learn(side, *blobs, QUICK, tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
-    settings = json.loads(path.read_text())
-    del settings["config"]["rectified"]
-    path.write_text(json.dumps(settings))
+def test_an_option_is_read_from_the_folder_and_a_run_from_before_it_has_its_default(blobs, side, tmp_path):
+    config = dataclasses.replace(QUICK, rectified=True)
+    result = itn.learn(side, *blobs, config, tmp_path / "run")
     k = torch.rand(7, 2)
     assert torch.equal(itn.load_net(tmp_path / "run", side).space.matrix(k), result.net.space.matrix(k))
+    path = tmp_path / "run" / "config.json"
+    settings = json.loads(path.read_text())
+    assert settings["config"].pop("rectified")
+    path.write_text(json.dumps(settings))
+    assert not itn.load_net(tmp_path / "run", side).space.head.rectified
 
 
 def test_loading_from_no_run_is_refused(tmp_path, side):
