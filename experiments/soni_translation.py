@@ -81,9 +81,8 @@ def shifted(images: Tensor, most: tuple[float, float], seed: int) -> Tensor:
     """Return images, N x 1 x H x W in [0, 1], each moved by up to ``most`` pixels along x and y."""
     size = torch.tensor([images.shape[-1], images.shape[-2]])
     uniform = 2 * torch.rand(len(images), 2, generator=generator(seed, f"shift {most}")) - 1
-    matrix = torch.eye(2, 3).repeat(len(images), 1, 1)
-    matrix[:, :, 2] = -2 * uniform * torch.tensor(most) / size  # output to input; the frame is 2 wide
-    return itn.warp(images, matrix).clamp(0, 1)
+    shifts = -2 * uniform * torch.tensor(most) / size  # output to input; the frame is 2 wide
+    return itn.warp(images, itn.family_matrix("translation", shifts)).clamp(0, 1)
 
 
 def _tested(name: str, trained: Trained, protocol: Protocol) -> Record:

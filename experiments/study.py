@@ -331,9 +331,8 @@ def _as_keras_does(layer: nn.Module) -> None:
 
 
 def _shifted(pixels: Tensor, fraction: float) -> Tensor:
-    matrix = torch.eye(2, 3).repeat(len(pixels), 1, 1)
-    matrix[:, :, 2] = 2 * fraction * (2 * torch.rand(len(pixels), 2) - 1)  # the frame is 2 wide
-    moved = itn.warp(pixels, matrix.to(pixels.device), "border")
+    shifts = 2 * fraction * (2 * torch.rand(len(pixels), 2) - 1)  # the frame is 2 wide
+    moved = itn.warp(pixels, itn.family_matrix("translation", shifts).to(pixels.device), "border")
     return moved.contiguous(memory_format=torch.channels_last)
 
 
