@@ -33,7 +33,6 @@ import bunne_screening_figures as draw
 import bunne_screening_statements as statements
 import study
 import torch
-from bunne_screening_statements import number
 from matplotlib.figure import Figure
 from study import Protocol, Record
 
@@ -41,6 +40,7 @@ import itn
 from itn.class_folders import class_indices
 from itn.classifiers import Classifier
 from itn.data import ImageSet
+from itn.screen_results import reach_text
 from itn.screener import suitable_batch
 from itn.transforms import PAPER, Transform
 
@@ -254,16 +254,8 @@ def _others(transforms: Mapping[str, Any]) -> list[str]:
 
 
 def _reach(sides: Mapping[str, Record], sweep: Record) -> str:
-    ends = {"below": sweep["magnitudes"][0], "above": sweep["magnitudes"][-1]}
-    texts = [
-        f"beyond {ends[side]:.4g}"
-        if found["value"] is None
-        else "{} [{}, {}]".format(*(number(found[key], "beyond") for key in ("value", "ci_low", "ci_high")))
-        for side, found in sides.items()
-    ]
-    if len(texts) == 1:
-        texts.insert(0 if "above" in sides else 1, f"{sweep['identity']:g}")
-    return " to ".join(texts)
+    found = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
+    return reach_text(found, sweep["magnitudes"], sweep["identity"])
 
 
 def _magnitudes(text: str) -> tuple[str, tuple[float, ...]]:

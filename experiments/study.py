@@ -182,14 +182,12 @@ class _Loop:
         self, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
     ) -> None:
         self.recipe, self.net, self.optimizer, self.device = recipe, net, optimizer, device
-        tested = 10_000 if recipe.digits == 60_000 else SMOKE_DIGITS
-        self.train, self.test = (
-            (torch.rot90(images[:n], recipe.turn, (2, 3)), labels[:n])
-            for (images, labels), n in (
-                (itn.load_images("mnist:train"), recipe.digits),
-                (itn.load_images("mnist"), tested),
-            )
-        )
+        self.train = self._digits("mnist:train", recipe.digits)
+        self.test = self._digits("mnist", 10_000 if recipe.digits == 60_000 else SMOKE_DIGITS)
+
+    def _digits(self, source: str, n: int) -> tuple[Tensor, Tensor]:
+        images, labels = itn.load_images(source)
+        return images[:n].rot90(self.recipe.turn, (2, 3)), labels[:n]
 
     def epoch(self) -> Epoch:
         """Train on every image once, in random order, and test."""

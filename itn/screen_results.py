@@ -260,7 +260,7 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     if all(threshold.value is None for threshold in thresholds.accuracy.values()):
         first, last = sweep.magnitudes[0], sweep.magnitudes[-1]
         return f"{held} from {first:g} to {last:g}, all that was swept ({sweep.unit})"
-    reach = _range(thresholds.accuracy, sweep)
+    reach = reach_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
     return f"{held} from {reach} ({sweep.unit}; in brackets {100 * confidence:g} % intervals)"
 
 
@@ -281,8 +281,8 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
         rows.append(
             (
                 name,
-                _range(sweep.thresholds.accuracy, sweep),
-                _range(medians, sweep),
+                reach_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
+                reach_text(medians, sweep.magnitudes, sweep.identity),
                 f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}",
                 sweep.unit,
                 "-" if change is None else f"{change:.3f}",
@@ -315,15 +315,15 @@ def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _range(sides: Sides, sweep: SweepRecord) -> str:
+def reach_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
     """Return "low [interval] to high [interval]"; "beyond" the last magnitude where nothing breaks."""
-    ends = {"below": sweep.magnitudes[0], "above": sweep.magnitudes[-1]}
+    ends = {"below": magnitudes[0], "above": magnitudes[-1]}
     texts = [
         f"beyond {ends[side]:.4g}" if threshold.value is None else _interval(threshold)
         for side, threshold in sides.items()
     ]
     if len(texts) == 1:  # the identity on the side that has no magnitudes
-        texts.insert(0 if "above" in sides else 1, f"{sweep.identity:g}")
+        texts.insert(0 if "above" in sides else 1, f"{identity:g}")
     return " to ".join(texts)
 
 
