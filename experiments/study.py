@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -182,8 +182,12 @@ class _Loop:
         self, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
     ) -> None:
         self.recipe, self.net, self.optimizer, self.device = recipe, net, optimizer, device
-        self.train = self._digits("mnist:train", recipe.digits)
         self.test = self._digits("mnist", 10_000 if recipe.digits == 60_000 else SMOKE_DIGITS)
+
+    @cached_property
+    def train(self) -> tuple[Tensor, Tensor]:
+        """The training digits and their labels: read when they are asked for, since tests do without."""
+        return self._digits("mnist:train", self.recipe.digits)
 
     def _digits(self, source: str, n: int) -> tuple[Tensor, Tensor]:
         images, labels = itn.load_images(source)
