@@ -67,3 +67,18 @@ def experiment(monkeypatch):
     """Import a script of experiments/ as python does that runs it: its folder comes first on the path."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "experiments"))
     return importlib.import_module
+
+
+@pytest.fixture
+def texts():
+    """Return a function from a figure to all that is written in it."""
+
+    def written(figure):
+        figure.draw_without_rendering()
+        return [
+            text.get_text()
+            for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
+            if text.get_text()
+        ]
+
+    return written

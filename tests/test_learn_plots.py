@@ -13,15 +13,6 @@ def result(blobs, side):
     return itn.learn(side, *blobs, itn.LearnConfig(steps=60, batch_size=32))
 
 
-def texts(figure):
-    figure.draw_without_rendering()
-    return [
-        text.get_text()
-        for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
-        if text.get_text()
-    ]
-
-
 def test_loss_curves_draw_both_losses_of_every_step(result):
     left, right = learn_plots.loss_curves(result.history).axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [step.cross_entropy for step in result.history])
@@ -34,7 +25,7 @@ def test_loss_curves_draw_both_losses_of_every_step(result):
     assert all(ax.get_xlabel() == "step" and ax.get_ylabel() for ax in (left, right))
 
 
-def test_curves_draw_the_record(result):
+def test_curves_draw_the_record(result, texts):
     figure = learn_plots.accuracy_and_displacement(result.record)
     top = figure.axes[1]
     assert top.get_title().startswith("space")

@@ -6,15 +6,6 @@ from matplotlib.colors import to_rgba
 from itn import plots
 
 
-def texts(figure):
-    figure.draw_without_rendering()
-    return [
-        text.get_text()
-        for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
-        if text.get_text()
-    ]
-
-
 def test_image_rows_show_each_image_under_its_title():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 5, 4)
     titles = [["a", "b", "c"], ["d", "e\nf", "g"]]
@@ -49,7 +40,7 @@ def history(*accuracies):
     ]
 
 
-def test_training_curves_draw_mean_and_range_of_the_runs():
+def test_training_curves_draw_mean_and_range_of_the_runs(texts):
     histories = {
         "wide": [history(0.5, 0.8, 0.9), history(0.3, 0.85, 0.96), history(0.4, 0.9, 0.9)],
         "deep": [history(0.2, 0.7)],
@@ -174,7 +165,7 @@ def test_kernels_share_one_scale_that_is_symmetric_about_zero(inputs):
         assert -low == high > 0
 
 
-def test_kernels_that_are_left_out_are_counted():
+def test_kernels_that_are_left_out_are_counted(texts):
     weight = torch.rand(9, 7, 3, 3)
     figure = plots.kernels(weight, most=4, title="conv")
     assert "conv (4 of 9 output channels, 4 of 7 input channels)" in texts(figure)
@@ -182,7 +173,7 @@ def test_kernels_that_are_left_out_are_counted():
     assert "conv" in texts(plots.kernels(weight, title="conv"))
 
 
-def test_feature_maps_share_one_scale():
+def test_feature_maps_share_one_scale(texts):
     maps = torch.rand(6, 5, 5)
     maps[4, 2, 2], maps[1, 0, 0] = 9, -2
     figure = plots.feature_maps(maps, "conv1")
