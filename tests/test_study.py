@@ -130,6 +130,19 @@ def test_shifted_digits_against_scipy(most, experiment):
     assert {np.sign(x) for x in dx} == {-1, 1}
 
 
+def test_augmentation_moves_each_digit_by_up_to_a_tenth_and_repeats_the_border(study):
+    """Against scipy's linear interpolation with the nearest pixel outside; 0.1 is 2.8 pixels."""
+    images = itn.load_images("mnist", limit=40)[0].float() / 255 + 0.5  # a border that can be seen
+    torch.manual_seed(4)
+    moved = study._shifted(images, 0.1)
+    torch.manual_seed(4)
+    dx, dy = (2.8 * (2 * torch.rand(40, 2) - 1)).T.numpy()
+    for image, shifted, x, y in zip(images[:, 0].numpy(), moved[:, 0].numpy(), dx, dy, strict=True):
+        expected = ndimage.shift(image, (-y, -x), order=1, mode="nearest")
+        np.testing.assert_allclose(shifted, expected, atol=1e-4)
+    assert min(np.abs(dx).max(), np.abs(dy).max()) > 2
+
+
 def test_a_study_that_was_killed_goes_on_where_it_was(tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, str(EXPERIMENTS / "poddar_cnn.py"), "--smoke", "--out", str(out)]
