@@ -5,11 +5,11 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from itn.color import check_images, unit_float
 from itn.preprocessing import Preprocessing
+from itn.statistics import binomial_tail
 
 
 class Classifier(nn.Module):
@@ -178,7 +178,7 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     chance = float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else 1 / classes
     # A few images cannot prove much; halfway to perfect will do for them
     doubtful = correct / len(labels) < (1 + chance) / 2
-    if doubtful and binomtest(correct, len(labels), chance, alternative="greater").pvalue > 1e-3:
+    if doubtful and binomial_tail(correct, len(labels), chance) > 1e-3:
         raise ValueError(
             f"{classifier.name} is at chance level on these images: {correct} of {len(labels)} right "
             f"({100 * correct / len(labels):.1f} %, a constant answer has {100 * chance:.1f} %); "

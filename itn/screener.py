@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 from torch import Tensor
 
 from itn.classifiers import CheckedImages, Classifier, first_line
@@ -135,7 +135,7 @@ class Screener:
         """Return mean margins over each other class, and the half widths of their intervals, both L x K."""
         own = self.classes.cpu()[:, None]
         margin = mean.gather(1, own) - mean
-        quantile = torch.from_numpy(student_t.ppf((1 + self.config.confidence) / 2, n.clamp_min(2) - 1))
+        quantile = torch.from_numpy(stdtrit(n.clamp_min(2).numpy() - 1, (1 + self.config.confidence) / 2))
         width = quantile * ((square - margin.square()).clamp_min(0) / (n - 1).clamp_min(1)).sqrt()
         width = torch.where(n > 1, width, torch.inf)  # a single image has no spread
         return margin.scatter(1, own, torch.inf), width.scatter(1, own, 0)

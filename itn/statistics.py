@@ -1,4 +1,8 @@
-"""Intervals and reproducible randomness."""
+"""Intervals and reproducible randomness.
+
+Quantiles come from scipy.special, since scipy.stats takes a second and a half to import, a quarter of what
+every command needs to start; it is imported where its estimators are called.
+"""
 
 import hashlib
 import warnings
@@ -7,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import betaincinv
-from scipy.stats import CensoredData, ecdf
+from scipy.special import bdtrc, betaincinv
 from torch import Tensor
 
 Floats = NDArray[np.float64]
@@ -21,6 +24,11 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = betaincinv(successes, n - successes + 1, tail) if successes else 0.0
     high = betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
     return float(low), float(high)
+
+
+def binomial_tail(successes: int, n: int, probability: float) -> float:
+    """Return the chance of at least so many successes in n draws: the p-value of one-sided exact tests."""
+    return float(bdtrc(successes - 1, n, probability)) if successes else 1.0
 
 
 class Survival(NamedTuple):
@@ -54,6 +62,8 @@ def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.
         last = float(times.max())
         low = clopper_pearson(len(times), len(times), confidence)[0]
         return Survival(np.array([0.0, last]), np.ones(2), np.array([low, low]), np.ones(2))
+    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
+
     estimate = ecdf(CensoredData(uncensored=times[ended], right=times[~ended])).sf
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # where all or none survive the formula has no value

@@ -8,7 +8,7 @@ import pytest
 import itn
 
 ORDER = [
-    {"color", "spatial"},
+    {"color", "spatial", "statistics"},
     {"transforms", "transformers"},
     {"net"},
     {"zoo", "preprocessing"},
@@ -16,7 +16,7 @@ ORDER = [
     {"layers", "weights"},
     {"hubs"},
     {"loading"},
-    {"losses", "statistics"},
+    {"losses"},
     {"class_folders", "photos", "thresholds"},
     {"data"},
     {"settings", "results", "screen_results"},

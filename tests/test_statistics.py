@@ -8,6 +8,7 @@ import torch
 from scipy.stats import binomtest
 
 from itn.statistics import (
+    binomial_tail,
     clopper_pearson,
     generator,
     kaplan_meier,
@@ -39,6 +40,12 @@ def test_interval_is_the_exact_one_of_scipy(n, confidence):
 def test_interval_at_the_ends():
     assert clopper_pearson(0, 20) == (0, pytest.approx(1 - 0.025 ** (1 / 20)))
     assert clopper_pearson(20, 20) == (pytest.approx(0.025 ** (1 / 20)), 1)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 5), (1, 5), (3, 10), (50, 50)])
+@pytest.mark.parametrize("p", [0.01, 0.3])
+def test_binomial_tail_is_the_sum_of_its_terms(successes, n, p):
+    assert binomial_tail(successes, n, p) == pytest.approx(tail(successes, n, p), rel=1e-9)
 
 
 def test_purposes_have_their_own_randomness():
