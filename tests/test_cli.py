@@ -363,24 +363,17 @@ def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message,
 
 
 def test_lists_and_help(folder):
-    transforms = itn(folder, "transforms")
-    assert transforms.returncode == 0
-    assert "rotate           degrees" in transforms.stdout
-    assert "horizontal_flip" in transforms.stdout
-    screened = itn(folder, "screen", "--help")
-    assert "--no-control" in screened.stdout
-    assert "--pair" in screened.stdout
-    models = itn(folder, "models")
-    assert models.returncode == 0
-    assert "jennings-cnn          431,080" in models.stdout
-    explained = itn(folder, "learn", "--help")
-    assert explained.returncode == 0
-    assert "--c-theta" in explained.stdout
-    assert itn(folder).returncode == 0
-    module = subprocess.run(
-        [sys.executable, "-m", "itn", "--version"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert module.stdout.strip()[0].isdigit()
+    commands = ("transforms", "models", "screen --help", "learn --help", "", "--version")
+    with ThreadPoolExecutor(2) as pool:
+        ran = dict(zip(commands, pool.map(lambda text: itn(folder, *text.split()), commands), strict=True))
+    assert all(done.returncode == 0 for done in ran.values())
+    assert "rotate           degrees" in ran["transforms"].stdout
+    assert "horizontal_flip" in ran["transforms"].stdout
+    assert "jennings-cnn          431,080" in ran["models"].stdout
+    assert "--no-control" in ran["screen --help"].stdout
+    assert "--pair" in ran["screen --help"].stdout
+    assert "--c-theta" in ran["learn --help"].stdout
+    assert ran["--version"].stdout.strip()[0].isdigit()
 
 
 def test_a_clone_runs_without_being_installed():
