@@ -37,8 +37,8 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
             - ``"torchvision:resnet18"`` or another name of ``torchvision.models.list_models()``;
             - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
             - ``"path/to/file.py:factory"``: a function without arguments that returns a Classifier, or a
-              module that takes images in [0, 1] and returns logits. That file is run: name only files
-              that you trust.
+              module that takes images in [0, 1] and returns logits. That file is run, as Python runs a
+              script: it may import its neighbours. Name only files that you trust.
         weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped or
             downloaded one; it may lie under a key ``state_dict`` or ``model``, its names may start with
             ``module.``
@@ -54,6 +54,8 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
             return timm_classifier(model, weights)
         case [_, _]:
             return _from_factory(name, weights)
+        case [path] if path.endswith(".py"):
+            raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
         case [plain] if plain == LITE0:
             return lite0_classifier(weights)
         case _:
@@ -109,11 +111,15 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pickles of that file look themselves up
+    neighbours = str(path.parent.resolve())
+    sys.path.insert(0, neighbours)
     try:
         spec.loader.exec_module(module)
         made = getattr(module, factory)()
     except Exception as error:
         raise ValueError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
+    finally:
+        sys.path.remove(neighbours)
     if not isinstance(made, nn.Module):
         raise ValueError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module")
     classifier = made if isinstance(made, Classifier) else Classifier(made, name=name)
