@@ -83,13 +83,19 @@ class InvariantTransformerNet(nn.Module):
 
     def render(self, images: Tensor, color: Tensor | None, space: Tensor | None) -> Tensor:
         """Return valid float images under given matrices, unchecked: ``transform`` for inner loops."""
-        if color is not None:
-            images = apply_color(images, color)
-        if space is not None and self.space is not None:
-            images = warp(images, space, self.space.padding)
-        return images
+        return move(images, color, space, "zeros" if self.space is None else self.space.padding)
 
     def transformer_state(self) -> dict[str, Tensor]:
         """Return the weights of the transformers alone: all that learning changes."""
         state: dict[str, Tensor] = self.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("classifier.")}
+
+
+def move(images: Tensor, color: Tensor | None, space: Tensor | None, padding: str = "zeros") -> Tensor:
+    """Return float images under color matrices, then spatial ones, unchecked; None moves nothing.
+
+    Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.
+    """
+    if color is not None:
+        images = apply_color(images, color)
+    return images if space is None else warp(images, space, padding)

@@ -27,6 +27,34 @@ class CurvePoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class Certificate:
+    """What is certain of a family F(k), and the worst that was found in it; accuracies are fractions."""
+
+    confidence: float
+    """Of the tolerance, over calibration images; of both lower bounds at once, over the certified ones."""
+    tolerance: float
+    """Largest share of the images that may be right unchanged and wrong under F(k)."""
+    family_scale: float
+    """Factor on k that calibration has chosen; 0 if no motion at all can be proven harmless."""
+    images: int
+    """Images that the bounds come from; nothing was learned from or chosen by them."""
+    clean_accuracy: float
+    """Of these images, unchanged."""
+    accuracy: float
+    """k uniform, one draw for each image."""
+    accuracy_lower_bound: float
+    corner_accuracy: float
+    """All entries of k at 1."""
+    corner_lower_bound: float
+    worst_k: tuple[float, ...]
+    """The single k, color first, that a search found to be worst."""
+    worst_k_accuracy: float
+    """All images at that k."""
+    worst_image_accuracy: float
+    """Each image at the worst k that was found for it."""
+
+
+@dataclasses.dataclass(frozen=True)
 class LearnRecord:
     """What ``itn.learn`` found: the content of result.json.
 

@@ -22,7 +22,7 @@ ORDER = [
     {"settings", "results", "screen_results"},
     {"folder", "plots"},
     {"screener", "learn_plots"},
-    {"evaluation", "sweeps", "screen_plots"},
+    {"certificate", "evaluation", "sweeps", "screen_plots"},
     {"screen_figures"},
     {"learning", "screening"},
     {"cli"},

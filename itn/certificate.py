@@ -1,0 +1,265 @@
+"""How far transformations may go: a scale chosen with a guarantee, what is then certain, and the worst found.
+
+Three sets of images take part. On the images that were learned from, a search proposes where a family is at
+its worst. On calibration images a sequence of growing scales is tested, Learn then Test with a fixed sequence
+(Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated confidence, no more than the
+tolerated share of images is lost at the scale where it stops. On images that nothing was chosen by, exact
+binomial bounds say how accurate the classifier is there (Clopper and Pearson 1934).
+
+An image is lost if the classifier is right about it unchanged, and wrong when it is moved.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from itn.classifiers import CheckedImages, Classifier
+from itn.color import unit_float
+from itn.net import move
+from itn.results import Certificate
+from itn.statistics import binomial_tail, clopper_pearson
+
+SEQUENCE = (0.4, 0.55, *(0.7 * 1.04**i for i in range(14)))  # the last is 1.17
+GRID = (0.0, 0.5, 1.0)
+REFINEMENTS = (0.25, 0.125, 0.0625)
+FRAGILE = 8  # the worst case is looked for among one in so many images
+
+
+class Mover(NamedTuple):
+    """Transformations driven by controls in [0, 1], which grow with a scale; at 0 nothing moves."""
+
+    controls: int
+    """Number of controls."""
+    matrices: Callable[[Tensor], tuple[Tensor | None, Tensor | None]]
+    """From controls times scale, B x controls, to color and spatial matrices, or None without such a part."""
+    padding: str = "zeros"
+    """What lies outside the frame."""
+
+    @property
+    def corner(self) -> Tensor:
+        """All controls at 1, 1 x controls."""
+        return torch.ones(1, self.controls)
+
+
+@torch.inference_mode()
+def margins(
+    classifier: Classifier, data: CheckedImages, mover: Mover, k: Tensor, batch_size: int = 250
+) -> Tensor:
+    """Return by how much the label's logit exceeds all others on moved images, N; above 0 it is recognised.
+
+    Args:
+        classifier: Who looks.
+        data: N images with labels.
+        mover: What moves them.
+        k: Controls times scale, N x controls, or 1 x controls for all.
+        batch_size: Images in one forward pass.
+    """
+    color, space = mover.matrices(k.to(classifier.device).expand(len(data), -1))
+    found = []
+    for start in range(0, len(data), batch_size):
+        rows = slice(start, start + batch_size)
+        images = unit_float(data.images[rows].to(classifier.device))
+        own_color, own_space = (None if matrix is None else matrix[rows] for matrix in (color, space))
+        moved = move(images, own_color, own_space, mover.padding).clamp(0, 1)
+        logits = classifier.logits(moved).float()
+        label = data.labels[rows, None].to(logits.device)
+        others = logits.scatter(1, label, -torch.inf).amax(1)
+        found.append((logits.gather(1, label)[:, 0] - others).cpu())
+    return torch.cat(found)
+
+
+def lost(
+    classifier: Classifier, data: CheckedImages, mover: Mover, k: Tensor, batch_size: int = 250
+) -> Tensor:
+    """Return which images are lost under controls times scale k, bool, N."""
+    gone = torch.zeros(len(data), dtype=torch.bool)
+    right = data.clean.nonzero().flatten()
+    own = k if len(k) == 1 else k[right]
+    gone[right] = margins(classifier, data.part(right), mover, own, batch_size) <= 0
+    return gone
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Which of N calibration images are lost at each of a fixed sequence of scales, and what that proves."""
+
+    scales: tuple[float, ...]
+    """In the order of the tests, ascending."""
+    lost: Tensor
+    """Bool, scales x conditions x N."""
+    tolerance: float
+    """Largest share that may be lost, under each condition."""
+    confidence: float = 0.95
+    """Probability, over calibration images, that the chosen scale keeps to the tolerance."""
+
+    @property
+    def scale(self) -> float:
+        """The last scale before the first that fails its test; 0 if the first one does.
+
+        The tests are exact: if more than the tolerance were lost under any condition, so few would be lost
+        with a probability of at most 1 - confidence.
+        """
+        return (0.0, *self.scales)[int(self.passed(torch.ones(1, self.lost.shape[-1])))]
+
+    def passed(self, weights: Tensor) -> Tensor:
+        """Return how many scales pass, R, if image i had been drawn weights[r, i] times: R x N."""
+        scales, conditions, n = self.lost.shape
+        counts = (weights @ self.lost.flatten(0, 1).T.to(weights)).view(-1, scales, conditions).amax(-1)
+        fails = counts > most_lost(n, self.tolerance, self.confidence)
+        return (fails.cumsum(1) == 0).sum(1)
+
+
+def calibrate(
+    lost_at: Callable[[float], Tensor],
+    scales: Sequence[float],
+    tolerance: float,
+    confidence: float = 0.95,
+    beyond: float = 1.0,
+) -> Calibration:
+    """Test scales until one fails, and on until chance could not have made it pass.
+
+    Args:
+        lost_at: Tells which of N calibration images are lost at a scale, bool, conditions x N. What it
+            draws at random must be the same for an image at all scales, independent between images.
+        scales: Ascending, fixed without a look at these images.
+        tolerance: Largest share that may be lost, under each condition.
+        confidence: Of the choice.
+        beyond: Go on after the first failure until more than this multiple of the tolerance is lost, for
+            those who resample the images.
+    """
+    seen: list[Tensor] = []
+    for scale in scales:
+        seen.append(lost_at(scale))
+        counts = seen[-1].sum(1).amax()
+        n = seen[-1].shape[1]
+        if counts > max(most_lost(n, tolerance, confidence), beyond * tolerance * n):
+            break
+    return Calibration(tuple(scales[: len(seen)]), torch.stack(seen), tolerance, confidence)
+
+
+def most_lost(n: int, tolerance: float, confidence: float = 0.95) -> int:
+    """Return the largest count of lost images, of n, that still proves the tolerance; -1 if none does."""
+    count = -1
+    while binomial_tail(n - count - 1, n, 1 - tolerance) <= 1 - confidence:
+        count += 1
+    return count
+
+
+def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
+    """Return the smallest tolerance that n calibration images can prove, if none of them is lost."""
+    return 1 - (1 - confidence) ** (1 / n)
+
+
+def estimated_scale(
+    lost_at: Callable[[float], Tensor], tolerance: float, most: float, bisections: int = 7
+) -> float:
+    """Return about how far a tolerance reaches, by bisection between 0 and ``most``."""
+
+    def holds(scale: float) -> bool:
+        return float(lost_at(scale).float().mean(1).max()) <= tolerance
+
+    if holds(most):
+        return most
+    low, high = 0.0, most
+    for _ in range(bisections):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+class WorstCase(NamedTuple):
+    """Where a family is at its worst, as far as a search has found."""
+
+    k: Tensor
+    """The controls under which most images are lost, 1 x controls."""
+    right: Tensor
+    """Images that are recognised there, bool, N."""
+    right_everywhere: Tensor
+    """Images that are recognised under all controls that were tried, and unchanged; bool, N."""
+
+
+def worst_case(
+    classifier: Classifier, data: CheckedImages, mover: Mover, scale: float, batch_size: int = 250
+) -> WorstCase:
+    """Search a family for the controls that lose most images, and each image for controls that lose it.
+
+    All combinations of 0, 1/2 and 1 are tried, then the neighbours of the worst of them in ever smaller
+    steps, on the images with the smallest margins at the corner; the worst found is tried on all.
+    """
+    at_corner = margins(classifier, data, mover, scale * mover.corner, batch_size)
+    fragile = at_corner.argsort()[: max(1, len(data) // FRAGILE)]
+    few = data.part(fragile)
+    everywhere = data.clean & (at_corner > 0)
+    worst, most = mover.corner, at_corner[fragile].neg().sigmoid().mean().item()
+
+    def look(k: Tensor) -> None:
+        nonlocal worst, most
+        found = margins(classifier, few, mover, scale * k, batch_size)
+        everywhere[fragile] &= found > 0
+        # The sigmoid tells apart controls that lose equally many
+        if (badness := found.neg().sigmoid().mean().item()) > most:
+            worst, most = k, badness
+
+    for values in itertools.product(GRID, repeat=mover.controls):
+        if any(values) and not all(value == 1 for value in values):
+            look(torch.tensor([values]))
+    for step in REFINEMENTS:
+        centre = worst
+        for entry, sign in itertools.product(range(mover.controls), (-step, step)):
+            neighbour = centre.clone()
+            neighbour[0, entry] = (neighbour[0, entry] + sign).clamp(0, 1)
+            if not torch.equal(neighbour, centre):
+                look(neighbour)
+    right = margins(classifier, data, mover, scale * worst, batch_size) > 0
+    return WorstCase(worst, right, everywhere & right)
+
+
+def certify(
+    classifier: Classifier,
+    data: CheckedImages,
+    mover: Mover,
+    scale: float,
+    tolerance: float,
+    randomness: torch.Generator,
+    confidence: float = 0.95,
+    batch_size: int = 250,
+) -> Certificate:
+    """Say what is certain of a family whose scale was chosen on other images.
+
+    Args:
+        classifier: Who looks.
+        data: N images that took no part in learning and calibration.
+        mover: The family.
+        scale: Its scale.
+        tolerance: The tolerance that the scale was chosen for.
+        randomness: Draws one k for each image, uniform.
+        confidence: With which both lower bounds hold at once.
+        batch_size: Images in one forward pass.
+    """
+    n = len(data)
+    uniform = torch.rand(n, mover.controls, generator=randomness)
+    right, cornered = (
+        int((margins(classifier, data, mover, scale * k, batch_size) > 0).sum())
+        for k in (uniform, mover.corner)
+    )
+    worst = worst_case(classifier, data, mover, scale, batch_size)
+    clean = int(data.clean.sum())
+    # Each end of a two-sided interval holds with half of what the interval may miss
+    return Certificate(
+        confidence=confidence,
+        tolerance=tolerance,
+        family_scale=scale,
+        images=n,
+        clean_accuracy=clean / n,
+        accuracy=right / n,
+        accuracy_lower_bound=clopper_pearson(right, n, confidence)[0],
+        corner_accuracy=cornered / n,
+        corner_lower_bound=clopper_pearson(cornered, n, confidence)[0],
+        worst_k=tuple(worst.k[0].tolist()),
+        worst_k_accuracy=int(worst.right.sum()) / n,
+        worst_image_accuracy=int(worst.right_everywhere.sum()) / n,
+    )
