@@ -55,6 +55,32 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True)
+class AxisReach:
+    """How far a single axis of the screening table goes at the tolerance; magnitudes in the table's unit."""
+
+    transform: str
+    sign: str
+    """"+" above the identity, "-" below it."""
+    estimated_magnitude: float
+    """From images that were learned from."""
+    estimated_displacement: float
+    certified_magnitude: float | None
+    """From calibration images, as for the family; None where the estimate is far from the largest."""
+    certified_displacement: float | None
+    unbroken: bool
+    """Whether it is certified up to its bound: how far it would go is not known."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AxisRatio:
+    """Displacement of a family at its corner over the largest of any single axis, with its interval."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclasses.dataclass(frozen=True)
 class LearnRecord:
     """What ``itn.learn`` found: the content of result.json.
 

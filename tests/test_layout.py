@@ -24,6 +24,7 @@ ORDER = [
     {"screener", "learn_plots"},
     {"certificate", "evaluation", "sweeps", "screen_plots"},
     {"screen_figures"},
+    {"axes"},
     {"learning", "screening"},
     {"cli"},
     {"__main__", "__init__"},

@@ -1,0 +1,238 @@
+"""Single axes of the screening table beside a learned family: how much further does learning go?
+
+An axis is one transformation of the table with one sign. It is bounded like the family, no entry of its
+matrix leaves the identity by more than the bound, and certified like it, on the same images.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from itn.certificate import SEQUENCE, Calibration, Mover, calibrate, estimated_scale, lost
+from itn.classifiers import CheckedImages, Classifier
+from itn.color import color_identity
+from itn.losses import displacement
+from itn.results import AxisRatio, AxisReach
+from itn.transforms import TRANSFORMS
+
+ROUGH, ROUGH_BISECTIONS = 1000, 5  # images and halvings that tell which axes can be the largest
+FINE, FINE_BISECTIONS = 4000, 7
+CONTENDER = 0.7  # of the largest displacement, by the estimates
+BEYOND = 3.0  # multiple of the tolerance up to which calibration goes on, for resampled images
+RESAMPLES = 2000
+
+
+class Axis(NamedTuple):
+    """A transformation of the table with one sign, as a mover with one control."""
+
+    name: str
+    """Of the transformation."""
+    reach: float
+    """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
+    mover: Mover
+    part: int
+    """Which of the mover's matrices it has: 0 color, 1 space."""
+
+    def displacement(self, scale: float) -> float:
+        """Return the displacement at the corner."""
+        matrix = self.mover.matrices(scale * self.mover.corner)[self.part]
+        assert matrix is not None
+        return displacement(matrix).item()
+
+    def magnitude(self, scale: float) -> float:
+        """Return the magnitude at the corner, in the unit of the table."""
+        return TRANSFORMS[self.name].identity + scale * self.reach
+
+
+def spatial_axes(aspect: float, bound: float = 1.0, padding: str = "zeros") -> list[Axis]:
+    """Return rotation, scales, zoom, shears and shifts, with both signs.
+
+    Args:
+        aspect: Width over height of the images.
+        bound: On the deviation of each entry of the matrix from the identity; a rotation is not taken
+            beyond a right angle.
+        padding: What lies outside the frame.
+    """
+    sine = min(1.0, bound * min(aspect, 1 / aspect))
+    reaches = {
+        "rotate": math.degrees(math.asin(sine)),
+        "scale_x": bound,
+        "scale_y": bound,
+        "zoom": bound,
+        "shear_x": bound * aspect,
+        "shear_y": bound / aspect,
+        "translate_x": bound / 2,
+        "translate_y": bound / 2,
+    }
+    return [
+        _spatial(name, sign * reach, aspect, padding) for name, reach in reaches.items() for sign in (1, -1)
+    ]
+
+
+def color_axes(channels: int, bound: float = 1.0) -> list[Axis]:
+    """Return gain and bias with both signs (contrast and brightness), and with several channels grayscale.
+
+    Args:
+        channels: Number C of channels.
+        bound: On the deviation of each entry of the matrix from the identity.
+    """
+    identity = color_identity(channels, torch.zeros(()))
+    gain, bias = identity.clone(), torch.zeros_like(identity)
+    bias[:, -1] = 1
+    axes = [
+        _colored(name, sign * bound, direction)
+        for name, direction in (("contrast", gain), ("brightness", bias))
+        for sign in (1, -1)
+    ]
+    if channels > 1:
+        # What a map does to the unit vectors are the columns of its matrix
+        units = torch.eye(channels)[:, :, None, None]
+        fade = torch.zeros_like(identity)
+        fade[:, :-1] = (TRANSFORMS["grayscale"](units, 1.0) - units)[:, :, 0, 0].T
+        axes.append(_colored("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
+    return axes
+
+
+def _spatial(name: str, reach: float, aspect: float, padding: str) -> Axis:
+    transform = TRANSFORMS[name]
+
+    def matrices(k: Tensor) -> tuple[None, Tensor]:
+        return None, transform.function(transform.identity + reach * k[:, 0], aspect)
+
+    return Axis(name, reach, Mover(1, matrices, padding), 1)
+
+
+def _colored(name: str, reach: float, direction: Tensor) -> Axis:
+    def matrices(k: Tensor) -> tuple[Tensor, None]:
+        return color_identity(len(direction), k) + reach * k[:, :, None] * direction.to(k), None
+
+    return Axis(name, reach, Mover(1, matrices), 0)
+
+
+def longest_axes(
+    classifier: Classifier,
+    learned: CheckedImages,
+    calibration: CheckedImages,
+    axes: list[Axis],
+    tolerance: float,
+    confidence: float = 0.95,
+    batch_size: int = 250,
+) -> list[tuple[AxisReach, Calibration | None]]:
+    """Find how far each axis goes: estimated for all, certified for those that may be the longest.
+
+    Args:
+        classifier: Who looks.
+        learned: Images for the estimates.
+        calibration: Images for the certificates.
+        axes: The axes of one part.
+        tolerance: Largest share of the images that may be lost.
+        confidence: Of each certificate.
+        batch_size: Images in one forward pass.
+
+    Returns:
+        A record for each axis, and its calibration if it was certified.
+    """
+
+    def estimated(axis: Axis, images: int, bisections: int) -> float:
+        few = learned.part(torch.linspace(0, len(learned) - 1, min(images, len(learned))).long())
+        return estimated_scale(
+            lambda scale: lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)[None],
+            tolerance,
+            most=1.0,
+            bisections=bisections,
+        )
+
+    def contenders(scales: list[float]) -> list[int]:
+        reached = [axis.displacement(scale) for axis, scale in zip(axes, scales, strict=True)]
+        return [i for i, moved in enumerate(reached) if moved >= CONTENDER * max(reached)]
+
+    scales = [estimated(axis, ROUGH, ROUGH_BISECTIONS) for axis in axes]
+    if len(learned) > ROUGH:
+        for i in contenders(scales):
+            scales[i] = estimated(axes[i], FINE, FINE_BISECTIONS)
+    certified = contenders(scales)
+    found = []
+    for i, (axis, scale) in enumerate(zip(axes, scales, strict=True)):
+        done = None
+        if i in certified:
+            done = _calibrated(classifier, calibration, axis, scale, tolerance, confidence, batch_size)
+        found.append((_record(axis, scale, None if done is None else done.scale), done))
+    return found
+
+
+def axis_ratio(
+    family: Calibration,
+    moved: Mapping[float, float],
+    axes: list[tuple[Axis, Calibration]],
+    generator: torch.Generator,
+    confidence: float = 0.95,
+) -> AxisRatio | None:
+    """Return how much further a family moves at its corner than the axis that moves furthest.
+
+    Args:
+        family: Its calibration.
+        moved: Displacement of the family at its corner, for each scale that was tested.
+        axes: Certified axes with their calibrations, on the same images in the same order.
+        generator: Draws the resampled images.
+        confidence: Of the interval, a percentile bootstrap over calibration images: family and axes choose
+            their scales anew on the same resampled images.
+
+    Returns:
+        The ratio of displacements, or None where an axis is unbroken at its bound, or none moves at all.
+    """
+    if any(calibration.scale == 1.0 for _, calibration in axes):
+        return None
+    n = family.lost.shape[-1]
+    drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
+    weights = torch.zeros(RESAMPLES, n).scatter_add_(1, drawn, torch.ones(RESAMPLES, n))
+    weights = torch.cat([torch.ones(1, n), weights])  # first the images as they are
+    own = torch.tensor([0.0, *(moved[scale] for scale in family.scales)])[family.passed(weights)]
+    others = torch.stack(
+        [
+            torch.tensor([0.0, *map(axis.displacement, calibration.scales)])[calibration.passed(weights)]
+            for axis, calibration in axes
+        ]
+    ).amax(0)
+    if not others[0] > 0:
+        return None
+    ratios = own / others.clamp_min(1e-9)
+    low, high = torch.quantile(
+        ratios[1:], torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2])
+    ).tolist()
+    return AxisRatio(ratios[0].item(), low, high)
+
+
+def _record(axis: Axis, estimate: float, certified: float | None) -> AxisReach:
+    return AxisReach(
+        transform=axis.name,
+        sign="+" if axis.reach > 0 else "-",
+        estimated_magnitude=axis.magnitude(estimate),
+        estimated_displacement=axis.displacement(estimate),
+        certified_magnitude=None if certified is None else axis.magnitude(certified),
+        certified_displacement=None if certified is None else axis.displacement(certified),
+        unbroken=certified == 1.0,
+    )
+
+
+def _calibrated(
+    classifier: Classifier,
+    data: CheckedImages,
+    axis: Axis,
+    estimate: float,
+    tolerance: float,
+    confidence: float,
+    batch_size: int,
+) -> Calibration:
+    """Test an axis at its corner, up to its bound; families face more tests, so that axes are favoured."""
+    scales = sorted({min(1.0, estimate * factor) for factor in SEQUENCE})
+    corner = axis.mover.corner
+    return calibrate(
+        lambda scale: lost(classifier, data, axis.mover, scale * corner, batch_size)[None],
+        scales,
+        tolerance,
+        confidence,
+        BEYOND,
+    )
