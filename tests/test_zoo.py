@@ -34,7 +34,8 @@ def test_a_dense_layer_on_each_pixel_is_what_the_1x1_convolution_computes():
 def test_shipped_classifiers_are_as_good_as_their_cards_say(name):
     """Measured again, on all test digits: what the card says up to rounding, and above chance by far."""
     images, labels = itn.load_images("mnist")
-    accuracy = (itn.predict(itn.load_classifier(name), images) == labels).double().mean().item()
+    # Small batches, since soni-dense makes a hundred values of every pixel
+    accuracy = (itn.predict(itn.load_classifier(name), images, 32) == labels).double().mean().item()
     assert accuracy >= 0.92  # a linear classifier
     assert accuracy == pytest.approx(itn.model_cards()[name]["test_accuracy"], abs=2e-4)
 
