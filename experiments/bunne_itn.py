@@ -46,10 +46,11 @@ from itn import learn_plots, plots
 from itn.color import color_identity, unit_float
 from itn.evaluation import one_per_class, respond
 from itn.folder import data_fingerprint, provenance, write_whole
-from itn.learning import Learner, make_net
+from itn.learning import make_net
 from itn.photos import read_photo
 from itn.results import LearnStep
 from itn.statistics import generator, stratified_subset
+from itn.switched import SwitchedLearner
 
 READINGS = ("linear", "rectified")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
@@ -146,7 +147,7 @@ def _run(
     rows[stratified_subset(data.labels, round(config.learn_fraction * len(data)), seed)] = True
     held = data.part(~rows)
     net = make_net(classifier, config, data.images.shape)
-    learner = Learner(net, data.part(rows), config)
+    learner = SwitchedLearner(net, data.part(rows), config)
     name = f"{asks['model']}, {asks['reading']}, seed {seed}"
     history = [learner.step(number) for number in trange(config.steps, desc=name, unit="step")]
     k1, k2 = torch.rand(2, len(held), 2, generator=generator(seed, "evaluation"))

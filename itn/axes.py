@@ -112,32 +112,21 @@ def _colored(name: str, reach: float, direction: Tensor) -> Axis:
     return Axis(name, reach, Mover(1, matrices), 0)
 
 
-def longest_axes(
-    classifier: Classifier,
-    learned: CheckedImages,
-    calibration: CheckedImages,
-    axes: list[Axis],
-    tolerance: float,
-    confidence: float = 0.95,
-    batch_size: int = 250,
-) -> list[tuple[AxisReach, Calibration | None]]:
-    """Find how far each axis goes: estimated for all, certified for those that may be the longest.
+def estimated_axes(
+    classifier: Classifier, data: CheckedImages, axes: list[Axis], tolerance: float, batch_size: int = 250
+) -> list[float]:
+    """Estimate the scale up to which each axis keeps to a tolerance, at most 1.
 
     Args:
         classifier: Who looks.
-        learned: Images for the estimates.
-        calibration: Images for the certificates.
+        data: Images to estimate it from; few of them, and more for axes that may be the longest.
         axes: The axes of one part.
         tolerance: Largest share of the images that may be lost.
-        confidence: Of each certificate.
         batch_size: Images in one forward pass.
-
-    Returns:
-        A record for each axis, and its calibration if it was certified.
     """
 
     def estimated(axis: Axis, images: int, bisections: int) -> float:
-        few = learned.part(torch.linspace(0, len(learned) - 1, min(images, len(learned))).long())
+        few = data.part(torch.linspace(0, len(data) - 1, min(images, len(data))).long())
         return estimated_scale(
             lambda scale: lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)[None],
             tolerance,
@@ -145,22 +134,50 @@ def longest_axes(
             bisections=bisections,
         )
 
-    def contenders(scales: list[float]) -> list[int]:
-        reached = [axis.displacement(scale) for axis, scale in zip(axes, scales, strict=True)]
-        return [i for i, moved in enumerate(reached) if moved >= CONTENDER * max(reached)]
-
     scales = [estimated(axis, ROUGH, ROUGH_BISECTIONS) for axis in axes]
-    if len(learned) > ROUGH:
-        for i in contenders(scales):
+    if len(data) > ROUGH:
+        for i in _contenders(axes, scales):
             scales[i] = estimated(axes[i], FINE, FINE_BISECTIONS)
-    certified = contenders(scales)
-    found = []
-    for i, (axis, scale) in enumerate(zip(axes, scales, strict=True)):
-        done = None
-        if i in certified:
-            done = _calibrated(classifier, calibration, axis, scale, tolerance, confidence, batch_size)
-        found.append((_record(axis, scale, None if done is None else done.scale), done))
-    return found
+    return scales
+
+
+def certified_axes(
+    classifier: Classifier,
+    data: CheckedImages,
+    axes: list[Axis],
+    estimates: list[float],
+    tolerance: float,
+    confidence: float = 0.95,
+    batch_size: int = 250,
+) -> tuple[list[AxisReach], list[tuple[Axis, Calibration]]]:
+    """Certify the axes that may be the longest.
+
+    Args:
+        classifier: Who looks.
+        data: Calibration images.
+        axes: The axes of one part.
+        estimates: About how far each goes, from other images.
+        tolerance: Largest share of the images that may be lost.
+        confidence: Of each certificate.
+        batch_size: Images in one forward pass.
+
+    Returns:
+        A record for each axis, and the axes that were certified with their calibrations.
+    """
+    certified = {
+        i: _calibrated(classifier, data, axes[i], estimates[i], tolerance, confidence, batch_size)
+        for i in _contenders(axes, estimates)
+    }
+    records = [
+        _record(axis, estimate, certified[i].scale if i in certified else None)
+        for i, (axis, estimate) in enumerate(zip(axes, estimates, strict=True))
+    ]
+    return records, [(axes[i], calibration) for i, calibration in certified.items()]
+
+
+def _contenders(axes: list[Axis], scales: list[float]) -> list[int]:
+    reached = [axis.displacement(scale) for axis, scale in zip(axes, scales, strict=True)]
+    return [i for i, moved in enumerate(reached) if moved >= CONTENDER * max(reached)]
 
 
 def axis_ratio(

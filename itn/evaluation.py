@@ -1,6 +1,6 @@
 """What a learned net does to held-out images: accuracy, displacement, curves over k, pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn import learn_plots
-from itn.classifiers import CheckedImages
+from itn.certificate import certify
+from itn.certifying import Proven, mover
+from itn.classifiers import CheckedImages, Classifier
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
@@ -137,8 +139,9 @@ def measure(
     config: LearnConfig,
     split: dict[str, Any],
     origin: dict[str, Any],
+    proven: Proven | None = None,
 ) -> LearnRecord:
-    """Return the record of a learned net, measured on held-out images."""
+    """Return the record of a learned net, measured on held-out images; certified if its scale is proven."""
     device, n = next(net.parameters()).device, len(held_out)
     randomness = generator(config.seed, "evaluation")
     k1, k2 = torch.rand(2, n, CONTROLS, generator=randomness)
@@ -152,9 +155,26 @@ def measure(
         color, space = net.matrices(corner.to(device), corner.to(device))
     height, width = held_out.images.shape[-2:]
     few = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
+    certificate = None
+    if proven is not None:
+        assert isinstance(net.classifier, Classifier)
+        draws = torch.cat(
+            [k for part, k in zip(("color", "space"), (k1, k2), strict=True) if part in net.parts], 1
+        )
+        certificate = certify(
+            net.classifier,
+            held_out,
+            mover(net),
+            draws,
+            proven.scale,
+            config.tolerated,
+            config.confidence,
+            config.batch_size,
+        )
+    asked = [step.asked_cross_entropy for step in history if step.asked_cross_entropy is not None]
     return LearnRecord(
         objective=config.objective,
-        tolerance=config.tolerance,
+        tolerance=config.tolerated,
         clean_accuracy=clean / n,
         clean_accuracy_ci=clopper_pearson(clean, n),
         accuracy=moved / n,
@@ -169,12 +189,15 @@ def measure(
         spatial_rms_displacement_at_corner=_mean(at_corner.rms),
         color_bound=None if net.color is None else net.color.head.bound.item(),
         spatial_bound=None if net.space is None else net.space.head.bound.item(),
-        cross_entropy_share=sum(step.asked_cross_entropy for step in history) / len(history),
+        cross_entropy_share=sum(asked) / len(asked) if asked else None,
         color_matrix_at_corner=None if color is None else color[0].tolist(),
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
         curves=curves(net, held_out.part(few), config.batch_size),
+        certificate=certificate,
+        axis_ratio=None if proven is None else _by_name(proven.ratios),
+        axes=None if proven is None else _by_name(proven.axes),
         split=split,
         provenance=origin | {"seed": config.seed},
     )
@@ -192,13 +215,20 @@ def draw(
     four = held_out.part(one_per_class(held_out.labels, 4)).images
     pictures, predictions = strips(net, rows.images, STRIP_TS)
     return {
-        "losses": learn_plots.loss_curves(history),
+        "losses": learn_plots.loss_curves(history)
+        if record.certificate is None
+        else learn_plots.constrained_curves(history, record.tolerance),
         "classes": learn_plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
         "grid": learn_plots.control_grid(
             unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS
         ),
         "curves": learn_plots.accuracy_and_displacement(record),
     }
+
+
+def _by_name(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what belongs to parts by the names of result.json."""
+    return {{"color": "color", "space": "spatial"}[part]: value for part, value in parts.items()}
 
 
 def _rows(matrix: Tensor | None, rows: slice) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Records of learning to figures; each function returns a Figure and shows nothing."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,6 +42,33 @@ def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
     right.set_title(
         f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
     )
+    return figure
+
+
+def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
+    """Draw displacement at the corner and the share lost there over the steps, of the best start so far.
+
+    Vertical lines are where starts were given up; before the last of them a step may change to another start.
+    """
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [step.step for step in history]
+    for part, colour in (("color", "#ee6677"), ("spatial", "#4477aa")):
+        moved = [getattr(step, f"{part}_displacement") for step in history]
+        if moved[0] is not None:
+            left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "space"))
+    left.set(xlabel="step", ylabel=r"displacement at the corner", yscale="log", title="As far as possible")
+    left.legend(fontsize=8, frameon=False)
+    lost = [100 * (step.lost or 0) for step in history]
+    right.plot(steps, lost, color="#222222", linewidth=1.2, label="running mean, sampled")
+    right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance")
+    right.set(xlabel="step", ylabel="images lost at the corner (%)", title="within the tolerance")
+    right.set_ylim(bottom=0)
+    right.legend(fontsize=8, frameon=False)
+    for before, after in pairwise(history):
+        if before.starts != after.starts:
+            for ax in (left, right):
+                ax.axvline(after.step, color="0.8", linewidth=0.8, zorder=0)
     return figure
 
 

@@ -1,26 +1,27 @@
-"""Learning F(k1, k2): the switched objective of Bunne et al., one loop, and what it found."""
+"""Learning F(k1, k2): one loop for every objective, and what it found."""
 
 import dataclasses
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from itn import plots
+from itn.certifying import check_certifiable, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
-from itn.color import check_images, unit_float
+from itn.color import check_images
+from itn.constrained import STARTS, ConstrainedLearner
 from itn.evaluation import draw, measure
 from itn.folder import (
     CHECKPOINT,
@@ -31,12 +32,12 @@ from itn.folder import (
     provenance,
     run_settings,
 )
-from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
 from itn.net import InvariantTransformerNet
 from itn.results import LearnRecord, LearnStep, summary
 from itn.settings import LearnConfig
-from itn.statistics import generator, stratified_split
-from itn.transformers import CONTROLS, ColorTransformer, SpatialTransformer
+from itn.statistics import generator, stratified_split, stratified_subset
+from itn.switched import SwitchedLearner
+from itn.transformers import ColorTransformer, SpatialTransformer
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -53,118 +54,25 @@ class LearnResult:
         return summary(self.record)
 
 
-class Learner:
-    """The loop's body: draws a batch and k, lets the switch choose a loss, updates the transformers.
+class Learner(Protocol):
+    """An objective, as the loop sees it."""
 
-    Args:
-        net: What learns; its classifier does not.
-        data: Images to learn from.
-        config: Settings.
-    """
-
-    def __init__(self, net: InvariantTransformerNet, data: CheckedImages, config: LearnConfig) -> None:
-        assert isinstance(net.classifier, Classifier)
-        self.net, self.classifier, self.config = net, net.classifier, config
-        self.data = data.to(self.classifier.device)
-        self.clean = self.data.clean
-        self.generator = generator(config.seed, "batches")
-        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
-        # A balance needs two sides
-        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0
-        self.accuracy = self.clean.double().mean().item()
+    config: LearnConfig
 
     def step(self, number: int) -> LearnStep:
-        """Take one step and return what happened in it.
-
-        Args:
-            number: Index of the step, from 0.
-
-        Raises:
-            RunError: If the loss is not finite.
-        """
-        config, net, data = self.config, self.net, self.data
-        size, device = config.batch_size, data.labels.device
-        chosen = torch.randint(len(data), (size,), generator=self.generator).to(device)
-        k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
-        images, labels = unit_float(data.images[chosen]), data.labels[chosen]
-
-        color_matrix, space_matrix = net.matrices(k1, k2)
-        logits = self.classifier.logits(net.render(images, color_matrix, space_matrix))
-        cross_entropy = F.cross_entropy(logits, labels)
-        color, space = self._displacement(color_matrix), self._displacement(space_matrix)
-        moved = transformer_loss(color, space, k1, k2, self.c_theta)
-
-        # One transfer from the device for all that the switch and the record need
-        zero = cross_entropy.new_zeros((), dtype=torch.float64)
-        correct, clean, entropy, transformers, color_mean, space_mean = torch.stack(
-            [
-                (logits.argmax(1) == labels).sum().to(zero),
-                self.clean[chosen].sum().to(zero),
-                cross_entropy.detach().to(zero),
-                moved.detach().to(zero),
-                zero if color is None else color.detach().mean().to(zero),
-                zero if space is None else space.detach().mean().to(zero),
-            ]
-        ).tolist()
-        if not (math.isfinite(entropy) and math.isfinite(transformers)):
-            raise RunError(
-                f"the loss is not finite at step {number}: look at the classifier's logits on transformed "
-                "images, or begin anew with a smaller learning rate"
-            )
-
-        asks_accuracy = correct < required_correct(self._acc_orig(clean / size), config.tolerance, size)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * number / config.steps))
-        self.optimizer.zero_grad()
-        # Displacement depends on the matrices alone: its backward pass never enters the classifier.
-        (cross_entropy if asks_accuracy else moved).backward()
-        self.optimizer.step()
-        return LearnStep(
-            step=number,
-            cross_entropy=entropy,
-            transformer_loss=transformers,
-            accuracy=correct / size,
-            clean_accuracy=clean / size,
-            color_displacement=None if color is None else color_mean,
-            spatial_displacement=None if space is None else space_mean,
-            asked_cross_entropy=asks_accuracy,
-        )
+        """Take one step, counted from 0, and return what happened in it."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on, as references to the live tensors."""
-        return {
-            "transformers": self.net.transformer_state(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
+        """Return all that the next step depends on."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go back to a state."""
-        load_transformers(self.net, state["transformers"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
 
     def is_finite(self) -> bool:
         """Return whether all weights are finite."""
-        return all(bool(parameter.isfinite().all()) for parameter in self.parameters)
 
-    def _acc_orig(self, batch_clean: float) -> float:
-        match self.config.acc_orig:
-            case "paired":
-                return batch_clean
-            case "measured":
-                return self.accuracy
-            case number:
-                return float(number)
-
-    def _displacement(self, matrix: Tensor | None) -> Tensor | None:
-        if matrix is None:
-            return None
-        if not self.config.vectors:
-            return displacement(matrix)
-        vectors = unit_vectors(self.config.vectors, matrix.shape[-1], self.generator)
-        return sampled_displacement(matrix, vectors.to(matrix))
+    def finish(self) -> None:
+        """Leave the net with the weights that were found."""
 
 
 def learn(
@@ -212,27 +120,39 @@ def learn(
     settings = run_settings("learn", config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
-    learned, held = (
-        data.part(index) for index in stratified_split(data.labels, config.learn_fraction, config.seed)
-    )
+    learned, calibration, held = _split(data, config)
     net = make_net(classifier, config, data.images.shape)
-    learner = Learner(net, learned, config)
     if folder is not None:
         folder.start()
+    measures = None if calibration is None else yardsticks(net, learned, config)
+    learner: Learner = (
+        SwitchedLearner(net, learned, config)
+        if measures is None
+        else ConstrainedLearner(
+            net, _starts(net, classifier, config, data.images.shape), learned, config, measures.references
+        )
+    )
     seconds = {"preparation": time.perf_counter() - clock}
     history = [] if folder is None else _resume(learner, folder)
     with explained(lambda: _kept(folder), resumable=folder is not None):
         clock = time.perf_counter()
         _train(learner, history, folder, progress)
+        learner.finish()
         seconds["learning"] = time.perf_counter() - clock
         clock = time.perf_counter()
+        proven = None
+        if calibration is not None and measures is not None:
+            proven = prove(net, learned, calibration, measures, config)
+            seconds["calibration"] = time.perf_counter() - clock
+            clock = time.perf_counter()
         split = {
             "learned": len(learned),
+            "calibration": 0 if calibration is None else len(calibration),
             "held_out": len(held),
             "seed": config.seed,
             "held_out_sha256": data_fingerprint(held.images, held.labels),
         }
-        record = measure(net, held, history, config, split, origin)
+        record = measure(net, held, history, config, split, origin, proven)
         if folder is not None:
             folder.write("model.safetensors", partial(save_file, net.transformer_state()))
             for name, figure in draw(net, held, history, record, classifier.class_name).items():
@@ -259,6 +179,32 @@ def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) 
     return InvariantTransformerNet(classifier, color, space).to(classifier.device)
 
 
+def _starts(
+    net: InvariantTransformerNet, classifier: Classifier, config: LearnConfig, shape: Sequence[int]
+) -> list[InvariantTransformerNet]:
+    """Return a net and others like it with other weights."""
+    seeds = range(config.seed + 1, config.seed + STARTS)
+    return [net, *(make_net(classifier, dataclasses.replace(config, seed=seed), shape) for seed in seeds)]
+
+
+def _split(
+    data: CheckedImages, config: LearnConfig
+) -> tuple[CheckedImages, CheckedImages | None, CheckedImages]:
+    """Return images to learn from, to calibrate with (constrained), and to measure on."""
+    if config.objective == "switched":
+        learned, held = stratified_split(data.labels, config.learn_fraction, config.seed)
+        return data.part(learned), None, data.part(held)
+    n = len(data)
+    learned = stratified_subset(data.labels, max(1, round(config.learn_fraction * n)), config.seed)
+    rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
+    chosen = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
+    held = torch.ones(len(rest), dtype=torch.bool).index_fill(0, chosen, False)
+    if not held.any():
+        raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
+    check_certifiable(len(chosen), config)
+    return data.part(learned), data.part(rest[chosen]), data.part(rest[held])
+
+
 def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformerNet:
     """Return the net that a finished run has learned.
 
@@ -276,21 +222,10 @@ def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformer
         state = load_file(folder / "model.safetensors")
         config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
         net = make_net(classifier, config, settings["images"]["shape"])
-        load_transformers(net, state)
+        net.load_transformer_state(state)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
     return net
-
-
-def load_transformers(net: InvariantTransformerNet, state: Mapping[str, Tensor]) -> None:
-    """Load what ``net.transformer_state()`` returned, all of it and nothing else."""
-    own = net.transformer_state()
-    shapes, others = ({name: value.shape for name, value in s.items()} for s in (own, state))
-    if shapes != others:
-        raise ValueError(f"weights are those of another net: {others}, expected {shapes}")
-    with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(state[name])
 
 
 def _train(
@@ -350,8 +285,13 @@ def _progress(steps: Sequence[LearnStep]) -> str:
         values = [getattr(step, name) for step in steps]
         return float("nan") if values[0] is None else sum(values) / len(values)
 
-    text = f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
+    asked = not math.isnan(mean("asked_cross_entropy"))
+    text = (
+        f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
+        if asked
+        else f"lost {mean('lost'):.2%}"
+    )
     for part in ("color", "spatial"):
         if not math.isnan(value := mean(f"{part}_displacement")):
             text += f", {part} {value:.4f}"
-    return text + f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %"
+    return text + (f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %" if asked else "")

@@ -1,5 +1,7 @@
 """The Invariant Transformer Net: color, then space, then the frozen classifier."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -89,6 +91,20 @@ class InvariantTransformerNet(nn.Module):
         """Return the weights of the transformers alone: all that learning changes."""
         state: dict[str, Tensor] = self.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("classifier.")}
+
+    def load_transformer_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load what ``transformer_state`` returned, all of it and nothing else.
+
+        Raises:
+            ValueError: If names or shapes are not those of this net.
+        """
+        own = self.transformer_state()
+        shapes, others = ({name: value.shape for name, value in s.items()} for s in (own, state))
+        if shapes != others:
+            raise ValueError(f"weights are those of another net: {others}, expected {shapes}")
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(state[name])
 
 
 def move(images: Tensor, color: Tensor | None, space: Tensor | None, padding: str = "zeros") -> Tensor:

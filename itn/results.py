@@ -110,8 +110,8 @@ class LearnRecord:
     """Bound on every entry of A_phi - I."""
     spatial_bound: float | None
     """Bound on every parameter of the spatial family."""
-    cross_entropy_share: float
-    """Share of steps in which the switch asked for cross-entropy."""
+    cross_entropy_share: float | None
+    """Share of steps in which the switch asked for cross-entropy; None with another objective."""
     color_matrix_at_corner: list[list[float]] | None
     spatial_matrix_at_corner: list[list[float]] | None
     color_at_corner: dict[str, Any] | None
@@ -119,6 +119,13 @@ class LearnRecord:
     spatial_at_corner: dict[str, float] | None
     """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
     curves: tuple[CurvePoint, ...]
+    certificate: Certificate | None
+    """What is proven; None with the switched objective, likewise the next two."""
+    axis_ratio: dict[str, AxisRatio | None] | None
+    """By part, "color" and "spatial": displacement of the family at its corner over the largest of any single
+    axis; None where an axis is unbroken at its bound."""
+    axes: dict[str, tuple[AxisReach, ...]] | None
+    """By part, how far single axes go."""
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
@@ -132,23 +139,37 @@ class LearnRecord:
         """Return the record that ``to_json`` and a JSON file made the content from."""
         pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
         curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
-        return cls(**{**content, **pairs, "curves": curves})
+        certificate, ratios, axes = (content[name] for name in ("certificate", "axis_ratio", "axes"))
+        if certificate is not None:
+            certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
+            ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
+            axes = {part: tuple(AxisReach(**axis) for axis in each) for part, each in axes.items()}
+        nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes}
+        return cls(**{**content, **pairs, **nested, "curves": curves})
 
 
 @dataclasses.dataclass(frozen=True)
 class LearnStep:
-    """One step of learning: a line of history.jsonl. Displacements are batch means."""
+    """One step of learning: a line of history.jsonl; None where an objective has no such figure."""
 
     step: int
-    cross_entropy: float
-    transformer_loss: float | None
-    """c_theta L_k1 + L_k2; what the other branch of the switch minimises."""
-    accuracy: float
-    clean_accuracy: float
-    """Of the same batch, untransformed."""
     color_displacement: float | None
+    """Mean over the batch; constrained: at the corner, of the start that is best so far."""
     spatial_displacement: float | None
-    asked_cross_entropy: bool
+    cross_entropy: float | None = None
+    """switched, like the next four."""
+    transformer_loss: float | None = None
+    """c_theta L_k1 + L_k2; what the other branch of the switch minimises."""
+    accuracy: float | None = None
+    clean_accuracy: float | None = None
+    """Of the same batch, untransformed."""
+    asked_cross_entropy: bool | None = None
+    lost: float | None = None
+    """constrained, like the next two: running mean of the share lost at the corner."""
+    price: float | None = None
+    """Displacement given up for a share lost."""
+    starts: int | None = None
+    """Starts that are still learned."""
 
 
 def read_history(folder: str | Path) -> list[LearnStep]:
@@ -194,7 +215,38 @@ def summary(record: LearnRecord) -> str:
     width, middle = (max(len(row[i]) for row in rows) for i in (0, 1))
     lines = [f"{name:<{width}}  {value:<{middle}}  {note}" for name, value, note in rows]
     lines += [f"at the corner, {words}" for words in _words(record)]
+    lines += _certified(record)
     return "\n".join(lines)
+
+
+def _certified(record: LearnRecord) -> list[str]:
+    """Return the statement to quote, and how the family compares with single axes."""
+    c = record.certificate
+    if c is None:
+        return []
+    lines = [
+        f"certified with {100 * c.confidence:g} % confidence: accuracy at least "
+        f"{100 * c.accuracy_lower_bound:.2f} % under F(k1, k2) with k uniform and at least "
+        f"{100 * c.corner_lower_bound:.2f} % at the corner ({c.images:,} images, "
+        f"{100 * c.clean_accuracy:.2f} % unchanged)",
+        f"worst found: {100 * c.worst_k_accuracy:.2f} % at a single k, "
+        f"{100 * c.worst_image_accuracy:.2f} % with each image at its own worst k",
+    ]
+    for part, ratio in (record.axis_ratio or {}).items():
+        reached = [axis for axis in (record.axes or {})[part] if axis.certified_displacement is not None]
+        longest = max(reached, key=lambda axis: axis.certified_displacement or 0)
+        name = f"{longest.transform} {longest.sign}, {longest.certified_magnitude:.3g}"
+        unbroken = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.unbroken)
+        if ratio is not None:
+            lines.append(
+                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {ratio.ci_high:.2f}] times as far as the "
+                f"longest single axis ({name})"
+            )
+        elif unbroken:
+            lines.append(f"{part}: {unbroken} is unbroken up to its bound, so that no ratio can be given")
+        else:
+            lines.append(f"{part}: no single axis may move at all")
+    return lines
 
 
 def _words(record: LearnRecord) -> list[str]:

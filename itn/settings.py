@@ -11,6 +11,12 @@ from itn.transforms import PAPER, TRANSFORMS, Transform
 Part = Literal["color", "space"]
 
 
+_DEFAULTS: dict[str, dict[str, float]] = {
+    "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
+    "constrained": {"tolerance": 0.01, "steps": 300, "learning_rate": 0.015},
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class LearnConfig:
     """Settings of ``itn.learn``; the defaults are those of the main job.
@@ -23,23 +29,28 @@ class LearnConfig:
     """Transformers to learn: color, space, or both."""
     family: str = "affine"
     """Spatial family: affine, rotation, translation, scale, shear or similarity."""
-    objective: Literal["switched"] = "switched"
-    """What is optimised; "switched" is the loss of Bunne et al."""
+    objective: Literal["switched", "constrained"] = "switched"
+    """What is optimised: "switched", the loss of Bunne et al., or "constrained", the largest displacement at
+    the tolerance, which is then certified."""
     acc_orig: Literal["paired", "measured"] | float = "paired"
     """What a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
     accuracy of all learning images (measured), or a number in [0, 1]."""
-    tolerance: float = 0.0
-    """How far a batch may fall below acc_orig before cross-entropy is asked for, fraction in [0, 1)."""
+    tolerance: float | None = None
+    """switched: how far a batch may fall below acc_orig before cross-entropy is asked for; default 0.
+    constrained: largest share of the images that may be right unchanged and wrong under F(k); default 0.01.
+    In [0, 1)."""
+    confidence: float = 0.95
+    """constrained: confidence of the certificate."""
     c_theta: float = 0.01
     """Weight of color displacement against spatial displacement, where both are learned."""
     vectors: int = 0
     """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
-    steps: int = 1000
-    """Steps of learning."""
+    steps: int = 0
+    """Steps of learning; 0: 1000, constrained 300."""
     batch_size: int = 256
     """Images in a step, drawn with replacement."""
-    learning_rate: float = 0.005
-    """Adam's rate at the start; it falls to zero along a cosine."""
+    learning_rate: float = 0.0
+    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.005, constrained 0.015."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
     rectified: bool = False
@@ -52,7 +63,8 @@ class LearnConfig:
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection."""
     learn_fraction: float = 0.4
-    """Share of the images that is learned from; the rest is held out for all figures reported."""
+    """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
+    half of the rest chooses the scale, the other half is held out."""
     seed: int = 0
     """Seed of split, weights, batches and k."""
 
@@ -62,7 +74,13 @@ class LearnConfig:
             0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(known),
             f"parts must be color, space, or both, got {','.join(self.parts) or 'none'}",
         )
-        _require(self.objective == "switched", f"objective must be switched, got {self.objective!r}")
+        _require(
+            self.objective in _DEFAULTS,
+            f"objective must be {' or '.join(_DEFAULTS)}, got {self.objective!r}",
+        )
+        for name, value in _DEFAULTS[self.objective].items():
+            if not getattr(self, name) and (name != "tolerance" or self.tolerance is None):
+                object.__setattr__(self, name, value)
         _require(self.family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got {self.family!r}")
         _require(
             self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
@@ -72,7 +90,12 @@ class LearnConfig:
             or (isinstance(self.acc_orig, int | float) and 0 <= self.acc_orig <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
-        _require(0 <= self.tolerance < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
+        _require(0 <= self.tolerated < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
+        _require(
+            self.objective == "switched" or self.tolerated > 0,
+            "a constrained objective needs a tolerance above 0, such as 0.01",
+        )
+        _require(0 < self.confidence < 1, f"confidence must lie in (0, 1), got {self.confidence}")
         _require(0 < self.learn_fraction < 1, f"learn-fraction must lie in (0, 1), got {self.learn_fraction}")
         for name in ("steps", "batch_size", "hidden"):
             value = getattr(self, name)
@@ -87,6 +110,12 @@ class LearnConfig:
         bound = self.spatial_bound
         _require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         _require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+
+    @property
+    def tolerated(self) -> float:
+        """The tolerance as a number."""
+        assert self.tolerance is not None
+        return self.tolerance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -125,7 +125,11 @@ class ColorTransformer(_Transformer):
 
     def generate(self, k: Tensor) -> Tensor:
         """Return color matrices, B x C x (C+1), of valid controls B x 2."""
-        deviation = self.head(k).unflatten(-1, (self.channels, self.channels + 1))
+        return self.from_parameters(self.head(k))
+
+    def from_parameters(self, parameters: Tensor) -> Tensor:
+        """Return color matrices, ... x C x (C+1), of what a head returns, ... x C (C+1)."""
+        deviation = parameters.unflatten(-1, (self.channels, self.channels + 1))
         return color_identity(self.channels, deviation) + deviation
 
     def forward(self, images: Tensor, k: Tensor) -> Tensor:
@@ -187,7 +191,16 @@ class SpatialTransformer(_Transformer):
 
     def generate(self, k: Tensor) -> Tensor:
         """Return spatial matrices, B x 2 x 3, of valid controls B x 2."""
-        return family_matrix(self.family, self.head(k), self.aspect)
+        return self.from_parameters(self.head(k))
+
+    @property
+    def entry_bound(self) -> float:
+        """Bound on each entry of the matrix minus identity, as far as the family is bounded by one."""
+        return 1.0 if self.family == "rotation" else float(self.head.bound)
+
+    def from_parameters(self, parameters: Tensor) -> Tensor:
+        """Return spatial matrices, ... x 2 x 3, of what a head returns, ... x P."""
+        return family_matrix(self.family, parameters, self.aspect)
 
     def forward(self, images: Tensor, k: Tensor) -> Tensor:
         """Return warped images.

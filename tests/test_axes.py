@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import itn
-from itn.axes import axis_ratio, color_axes, longest_axes, spatial_axes
+from itn.axes import axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
 from itn.certificate import Calibration
 from itn.statistics import generator
 from tests.test_certificate import CLASSIFIER, flat_images
@@ -59,8 +59,9 @@ def test_displacement_of_axes_is_that_on_paper():
 def test_axes_go_as_far_as_on_paper():
     """Brightness is uniform in (1/2, 1): darkening by d loses the share 2 d, a gain of 1 - s s / (1 - s)."""
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 4002)[1:-1])
-    found = longest_axes(CLASSIFIER, data, data, color_axes(1), tolerance=0.2)
-    records = {(record.transform, record.sign): record for record, _ in found}
+    axes = color_axes(1)
+    found, _ = certified_axes(CLASSIFIER, data, axes, estimated_axes(CLASSIFIER, data, axes, 0.2), 0.2)
+    records = {(record.transform, record.sign): record for record in found}
     up, down = records["contrast", "+"], records["contrast", "-"]
     assert up.unbroken
     assert up.certified_magnitude == 2.0
@@ -73,7 +74,8 @@ def test_axes_go_as_far_as_on_paper():
 def test_certified_axes_keep_to_the_tolerance():
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 4002)[1:-1])
     darker = [axis for axis in color_axes(1) if axis.name == "brightness" and axis.reach < 0]
-    ((record, calibration),) = longest_axes(CLASSIFIER, data, data, darker, tolerance=0.2)
+    estimates = estimated_axes(CLASSIFIER, data, darker, 0.2)
+    (record,), ((_, calibration),) = certified_axes(CLASSIFIER, data, darker, estimates, 0.2)
     assert record.estimated_magnitude == pytest.approx(-0.1, abs=0.01)
     assert -0.1 <= record.certified_magnitude <= -0.09
     assert calibration.scale == -record.certified_magnitude

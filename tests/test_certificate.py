@@ -46,6 +46,11 @@ def shade(k):
     return matrix, None
 
 
+def scaled(mover, scale):
+    """The same mover at a scale."""
+    return Mover(mover.controls, lambda k: mover.matrices(scale * k))
+
+
 CLASSIFIER = itn.Classifier(Brightness())
 SHADE = Mover(2, shade)
 
@@ -159,7 +164,8 @@ def test_refinement_goes_where_the_grid_does_not():
 
 def test_certificate_counts_what_it_says():
     data = flat_images(torch.linspace(0.5, 1.0, 1002)[1:-1])
-    found = certify(CLASSIFIER, data, SHADE, 0.2, 0.01, generator(0, "certificate"))
+    uniform = torch.rand(1000, 2, generator=generator(0, "certificate"))
+    found = certify(CLASSIFIER, data, scaled(SHADE, 0.2), uniform, 0.2, 0.01)
     assert found.images == 1000
     assert found.clean_accuracy == 1.0
     assert found.corner_accuracy == pytest.approx(0.8, abs=2e-3)  # darker by 0.1 of the range of 0.5
@@ -196,7 +202,8 @@ def test_coverage_by_simulation():
             [reach * s for s in SEQUENCE],
             tolerance,
         ).scale
-        found = certify(CLASSIFIER, third, DARKEN, scale, tolerance, randomness, batch_size=n)
+        uniform = torch.rand(n, 1, generator=randomness)
+        found = certify(CLASSIFIER, third, scaled(DARKEN, scale), uniform, scale, tolerance, batch_size=n)
         chosen.append(scale / reach)
         kept += scale <= reach
         covered += (

@@ -83,6 +83,25 @@ def test_the_shipped_classifier_on_real_digits(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
 
 
+def test_a_certificate_for_the_shipped_classifier(folder):
+    asked = ("--objective", "constrained", "--parts", "space", "--tolerance", "0.03", "--steps", "40")
+    done = itn(
+        folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "2000", *asked, "--out", "run"
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["split"] | {"held_out_sha256": ""} == {
+        **{"learned": 800, "calibration": 600, "held_out": 600, "seed": 0, "held_out_sha256": ""}
+    }
+    certificate, ratio = result["certificate"], result["axis_ratio"]["spatial"]
+    assert certificate["family_scale"] > 0
+    assert certificate["clean_accuracy"] - certificate["corner_accuracy"] <= 0.05  # three of 100, and chance
+    assert certificate["worst_image_accuracy"] <= certificate["worst_k_accuracy"] <= certificate["accuracy"]
+    assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
+    assert f"accuracy at least {100 * certificate['accuracy_lower_bound']:.2f} %" in done.stdout
+    assert f"spatial: {ratio['value']:.2f} [" in done.stdout
+
+
 KILLED = """
 import sys, itn.learning, itn.cli
 itn.learning.CHECKPOINT_SECONDS = 0.05
@@ -195,6 +214,10 @@ REFUSED_BY_LEARN = [
     (["--steps", "many"], 'unable to convert "many" into int'),
     (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
     (["--stesp", "3"], "Unknown option"),
+    (
+        ["--objective", "constrained", "--data", "mnist", "--limit", "300"],
+        "90 images to calibrate with cannot prove a tolerance of 1 %, 3.27 % at best: give a tolerance of",
+    ),
 ]
 
 

@@ -8,14 +8,15 @@ from torch import nn
 
 import itn
 from itn import LearnConfig
-from itn.learning import Learner, make_net
+from itn.learning import make_net
+from itn.switched import SwitchedLearner
 
 QUICK = LearnConfig(steps=40, batch_size=32)
 
 
 def learner(classifier, data, **settings):
     config = dataclasses.replace(QUICK, **settings)
-    return Learner(make_net(classifier, config, data.images.shape), data, config)
+    return SwitchedLearner(make_net(classifier, config, data.images.shape), data, config)
 
 
 def test_finds_how_far_a_blob_may_move(blobs, side):

@@ -12,6 +12,16 @@ from itn.settings import ScreenConfig
 from itn.transforms import TRANSFORMS, register
 
 
+def test_defaults_are_those_of_the_objective():
+    switched, constrained = LearnConfig(), LearnConfig(objective="constrained")
+    assert (switched.tolerance, switched.steps, switched.learning_rate) == (0.0, 1000, 0.005)
+    assert (constrained.tolerance, constrained.steps, constrained.learning_rate) == (0.01, 300, 0.015)
+    given = LearnConfig(objective="constrained", tolerance=0.05, steps=7, learning_rate=0.1)
+    assert (given.tolerance, given.steps, given.learning_rate) == (0.05, 7, 0.1)
+    with pytest.raises(ValueError, match="needs a tolerance above 0"):
+        LearnConfig(objective="constrained", tolerance=0.0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -26,7 +36,7 @@ from itn.transforms import TRANSFORMS, register
         ({"tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
         ({"tolerance": -0.1}, "tolerance must lie"),
         ({"learn_fraction": 1.0}, r"learn-fraction must lie in \(0, 1\)"),
-        ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": -1}, "steps must be at least 1"),
         ({"batch_size": 0}, "batch-size must be at least 1"),
         ({"c_theta": float("nan")}, "c-theta must be positive"),
         ({"learning_rate": float("inf")}, "learning-rate must be positive"),

@@ -26,13 +26,14 @@ import torch.nn.functional as F
 import itn
 from itn.color import unit_float
 from itn.folder import provenance
-from itn.learning import Learner, make_net
+from itn.learning import make_net
+from itn.switched import SwitchedLearner
 
 RESULTS = Path(__file__).parent.parent / "results" / "learning_step.json"
 SHARE = 0.75  # of cross-entropy steps; what runs of the main job show
 
 
-def learner(classifier: itn.Classifier, data: itn.CheckedImages, asks: str, batch: int) -> Learner:
+def learner(classifier: itn.Classifier, data: itn.CheckedImages, asks: str, batch: int) -> SwitchedLearner:
     """Return a learner whose switch always asks for the same loss, on clearly displaced images."""
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1.
     accuracy = 0.0
@@ -43,7 +44,7 @@ def learner(classifier: itn.Classifier, data: itn.CheckedImages, asks: str, batc
     with torch.no_grad():
         for transformer in (net.color, net.space):
             transformer.head.output.weight.mul_(300)
-    return Learner(net, data, config)
+    return SwitchedLearner(net, data, config)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,153 @@
+"""From a learned family to what is proven of it: axes to compare with, a calibrated scale, the ratios.
+
+Three parts of the images take turns: the learned ones say about how far axes and family go and where the
+family is at its worst, the calibration images choose the scales, and the certified ones only count.
+"""
+
+import dataclasses
+
+import torch
+
+from itn.axes import BEYOND, FINE, Axis, axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
+from itn.certificate import (
+    SEQUENCE,
+    Mover,
+    calibrate,
+    estimated_scale,
+    lost,
+    smallest_tolerance,
+    worst_case,
+)
+from itn.classifiers import CheckedImages, Classifier
+from itn.losses import displacement
+from itn.net import InvariantTransformerNet
+from itn.results import AxisRatio, AxisReach
+from itn.settings import LearnConfig
+from itn.statistics import generator
+from itn.transformers import CONTROLS
+
+LARGEST = 2.0  # scale of a learned family up to which its reach is looked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Yardsticks:
+    """The single axes of every part that is learned, and about how far each goes."""
+
+    axes: dict[str, list[Axis]]
+    estimates: dict[str, list[float]]
+
+    @property
+    def references(self) -> dict[str, float]:
+        """The displacement of the longest axis of each part, by the estimates."""
+        return {
+            part: max(1e-6, *map(Axis.displacement, axes, self.estimates[part]))
+            for part, axes in self.axes.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Proven:
+    """The scale that calibration has chosen, and how far single axes go on the same images."""
+
+    scale: float
+    axes: dict[str, tuple[AxisReach, ...]]
+    ratios: dict[str, AxisRatio | None]
+
+
+def check_certifiable(images: int, config: LearnConfig) -> None:
+    """Raise ValueError if so few calibration images cannot prove the tolerance even if none is lost."""
+    least = smallest_tolerance(images, config.confidence)
+    if least > config.tolerated:
+        percent = -(-least * 1000 // 1) / 10
+        raise ValueError(
+            f"{images} images to calibrate with cannot prove a tolerance of {100 * config.tolerated:g} %, "
+            f"{100 * least:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
+        )
+
+
+def yardsticks(net: InvariantTransformerNet, learned: CheckedImages, config: LearnConfig) -> Yardsticks:
+    """Estimate how far the single axes of each part go."""
+    _, channels, height, width = learned.images.shape
+    axes = {}
+    if net.color is not None:
+        axes["color"] = color_axes(channels, config.color_bound)
+    if net.space is not None:
+        axes["space"] = spatial_axes(width / height, net.space.entry_bound, config.padding)
+    classifier = _classifier(net)
+    estimates = {
+        part: estimated_axes(classifier, learned, each, config.tolerated, config.batch_size)
+        for part, each in axes.items()
+    }
+    return Yardsticks(axes, estimates)
+
+
+def mover(net: InvariantTransformerNet) -> Mover:
+    """Return a net as something that grows with a scale: k1 first, then k2, those that it listens to."""
+    padding = "zeros" if net.space is None else net.space.padding
+    both = len(net.parts) == 2
+    return Mover(
+        CONTROLS * len(net.parts),
+        lambda k: net.matrices(k[:, :CONTROLS], k[:, CONTROLS:] if both else k),
+        padding,
+    )
+
+
+def prove(
+    net: InvariantTransformerNet,
+    learned: CheckedImages,
+    calibration: CheckedImages,
+    measures: Yardsticks,
+    config: LearnConfig,
+) -> Proven:
+    """Choose the scale of a family with a guarantee, give it to the net, and compare with single axes.
+
+    The family must keep to the tolerance at the corner, for uniform k, and at the k that is worst on the
+    images learned from; an axis only at its corner.
+    """
+    classifier, family, batch = _classifier(net), mover(net), config.batch_size
+    few = learned.part(torch.linspace(0, len(learned) - 1, min(FINE, len(learned))).long())
+    estimate = estimated_scale(
+        lambda scale: lost(classifier, few, family, scale * family.corner, batch)[None],
+        config.tolerated,
+        LARGEST,
+    )
+    worst = worst_case(classifier, few, family, estimate, batch).k
+    uniform = torch.rand(len(calibration), family.controls, generator=generator(config.seed, "calibration"))
+
+    def lost_at(scale: float) -> torch.Tensor:
+        at = (scale * k for k in (family.corner, uniform, worst))
+        return torch.stack([lost(classifier, calibration, family, k, batch) for k in at])
+
+    scales = [estimate * factor for factor in SEQUENCE]
+    found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
+    records, ratios = {}, {}
+    for part, axes in measures.axes.items():
+        reached, certified = certified_axes(
+            classifier,
+            calibration,
+            axes,
+            measures.estimates[part],
+            config.tolerated,
+            config.confidence,
+            batch,
+        )
+        records[part] = tuple(reached)
+        moved = {scale: _displacement(net, part, scale) for scale in found.scales}
+        randomness = generator(config.seed, f"bootstrap {part}")
+        ratios[part] = axis_ratio(found, moved, certified, randomness, config.confidence)
+    with torch.no_grad():
+        for part in net.parts:
+            getattr(net, part).head.output.weight.mul_(found.scale)
+    return Proven(found.scale, records, ratios)
+
+
+@torch.no_grad()
+def _displacement(net: InvariantTransformerNet, part: str, scale: float) -> float:
+    transformer = getattr(net, part)
+    k = torch.full((1, CONTROLS), scale).to(transformer.head.output.weight)
+    return displacement(transformer.generate(k)).item()
+
+
+def _classifier(net: InvariantTransformerNet) -> Classifier:
+    assert isinstance(net.classifier, Classifier)
+    return net.classifier

@@ -1,0 +1,382 @@
+"""The constrained objective: as far as possible at every k, with no more images lost than tolerated.
+
+Maximise, in the mean over k, the smaller of two ratios: displacement of color and of space, each over its
+reference, subject to the share of images lost. References are what the best single axes reach at the same
+tolerance, so that neither part can starve the other and no weight has to be set by hand.
+
+Along every ray of k displacement and losses grow together. Size and direction are therefore learned apart:
+
+- Size follows the tolerance: it grows while a running mean of the share lost at the corner is below it.
+- Direction climbs displacement minus a price times losses. The price is that at which the slope along the
+  size vanishes, as it must at the constrained optimum (Karush, Kuhn and Tucker). It is known at every step;
+  a dual ascent would have to find it, and oscillates, since the share lost answers late.
+- The price is raised at those vertices of k where more is lost than tolerated, lowered where less is.
+
+Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
+are drawn more often and weigh less for it, which leaves all means unbiased and a tenth of the noise. Several
+starts are learned side by side, and the worse ones given up on the way.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from itn.classifiers import CheckedImages, Classifier
+from itn.color import unit_float
+from itn.folder import RunError
+from itn.losses import displacement
+from itn.net import InvariantTransformerNet, move
+from itn.results import LearnStep
+from itn.settings import LearnConfig
+from itn.statistics import generator
+from itn.transformers import CONTROLS
+
+STARTS = 16
+CUTS, KEPT = (0.3, 0.6), 4  # after these shares of the steps, one start in so many goes on
+CORNER, VERTICES = (
+    0.5,
+    0.3,
+)  # shares of the draws: k1 = k2 = (1, 1), and pairs of vertices; the rest lies between
+ELSEWHERE = 0.3  # worth of displacement at other k than the corner
+FIRST = 0.25  # displacement of each start, of the reference
+SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
+SHARPNESS = 3.0  # of the smooth minimum of the two ratios
+TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
+MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
+EXPONENT = 3.5  # with which power of the size the share lost grows, about
+BALANCE = 0.05  # step of the sizes of color and space against each other
+SATURATED = 3.0  # raw parameters, in bounds, at which growth ends: tanh 3 is 0.995
+STRICT = (0.2, 10.0)  # least and largest factor on the price at a vertex
+
+_VERTICES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+_BETWEEN = len(_VERTICES) ** 2  # pairs of vertices come first, the last of them the corner
+
+
+class _Draw(NamedTuple):
+    """Controls of color and space, starts x draws x 2, and to which pair of vertices they belong."""
+
+    k1: Tensor
+    k2: Tensor
+    group: Tensor
+
+
+class ConstrainedLearner:
+    """The loop's body: draws images and k, moves all starts that are left, gives the worse ones up.
+
+    Args:
+        net: Is given the result.
+        starts: Nets like it with other weights; those of ``net`` itself are one of them if it is listed.
+        data: Images to learn from.
+        config: Settings.
+        references: Displacement of each part that counts as 1.
+    """
+
+    def __init__(
+        self,
+        net: InvariantTransformerNet,
+        starts: Sequence[InvariantTransformerNet],
+        data: CheckedImages,
+        config: LearnConfig,
+        references: Mapping[str, float],
+    ) -> None:
+        assert isinstance(net.classifier, Classifier)
+        self.net, self.classifier, self.config = net, net.classifier, config
+        device = self.classifier.device
+        self.data = data.part(data.clean).to(device)
+        self.share = len(self.data) / len(data)
+        self.references = torch.tensor([references[part] for part in net.parts], device=device)
+        self.generator = generator(config.seed, "batches")
+        self.alive = torch.arange(len(starts))
+        self.hidden, self.output = (
+            [
+                torch.stack([getattr(start, part).head.get_parameter(name).detach() for start in starts])
+                for part in net.parts
+            ]
+            for name in ("hidden.weight", "output.weight")
+        )
+        self.unit = self._units()
+        self.output = [_normalised(weights) for weights in self.output]
+        for weights in (*self.hidden, *self.output):
+            weights.requires_grad_()
+        self.optimizer = torch.optim.Adam(
+            [*self.hidden, *self.output], lr=config.learning_rate, betas=(0.9, 0.95)
+        )
+        self.size = self._first_sizes()
+        self.lost = torch.full((len(starts),), math.nan, device=device)
+        self.slope = self.lost.clone()
+        self.lost_at = torch.full((len(starts), _BETWEEN + 1), config.tolerated, device=device)
+        self.fragility = self._first_fragility()
+
+    def step(self, number: int) -> LearnStep:
+        """Take one step and return what happened in it to the start that is best so far.
+
+        Args:
+            number: Index of the step, from 0.
+
+        Raises:
+            RunError: If a logit is not finite.
+        """
+        config, alive, count = self.config, self.alive, len(self.alive)
+        each = max(1, config.batch_size // count)
+        draw = self._draw(each)
+        chances = (1 - TARGETED) / len(self.data) + TARGETED * self.fragility / self.fragility.sum()
+        index = torch.multinomial(chances, count * each, replacement=True, generator=self.generator)
+        weight = (self.share / len(self.data) / chances[index]).view(count, each).to(self.size)
+
+        size = self.size[alive].requires_grad_()
+        matrices = self._matrices(size, draw.k1, draw.k2)
+        chosen = index.to(self.data.labels.device)
+        images = unit_float(self.data.images[chosen])
+        color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
+        logits = self.classifier.logits(move(images, color, space, config.padding))
+        margin = _margin(logits, self.data.labels[chosen])
+        if not margin.isfinite().all():
+            raise RunError(f"logits are not finite at step {number}: look at the classifier on moved images")
+        nearly = torch.sigmoid(-margin)
+        gone = (margin <= 0).view(count, each) * weight
+        strictness = self._strictness(draw.group, gone, number)
+        losses = (nearly.view(count, each) * weight * strictness).mean(1)
+        wanted = torch.where(draw.group == _BETWEEN - 1, 1.0, ELSEWHERE)
+        gain = (wanted * self._smaller_ratio(matrices)).mean(1) - self._alignment(size)
+
+        learned = [size, *self.hidden, *self.output]
+        down = torch.autograd.grad(losses.sum(), learned, retain_graph=True)
+        up = torch.autograd.grad(gain.sum(), learned)
+        with torch.no_grad():
+            self.fragility.scatter_reduce_(
+                0, index, 0.7 * self.fragility[index] + 0.3 * nearly.sqrt().cpu(), "mean", include_self=False
+            )
+            memory = max(min(1.0, each / MEMORY), 1 / (number + 1))
+            corner = gone[:, : round(CORNER * each)].mean(1)
+            self.lost[alive] = _follow(self.lost[alive], corner, memory)
+            self.slope[alive] = _follow(self.slope[alive], down[0].sum(1), memory)
+            price = up[0].sum(1) / self.slope[alive].clamp_min(0.3 * config.tolerated)
+            fade = 0.5 * (1 + math.cos(math.pi * number / config.steps))
+            self._turn(config.learning_rate * fade, up[1:], down[1:], price)
+            self._resize(up[0], down[0], price, max(memory, 0.1) * max(fade, 0.2))
+            scores, at_corner = self._scores()
+            best = int(scores.argmax())
+            moved = dict(zip(self.net.parts, at_corner[best].tolist(), strict=True))
+            if number + 1 in [round(cut * config.steps) for cut in CUTS]:
+                self.alive = alive[scores.argsort(descending=True)[: max(1, count // KEPT)].cpu()]
+        return LearnStep(
+            step=number,
+            color_displacement=moved.get("color"),
+            spatial_displacement=moved.get("space"),
+            lost=self.lost[alive[best]].item(),
+            price=price[best].item(),
+            starts=count,
+        )
+
+    def finish(self) -> None:
+        """Give the weights of the best start to the net."""
+        best = self.alive[int(self._scores()[0].argmax())]
+        with torch.no_grad():
+            for number, part in enumerate(self.net.parts):
+                head = getattr(self.net, part).head
+                head.hidden.weight.copy_(self.hidden[number][best])
+                head.output.weight.copy_(self._weights(number, self.size[None, best], best[None])[0])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on, as references to the live tensors."""
+        return {
+            "weights": [*self.hidden, *self.output],
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            **{name: getattr(self, name) for name in ("alive", *self._means)},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        with torch.no_grad():
+            for own, saved in zip((*self.hidden, *self.output), state["weights"], strict=True):
+                own.copy_(saved)
+            for name in self._means:
+                getattr(self, name).copy_(state[name])
+        self.alive = state["alive"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
+        return all(bool(weights.isfinite().all()) for weights in (*self.hidden, *self.output, self.size))
+
+    _means = ("size", "lost", "slope", "lost_at", "fragility")
+
+    def _draw(self, each: int) -> _Draw:
+        """Draw controls: first the corner, then pairs of vertices, then points of the outer edges."""
+        count, corner = len(self.alive), round(CORNER * each)
+        vertices = slice(corner, corner + round(VERTICES * each))
+        group = torch.full((count, each), _BETWEEN)
+        group[:, :corner] = _BETWEEN - 1
+        group[:, vertices] = 0
+        ks = []
+        for place in (len(_VERTICES), 1):
+            along, side = torch.rand(2, count, each, generator=self.generator)
+            k = torch.stack([along.where(side < 0.5, 1.0), along.where(side >= 0.5, 1.0)], -1)
+            vertex = torch.randint(len(_VERTICES), group[:, vertices].shape, generator=self.generator)
+            k[:, vertices] = _VERTICES[vertex]
+            k[:, :corner] = 1
+            group[:, vertices] += place * vertex
+            ks.append(k.to(self.size))
+        return _Draw(ks[0], ks[1], group.to(self.size.device))
+
+    def _strictness(self, group: Tensor, gone: Tensor, number: int) -> Tensor:
+        """Follow the share lost at each pair of vertices; return the factors on the price, starts x draws."""
+        count = len(self.alive)
+        zero = gone.new_zeros(count, _BETWEEN + 1)
+        members = zero.scatter_add(1, group, torch.ones_like(gone))
+        shares = zero.scatter_add(1, group, gone) / members.clamp_min(1)
+        memory = torch.maximum((members / VERTEX_MEMORY).clamp(max=1), (members > 0) / (number + 1))
+        lost_at = self.lost_at[self.alive]
+        self.lost_at[self.alive] = lost_at = lost_at + memory * (shares - lost_at)
+        factors = (lost_at / self.config.tolerated).square().clamp(*STRICT)
+        factors[:, _BETWEEN - 1] = 1  # there the size sees to it
+        return factors.gather(1, group)
+
+    def _turn(self, rate: float, up: Sequence[Tensor], down: Sequence[Tensor], price: Tensor) -> None:
+        """Take a step in direction, and none in size."""
+        prices = self.size.new_zeros(len(self.size)).index_put((self.alive,), price).view(-1, 1, 1)
+        for weights, more, less in zip((*self.hidden, *self.output), up, down, strict=True):
+            weights.grad = prices * less - more
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        for weights in self.output:
+            weights.copy_(_normalised(weights))
+
+    def _resize(self, up: Tensor, down: Tensor, price: Tensor, rate: float) -> None:
+        """Let sizes follow the tolerance, and color and space find their balance."""
+        missing = (
+            self.config.tolerated / (self.lost[self.alive] + 0.1 * self.config.tolerated)
+        ).log() / EXPONENT
+        slope = up - price[:, None] * down
+        uneven = (slope - slope.mean(1, keepdim=True)).clamp(-2, 2)
+        step = 2 * rate * missing.clamp(-0.3, 0.3)
+        self.size[self.alive] += step[:, None] + BALANCE * uneven
+        for number, part in enumerate(self.net.parts):
+            hidden = self.hidden[number].sum(-1).relu()  # at k = (1, 1)
+            raw = self._weights(number, self.size, torch.arange(len(self.size))) @ hidden[..., None]
+            beyond = raw.abs().amax((1, 2)) / (SATURATED * getattr(self.net, part).head.bound)
+            self.size[:, number] -= beyond.log().clamp_min(0)
+
+    def _parameters(self, number: int, size: Tensor, k: Tensor) -> Tensor:
+        """Return what the heads of one part make of k, starts x draws x 2, for starts that are left."""
+        head = getattr(self.net, self.net.parts[number]).head
+        weights = {
+            "hidden.weight": self.hidden[number][self.alive],
+            "output.weight": self._weights(number, size, self.alive),
+        }
+        made: Tensor = torch.vmap(lambda own, k: functional_call(head, own, (k,)))(weights, k)
+        return made
+
+    def _weights(self, number: int, size: Tensor, starts: Tensor) -> Tensor:
+        """Return the last layer of one part for some starts, starts x P x H."""
+        return size[:, number, None, None].exp() * self.unit[number][:, None] * self.output[number][starts]
+
+    def _matrices(self, size: Tensor, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return color and spatial matrices, starts x draws x n x m, for starts that are left."""
+        found: dict[str, Tensor] = {}
+        for number, (part, k) in enumerate(zip(self.net.parts, self._for_parts(k1, k2), strict=True)):
+            found[part] = getattr(self.net, part).from_parameters(self._parameters(number, size, k))
+        return found.get("color"), found.get("space")
+
+    def _for_parts(self, k1: Tensor, k2: Tensor) -> list[Tensor]:
+        return [k1 if part == "color" else k2 for part in self.net.parts]
+
+    def _ratios(self, matrices: Sequence[Tensor | None]) -> Tensor:
+        """Return displacements over their references, starts x draws x parts."""
+        moved = [displacement(m.flatten(0, 1)).view(m.shape[:2]) for m in matrices if m is not None]
+        return torch.stack(moved, -1) / self.references
+
+    def _smaller_ratio(self, matrices: Sequence[Tensor | None]) -> Tensor:
+        """Return the logarithm of a smooth minimum of the ratios, starts x draws."""
+        logarithms = (self._ratios(matrices) + 1e-9).log()
+        return -torch.logsumexp(-SHARPNESS * logarithms, -1) / SHARPNESS
+
+    def _alignment(self, size: Tensor) -> Tensor:
+        """Return how much both entries of k push the same way, starts: squares of positive cosines."""
+        total = size.new_zeros(len(size))
+        arms = torch.eye(CONTROLS).to(size).expand(len(size), -1, -1)
+        for number, weights in enumerate(self.output):
+            if weights.shape[1] > 1:  # of a single parameter there is but one direction
+                first, second = self._parameters(number, size, arms).unbind(1)
+                total = total + torch.cosine_similarity(first, second, dim=-1).clamp_min(0).square()
+        return total
+
+    @torch.no_grad()
+    def _corner(self, size: Tensor) -> Sequence[Tensor | None]:
+        ones = size.new_ones(len(self.alive), 1, CONTROLS)
+        return self._matrices(size, ones, ones)
+
+    @torch.no_grad()
+    def _scores(self) -> tuple[Tensor, Tensor]:
+        """Return how far each start that is left would go if it lost what is tolerated, and how far it is."""
+        matrices = self._corner(self.size[self.alive])
+        excess = (self.lost[self.alive] / self.config.tolerated).clamp_min(0.2).log()
+        scores = self._smaller_ratio(matrices)[:, 0] - 2 / EXPONENT * excess
+        return scores, self._ratios(matrices)[:, 0] * self.references
+
+    def _units(self) -> list[Tensor]:
+        """Return about how far each parameter of each part may go, at most to its bound.
+
+        Extrapolated from how fast margins change where nothing is moved: a shift breaks what a shear of the
+        same size leaves alone, and directions drawn without regard to that would nearly all be shifts.
+        """
+        few = self.data.part(torch.linspace(0, len(self.data) - 1, min(SENSED, len(self.data))).long())
+        squares = []
+        for images, labels in zip(few.images.split(250), few.labels.split(250), strict=True):
+            at = [
+                torch.zeros(
+                    len(labels), getattr(self.net, part).head.output.out_features, device=labels.device
+                ).requires_grad_()
+                for part in self.net.parts
+            ]
+            made = [
+                getattr(self.net, part).from_parameters(p) for part, p in zip(self.net.parts, at, strict=True)
+            ]
+            found = dict(zip(self.net.parts, made, strict=True))
+            moved = move(unit_float(images), found.get("color"), found.get("space"), self.config.padding)
+            margin = _margin(self.classifier.logits(moved), labels)
+            slopes = torch.autograd.grad(margin.sum(), at)
+            squares.append([(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes])
+        reach = [torch.cat(each).mean(0).rsqrt() for each in zip(*squares, strict=True)]
+        bounds = [getattr(self.net, part).head.bound for part in self.net.parts]
+        return [torch.minimum(own, bound) for own, bound in zip(reach, bounds, strict=True)]
+
+    @torch.no_grad()
+    def _first_sizes(self) -> Tensor:
+        """Return sizes, starts x parts, at which displacements are a small part of their references."""
+        size = self.references.new_zeros(len(self.alive), len(self.net.parts))
+        for _ in range(20):  # displacement is nearly quadratic there
+            size += ((FIRST / self._ratios(self._corner(size))[:, 0]).log() / 2).clamp(-1, 1)
+        return size
+
+    @torch.no_grad()
+    def _first_fragility(self) -> Tensor:
+        """Return how nearly each image is lost when it is not moved."""
+        batches = zip(self.data.images.split(250), self.data.labels.split(250), strict=True)
+        margins = torch.cat(
+            [_margin(self.classifier.logits(images), labels) for images, labels in batches]
+        ).cpu()
+        middle = margins.median()
+        return torch.sigmoid(2 - 4 * margins / middle)
+
+
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much the label's logit exceeds all others, B."""
+    logits, label = logits.float(), labels[:, None]
+    return logits.gather(1, label)[:, 0] - logits.scatter(1, label, -torch.inf).amax(1)
+
+
+def _follow(mean: Tensor, value: Tensor, memory: float) -> Tensor:
+    return value.where(mean.isnan(), mean + memory * (value - mean))
+
+
+def _normalised(weights: Tensor) -> Tensor:
+    """Return weights, starts x P x H, with a root mean square of 1/2 for each start."""
+    return 0.5 * weights / weights.square().mean((1, 2), keepdim=True).sqrt()

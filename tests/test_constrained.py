@@ -1,0 +1,162 @@
+"""The constrained objective on classifiers whose limits are known on paper."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+import itn
+from itn.constrained import ConstrainedLearner
+from itn.learning import make_net
+
+QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
+
+
+def learner(classifier, data, references=None, **settings):
+    config = dataclasses.replace(QUICK, **settings)
+    starts = [
+        make_net(classifier, dataclasses.replace(config, seed=seed), data.images.shape) for seed in range(4)
+    ]
+    return ConstrainedLearner(starts[0], starts, data, config, references or {"color": 0.5, "space": 0.1})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_goes_as_far_as_a_blob_may_and_no_further(seed, blobs, side):
+    """Shifts along x below 0.5 change nothing, larger ones lose one class; along y only the bound does."""
+    config = dataclasses.replace(
+        QUICK, parts=("space",), family="translation", spatial_bound=0.8, steps=150, seed=seed
+    )
+    record = itn.learn(side, *blobs, config).record
+    ((_, _, x), (_, _, y)) = record.spatial_matrix_at_corner
+    assert 0.4 < abs(x) < 0.5
+    assert abs(y) > 0.6
+    assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
+    assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
+
+
+def test_color_goes_as_far_as_a_threshold_allows(flats, brightness):
+    """Gain g and bias b hold if and only if 0.25 g + b <= 0.5 <= 0.75 g + b, best at (2, -1), (0, 0.5)."""
+    config = dataclasses.replace(QUICK, parts=("color",), steps=150)
+    record = itn.learn(brightness, *flats, config).record
+    ((gain, bias),) = record.color_matrix_at_corner
+    assert 0.25 * gain + bias <= 0.5 <= 0.75 * gain + bias
+    assert record.color_displacement_at_corner > 0.3  # of at most 1; a gain alone has 0.06 or 0.5
+    assert record.certificate.worst_k_accuracy == 1
+
+
+def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, side):
+    config = dataclasses.replace(QUICK, parts=("space",), steps=150)
+    net = itn.learn(side, *blobs, config).net
+    first, second = (net.space.matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
+    assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0) < 0.5
+    assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
+
+
+def test_directions_do_not_change_sizes(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs))
+    norms = [weights.detach().square().mean((1, 2)) for weights in made.output]
+    for number in range(3):
+        made.step(number)
+    for weights, norm in zip(made.output, norms, strict=True):
+        torch.testing.assert_close(weights.detach().square().mean((1, 2)), norm)
+
+
+@torch.no_grad()
+def resized(made, lost, rate):
+    """Return how sizes change where a share is lost and color and space are in balance."""
+    made.lost[:] = lost
+    before = made.size.clone()
+    made._resize(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
+    return made.size - before
+
+
+def test_sizes_follow_the_tolerance(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs))
+    assert (resized(made, lost=0.0, rate=0.1) > 0).all()
+    assert (resized(made, lost=0.5, rate=0.1) < 0).all()
+
+
+def test_growth_ends_where_tanh_is_flat(blobs, side):
+    """What nothing is lost by would otherwise grow for ever, and no scale could bring it back."""
+    made = learner(side, itn.preflight(side, *blobs))
+    for _ in range(300):
+        resized(made, lost=0.0, rate=1.0)
+    for number in range(2):
+        most = made._parameters(number, made.size, torch.ones(4, 1, 2)).abs().amax((1, 2))
+        torch.testing.assert_close(most, torch.full((4,), 3.0).tanh())
+
+
+def test_first_displacements_are_a_quarter_of_the_references(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs), references={"color": 0.2, "space": 0.04})
+    _, moved = made._scores()
+    torch.testing.assert_close(moved, torch.tensor([[0.05, 0.01]]).expand(4, 2), rtol=1e-3, atol=0)
+
+
+def test_units_tell_what_the_classifier_is_sensitive_to(blobs, side):
+    """It reads the horizontal centre: a shift by 0.5 along x is as far as it goes, along y to the bound."""
+    made = learner(side, itn.preflight(side, *blobs), parts=("space",))
+    (unit,) = made.unit
+    _, skew_x, shift_x, skew_y, scale_y, shift_y = unit.tolist()
+    assert shift_x == pytest.approx(0.5, rel=0.05)
+    assert skew_x == skew_y == scale_y == shift_y == 1
+
+
+def test_draws_are_corners_then_vertices_then_edges(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs))
+    k1, k2, group = made._draw(100)
+    assert (k1[:, :50] == 1).all()
+    assert (k2[:, :50] == 1).all()
+    assert (group[:, :50] == 8).all()
+    number = {(1.0, 0.0): 0, (0.0, 1.0): 1, (1.0, 1.0): 2}
+    for start in range(4):
+        for i in range(50, 80):
+            pair = tuple(k1[start, i].tolist()), tuple(k2[start, i].tolist())
+            assert group[start, i] == 3 * number[pair[0]] + number[pair[1]]
+    for k in (k1[:, 80:], k2[:, 80:]):
+        assert (k.amax(-1) == 1).all()
+        assert ((k >= 0) & (k <= 1)).all()
+        assert 0.2 < k.amin(-1).mean() < 0.8
+
+
+def test_worse_starts_are_given_up_and_the_best_is_what_the_net_gets(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs), steps=20)
+    history = [made.step(number) for number in range(20)]
+    assert [step.starts for step in history] == [4] * 6 + [1] * 14
+    made.finish()
+    color, space = (itn.displacement(m).item() for m in made.net.matrices(*[torch.ones(1, 2)] * 2))
+    assert color == pytest.approx(history[-1].color_displacement, rel=1e-5)
+    assert space == pytest.approx(history[-1].spatial_displacement, rel=1e-5)
+
+
+def test_state_round_trip(blobs, side):
+    data = itn.preflight(side, *blobs)
+    made = learner(side, data, steps=20)
+    for number in range(8):
+        made.step(number)
+    state = copy.deepcopy(made.state())
+    expected = [made.step(number) for number in range(8, 16)]
+    fresh = learner(side, data, steps=20)
+    fresh.load_state(state)
+    assert [fresh.step(number) for number in range(8, 16)] == expected
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
+    config = dataclasses.replace(QUICK, parts=("space",), family="translation", steps=12)
+    whole = itn.learn(side, *blobs, config, tmp_path / "whole")
+    monkeypatch.setattr("itn.learning.CHECKPOINT_SECONDS", -1.0)
+    step = ConstrainedLearner.step
+
+    def interrupted(self, number):
+        if number == 6:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    monkeypatch.setattr(ConstrainedLearner, "step", interrupted)
+    with pytest.raises(itn.Interrupted, match="state after 6 steps is kept"):
+        itn.learn(side, *blobs, config, tmp_path / "run")
+    monkeypatch.setattr(ConstrainedLearner, "step", step)
+    itn.learn(side, *blobs, config, tmp_path / "run")
+    for name in ("result.json", "history.jsonl", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert itn.LearnRecord.from_json(whole.record.to_json()) == whole.record
