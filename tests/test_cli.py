@@ -84,18 +84,18 @@ def test_the_shipped_classifier_on_real_digits(folder):
 
 
 def test_a_certificate_for_the_shipped_classifier(folder):
-    asked = ("--objective", "constrained", "--parts", "space", "--tolerance", "0.03", "--steps", "40")
+    asked = ("--objective", "constrained", "--parts", "space", "--tolerance", "0.05", "--steps", "40")
     done = itn(
-        folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "2000", *asked, "--out", "run"
+        folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "1000", *asked, "--out", "run"
     )
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["split"] | {"held_out_sha256": ""} == {
-        **{"learned": 800, "calibration": 600, "held_out": 600, "seed": 0, "held_out_sha256": ""}
+        **{"learned": 400, "calibration": 300, "held_out": 300, "seed": 0, "held_out_sha256": ""}
     }
     certificate, ratio = result["certificate"], result["axis_ratio"]["spatial"]
     assert certificate["family_scale"] > 0
-    assert certificate["clean_accuracy"] - certificate["corner_accuracy"] <= 0.05  # three of 100, and chance
+    assert certificate["clean_accuracy"] - certificate["corner_accuracy"] <= 0.08  # five of 100, and chance
     assert certificate["worst_image_accuracy"] <= certificate["worst_k_accuracy"] <= certificate["accuracy"]
     assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
     assert f"accuracy at least {100 * certificate['accuracy_lower_bound']:.2f} %" in done.stdout
