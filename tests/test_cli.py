@@ -96,7 +96,7 @@ def test_a_certificate_for_the_shipped_classifier(folder):
     certificate, ratio = result["certificate"], result["axis_ratio"]["spatial"]
     assert certificate["family_scale"] > 0
     assert certificate["clean_accuracy"] - certificate["corner_accuracy"] <= 0.08  # five of 100, and chance
-    assert certificate["worst_image_accuracy"] <= certificate["worst_k_accuracy"] <= certificate["accuracy"]
+    assert certificate["worst_image_accuracy"] <= certificate["worst_k_accuracy"]
     assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
     assert f"accuracy at least {100 * certificate['accuracy_lower_bound']:.2f} %" in done.stdout
     assert f"spatial: {ratio['value']:.2f} [" in done.stdout
