@@ -126,7 +126,7 @@ def estimated_axes(
     """
 
     def estimated(axis: Axis, images: int, bisections: int) -> float:
-        few = data.part(torch.linspace(0, len(data) - 1, min(images, len(data))).long())
+        few = data.spread(images)
         return estimated_scale(
             lambda scale: lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)[None],
             tolerance,

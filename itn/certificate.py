@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.classifiers import CheckedImages, Classifier
+from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import unit_float
 from itn.net import move
 from itn.results import Certificate
@@ -46,10 +46,10 @@ class Mover(NamedTuple):
 
 
 @torch.inference_mode()
-def margins(
+def moved_margins(
     classifier: Classifier, data: CheckedImages, mover: Mover, k: Tensor, batch_size: int = 250
 ) -> Tensor:
-    """Return by how much the label's logit exceeds all others on moved images, N; above 0 it is recognised.
+    """Return the margins of moved images, N.
 
     Args:
         classifier: Who looks.
@@ -65,10 +65,8 @@ def margins(
         images = unit_float(data.images[rows].to(classifier.device))
         own_color, own_space = (None if matrix is None else matrix[rows] for matrix in (color, space))
         moved = move(images, own_color, own_space, mover.padding).clamp(0, 1)
-        logits = classifier.logits(moved).float()
-        label = data.labels[rows, None].to(logits.device)
-        others = logits.scatter(1, label, -torch.inf).amax(1)
-        found.append((logits.gather(1, label)[:, 0] - others).cpu())
+        labels = data.labels[rows].to(classifier.device)
+        found.append(margins(classifier.logits(moved), labels).cpu())
     return torch.cat(found)
 
 
@@ -79,7 +77,7 @@ def lost(
     gone = torch.zeros(len(data), dtype=torch.bool)
     right = data.clean.nonzero().flatten()
     own = k if len(k) == 1 else k[right]
-    gone[right] = margins(classifier, data.part(right), mover, own, batch_size) <= 0
+    gone[right] = moved_margins(classifier, data.part(right), mover, own, batch_size) <= 0
     return gone
 
 
@@ -190,7 +188,7 @@ def worst_case(
     All combinations of 0, 1/2 and 1 are tried, then the neighbours of the worst of them in ever smaller
     steps, on the images with the smallest margins at the corner; the worst found is tried on all.
     """
-    at_corner = margins(classifier, data, mover, scale * mover.corner, batch_size)
+    at_corner = moved_margins(classifier, data, mover, scale * mover.corner, batch_size)
     fragile = at_corner.argsort()[: max(1, len(data) // FRAGILE)]
     few = data.part(fragile)
     everywhere = data.clean & (at_corner > 0)
@@ -198,7 +196,7 @@ def worst_case(
 
     def look(k: Tensor) -> None:
         nonlocal worst, most
-        found = margins(classifier, few, mover, scale * k, batch_size)
+        found = moved_margins(classifier, few, mover, scale * k, batch_size)
         everywhere[fragile] &= found > 0
         # The sigmoid tells apart controls that lose equally many
         if (badness := found.neg().sigmoid().mean().item()) > most:
@@ -214,7 +212,7 @@ def worst_case(
             neighbour[0, entry] = (neighbour[0, entry] + sign).clamp(0, 1)
             if not torch.equal(neighbour, centre):
                 look(neighbour)
-    right = margins(classifier, data, mover, scale * worst, batch_size) > 0
+    right = moved_margins(classifier, data, mover, scale * worst, batch_size) > 0
     return WorstCase(worst, right, everywhere & right)
 
 
@@ -242,7 +240,8 @@ def certify(
     """
     n = len(data)
     right, cornered = (
-        int((margins(classifier, data, mover, k, batch_size) > 0).sum()) for k in (uniform, mover.corner)
+        int((moved_margins(classifier, data, mover, k, batch_size) > 0).sum())
+        for k in (uniform, mover.corner)
     )
     worst = worst_case(classifier, data, mover, 1.0, batch_size)
     # Each end of a two-sided interval holds with half of what the interval may miss

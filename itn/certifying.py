@@ -105,7 +105,7 @@ def prove(
     images learned from; an axis only at its corner.
     """
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
-    few = learned.part(torch.linspace(0, len(learned) - 1, min(FINE, len(learned))).long())
+    few = learned.spread(FINE)
     estimate = estimated_scale(
         lambda scale: lost(classifier, few, family, scale * family.corner, batch)[None],
         config.tolerated,

@@ -123,6 +123,10 @@ class CheckedImages:
         """Return the images at an index tensor."""
         return CheckedImages(self.images[index], self.labels[index], self.predictions[index])
 
+    def spread(self, most: int) -> "CheckedImages":
+        """Return at most so many images, evenly spaced, so that images sorted by class keep all classes."""
+        return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
+
     def to(self, device: torch.device) -> "CheckedImages":
         """Return the same on another device."""
         return CheckedImages(self.images.to(device), self.labels.to(device), self.predictions.to(device))
@@ -192,6 +196,17 @@ def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Te
     """Return the predicted classes, int64, N, of valid images N x C x H x W."""
     batches = images.split(batch_size)
     return torch.cat([classifier.logits(batch.to(classifier.device)).argmax(1) for batch in batches])
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much the label's logit exceeds all others, B: above 0 the image is recognised.
+
+    Args:
+        logits: B x K.
+        labels: B, on the same device.
+    """
+    logits, label = logits.float(), labels[:, None]
+    return logits.gather(1, label)[:, 0] - logits.scatter(1, label, -torch.inf).amax(1)
 
 
 def first_line(error: BaseException) -> str:

@@ -13,8 +13,8 @@ Along every ray of k displacement and losses grow together. Size and direction a
 - The price is raised at those vertices of k where more is lost than tolerated, lowered where less is.
 
 Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
-are drawn more often and weigh less for it, which leaves all means unbiased and a tenth of the noise. Several
-starts are learned side by side, and the worse ones given up on the way.
+are drawn more often and weigh less for it, which leaves all means unbiased. Several starts are learned side
+by side, and the worse ones given up on the way.
 """
 
 import math
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from itn.classifiers import CheckedImages, Classifier
+from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import unit_float
 from itn.folder import RunError
 from itn.losses import displacement
@@ -37,10 +37,8 @@ from itn.transformers import CONTROLS
 
 STARTS = 16
 CUTS, KEPT = (0.3, 0.6), 4  # after these shares of the steps, one start in so many goes on
-CORNER, VERTICES = (
-    0.5,
-    0.3,
-)  # shares of the draws: k1 = k2 = (1, 1), and pairs of vertices; the rest lies between
+CORNER = 0.5  # share of the draws with k1 = k2 = (1, 1)
+VERTICES = 0.3  # share of the draws with k1 and k2 at vertices; all others lie on edges between them
 ELSEWHERE = 0.3  # worth of displacement at other k than the corner
 FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
@@ -133,7 +131,7 @@ class ConstrainedLearner:
         images = unit_float(self.data.images[chosen])
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
         logits = self.classifier.logits(move(images, color, space, config.padding))
-        margin = _margin(logits, self.data.labels[chosen])
+        margin = margins(logits, self.data.labels[chosen])
         if not margin.isfinite().all():
             raise RunError(f"logits are not finite at step {number}: look at the classifier on moved images")
         nearly = torch.sigmoid(-margin)
@@ -281,12 +279,10 @@ class ConstrainedLearner:
     def _matrices(self, size: Tensor, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return color and spatial matrices, starts x draws x n x m, for starts that are left."""
         found: dict[str, Tensor] = {}
-        for number, (part, k) in enumerate(zip(self.net.parts, self._for_parts(k1, k2), strict=True)):
-            found[part] = getattr(self.net, part).from_parameters(self._parameters(number, size, k))
+        for number, part in enumerate(self.net.parts):
+            parameters = self._parameters(number, size, k1 if part == "color" else k2)
+            found[part] = getattr(self.net, part).from_parameters(parameters)
         return found.get("color"), found.get("space")
-
-    def _for_parts(self, k1: Tensor, k2: Tensor) -> list[Tensor]:
-        return [k1 if part == "color" else k2 for part in self.net.parts]
 
     def _ratios(self, matrices: Sequence[Tensor | None]) -> Tensor:
         """Return displacements over their references, starts x draws x parts."""
@@ -327,7 +323,7 @@ class ConstrainedLearner:
         Extrapolated from how fast margins change where nothing is moved: a shift breaks what a shear of the
         same size leaves alone, and directions drawn without regard to that would nearly all be shifts.
         """
-        few = self.data.part(torch.linspace(0, len(self.data) - 1, min(SENSED, len(self.data))).long())
+        few = self.data.spread(SENSED)
         squares = []
         for images, labels in zip(few.images.split(250), few.labels.split(250), strict=True):
             at = [
@@ -336,12 +332,12 @@ class ConstrainedLearner:
                 ).requires_grad_()
                 for part in self.net.parts
             ]
-            made = [
-                getattr(self.net, part).from_parameters(p) for part, p in zip(self.net.parts, at, strict=True)
-            ]
-            found = dict(zip(self.net.parts, made, strict=True))
+            found = {
+                part: getattr(self.net, part).from_parameters(p)
+                for part, p in zip(self.net.parts, at, strict=True)
+            }
             moved = move(unit_float(images), found.get("color"), found.get("space"), self.config.padding)
-            margin = _margin(self.classifier.logits(moved), labels)
+            margin = margins(self.classifier.logits(moved), labels)
             slopes = torch.autograd.grad(margin.sum(), at)
             squares.append([(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes])
         reach = [torch.cat(each).mean(0).rsqrt() for each in zip(*squares, strict=True)]
@@ -360,17 +356,9 @@ class ConstrainedLearner:
     def _first_fragility(self) -> Tensor:
         """Return how nearly each image is lost when it is not moved."""
         batches = zip(self.data.images.split(250), self.data.labels.split(250), strict=True)
-        margins = torch.cat(
-            [_margin(self.classifier.logits(images), labels) for images, labels in batches]
-        ).cpu()
-        middle = margins.median()
-        return torch.sigmoid(2 - 4 * margins / middle)
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return by how much the label's logit exceeds all others, B."""
-    logits, label = logits.float(), labels[:, None]
-    return logits.gather(1, label)[:, 0] - logits.scatter(1, label, -torch.inf).amax(1)
+        found = [margins(self.classifier.logits(images), labels) for images, labels in batches]
+        unchanged = torch.cat(found).cpu()
+        return torch.sigmoid(2 - 4 * unchanged / unchanged.median())
 
 
 def _follow(mean: Tensor, value: Tensor, memory: float) -> Tensor:

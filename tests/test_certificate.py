@@ -14,8 +14,8 @@ from itn.certificate import (
     certify,
     estimated_scale,
     lost,
-    margins,
     most_lost,
+    moved_margins,
     smallest_tolerance,
     worst_case,
 )
@@ -58,7 +58,7 @@ SHADE = Mover(2, shade)
 def test_margins_are_those_on_paper():
     data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
     k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
-    assert margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
+    assert moved_margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
         [0.2, 0.5, 0.0], abs=1e-6
     )
 
