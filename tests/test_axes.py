@@ -111,3 +111,11 @@ def test_no_ratio_where_an_axis_is_unbroken():
     whole = Calibration((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
     moved = {0.5: 1.0, 1.0: 2.0}
     assert axis_ratio(whole, moved, [(AXIS, whole)], generator(0, "bootstrap")) is None
+
+
+def test_resampled_images_give_the_ratio_an_interval():
+    """Family and axis that lose different images are uncertain against each other."""
+    first, second = (calibration_of(torch.rand(500, generator=generator(seed, "radii"))) for seed in (0, 1))
+    moved = {scale: AXIS.displacement(scale) for scale in SCALES}
+    ratio = axis_ratio(first, moved, [(AXIS, second)], generator(0, "bootstrap"))
+    assert ratio.ci_low < 1 < ratio.ci_high

@@ -160,3 +160,24 @@ def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, mon
     for name in ("result.json", "history.jsonl", "model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert itn.LearnRecord.from_json(whole.record.to_json()) == whole.record
+
+
+def test_the_part_that_lags_catches_up(blobs, side):
+    """Where a larger color would gain and a larger space would not, color grows at the cost of space."""
+    made = learner(side, itn.preflight(side, *blobs))
+    made.lost[:] = QUICK.tolerance / 1.1 * 0.99  # nothing to do for the size as a whole, nearly
+    before = made.size.clone()
+    with torch.no_grad():
+        made._resize(torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1)
+    color, space = (made.size - before).unbind(1)
+    assert (color > 0.02).all()
+    assert (space < -0.02).all()
+
+
+def test_images_far_from_the_boundary_are_drawn_less_and_less(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs))
+    before = made.fragility.median()
+    made.size[:] = -20.0  # nothing moves: margins of 20 are never in danger
+    for number in range(40):
+        made.step(number)
+    assert made.fragility.median() < 0.2 * before
