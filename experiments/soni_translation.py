@@ -121,7 +121,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def _accuracies(record: Record) -> Figure:
-    figure = Figure(figsize=(plots.WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(plots.WIDTH, 3.9), layout="constrained")
     ax = figure.subplots()
     for number, (network, published) in enumerate(record["published"].items()):
         runs = [run for run in record["runs"] if run["network"] == network]
@@ -137,7 +137,7 @@ def _accuracies(record: Record) -> Figure:
     ax.set_ylabel("accuracy on test digits (%)")
     ax.grid(axis="y", color="0.9")
     ax.set_title("filled: measured, mean and range of seeds; open: published", fontsize=9)
-    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=3)
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
