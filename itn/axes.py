@@ -5,7 +5,7 @@ matrix leaves the identity by more than the bound, and certified like it, on the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,7 @@ from itn.transforms import TRANSFORMS
 ROUGH, ROUGH_BISECTIONS = 1000, 5  # images and halvings that tell which axes can be the largest
 FINE, FINE_BISECTIONS = 4000, 7
 CONTENDER = 0.7  # of the largest displacement, by the estimates
-BEYOND = 3.0  # multiple of the tolerance up to which calibration goes on, for resampled images
+BEYOND = 2.0  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
 
 
@@ -38,13 +38,28 @@ class Axis(NamedTuple):
 
     def displacement(self, scale: float) -> float:
         """Return the displacement at the corner."""
+        return displacement(self._matrix(scale)).item()
+
+    def deviation(self, scale: float) -> Tensor:
+        """Return the matrix minus the identity at the corner, 2 x 3 or C x (C+1)."""
+        return (self._matrix(scale) - self._matrix(0.0))[0]
+
+    def _matrix(self, scale: float) -> Tensor:
         matrix = self.mover.matrices(scale * self.mover.corner)[self.part]
         assert matrix is not None
-        return displacement(matrix).item()
+        return matrix
 
     def magnitude(self, scale: float) -> float:
         """Return the magnitude at the corner, in the unit of the table."""
         return TRANSFORMS[self.name].identity + scale * self.reach
+
+
+class Estimate(NamedTuple):
+    """About how far an axis goes."""
+
+    scale: float
+    looks: tuple[tuple[float, float], ...]
+    """Scales that were tried, ascending, and the share of images lost at each."""
 
 
 def spatial_axes(aspect: float, bound: float = 1.0, padding: str = "zeros") -> list[Axis]:
@@ -114,7 +129,7 @@ def _colored(name: str, reach: float, direction: Tensor) -> Axis:
 
 def estimated_axes(
     classifier: Classifier, data: CheckedImages, axes: list[Axis], tolerance: float, batch_size: int = 250
-) -> list[float]:
+) -> list[Estimate]:
     """Estimate the scale up to which each axis keeps to a tolerance, at most 1.
 
     Args:
@@ -125,27 +140,29 @@ def estimated_axes(
         batch_size: Images in one forward pass.
     """
 
-    def estimated(axis: Axis, images: int, bisections: int) -> float:
-        few = data.spread(images)
-        return estimated_scale(
-            lambda scale: lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)[None],
-            tolerance,
-            most=1.0,
-            bisections=bisections,
-        )
+    def estimated(axis: Axis, images: int, bisections: int) -> Estimate:
+        few, looks = data.spread(images), {}
 
-    scales = [estimated(axis, ROUGH, ROUGH_BISECTIONS) for axis in axes]
+        def lost_at(scale: float) -> Tensor:
+            gone = lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)
+            looks[scale] = gone.float().mean().item()
+            return gone[None]
+
+        scale = estimated_scale(lost_at, tolerance, most=1.0, bisections=bisections)
+        return Estimate(scale, tuple(sorted(looks.items())))
+
+    estimates = [estimated(axis, ROUGH, ROUGH_BISECTIONS) for axis in axes]
     if len(data) > ROUGH:
-        for i in _contenders(axes, scales):
-            scales[i] = estimated(axes[i], FINE, FINE_BISECTIONS)
-    return scales
+        for i in contenders(axes, estimates):
+            estimates[i] = estimated(axes[i], FINE, FINE_BISECTIONS)
+    return estimates
 
 
 def certified_axes(
     classifier: Classifier,
     data: CheckedImages,
     axes: list[Axis],
-    estimates: list[float],
+    estimates: list[Estimate],
     tolerance: float,
     confidence: float = 0.95,
     batch_size: int = 250,
@@ -165,24 +182,25 @@ def certified_axes(
         A record for each axis, and the axes that were certified with their calibrations.
     """
     certified = {
-        i: _calibrated(classifier, data, axes[i], estimates[i], tolerance, confidence, batch_size)
-        for i in _contenders(axes, estimates)
+        i: _calibrated(classifier, data, axes[i], estimates[i].scale, tolerance, confidence, batch_size)
+        for i in contenders(axes, estimates)
     }
     records = [
-        _record(axis, estimate, certified[i].scale if i in certified else None)
+        _record(axis, estimate, certified.get(i))
         for i, (axis, estimate) in enumerate(zip(axes, estimates, strict=True))
     ]
     return records, [(axes[i], calibration) for i, calibration in certified.items()]
 
 
-def _contenders(axes: list[Axis], scales: list[float]) -> list[int]:
-    reached = [axis.displacement(scale) for axis, scale in zip(axes, scales, strict=True)]
+def contenders(axes: list[Axis], estimates: list[Estimate]) -> list[int]:
+    """Return the indices of axes that may be the longest."""
+    reached = [axis.displacement(estimate.scale) for axis, estimate in zip(axes, estimates, strict=True)]
     return [i for i, moved in enumerate(reached) if moved >= CONTENDER * max(reached)]
 
 
 def axis_ratio(
     family: Calibration,
-    moved: Mapping[float, float],
+    moved: Sequence[float],
     axes: list[tuple[Axis, Calibration]],
     generator: torch.Generator,
     confidence: float = 0.95,
@@ -191,7 +209,7 @@ def axis_ratio(
 
     Args:
         family: Its calibration.
-        moved: Displacement of the family at its corner, for each scale that was tested.
+        moved: Displacement of the family at its corner, at each of the scales that were tested.
         axes: Certified axes with their calibrations, on the same images in the same order.
         generator: Draws the resampled images.
         confidence: Of the interval, a percentile bootstrap over calibration images: family and axes choose
@@ -206,7 +224,7 @@ def axis_ratio(
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
     weights = torch.zeros(RESAMPLES, n).scatter_add_(1, drawn, torch.ones(RESAMPLES, n))
     weights = torch.cat([torch.ones(1, n), weights])  # first the images as they are
-    own = torch.tensor([0.0, *(moved[scale] for scale in family.scales)])[family.passed(weights)]
+    own = torch.tensor([0.0, *moved])[family.passed(weights)]
     others = torch.stack(
         [
             torch.tensor([0.0, *map(axis.displacement, calibration.scales)])[calibration.passed(weights)]
@@ -222,15 +240,20 @@ def axis_ratio(
     return AxisRatio(ratios[0].item(), low, high)
 
 
-def _record(axis: Axis, estimate: float, certified: float | None) -> AxisReach:
+def _record(axis: Axis, estimate: Estimate, calibration: Calibration | None) -> AxisReach:
+    looks, certified = estimate.looks, None
+    if calibration is not None:
+        certified = calibration.scale
+        looks = tuple(zip(calibration.scales, calibration.shares[:, 0].tolist(), strict=True))
     return AxisReach(
         transform=axis.name,
         sign="+" if axis.reach > 0 else "-",
-        estimated_magnitude=axis.magnitude(estimate),
-        estimated_displacement=axis.displacement(estimate),
+        estimated_magnitude=axis.magnitude(estimate.scale),
+        estimated_displacement=axis.displacement(estimate.scale),
         certified_magnitude=None if certified is None else axis.magnitude(certified),
         certified_displacement=None if certified is None else axis.displacement(certified),
         unbroken=certified == 1.0,
+        looks=tuple((axis.displacement(scale), share) for scale, share in looks),
     )
 
 

@@ -23,7 +23,7 @@ from itn.net import move
 from itn.results import Certificate
 from itn.statistics import binomial_tail, clopper_pearson
 
-SEQUENCE = (0.15, 0.3, 0.45, 0.6, *(0.72 * 1.05**i for i in range(11)))  # of an estimate; the last is 1.17
+SEQUENCE = (0.4, 0.6, 0.75, *(0.85 * 1.04**i for i in range(8)))  # of an estimate; the last is 1.12
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 FRAGILE = 8  # the worst case is looked for among one in so many images
@@ -102,6 +102,11 @@ class Calibration:
         with a probability of at most 1 - confidence.
         """
         return (0.0, *self.scales)[int(self.passed(torch.ones(1, self.lost.shape[-1])))]
+
+    @property
+    def shares(self) -> Tensor:
+        """Share of the images that is lost, scales x conditions."""
+        return self.lost.double().mean(-1)
 
     def passed(self, weights: Tensor) -> Tensor:
         """Return how many scales pass, R, if image i had been drawn weights[r, i] times: R x N."""

@@ -5,23 +5,37 @@ family is at its worst, the calibration images choose the scales, and the certif
 """
 
 import dataclasses
+import itertools
 
 import torch
+from torch import Tensor
 
-from itn.axes import BEYOND, FINE, Axis, axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
+from itn.axes import (
+    BEYOND,
+    FINE,
+    Axis,
+    Estimate,
+    axis_ratio,
+    certified_axes,
+    color_axes,
+    contenders,
+    estimated_axes,
+    spatial_axes,
+)
 from itn.certificate import (
     SEQUENCE,
     Mover,
     calibrate,
     estimated_scale,
     lost,
+    most_lost,
     smallest_tolerance,
     worst_case,
 )
 from itn.classifiers import CheckedImages, Classifier
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
-from itn.results import AxisRatio, AxisReach
+from itn.results import AxisRatio, AxisReach, CalibrationPoint
 from itn.settings import LearnConfig
 from itn.statistics import generator
 from itn.transformers import CONTROLS
@@ -31,18 +45,33 @@ LARGEST = 2.0  # scale of a learned family up to which its reach is looked for
 
 @dataclasses.dataclass(frozen=True)
 class Yardsticks:
-    """The single axes of every part that is learned, and about how far each goes."""
+    """The single axes of every part that is learned, and about how far each will be certified."""
 
     axes: dict[str, list[Axis]]
-    estimates: dict[str, list[float]]
+    estimates: dict[str, list[Estimate]]
+    target: float
+    """Share of the images that may be lost if calibration is to prove the tolerance; less than it."""
 
     @property
     def references(self) -> dict[str, float]:
         """The displacement of the longest axis of each part, by the estimates."""
         return {
-            part: max(1e-6, *map(Axis.displacement, axes, self.estimates[part]))
+            part: max(
+                1e-6,
+                *(axis.displacement(e.scale) for axis, e in zip(axes, self.estimates[part], strict=True)),
+            )
             for part, axes in self.axes.items()
         }
+
+    def pairs(self, part: str) -> Tensor:
+        """Return what the longest axes, about, add to the identity: in pairs, then alone, m x 2 x entries."""
+        axes, estimates = self.axes[part], self.estimates[part]
+        longest = sorted(
+            contenders(axes, estimates), key=lambda i: axes[i].displacement(estimates[i].scale), reverse=True
+        )
+        alone = [axes[i].deviation(estimates[i].scale).flatten() for i in longest]
+        pairs = [(a, b) for a, b in itertools.combinations(alone, 2) if a @ b > -0.5 * a.norm() * b.norm()]
+        return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in alone))])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +79,7 @@ class Proven:
     """The scale that calibration has chosen, and how far single axes go on the same images."""
 
     scale: float
+    calibration: tuple[CalibrationPoint, ...]
     axes: dict[str, tuple[AxisReach, ...]]
     ratios: dict[str, AxisRatio | None]
 
@@ -65,8 +95,11 @@ def check_certifiable(images: int, config: LearnConfig) -> None:
         )
 
 
-def yardsticks(net: InvariantTransformerNet, learned: CheckedImages, config: LearnConfig) -> Yardsticks:
-    """Estimate how far the single axes of each part go."""
+def yardsticks(
+    net: InvariantTransformerNet, learned: CheckedImages, calibrated: int, config: LearnConfig
+) -> Yardsticks:
+    """Estimate how far the single axes of each part will be certified on so many calibration images."""
+    target = (most_lost(calibrated, config.tolerated, config.confidence) + 0.5) / calibrated
     _, channels, height, width = learned.images.shape
     axes = {}
     if net.color is not None:
@@ -75,10 +108,10 @@ def yardsticks(net: InvariantTransformerNet, learned: CheckedImages, config: Lea
         axes["space"] = spatial_axes(width / height, net.space.entry_bound, config.padding)
     classifier = _classifier(net)
     estimates = {
-        part: estimated_axes(classifier, learned, each, config.tolerated, config.batch_size)
+        part: estimated_axes(classifier, learned, each, target, config.batch_size)
         for part, each in axes.items()
     }
-    return Yardsticks(axes, estimates)
+    return Yardsticks(axes, estimates, target)
 
 
 def mover(net: InvariantTransformerNet) -> Mover:
@@ -106,20 +139,38 @@ def prove(
     """
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
     few = learned.spread(FINE)
-    estimate = estimated_scale(
-        lambda scale: lost(classifier, few, family, scale * family.corner, batch)[None],
-        config.tolerated,
-        LARGEST,
-    )
+
+    def estimated(k: Tensor, most: float) -> float:
+        return estimated_scale(
+            lambda scale: lost(classifier, few, family, scale * k, batch)[None], measures.target, most
+        )
+
+    estimate = estimated(family.corner, LARGEST)
     worst = worst_case(classifier, few, family, estimate, batch).k
+    if not torch.equal(worst, family.corner):
+        estimate = estimated(worst, estimate)
     uniform = torch.rand(len(calibration), family.controls, generator=generator(config.seed, "calibration"))
 
-    def lost_at(scale: float) -> torch.Tensor:
+    def lost_at(scale: float) -> Tensor:
         at = (scale * k for k in (family.corner, uniform, worst))
         return torch.stack([lost(classifier, calibration, family, k, batch) for k in at])
 
     scales = [estimate * factor for factor in SEQUENCE]
     found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
+    moved = {part: [_displacement(net, part, scale) for scale in found.scales] for part in net.parts}
+    points = tuple(
+        CalibrationPoint(
+            scale,
+            corner,
+            everywhere,
+            at_worst,
+            moved["color"][i] if "color" in moved else None,
+            moved["space"][i] if "space" in moved else None,
+        )
+        for i, (scale, (corner, everywhere, at_worst)) in enumerate(
+            zip(found.scales, found.shares.tolist(), strict=True)
+        )
+    )
     records, ratios = {}, {}
     for part, axes in measures.axes.items():
         reached, certified = certified_axes(
@@ -132,13 +183,12 @@ def prove(
             batch,
         )
         records[part] = tuple(reached)
-        moved = {scale: _displacement(net, part, scale) for scale in found.scales}
         randomness = generator(config.seed, f"bootstrap {part}")
-        ratios[part] = axis_ratio(found, moved, certified, randomness, config.confidence)
+        ratios[part] = axis_ratio(found, moved[part], certified, randomness, config.confidence)
     with torch.no_grad():
         for part in net.parts:
             getattr(net, part).head.output.weight.mul_(found.scale)
-    return Proven(found.scale, records, ratios)
+    return Proven(found.scale, points, records, ratios)
 
 
 @torch.no_grad()

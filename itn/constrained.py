@@ -1,8 +1,8 @@
 """The constrained objective: as far as possible at every k, with no more images lost than tolerated.
 
-Maximise, in the mean over k, the smaller of two ratios: displacement of color and of space, each over its
-reference, subject to the share of images lost. References are what the best single axes reach at the same
-tolerance, so that neither part can starve the other and no weight has to be set by hand.
+Maximise, in the mean over k, the product of the displacements of color and of space, subject to the share
+of images lost. A product needs no weights: what a part gains counts in proportion to what it has, so that
+neither can starve the other, and one that meets its bounds takes no more of the tolerance than that.
 
 Along every ray of k displacement and losses grow together. Size and direction are therefore learned apart:
 
@@ -36,16 +36,17 @@ from itn.statistics import generator
 from itn.transformers import CONTROLS
 
 STARTS = 16
-CUTS, KEPT = (0.3, 0.6), 4  # after these shares of the steps, one start in so many goes on
+AIMED = 0.75  # share of the starts that set out along single axes and sums of two
+CUTS, KEPT = (0.3, 0.65), 4  # after these shares of the steps, one start in so many goes on
 CORNER = 0.5  # share of the draws with k1 = k2 = (1, 1)
 VERTICES = 0.3  # share of the draws with k1 and k2 at vertices; all others lie on edges between them
 ELSEWHERE = 0.3  # worth of displacement at other k than the corner
 FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
-SHARPNESS = 3.0  # of the smooth minimum of the two ratios
 TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
+JUDGED = 1000  # images that decide between starts
 MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
-EXPONENT = 3.5  # with which power of the size the share lost grows, about
+EXPONENT = 2.5  # with which power of the size the share lost grows, about
 BALANCE = 0.05  # step of the sizes of color and space against each other
 SATURATED = 3.0  # raw parameters, in bounds, at which growth ends: tanh 3 is 0.995
 STRICT = (0.2, 10.0)  # least and largest factor on the price at a vertex
@@ -55,7 +56,7 @@ _BETWEEN = len(_VERTICES) ** 2  # pairs of vertices come first, the last of them
 
 
 class _Draw(NamedTuple):
-    """Controls of color and space, starts x draws x 2, and to which pair of vertices they belong."""
+    """Controls of color and space, draws x 2, and to which pair of vertices they belong."""
 
     k1: Tensor
     k2: Tensor
@@ -71,6 +72,8 @@ class ConstrainedLearner:
         data: Images to learn from.
         config: Settings.
         references: Displacement of each part that counts as 1.
+        directions: For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0.
+        target: Share of the images that may be lost.
     """
 
     def __init__(
@@ -80,9 +83,12 @@ class ConstrainedLearner:
         data: CheckedImages,
         config: LearnConfig,
         references: Mapping[str, float],
+        directions: Mapping[str, Tensor],
+        target: float,
     ) -> None:
         assert isinstance(net.classifier, Classifier)
         self.net, self.classifier, self.config = net, net.classifier, config
+        self.target = target
         device = self.classifier.device
         self.data = data.part(data.clean).to(device)
         self.share = len(self.data) / len(data)
@@ -98,6 +104,8 @@ class ConstrainedLearner:
         )
         self.unit = self._units()
         self.output = [_normalised(weights) for weights in self.output]
+        for number, part in enumerate(net.parts):
+            self._aim(number, directions[part])
         for weights in (*self.hidden, *self.output):
             weights.requires_grad_()
         self.optimizer = torch.optim.Adam(
@@ -106,7 +114,7 @@ class ConstrainedLearner:
         self.size = self._first_sizes()
         self.lost = torch.full((len(starts),), math.nan, device=device)
         self.slope = self.lost.clone()
-        self.lost_at = torch.full((len(starts), _BETWEEN + 1), config.tolerated, device=device)
+        self.lost_at = torch.full((len(starts), _BETWEEN + 1), self.target, device=device)
         self.fragility = self._first_fragility()
 
     def step(self, number: int) -> LearnStep:
@@ -122,45 +130,44 @@ class ConstrainedLearner:
         each = max(1, config.batch_size // count)
         draw = self._draw(each)
         chances = (1 - TARGETED) / len(self.data) + TARGETED * self.fragility / self.fragility.sum()
-        index = torch.multinomial(chances, count * each, replacement=True, generator=self.generator)
-        weight = (self.share / len(self.data) / chances[index]).view(count, each).to(self.size)
+        index = torch.multinomial(chances, each, replacement=True, generator=self.generator)
+        weight = (self.share / len(self.data) / chances[index]).to(self.size)
 
         size = self.size[alive].requires_grad_()
         matrices = self._matrices(size, draw.k1, draw.k2)
         chosen = index.to(self.data.labels.device)
-        images = unit_float(self.data.images[chosen])
+        images = unit_float(self.data.images[chosen]).repeat(count, 1, 1, 1)
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
         logits = self.classifier.logits(move(images, color, space, config.padding))
-        margin = margins(logits, self.data.labels[chosen])
+        margin = margins(logits, self.data.labels[chosen].repeat(count)).view(count, each)
         if not margin.isfinite().all():
             raise RunError(f"logits are not finite at step {number}: look at the classifier on moved images")
         nearly = torch.sigmoid(-margin)
-        gone = (margin <= 0).view(count, each) * weight
-        strictness = self._strictness(draw.group, gone, number)
-        losses = (nearly.view(count, each) * weight * strictness).mean(1)
+        gone = (margin <= 0) * weight
+        strictness = self._strictness(draw.group.expand(count, -1), gone, number)
+        losses = (nearly * weight * strictness).mean(1)
         wanted = torch.where(draw.group == _BETWEEN - 1, 1.0, ELSEWHERE)
-        gain = (wanted * self._smaller_ratio(matrices)).mean(1) - self._alignment(size)
+        gain = (wanted * self._reach(matrices)).mean(1) - self._alignment(size)
 
         learned = [size, *self.hidden, *self.output]
         down = torch.autograd.grad(losses.sum(), learned, retain_graph=True)
         up = torch.autograd.grad(gain.sum(), learned)
         with torch.no_grad():
-            self.fragility.scatter_reduce_(
-                0, index, 0.7 * self.fragility[index] + 0.3 * nearly.sqrt().cpu(), "mean", include_self=False
-            )
+            self.fragility[index] = 0.7 * self.fragility[index] + 0.3 * nearly.sqrt().mean(0).cpu()
             memory = max(min(1.0, each / MEMORY), 1 / (number + 1))
             corner = gone[:, : round(CORNER * each)].mean(1)
             self.lost[alive] = _follow(self.lost[alive], corner, memory)
             self.slope[alive] = _follow(self.slope[alive], down[0].sum(1), memory)
-            price = up[0].sum(1) / self.slope[alive].clamp_min(0.3 * config.tolerated)
+            price = up[0].sum(1) / self.slope[alive].clamp_min(0.3 * self.target)
             fade = 0.5 * (1 + math.cos(math.pi * number / config.steps))
             self._turn(config.learning_rate * fade, up[1:], down[1:], price)
             self._resize(up[0], down[0], price, max(memory, 0.1) * max(fade, 0.2))
-            scores, at_corner = self._scores()
+            scores, displacements = self._scores()
             best = int(scores.argmax())
-            moved = dict(zip(self.net.parts, at_corner[best].tolist(), strict=True))
+            moved = dict(zip(self.net.parts, displacements[best].tolist(), strict=True))
             if number + 1 in [round(cut * config.steps) for cut in CUTS]:
-                self.alive = alive[scores.argsort(descending=True)[: max(1, count // KEPT)].cpu()]
+                order = self._standings().argsort(descending=True)
+                self.alive = alive[order[: max(1, count // KEPT)].cpu()]
         return LearnStep(
             step=number,
             color_displacement=moved.get("color"),
@@ -207,19 +214,19 @@ class ConstrainedLearner:
 
     def _draw(self, each: int) -> _Draw:
         """Draw controls: first the corner, then pairs of vertices, then points of the outer edges."""
-        count, corner = len(self.alive), round(CORNER * each)
+        corner = round(CORNER * each)
         vertices = slice(corner, corner + round(VERTICES * each))
-        group = torch.full((count, each), _BETWEEN)
-        group[:, :corner] = _BETWEEN - 1
-        group[:, vertices] = 0
+        group = torch.full((each,), _BETWEEN)
+        group[:corner] = _BETWEEN - 1
+        group[vertices] = 0
         ks = []
         for place in (len(_VERTICES), 1):
-            along, side = torch.rand(2, count, each, generator=self.generator)
+            along, side = torch.rand(2, each, generator=self.generator)
             k = torch.stack([along.where(side < 0.5, 1.0), along.where(side >= 0.5, 1.0)], -1)
-            vertex = torch.randint(len(_VERTICES), group[:, vertices].shape, generator=self.generator)
-            k[:, vertices] = _VERTICES[vertex]
-            k[:, :corner] = 1
-            group[:, vertices] += place * vertex
+            vertex = torch.randint(len(_VERTICES), group[vertices].shape, generator=self.generator)
+            k[vertices] = _VERTICES[vertex]
+            k[:corner] = 1
+            group[vertices] += place * vertex
             ks.append(k.to(self.size))
         return _Draw(ks[0], ks[1], group.to(self.size.device))
 
@@ -232,7 +239,7 @@ class ConstrainedLearner:
         memory = torch.maximum((members / VERTEX_MEMORY).clamp(max=1), (members > 0) / (number + 1))
         lost_at = self.lost_at[self.alive]
         self.lost_at[self.alive] = lost_at = lost_at + memory * (shares - lost_at)
-        factors = (lost_at / self.config.tolerated).square().clamp(*STRICT)
+        factors = (lost_at / self.target).square().clamp(*STRICT)
         factors[:, _BETWEEN - 1] = 1  # there the size sees to it
         return factors.gather(1, group)
 
@@ -249,9 +256,7 @@ class ConstrainedLearner:
 
     def _resize(self, up: Tensor, down: Tensor, price: Tensor, rate: float) -> None:
         """Let sizes follow the tolerance, and color and space find their balance."""
-        missing = (
-            self.config.tolerated / (self.lost[self.alive] + 0.1 * self.config.tolerated)
-        ).log() / EXPONENT
+        missing = (self.target / (self.lost[self.alive] + 0.1 * self.target)).log() / EXPONENT
         slope = up - price[:, None] * down
         uneven = (slope - slope.mean(1, keepdim=True)).clamp(-2, 2)
         step = 2 * rate * missing.clamp(-0.3, 0.3)
@@ -278,6 +283,7 @@ class ConstrainedLearner:
 
     def _matrices(self, size: Tensor, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return color and spatial matrices, starts x draws x n x m, for starts that are left."""
+        k1, k2 = (k.expand(len(size), -1, -1) for k in (k1, k2))
         found: dict[str, Tensor] = {}
         for number, part in enumerate(self.net.parts):
             parameters = self._parameters(number, size, k1 if part == "color" else k2)
@@ -289,10 +295,9 @@ class ConstrainedLearner:
         moved = [displacement(m.flatten(0, 1)).view(m.shape[:2]) for m in matrices if m is not None]
         return torch.stack(moved, -1) / self.references
 
-    def _smaller_ratio(self, matrices: Sequence[Tensor | None]) -> Tensor:
-        """Return the logarithm of a smooth minimum of the ratios, starts x draws."""
-        logarithms = (self._ratios(matrices) + 1e-9).log()
-        return -torch.logsumexp(-SHARPNESS * logarithms, -1) / SHARPNESS
+    def _reach(self, matrices: Sequence[Tensor | None]) -> Tensor:
+        """Return the logarithm of the geometric mean of the ratios, starts x draws."""
+        return (self._ratios(matrices) + 1e-9).log().mean(-1)
 
     def _alignment(self, size: Tensor) -> Tensor:
         """Return how much both entries of k push the same way, starts: squares of positive cosines."""
@@ -306,16 +311,51 @@ class ConstrainedLearner:
 
     @torch.no_grad()
     def _corner(self, size: Tensor) -> Sequence[Tensor | None]:
-        ones = size.new_ones(len(self.alive), 1, CONTROLS)
+        ones = size.new_ones(1, CONTROLS)
         return self._matrices(size, ones, ones)
 
     @torch.no_grad()
     def _scores(self) -> tuple[Tensor, Tensor]:
-        """Return how far each start that is left would go if it lost what is tolerated, and how far it is."""
+        """Return how far each start that is left would go if it lost what it may, and how far it is."""
         matrices = self._corner(self.size[self.alive])
-        excess = (self.lost[self.alive] / self.config.tolerated).clamp_min(0.2).log()
-        scores = self._smaller_ratio(matrices)[:, 0] - 2 / EXPONENT * excess
+        excess = (self.lost[self.alive] / self.target).clamp_min(0.2).log()
+        scores = self._reach(matrices)[:, 0] - 2 / EXPONENT * excess
         return scores, self._ratios(matrices)[:, 0] * self.references
+
+    def _standings(self) -> Tensor:
+        """Return how far each start that is left would go if all nearly lost as many of the same images."""
+        size = self.size[self.alive]
+        before = self._nearly_lost(size)
+        common = before.median()
+        step = ((common / before).log() / EXPONENT).clamp(-0.3, 0.3)
+        after = self._nearly_lost(size + step[:, None])
+        exponent = ((after / before).log() / step).nan_to_num(EXPONENT).clamp(EXPONENT / 2, 2 * EXPONENT)
+        step = step + (common / after).log() / exponent
+        return self._reach(self._corner(size + step[:, None]))[:, 0]
+
+    def _nearly_lost(self, size: Tensor) -> Tensor:
+        """Return how many of the most fragile images are lost at the corner, smoothly, by start."""
+        count, matrices, found = len(size), self._corner(size), []
+        fragile = self.fragility.topk(min(JUDGED, len(self.data))).indices
+        for index in fragile.split(max(1, self.config.batch_size // count)):
+            chosen = index.to(self.data.labels.device)
+            color, space = (None if m is None else m[:, 0].repeat_interleave(len(index), 0) for m in matrices)
+            images = unit_float(self.data.images[chosen]).repeat(count, 1, 1, 1)
+            logits = self.classifier.logits(move(images, color, space, self.config.padding))
+            margin = margins(logits, self.data.labels[chosen].repeat(count))
+            found.append(torch.sigmoid(-margin).view(count, -1).sum(1))
+        return torch.stack(found).sum(0) + 1e-6
+
+    @torch.no_grad()
+    def _aim(self, number: int, directions: Tensor) -> None:
+        """Let most starts have a pair of parameters of one part at (1, 0) and (0, 1), their sum at (1, 1)."""
+        weights = self.output[number]
+        for start in range(round(AIMED * len(weights)) if len(directions) else 0):
+            first, second = directions[start % len(directions)].to(weights) / self.unit[number]
+            hidden = (_VERTICES.to(weights) @ self.hidden[number][start].T).relu()  # vertices x H
+            along = torch.stack([first, second, first + second], 1) @ torch.linalg.pinv(hidden).T
+            weights[start] += 0.5 * along / along.square().mean().sqrt()
+        weights.copy_(_normalised(weights))
 
     def _units(self) -> list[Tensor]:
         """Return about how far each parameter of each part may go, at most to its bound.

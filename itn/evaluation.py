@@ -97,6 +97,14 @@ def one_per_class(labels: Tensor, most: int) -> Tensor:
     return (turns * (labels.max() + 1) + labels).argsort(stable=True)[:most]
 
 
+@torch.no_grad()
+def control_deviations(net: InvariantTransformerNet, part: str, k: Tensor) -> Tensor:
+    """Return what controls B x 2 add to the identity matrix of one part, B x entries."""
+    matrices = getattr(net, part).generate(k.to(next(net.parameters())))
+    unmoved = getattr(net, part).generate(torch.zeros_like(k[:1]).to(matrices))
+    return (matrices - unmoved).flatten(1).cpu()
+
+
 @torch.inference_mode()
 def strips(
     net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
@@ -130,6 +138,33 @@ def grid(net: InvariantTransformerNet, images: Tensor, k1: Sequence[float], k2: 
     images = unit_float(images.to(device))
     cells = [[net.transform(images, torch.full((2,), a), torch.full((2,), b)) for b in k2] for a in k1]
     return torch.stack([torch.stack(row) for row in cells]).cpu()
+
+
+def directions(
+    net: InvariantTransformerNet, image: Tensor, points: int = 11
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return, for each part, where a square grid of k leads, and an image at the vertices of the square.
+
+    Args:
+        net: The net.
+        image: 1 x C x H x W, uint8 or float in [0, 1].
+        points: Along each side of the grid, n.
+
+    Returns:
+        Deviations from the identity, n x n x entries, the first index for k[0]; and the image under
+        k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W.
+    """
+    line = torch.linspace(0, 1, points)
+    square = torch.cartesian_prod(line, line)
+    vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).to(next(net.parameters()))
+    images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
+    grids, pictures = {}, {}
+    for part in net.parts:
+        grids[part] = control_deviations(net, part, square).unflatten(0, (points, points))
+        k1, k2 = (vertices, 0 * vertices) if part == "color" else (0 * vertices, vertices)
+        with torch.no_grad():
+            pictures[part] = net.transform(images, k1, k2).cpu()
+    return grids, pictures
 
 
 def measure(
@@ -194,10 +229,12 @@ def measure(
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
+        angle=_by_name({part: _angle(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
         certificate=certificate,
         axis_ratio=None if proven is None else _by_name(proven.ratios),
         axes=None if proven is None else _by_name(proven.axes),
+        calibration=None if proven is None else proven.calibration,
         split=split,
         provenance=origin | {"seed": config.seed},
     )
@@ -223,7 +260,18 @@ def draw(
             unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS
         ),
         "curves": learn_plots.accuracy_and_displacement(record),
-    }
+        "directions": learn_plots.control_directions(*directions(net, four[:1])),
+    } | ({} if record.certificate is None else {"axes": learn_plots.reach(record)})
+
+
+@torch.no_grad()
+def _angle(net: InvariantTransformerNet, part: str) -> float | None:
+    """Return the angle between what k = (1, 0) and k = (0, 1) add to the identity, in degrees."""
+    first, second = control_deviations(net, part, torch.eye(CONTROLS)).double()
+    if not (first.any() and second.any()):
+        return None
+    cosine = torch.cosine_similarity(first, second, dim=0)
+    return cosine.clamp(-1, 1).acos().rad2deg().item()
 
 
 def _by_name(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Records of learning to figures; each function returns a Figure and shows nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from itn.plots import BROKEN, HOLDS, WIDTH, picture, titled
 from itn.results import CurvePoint, LearnRecord, LearnStep
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
+_AXES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 _CONTROL = {"color": "k1", "space": "k2"}
 
 
@@ -161,6 +164,98 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
     axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
     axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
     return figure
+
+
+def reach(record: LearnRecord) -> Figure:
+    """Draw accuracy against displacement: the learned family at its corner beside every single axis.
+
+    Accuracy counts images that are right unchanged and moved. Of the family and of axes that may be the
+    longest, calibration images are counted, of all others images that were learned from. The family moves
+    color and space at once, in both panels.
+    """
+    assert record.axes is not None
+    assert record.calibration is not None
+    assert record.certificate is not None
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(record.axes), sharey=True, squeeze=False)[0]
+    clean = 100 * record.certificate.clean_accuracy
+    for ax, (part, axes) in zip(panels, record.axes.items(), strict=True):
+        others = [axis for axis in axes if axis.certified_displacement is None]
+        contenders = sorted(
+            (axis for axis in axes if axis.certified_displacement is not None),
+            key=lambda axis: -(axis.certified_displacement or 0),
+        )
+        for axis in others:
+            _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
+        for axis, colour in zip(contenders, _AXES, strict=False):
+            name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.unbroken else "")
+            _accuracies(ax, axis.looks, clean, color=colour, linewidth=1.2, label=name)
+        family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
+        _accuracies(
+            ax, family, clean, color="#222222", linewidth=2, marker="o", markersize=3, label="learned"
+        )
+        if others:
+            ax.plot([], [], color="0.8", linewidth=0.8, label="other axes")
+        ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
+        proven = getattr(record, f"{part}_displacement_at_corner")
+        ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "space"))
+        longest = max((axis.certified_displacement or 0 for axis in contenders), default=0.0)
+        ax.set_xlim(0, 1.25 * max(proven, longest, 1e-6))
+        ax.legend(frameon=False, fontsize=7, loc="lower left")
+    panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
+    panels[0].set_ylabel("accuracy (%)")
+    figure.supxlabel("dotted: accuracy less the tolerance; what is certified of the family", fontsize=8)
+    return figure
+
+
+def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tensor]) -> Figure:
+    """Draw where a square grid of k leads, and an image at the vertices of the square.
+
+    A family that is a curve is drawn as one. The plane is that of the corner, k = (1, 1), and of the
+    difference between k = (1, 0) and k = (0, 1), as far as it is at right angles to the corner.
+
+    Args:
+        grids: For each part, deviations of the matrix from the identity, n x n x entries; the first index
+            goes with k[0].
+        pictures: For each part, an image at k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W in [0, 1].
+    """
+    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+    blocks = figure.subfigures(1, len(grids), squeeze=False)[0]
+    for block, (part, grid) in zip(blocks, grids.items(), strict=True):
+        control = _CONTROL[part]
+        left, right = block.subfigures(1, 2, width_ratios=(1.6, 1))
+        ax = left.subplots()
+        flat = _in_plane(grid)
+        for lines, colour, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
+            for number, line in enumerate(lines):
+                name = f"only {control}[{entry}] varies" if number == 0 else None
+                ax.plot(line[:, 0], line[:, 1], color=colour, linewidth=0.8, label=name)
+        for index, name in (((-1, 0), "(1, 0)"), ((0, -1), "(0, 1)"), ((-1, -1), "(1, 1)")):
+            ax.plot(*flat[index], "o", color="#222222", markersize=3)
+            ax.annotate(name, tuple(flat[index].tolist()), (4, 3), textcoords="offset points", fontsize=7)
+        ax.set(title=part, xlabel="towards (1, 1)", ylabel="across")
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.margins(0.15)
+        ax.legend(frameon=False, fontsize=6.5, loc="best")
+        titles = [["(0, 0)", "(1, 0)"], ["(0, 1)", "(1, 1)"]]
+        titled(right, pictures[part].unflatten(0, (2, 2)), titles, [["black"] * 2] * 2)
+        right.suptitle(f"{control} =", fontsize=8)
+    return figure
+
+
+def _in_plane(grid: Tensor) -> Tensor:
+    """Return deviations, n x n x entries, in the plane of the corner and of what its two entries do apart."""
+    corner, apart = grid[-1, -1], grid[-1, 0] - grid[0, -1]
+    first = corner / corner.norm().clamp_min(1e-12)
+    second = apart - (apart @ first) * first
+    second = second / second.norm().clamp_min(1e-12)
+    return torch.stack([grid @ first, grid @ second], -1)
+
+
+def _accuracies(ax: Axes, looks: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
+    moved, lost = zip((0.0, 0.0), *looks, strict=True)
+    ax.plot(moved, [clean - 100 * share for share in lost], **style)
 
 
 def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], colour: str, dashes: str, name: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from itn import plots
-from itn.certifying import check_certifiable, prove, yardsticks
+from itn.certifying import Yardsticks, check_certifiable, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
 from itn.constrained import STARTS, ConstrainedLearner
@@ -124,12 +124,18 @@ def learn(
     net = make_net(classifier, config, data.images.shape)
     if folder is not None:
         folder.start()
-    measures = None if calibration is None else yardsticks(net, learned, config)
+    measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
     learner: Learner = (
         SwitchedLearner(net, learned, config)
         if measures is None
         else ConstrainedLearner(
-            net, _starts(net, classifier, config, data.images.shape), learned, config, measures.references
+            net,
+            _starts(net, classifier, config, data.images.shape),
+            learned,
+            config,
+            measures.references,
+            {part: _aims(net, part, measures) for part in net.parts},
+            measures.target,
         )
     )
     seconds = {"preparation": time.perf_counter() - clock}
@@ -164,10 +170,16 @@ def learn(
     return LearnResult(net, record, tuple(history))
 
 
-def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) -> InvariantTransformerNet:
-    """Return the untrained net that a configuration describes, for images of shape N x C x H x W."""
+def make_net(
+    classifier: Classifier, config: LearnConfig, shape: Sequence[int], start: int = 0
+) -> InvariantTransformerNet:
+    """Return an untrained net that a configuration describes, for images of shape N x C x H x W.
+
+    Its weights depend on the seed of the configuration and on the number of the start.
+    """
     _, channels, height, width = shape
-    weights, rectified = generator(config.seed, "weights"), config.rectified
+    weights = generator(config.seed, f"weights {start}" if start else "weights")
+    rectified = config.rectified
     color = space = None
     if "color" in config.parts:
         color = ColorTransformer(channels, config.hidden, config.color_bound, weights, rectified)
@@ -183,8 +195,13 @@ def _starts(
     net: InvariantTransformerNet, classifier: Classifier, config: LearnConfig, shape: Sequence[int]
 ) -> list[InvariantTransformerNet]:
     """Return a net and others like it with other weights."""
-    seeds = range(config.seed + 1, config.seed + STARTS)
-    return [net, *(make_net(classifier, dataclasses.replace(config, seed=seed), shape) for seed in seeds)]
+    return [net, *(make_net(classifier, config, shape, start) for start in range(1, STARTS))]
+
+
+def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tensor:
+    """Return pairs of promising parameters; none where parameters are not the entries of the matrix."""
+    found = measures.pairs(part)
+    return found if part == "color" or (net.space and net.space.family == "affine") else found[:0]
 
 
 def _split(

@@ -69,6 +69,25 @@ class AxisReach:
     certified_displacement: float | None
     unbroken: bool
     """Whether it is certified up to its bound: how far it would go is not known."""
+    looks: tuple[tuple[float, float], ...]
+    """Displacements that were tried, ascending, each with the share of images lost there: of calibration
+    images if the axis is certified, else of images that were learned from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationPoint:
+    """A scale of the family that was tried on calibration images; it passes if no share is too large."""
+
+    scale: float
+    lost_at_corner: float
+    """Share of the images that are right unchanged and wrong under F(k), all entries of k at 1."""
+    lost_uniform: float
+    """The same, k uniform, one draw for each image."""
+    lost_at_worst: float
+    """The same at the k that is worst on images that were learned from."""
+    color_displacement: float | None
+    """At the corner, like the next one."""
+    spatial_displacement: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +137,19 @@ class LearnRecord:
     """The matrix in words: gain and bias of each channel, mixing between channels."""
     spatial_at_corner: dict[str, float] | None
     """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
+    angle: dict[str, float | None]
+    """By part, "color" and "spatial", the angle in degrees between what k = (1, 0) and k = (0, 1) add to the
+    identity; at 0 or 180 the family is a curve. None if one of them moves nothing."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
-    """What is proven; None with the switched objective, likewise the next two."""
+    """What is proven; None with the switched objective, likewise the next three."""
     axis_ratio: dict[str, AxisRatio | None] | None
     """By part, "color" and "spatial": displacement of the family at its corner over the largest of any single
     axis; None where an axis is unbroken at its bound."""
     axes: dict[str, tuple[AxisReach, ...]] | None
     """By part, how far single axes go."""
+    calibration: tuple[CalibrationPoint, ...] | None
+    """The scales that were tried, ascending; the first scale that fails ends the choice."""
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
@@ -139,12 +163,18 @@ class LearnRecord:
         """Return the record that ``to_json`` and a JSON file made the content from."""
         pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
         curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
-        certificate, ratios, axes = (content[name] for name in ("certificate", "axis_ratio", "axes"))
+        certificate, ratios, axes, points = (
+            content[name] for name in ("certificate", "axis_ratio", "axes", "calibration")
+        )
         if certificate is not None:
             certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
             ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
-            axes = {part: tuple(AxisReach(**axis) for axis in each) for part, each in axes.items()}
-        nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes}
+            axes = {
+                part: tuple(AxisReach(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each)
+                for part, each in axes.items()
+            }
+            points = tuple(CalibrationPoint(**point) for point in points)
+        nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
         return cls(**{**content, **pairs, **nested, "curves": curves})
 
 

@@ -13,7 +13,7 @@ Part = Literal["color", "space"]
 
 _DEFAULTS: dict[str, dict[str, float]] = {
     "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
-    "constrained": {"tolerance": 0.01, "steps": 300, "learning_rate": 0.015},
+    "constrained": {"tolerance": 0.01, "steps": 500, "learning_rate": 0.03},
 }
 
 
@@ -46,11 +46,11 @@ class LearnConfig:
     vectors: int = 0
     """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
     steps: int = 0
-    """Steps of learning; 0: 1000, constrained 300."""
+    """Steps of learning; 0: 1000, constrained 500."""
     batch_size: int = 256
     """Images in a step, drawn with replacement."""
     learning_rate: float = 0.0
-    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.005, constrained 0.015."""
+    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.005, constrained 0.03."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
     rectified: bool = False

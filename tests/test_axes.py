@@ -93,7 +93,7 @@ def calibration_of(radii):
 def test_ratio_of_a_family_that_moves_twice_as_far_is_two_in_every_sample():
     radii = torch.rand(500, generator=generator(0, "radii"))
     calibration = calibration_of(radii)
-    moved = {scale: 2 * AXIS.displacement(scale) for scale in SCALES}
+    moved = [2 * AXIS.displacement(scale) for scale in SCALES]
     ratio = axis_ratio(calibration, moved, [(AXIS, calibration)], generator(0, "bootstrap"))
     assert (ratio.value, ratio.ci_low, ratio.ci_high) == pytest.approx((2, 2, 2))
 
@@ -101,7 +101,7 @@ def test_ratio_of_a_family_that_moves_twice_as_far_is_two_in_every_sample():
 def test_ratio_to_several_axes_is_to_the_longest():
     radii = torch.rand(500, generator=generator(0, "radii"))
     near, far = calibration_of(radii), calibration_of(radii / 1.5)
-    moved = {scale: AXIS.displacement(scale) for scale in SCALES}
+    moved = [AXIS.displacement(scale) for scale in SCALES]
     ratio = axis_ratio(far, moved, [(AXIS, near), (AXIS, far)], generator(0, "bootstrap"))
     assert ratio.value == pytest.approx((far.scale / near.scale) ** 2)
     assert ratio.ci_low <= ratio.value <= ratio.ci_high < 1
@@ -109,13 +109,12 @@ def test_ratio_to_several_axes_is_to_the_longest():
 
 def test_no_ratio_where_an_axis_is_unbroken():
     whole = Calibration((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
-    moved = {0.5: 1.0, 1.0: 2.0}
-    assert axis_ratio(whole, moved, [(AXIS, whole)], generator(0, "bootstrap")) is None
+    assert axis_ratio(whole, [1.0, 2.0], [(AXIS, whole)], generator(0, "bootstrap")) is None
 
 
 def test_resampled_images_give_the_ratio_an_interval():
     """Family and axis that lose different images are uncertain against each other."""
     first, second = (calibration_of(torch.rand(500, generator=generator(seed, "radii"))) for seed in (0, 1))
-    moved = {scale: AXIS.displacement(scale) for scale in SCALES}
+    moved = [AXIS.displacement(scale) for scale in SCALES]
     ratio = axis_ratio(first, moved, [(AXIS, second)], generator(0, "bootstrap"))
     assert ratio.ci_low < 1 < ratio.ci_high
