@@ -23,7 +23,7 @@ from itn.net import move
 from itn.results import Certificate
 from itn.statistics import binomial_tail, clopper_pearson
 
-SEQUENCE = (0.4, 0.6, 0.75, *(0.85 * 1.04**i for i in range(8)))  # of an estimate; the last is 1.12
+SEQUENCE = (0.2, 0.4, 0.6, 0.75, *(0.85 * 1.04**i for i in range(20)))  # of an estimate; the last is 1.79
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 FRAGILE = 8  # the worst case is looked for among one in so many images
@@ -191,12 +191,17 @@ def worst_case(
     """Search a family for the controls that lose most images, and each image for controls that lose it.
 
     All combinations of 0, 1/2 and 1 are tried, then the neighbours of the worst of them in ever smaller
-    steps, on the images with the smallest margins at the corner; the worst found is tried on all.
+    steps, on the images with the smallest margins where all controls are 1 or a single one is; the worst
+    found is tried on all.
     """
-    at_corner = moved_margins(classifier, data, mover, scale * mover.corner, batch_size)
-    fragile = at_corner.argsort()[: max(1, len(data) // FRAGILE)]
+    at_corner, *alone = (
+        moved_margins(classifier, data, mover, scale * k[None], batch_size)
+        for k in (mover.corner[0], *torch.eye(mover.controls))
+    )
+    smallest = torch.stack([at_corner, *alone]).amin(0)
+    fragile = smallest.argsort()[: max(1, len(data) // FRAGILE)]
     few = data.part(fragile)
-    everywhere = data.clean & (at_corner > 0)
+    everywhere = data.clean & (smallest > 0)
     worst, most = mover.corner, at_corner[fragile].neg().sigmoid().mean().item()
 
     def look(k: Tensor) -> None:

@@ -300,13 +300,13 @@ class ConstrainedLearner:
         return (self._ratios(matrices) + 1e-9).log().mean(-1)
 
     def _alignment(self, size: Tensor) -> Tensor:
-        """Return how much both entries of k push the same way, starts: squares of positive cosines."""
+        """Return how much both entries of k push along the same line, starts: squares of cosines."""
         total = size.new_zeros(len(size))
         arms = torch.eye(CONTROLS).to(size).expand(len(size), -1, -1)
         for number, weights in enumerate(self.output):
             if weights.shape[1] > 1:  # of a single parameter there is but one direction
                 first, second = self._parameters(number, size, arms).unbind(1)
-                total = total + torch.cosine_similarity(first, second, dim=-1).clamp_min(0).square()
+                total = total + torch.cosine_similarity(first, second, dim=-1).square()
         return total
 
     @torch.no_grad()

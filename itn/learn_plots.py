@@ -179,15 +179,13 @@ def reach(record: LearnRecord) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     panels = figure.subplots(1, len(record.axes), sharey=True, squeeze=False)[0]
     clean = 100 * record.certificate.clean_accuracy
-    for ax, (part, axes) in zip(panels, record.axes.items(), strict=True):
-        others = [axis for axis in axes if axis.certified_displacement is None]
-        contenders = sorted(
-            (axis for axis in axes if axis.certified_displacement is not None),
-            key=lambda axis: -(axis.certified_displacement or 0),
-        )
+    for ax, (part, found) in zip(panels, record.axes.items(), strict=True):
+        axes = sorted(found, key=lambda axis: -(axis.certified_displacement or 0))
+        longest = [axis for axis in axes[: len(_AXES)] if axis.certified_displacement is not None]
+        others = axes[len(longest) :]
         for axis in others:
             _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
-        for axis, colour in zip(contenders, _AXES, strict=False):
+        for axis, colour in zip(longest, _AXES, strict=False):
             name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.unbroken else "")
             _accuracies(ax, axis.looks, clean, color=colour, linewidth=1.2, label=name)
         family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
@@ -200,12 +198,14 @@ def reach(record: LearnRecord) -> Figure:
         proven = getattr(record, f"{part}_displacement_at_corner")
         ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
         ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "space"))
-        longest = max((axis.certified_displacement or 0 for axis in contenders), default=0.0)
-        ax.set_xlim(0, 1.25 * max(proven, longest, 1e-6))
+        ax.set_xlim(0, 1.25 * max(proven, axes[0].certified_displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
     panels[0].set_ylabel("accuracy (%)")
-    figure.supxlabel("dotted: accuracy less the tolerance; what is certified of the family", fontsize=8)
+    figure.supxlabel(
+        "dotted lines: clean accuracy less the tolerance; displacement that is certified of the family",
+        fontsize=8,
+    )
     return figure
 
 
@@ -220,11 +220,11 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
             goes with k[0].
         pictures: For each part, an image at k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W in [0, 1].
     """
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    blocks = figure.subfigures(1, len(grids), squeeze=False)[0]
+    figure = Figure(figsize=(WIDTH, 2.7 * len(grids)), layout="constrained")
+    blocks = figure.subfigures(len(grids), 1, squeeze=False)[:, 0]
     for block, (part, grid) in zip(blocks, grids.items(), strict=True):
         control = _CONTROL[part]
-        left, right = block.subfigures(1, 2, width_ratios=(1.6, 1))
+        left, right = block.subfigures(1, 2, width_ratios=(1.7, 1))
         ax = left.subplots()
         flat = _in_plane(grid)
         for lines, colour, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
@@ -240,7 +240,7 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
         ax.legend(frameon=False, fontsize=6.5, loc="best")
         titles = [["(0, 0)", "(1, 0)"], ["(0, 1)", "(1, 1)"]]
         titled(right, pictures[part].unflatten(0, (2, 2)), titles, [["black"] * 2] * 2)
-        right.suptitle(f"{control} =", fontsize=8)
+        right.suptitle(f"{control} is", fontsize=8)
     return figure
 
 

@@ -50,7 +50,7 @@ def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, 
     config = dataclasses.replace(QUICK, parts=("space",), steps=150)
     net = itn.learn(side, *blobs, config).net
     first, second = (net.space.matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
-    assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0) < 0.5
+    assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).abs() < 0.5
     assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
 
 
@@ -181,3 +181,32 @@ def test_images_far_from_the_boundary_are_drawn_less_and_less(blobs, side):
     for number in range(40):
         made.step(number)
     assert made.fragility.median() < 0.2 * before
+
+
+def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
+    """Three starts of four: the first at (1, 0), the second at (0, 1), the sum at the corner, about."""
+    data = itn.preflight(side, *blobs)
+    made = learner(side, data, parts=("space",))
+    pair = torch.zeros(1, 2, 6)
+    pair[0, 0, 0], pair[0, 1, 4] = 0.3, 0.3  # scales along x and along y
+    made._aim(0, pair)
+    vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).expand(4, -1, -1)
+    found = made._parameters(0, made.size, vertices)
+    wanted = torch.stack([pair[0, 0], pair[0, 1], pair[0].sum(0)])
+    cosines = torch.cosine_similarity(found, wanted, dim=-1)
+    assert cosines[:3].mean() > 0.8
+    assert cosines[3].mean() < cosines[:3].mean()
+
+
+def test_starts_are_compared_as_if_all_lost_the_same(blobs, side):
+    """A start that moves along y alone, which nobody sees, stands before one that moves along x."""
+    made = learner(side, itn.preflight(side, *blobs), parts=("space",), family="translation")
+    with torch.no_grad():
+        for start in range(4):
+            made.output[0][start] = 0
+            made.output[0][start, start % 2] = 0.5  # x, y, x, y
+        made.size += torch.tensor([[0.0], [0.0], [0.5], [0.5]])
+    x, y, x_larger, y_larger = made._standings()
+    assert min(y, y_larger) > max(x, x_larger)
+    # Sizes of starts with the same direction count for nothing
+    assert abs(x - x_larger) < 0.3

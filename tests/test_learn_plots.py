@@ -10,7 +10,7 @@ from itn import learn_plots, plots
 
 @pytest.fixture
 def result(blobs, side):
-    return itn.learn(side, *blobs, itn.LearnConfig(steps=60, batch_size=32))
+    return itn.learn(side, *blobs, itn.LearnConfig(objective="switched", steps=60, batch_size=32))
 
 
 def test_loss_curves_draw_both_losses_of_every_step(result):
@@ -73,7 +73,45 @@ def test_equal_figures_make_equal_files(result, tmp_path):
 
 @pytest.mark.parametrize("part", ["color", "space"])
 def test_figures_of_one_part_alone(part, blobs, side):
-    result = itn.learn(side, *blobs, itn.LearnConfig(parts=(part,), steps=3, batch_size=32))
+    result = itn.learn(
+        side, *blobs, itn.LearnConfig(objective="switched", parts=(part,), steps=3, batch_size=32)
+    )
     assert len(learn_plots.accuracy_and_displacement(result.record).axes) == 2
     short = [dataclasses.replace(step) for step in result.history]
     assert len(learn_plots.loss_curves(short).axes) == 2
+
+
+def test_axes_are_drawn_beside_the_family(blobs, side):
+    config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
+    record = itn.learn(side, *blobs, config).record
+    color, space = learn_plots.reach(record).axes
+    assert (color.get_title(), space.get_title()) == ("color", "space")
+    learned = next(line for line in space.lines if line.get_label() == "learned")
+    np.testing.assert_allclose(
+        learned.get_xdata(), [0, *(point.spatial_displacement for point in record.calibration)]
+    )
+    clean = record.certificate.clean_accuracy
+    np.testing.assert_allclose(
+        learned.get_ydata(), [100 * clean, *(100 * (clean - p.lost_at_corner) for p in record.calibration)]
+    )
+    assert len(space.lines) == 16 + 4  # axes; the family, a line for the legend, tolerance and certificate
+    named = {line.get_label() for line in space.lines if not line.get_label().startswith("_")}
+    assert named == {"rotate +", "rotate -", "learned", "other axes"}
+    assert "contrast +, unbroken" in [line.get_label() for line in color.lines]
+
+
+def test_directions_are_drawn_in_the_plane_of_the_corner():
+    """k[0] moves along the first entry of the matrix, k[1] along the second, twice as far."""
+    line = torch.linspace(0, 1, 5)
+    first, second = torch.meshgrid(line, line, indexing="ij")
+    grid = torch.stack([first, 2 * second, 0 * first], -1)
+    pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
+    figure = learn_plots.control_directions({"space": grid}, {"space": pictures})
+    plane, *cells = figure.axes
+    drawn = [line.get_xydata() for line in plane.lines[:10]]
+    ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)
+    np.testing.assert_allclose(np.linalg.norm(ends, axis=1), [5**0.5, 1, 2], atol=1e-6)
+    np.testing.assert_allclose(ends[1] @ ends[2], 0, atol=1e-6)
+    np.testing.assert_allclose(ends[0], [5**0.5, 0], atol=1e-6)
+    assert [cell.get_title() for cell in cells] == ["(0, 0)", "(1, 0)", "(0, 1)", "(1, 1)"]
+    assert [cell.images[0].get_array()[0, 0] for cell in cells] == pytest.approx([0, 1 / 3, 2 / 3, 1])
