@@ -1,11 +1,12 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
+from itn.augmentation import LearnedAugmentation
 from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
 from itn.data import ImageSet, load_images, read_images
 from itn.folder import Interrupted, RunError
 from itn.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.learning import LearnResult, learn, load_net
+from itn.learning import LearnResult, learn, load_augmentation, load_net
 from itn.loading import load_classifier, model_cards
 from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet
@@ -35,6 +36,7 @@ __all__ = [
     "LearnRecord",
     "LearnResult",
     "LearnStep",
+    "LearnedAugmentation",
     "ModelSummary",
     "Preprocessing",
     "RunError",
@@ -52,6 +54,7 @@ __all__ = [
     "flip_magnitudes",
     "layer_outputs",
     "learn",
+    "load_augmentation",
     "load_classifier",
     "load_images",
     "load_net",

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from itn import plots
+from itn.augmentation import LearnedAugmentation
 from itn.certifying import Yardsticks, check_certifiable, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
@@ -177,6 +178,12 @@ def make_net(
 
     Its weights depend on the seed of the configuration and on the number of the start.
     """
+    return InvariantTransformerNet(classifier, *_transformers(config, shape, start)).to(classifier.device)
+
+
+def _transformers(
+    config: LearnConfig, shape: Sequence[int], start: int = 0
+) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     _, channels, height, width = shape
     weights = generator(config.seed, f"weights {start}" if start else "weights")
     rectified = config.rectified
@@ -188,7 +195,7 @@ def make_net(
         space = SpatialTransformer(
             config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, rectified
         )
-    return InvariantTransformerNet(classifier, color, space).to(classifier.device)
+    return color, space
 
 
 def _starts(
@@ -232,17 +239,34 @@ def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformer
     Raises:
         ValueError: If the folder holds no finished run of ``learn``.
     """
-    folder = Path(folder)
+    return InvariantTransformerNet(classifier, *_learned(Path(folder))).to(classifier.device)
+
+
+def load_augmentation(folder: str | Path, scale: float = 1.0) -> LearnedAugmentation:
+    """Return the family that a finished run has learned, as a random transform.
+
+    Args:
+        folder: The run's output folder.
+        scale: Factor on the family; 1 leaves it as it was certified.
+
+    Raises:
+        ValueError: If the folder holds no finished run of ``learn``, or the scale is negative.
+    """
+    return LearnedAugmentation(*_learned(Path(folder)), scale=scale)
+
+
+def _learned(folder: Path) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+    """Return the transformers of a finished run."""
     try:
         (folder / "result.json").stat()
         settings = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
         config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
-        net = make_net(classifier, config, settings["images"]["shape"])
-        net.load_transformer_state(state)
+        color, space = _transformers(config, settings["images"]["shape"])
+        InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(state)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
-    return net
+    return color, space
 
 
 def _train(

@@ -13,7 +13,7 @@ ORDER = [
     {"net"},
     {"zoo", "preprocessing"},
     {"classifiers"},
-    {"layers", "weights"},
+    {"layers", "weights", "augmentation"},
     {"hubs"},
     {"loading"},
     {"losses"},

@@ -1,0 +1,106 @@
+"""A learned family as a random transform: what it draws, and what it makes of a classifier's answers."""
+
+import pytest
+import torch
+
+import itn
+from itn.statistics import generator
+
+IMAGES = torch.rand(6, 1, 9, 12, generator=generator(0, "images"))
+
+
+def family(scale=1.0):
+    """Gains up to 1.5 and shifts along x of up to a tenth of the frame, growing with both entries of k."""
+    color, space = itn.ColorTransformer(1), itn.SpatialTransformer("translation", aspect=12 / 9)
+    for head, row, size in ((color.head, 0, 0.5), (space.head, 0, 0.2)):
+        with torch.no_grad():
+            head.hidden.weight.fill_(1)
+            head.output.weight.zero_()
+            head.output.weight[row] = head.bound * torch.atanh(size / head.bound) / (2 * 32)
+    return itn.LearnedAugmentation(color, space, scale)
+
+
+def test_every_image_has_a_draw_of_its_own_and_seeds_rule_it():
+    same = IMAGES[:1].expand(6, -1, -1, -1)
+    torch.manual_seed(3)
+    first = family()(same)
+    assert len(first.unique(dim=0)) == 6
+    torch.manual_seed(3)
+    assert torch.equal(family()(same), first)
+    assert not torch.equal(family()(same), first)
+
+
+def test_draws_are_members_of_the_family():
+    """Of uniform k the sums are triangular on [0, 2]: gains lie in [1, 1.5], most often in the middle."""
+    flat = torch.full((4000, 1, 5, 5), 0.4)
+    gains = itn.LearnedAugmentation(family().color)(flat)[:, 0, 2, 2] / 0.4
+    assert 1 <= gains.min() < 1.05
+    assert 1.45 < gains.max() <= 1.5
+    raw = torch.atanh(gains - 1) / torch.atanh(torch.tensor(0.5)) * 2  # the sum of both entries
+    expected = 1 - (1 - 0.5) ** 2 / 2  # of a triangular sum lies above 0.5
+    assert (raw > 0.5).float().mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_scale_0_changes_nothing_and_larger_scales_move_further():
+    assert torch.equal(family(0.0)(IMAGES), IMAGES)
+    moved = []
+    for scale in (1.0, 1.5):
+        torch.manual_seed(0)
+        moved.append((itn.LearnedAugmentation(family().color, None, scale)(IMAGES) - IMAGES).abs().mean())
+    assert moved[1] > 1.2 * moved[0]
+
+
+def test_single_images_and_bytes_are_taken():
+    torch.manual_seed(1)
+    one = family()((255 * IMAGES[0]).round().to(torch.uint8))
+    assert one.shape == IMAGES[0].shape
+    assert one.dtype == torch.float32
+    assert 0 <= one.min() <= one.max() <= 1
+
+
+def test_weights_get_no_gradients_and_images_do():
+    images = IMAGES.clone().requires_grad_()
+    augment = family()
+    augment(images).sum().backward()
+    assert images.grad.any()
+    assert not any(parameter.requires_grad for parameter in augment.parameters())
+
+
+def test_averages_are_means_of_softmax(flats, brightness):
+    images, labels = flats
+    augment = family()
+    torch.manual_seed(2)
+    draws = torch.stack([brightness(augment(images)).softmax(1) for _ in range(3)])
+    torch.manual_seed(2)
+    found = augment.probabilities(brightness, images, draws=3)
+    torch.testing.assert_close(found, draws.mean(0))
+    torch.testing.assert_close(found.sum(1), torch.ones(200))
+    assert (found.argmax(1) == labels).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (itn.LearnedAugmentation, "nothing to draw from"),
+        (lambda: family(-1.0), "scale must be at least 0, got -1"),
+        (lambda: family()(torch.rand(2, 3, 5, 5)), "3 channels"),
+        (lambda: family().probabilities(None, IMAGES, draws=0), "draws must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_loads_from_the_folder_of_a_run_what_the_net_does(blobs, side, tmp_path):
+    config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
+    itn.learn(side, *blobs, config, tmp_path / "run")
+    net = itn.load_net(tmp_path / "run", side)
+    augment = itn.load_augmentation(tmp_path / "run", scale=0.7)
+    torch.manual_seed(5)
+    moved = augment(blobs[0])
+    torch.manual_seed(5)
+    k1, k2 = 0.7 * torch.rand(2, 200, 2)
+    assert torch.equal(moved, net.transform(blobs[0], k1, k2))
+    with pytest.raises(ValueError, match=r"nowhere holds no finished run of itn learn \("):
+        itn.load_augmentation(tmp_path / "nowhere")
