@@ -125,7 +125,9 @@ def measure(protocol: Protocol) -> Record:
         }
         for reading in READINGS:
             for seed in protocol.seeds:
-                config = itn.LearnConfig(rectified=reading == "rectified", seed=seed, **settings)
+                config = itn.LearnConfig(
+                    objective="switched", rectified=reading == "rectified", seed=seed, **settings
+                )
                 asks = about | {"reading": reading, "seed": seed, "config": dataclasses.asdict(config)}
                 part = protocol.out / "parts" / f"{_slug(asks)}-seed{seed}.json"
                 runs.append(_kept(part, asks) or _run(classifier, data, loaded.index, config, asks, part))

@@ -6,7 +6,7 @@ Writes:    experiments/results/learned_invariances.json
 Published: Bunne et al. show AlexNet on ImageNet and give no numbers for a learned family; in words,
            it zooms out, hardly rotates, and changes colors little.
 
-The learning is ``itn learn`` with its defaults (the switched objective), one run for each line of the
+The learning is ``itn learn --objective switched``, one run for each line of the
 table that is printed at the end. ``--print`` prints the table from the JSON without learning again.
 """
 
@@ -38,7 +38,7 @@ def run(steps: int, seeds: int) -> list[dict[str, object]]:
         classifier = itn.load_classifier(model)
         for parts in PARTS:
             for seed in range(seeds):
-                config = itn.LearnConfig(parts=parts, steps=steps, seed=seed)
+                config = itn.LearnConfig(objective="switched", parts=parts, steps=steps, seed=seed)
                 record = itn.learn(classifier, images, labels, config, source="mnist:unseen").record.to_json()
                 del record["curves"]
                 records.append({"model": model, "parts": list(parts), "steps": steps, **record})

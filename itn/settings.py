@@ -12,8 +12,8 @@ Part = Literal["color", "space"]
 
 
 _DEFAULTS: dict[str, dict[str, float]] = {
-    "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
     "constrained": {"tolerance": 0.01, "steps": 500, "learning_rate": 0.03},
+    "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
 }
 
 
@@ -29,28 +29,29 @@ class LearnConfig:
     """Transformers to learn: color, space, or both."""
     family: str = "affine"
     """Spatial family: affine, rotation, translation, scale, shear or similarity."""
-    objective: Literal["switched", "constrained"] = "switched"
-    """What is optimised: "switched", the loss of Bunne et al., or "constrained", the largest displacement at
-    the tolerance, which is then certified."""
+    objective: Literal["constrained", "switched"] = "constrained"
+    """What is optimised: "constrained", the largest displacement at the tolerance, which is then certified,
+    or "switched", the loss of Bunne et al."""
     acc_orig: Literal["paired", "measured"] | float = "paired"
-    """What a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
+    """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
     accuracy of all learning images (measured), or a number in [0, 1]."""
     tolerance: float | None = None
-    """switched: how far a batch may fall below acc_orig before cross-entropy is asked for; default 0.
-    constrained: largest share of the images that may be right unchanged and wrong under F(k); default 0.01.
+    """constrained: largest share of the images that may be right unchanged and wrong under F(k); default
+    0.01. switched: how far a batch may fall below acc_orig before cross-entropy is asked for; default 0.
     In [0, 1)."""
     confidence: float = 0.95
     """constrained: confidence of the certificate."""
     c_theta: float = 0.01
-    """Weight of color displacement against spatial displacement, where both are learned."""
+    """switched: weight of color displacement against spatial displacement, where both are learned."""
     vectors: int = 0
-    """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
+    """switched: random unit vectors per step that estimate displacement, as in the paper; 0: its exact
+    value."""
     steps: int = 0
-    """Steps of learning; 0: 1000, constrained 500."""
+    """Steps of learning; 0: 500, switched 1000."""
     batch_size: int = 256
     """Images in a step, drawn with replacement."""
     learning_rate: float = 0.0
-    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.005, constrained 0.03."""
+    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.03, switched 0.005."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
     rectified: bool = False

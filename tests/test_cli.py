@@ -42,7 +42,7 @@ def exploding():
     nearest = nearest_mean()
     return Net()
 """
-QUICK = ["--data", "mnist", "--steps", "30", "--batch-size", "64"]
+QUICK = ["--data", "mnist", "--objective", "switched", "--steps", "30", "--batch-size", "64"]
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def test_the_shipped_classifier_on_real_digits(folder):
     assert "run/result.json" in done.stdout
     assert json.loads((folder / "run" / "config.json").read_text())["config"]["seed"] == 3
     pictures = sorted(path.name for path in (folder / "run" / "figures").iterdir())
-    assert pictures == ["classes.png", "curves.png", "grid.png", "losses.png"]
+    assert pictures == ["classes.png", "curves.png", "directions.png", "grid.png", "losses.png"]
     assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
 
 
 def test_a_certificate_for_the_shipped_classifier(folder):
-    asked = ("--objective", "constrained", "--parts", "space", "--tolerance", "0.05", "--steps", "40")
+    asked = ("--parts", "space", "--tolerance", "0.05", "--steps", "40")
     done = itn(
         folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "1000", *asked, "--out", "run"
     )
@@ -112,7 +112,8 @@ sys.exit(itn.cli.main(sys.argv[1:]))
 def test_a_killed_run_goes_on_to_the_same_files(folder):
     """kill -9 at three moments of one run, then the same command again: every file is byte for byte
     that of a run that nobody touched."""
-    arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist", "--steps", "400"]
+    arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist"]
+    arguments += ["--objective", "switched", "--steps", "400"]
     assert itn(folder, *arguments, "--out", "whole").returncode == 0
     for lines in (1, 100, 250):
         process = subprocess.Popen(
@@ -215,7 +216,7 @@ REFUSED_BY_LEARN = [
     (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
     (["--stesp", "3"], "Unknown option"),
     (
-        ["--objective", "constrained", "--data", "mnist", "--limit", "300"],
+        ["--data", "mnist", "--limit", "300"],
         "90 images to calibrate with cannot prove a tolerance of 1 %, 3.27 % at best: give a tolerance of",
     ),
 ]
@@ -229,7 +230,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, refused):
 def test_a_non_finite_loss_ends_with_status_1(folder):
     done = itn(folder, "learn", "--data", "mnist", "--model", "mine.py:exploding", "--out", "run")
     assert done.returncode == 1
-    assert done.stderr.startswith("itn: the loss is not finite at step ")
+    assert done.stderr.startswith("itn: logits are not finite at step ")
     assert "run/checkpoint.pt" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (folder / "run" / "result.json").exists()

@@ -11,7 +11,7 @@ from itn import LearnConfig
 from itn.learning import make_net
 from itn.switched import SwitchedLearner
 
-QUICK = LearnConfig(steps=40, batch_size=32)
+QUICK = LearnConfig(objective="switched", steps=40, batch_size=32)
 
 
 def learner(classifier, data, **settings):
@@ -24,7 +24,14 @@ def test_finds_how_far_a_blob_may_move(blobs, side):
     shifts below 0.5 change nothing and larger ones break one class; vertical shifts never do while the
     blob is in sight. The family must reach both limits (and the switch, which asks for accuracy on
     average over k only, may overstep the first by a little at the corner)."""
-    config = LearnConfig(parts=("space",), family="translation", steps=300, batch_size=64, spatial_bound=0.8)
+    config = LearnConfig(
+        objective="switched",
+        parts=("space",),
+        family="translation",
+        steps=300,
+        batch_size=64,
+        spatial_bound=0.8,
+    )
     record = itn.learn(side, *blobs, config).record
     assert record.accuracy >= 0.98
     ((_, _, x), (_, _, y)) = record.spatial_matrix_at_corner
@@ -39,7 +46,7 @@ def test_finds_how_far_a_blob_may_move(blobs, side):
 def test_finds_the_gain_and_bias_that_a_threshold_allows(seed, flats, brightness):
     """Images are 0.25 or 0.75 and the threshold is one half, so gain g and bias b hold if and only if
     0.25 g + b <= 0.5 <= 0.75 g + b. The farthest points inside the bounds are (2, -1) and (0, 0.5)."""
-    config = LearnConfig(parts=("color",), steps=400, batch_size=64, seed=seed)
+    config = LearnConfig(objective="switched", parts=("color",), steps=400, batch_size=64, seed=seed)
     record = itn.learn(brightness, *flats, config).record
     ((gain, bias),) = record.color_matrix_at_corner
     assert record.accuracy >= 0.98
@@ -172,6 +179,7 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
         "config.json",
         "figures/classes.png",
         "figures/curves.png",
+        "figures/directions.png",
         "figures/grid.png",
         "figures/losses.png",
         "history.jsonl",
@@ -237,7 +245,9 @@ class BreaksLater(nn.Module):
 
 def test_a_non_finite_loss_stops_and_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
     monkeypatch.setattr("itn.learning.CHECKPOINT_SECONDS", -1.0)
-    config = LearnConfig(parts=("space",), family="translation", steps=300, batch_size=32)
+    config = LearnConfig(
+        objective="switched", parts=("space",), family="translation", steps=300, batch_size=32
+    )
     with pytest.raises(
         itn.RunError, match=r"not finite at step \d+.*state after \d+ steps is kept in .*checkpoint"
     ):
@@ -285,7 +295,9 @@ def test_a_family_at_its_bound_still_makes_a_record(tmp_path):
     """Constant images under a blind classifier: the scale runs to its bound, 0 or 2, where it is singular."""
     labels = torch.arange(100) % 2
     images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 20, 20).clone()
-    config = LearnConfig(parts=("space",), family="scale", padding="border", steps=400, batch_size=32)
+    config = LearnConfig(
+        objective="switched", parts=("space",), family="scale", padding="border", steps=400, batch_size=32
+    )
     record = itn.learn(itn.Classifier(BlindToScale()), images, labels, config, tmp_path / "run").record
     ((a, _, _), (_, d, _)) = record.spatial_matrix_at_corner
     assert min(abs(a), abs(a - 2)) < 1e-3

@@ -6,7 +6,7 @@ import pytest
 import itn
 from itn.results import summary
 
-QUICK = itn.LearnConfig(steps=5, batch_size=32)
+QUICK = itn.LearnConfig(objective="switched", steps=5, batch_size=32)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from itn.transforms import TRANSFORMS, register
 
 
 def test_defaults_are_those_of_the_objective():
-    switched, constrained = LearnConfig(), LearnConfig(objective="constrained")
+    switched, constrained = LearnConfig(objective="switched"), LearnConfig()
     assert (switched.tolerance, switched.steps, switched.learning_rate) == (0.0, 1000, 0.005)
-    assert (constrained.tolerance, constrained.steps, constrained.learning_rate) == (0.01, 300, 0.015)
-    given = LearnConfig(objective="constrained", tolerance=0.05, steps=7, learning_rate=0.1)
+    assert (constrained.tolerance, constrained.steps, constrained.learning_rate) == (0.01, 500, 0.03)
+    given = LearnConfig(tolerance=0.05, steps=7, learning_rate=0.1)
     assert (given.tolerance, given.steps, given.learning_rate) == (0.05, 7, 0.1)
     with pytest.raises(ValueError, match="needs a tolerance above 0"):
-        LearnConfig(objective="constrained", tolerance=0.0)
+        LearnConfig(tolerance=0.0)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_defaults_are_those_of_the_objective():
         ({"parts": ()}, "parts must be color, space, or both, got none"),
         ({"parts": ("space", "space")}, "got space,space"),
         ({"parts": ("colour",)}, "got colour"),
-        ({"objective": "best"}, "objective must be switched"),
+        ({"objective": "best"}, "objective must be constrained"),
         ({"family": "afine"}, "family must be one of affine, rotation"),
         ({"padding": "wrap"}, "padding must be one of zeros"),
         ({"acc_orig": "mean"}, "paired, measured or a number"),

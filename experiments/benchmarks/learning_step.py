@@ -39,7 +39,7 @@ def learner(classifier: itn.Classifier, data: itn.CheckedImages, asks: str, batc
     accuracy = 0.0
     if asks == "cross-entropy":
         accuracy, data = 1.0, dataclasses.replace(data, labels=(data.labels + 1) % 10)
-    config = itn.LearnConfig(acc_orig=accuracy, batch_size=batch, learning_rate=1e-30)
+    config = itn.LearnConfig(objective="switched", acc_orig=accuracy, batch_size=batch, learning_rate=1e-30)
     net = make_net(classifier, config, data.images.shape)
     with torch.no_grad():
         for transformer in (net.color, net.space):
