@@ -1,0 +1,173 @@
+"""Fine-tune a classifier with the family that it does not see, beyond its limit, and look again.
+
+Command:   python experiments/fine_tune.py
+Machine:   2 CPU cores, about 10 minutes
+Writes:    runs/fine_tune/: result.json, thresholds.png, learned/ (a run of ``itn learn``)
+Published: nothing; the question is what a learned family is good for.
+
+lenet5 learns its family, which is certified on digits that it was not trained on. It is then trained on for
+some epochs, on the digits that it was trained on, once as they are and once moved by the family at 1.5
+times the certified scale. Both networks and lenet5 itself are screened on the test digits: what is gained
+is the change of thresholds against the network that was trained on without moving, what it costs the change
+of the clean accuracy.
+"""
+
+import copy
+import math
+
+import study
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from study import Protocol, Record
+from tqdm import tqdm
+
+import itn
+from itn import plots
+from itn.screen_results import SweepRecord
+
+MODEL = "lenet5"
+BEYOND = 1.5
+TRANSFORMS = ("shear_x", "shear_y", "scale_x", "scale_y", "rotate", "zoom", "translate_x", "contrast")
+BATCH, RATE = 128, 3e-4
+FRACTION = 0.98  # of the clean accuracy: where a transformation counts as breaking the network
+NAMES = {"before": "lenet5", "plain": "trained on", "moved": "trained on, moved by its family"}
+
+
+def measure(protocol: Protocol) -> Record:
+    """Learn the family, fine-tune with it and without, screen the three networks."""
+    classifier = itn.load_classifier(MODEL).to(protocol.device)
+    seed = protocol.seeds[0]
+    unseen = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 10})
+    learned = protocol.out / "learned"
+    if not (learned / "result.json").exists():
+        itn.learn(classifier, *unseen, itn.LearnConfig(seed=seed, **settings), learned)
+    augment = itn.load_augmentation(learned, BEYOND).to(protocol.device)
+    epochs = protocol.pick(2, 5, 1)
+    networks = {
+        "before": classifier,
+        "plain": _trained(classifier, None, epochs, seed, protocol),
+        "moved": _trained(classifier, augment, epochs, seed, protocol),
+    }
+    images, labels = itn.load_images("mnist", limit=protocol.pick(2000, 0, study.SMOKE_DIGITS))
+    config = itn.ScreenConfig(
+        transforms=protocol.pick(TRANSFORMS, TRANSFORMS, TRANSFORMS[:1]),
+        accuracy_fraction=FRACTION,
+        seed=seed,
+    )
+    runs = []
+    for name, network in networks.items():
+        screened = itn.screen(network, images, labels, config).record
+        moved = augment(images.to(protocol.device))
+        runs.append(
+            {
+                "network": name,
+                "clean_accuracy": screened.clean_accuracy,
+                "accuracy_beyond": study.share_right(network, moved, labels),
+                "thresholds": {key: _sides(value) for key, value in screened.transforms.items()},
+            }
+        )
+    family = itn.load_net(learned, classifier)
+    return {
+        "model": MODEL,
+        "scale": BEYOND,
+        "epochs": epochs,
+        "seed": seed,
+        "images": len(labels),
+        "spatial_displacement_at_corner": itn.displacement(family.space.matrix(torch.ones(2))).item(),
+        "runs": runs,
+        "provenance": study.provenance(protocol.device),
+    }
+
+
+def _trained(
+    classifier: itn.Classifier,
+    augment: itn.LearnedAugmentation | None,
+    epochs: int,
+    seed: int,
+    protocol: Protocol,
+) -> itn.Classifier:
+    """Return a copy of a classifier, trained on with the 50,000 digits that it has seen before."""
+    images, labels = itn.load_images("mnist:train")
+    images, labels = images[:50_000], labels[:50_000]
+    if protocol.name == "smoke":
+        images, labels = images[: study.SMOKE_DIGITS], labels[: study.SMOKE_DIGITS]
+    net = copy.deepcopy(classifier.net)
+    for module in net.modules():  # the classifier keeps its own in eval mode and frozen
+        module.training = True
+    net.requires_grad_(True)
+    torch.manual_seed(seed)
+    steps = epochs * -(-len(images) // BATCH)
+    optimizer = torch.optim.Adam(net.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    with tqdm(total=steps, desc="moved" if augment else "plain", unit="step") as bar:
+        for _ in range(epochs):
+            for batch in torch.randperm(len(images)).split(BATCH):
+                pixels = images[batch].to(protocol.device).float() / 255
+                pixels = augment(pixels) if augment else pixels
+                logits = net((pixels - classifier.mean) / classifier.std)
+                loss = F.cross_entropy(logits, labels[batch].to(protocol.device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                bar.update()
+    mean, std = (value.flatten().tolist() for value in (classifier.mean, classifier.std))
+    return itn.Classifier(net, mean, std, name=classifier.name)
+
+
+def _sides(sweep: SweepRecord) -> dict[str, float | None]:
+    return {side: threshold.value for side, threshold in sweep.thresholds.accuracy.items()}
+
+
+def figures(record: Record) -> dict[str, Figure]:
+    """Return thresholds of the three networks, each side of each transformation as a ratio to lenet5."""
+    runs = {run["network"]: run["thresholds"] for run in record["runs"]}
+    sides = [(name, side) for name, both in runs["before"].items() for side in both]
+    figure = Figure(figsize=(plots.WIDTH, 0.8 + 0.22 * len(sides)), layout="constrained")
+    ax = figure.subplots()
+    for number, (network, title) in enumerate(NAMES.items()):
+        points = [
+            (_reach(name, runs[network][name][side]) / _reach(name, runs["before"][name][side]), row)
+            for row, (name, side) in enumerate(sides)
+            if None not in (runs[network][name][side], runs["before"][name][side])
+        ]
+        ax.plot(*zip(*points, strict=True), "oDs"[number], color=f"C{number}", markersize=4, label=title)
+    ax.set_yticks(range(len(sides)), [f"{name}, {side}" for name, side in sides], fontsize=8)
+    ax.invert_yaxis()
+    ax.grid(axis="x", color="0.9")
+    ax.set_xlabel(f"threshold at {100 * FRACTION:g} % of the clean accuracy, over that of lenet5")
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
+    return {"thresholds": figure}
+
+
+def _reach(name: str, magnitude: float) -> float:
+    """Return how far a magnitude is from the identity; of factors in logarithms."""
+    transform = itn.TRANSFORMS[name]
+    if transform.logarithmic:
+        return abs(math.log(magnitude / transform.identity))
+    return abs(magnitude - transform.identity)
+
+
+def table(record: Record) -> str:
+    """Return accuracies and thresholds of the three networks."""
+    names = list(record["runs"][0]["thresholds"])
+    rows = [
+        (
+            NAMES[run["network"]],
+            f"{100 * run['clean_accuracy']:.2f}",
+            f"{100 * run['accuracy_beyond']:.2f}",
+            *(" to ".join(map(_number, run["thresholds"][name].values())) for name in names),
+        )
+        for run in record["runs"]
+    ]
+    return study.markdown(("network", "clean %", f"F({record['scale']:g} k) %", *names), rows)
+
+
+def _number(value: float | None) -> str:
+    return "beyond" if value is None else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    study.run(__doc__, "fine_tune", measure, figures, table)
