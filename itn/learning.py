@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -121,7 +121,8 @@ def learn(
     settings = run_settings("learn", config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
-    learned, calibration, held = _split(data, config)
+    split = split_images(data, config)
+    learned, calibration, held = split
     net = make_net(classifier, config, data.images.shape)
     if folder is not None:
         folder.start()
@@ -152,14 +153,7 @@ def learn(
             proven = prove(net, learned, calibration, measures, config)
             seconds["calibration"] = time.perf_counter() - clock
             clock = time.perf_counter()
-        split = {
-            "learned": len(learned),
-            "calibration": 0 if calibration is None else len(calibration),
-            "held_out": len(held),
-            "seed": config.seed,
-            "held_out_sha256": data_fingerprint(held.images, held.labels),
-        }
-        record = measure(net, held, history, config, split, origin, proven)
+        record = measure(net, held, history, config, split.record(config.seed), origin, proven)
         if folder is not None:
             folder.write("model.safetensors", partial(save_file, net.transformer_state()))
             for name, figure in draw(net, held, history, record, classifier.class_name).items():
@@ -211,13 +205,33 @@ def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tens
     return found if part == "color" or (net.space and net.space.family == "affine") else found[:0]
 
 
-def _split(
-    data: CheckedImages, config: LearnConfig
-) -> tuple[CheckedImages, CheckedImages | None, CheckedImages]:
-    """Return images to learn from, to calibrate with (constrained), and to measure on."""
+class Split(NamedTuple):
+    """Images to learn from, to calibrate with, and to measure on."""
+
+    learned: CheckedImages
+    calibration: CheckedImages | None
+    held: CheckedImages
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """Return what the record of a run holds of it."""
+        return {
+            "learned": len(self.learned),
+            "calibration": 0 if self.calibration is None else len(self.calibration),
+            "held_out": len(self.held),
+            "seed": seed,
+            "held_out_sha256": data_fingerprint(self.held.images, self.held.labels),
+        }
+
+
+def split_images(data: CheckedImages, config: LearnConfig) -> Split:
+    """Split images as a configuration says; only a constrained objective calibrates.
+
+    Raises:
+        ValueError: If there are too few images for that, with the tolerance that they could prove.
+    """
     if config.objective == "switched":
         learned, held = stratified_split(data.labels, config.learn_fraction, config.seed)
-        return data.part(learned), None, data.part(held)
+        return Split(data.part(learned), None, data.part(held))
     n = len(data)
     learned = stratified_subset(data.labels, max(1, round(config.learn_fraction * n)), config.seed)
     rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
@@ -226,7 +240,7 @@ def _split(
     if not held.any():
         raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
     check_certifiable(len(chosen), config)
-    return data.part(learned), data.part(rest[chosen]), data.part(rest[held])
+    return Split(data.part(learned), data.part(rest[chosen]), data.part(rest[held]))
 
 
 def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformerNet:

@@ -17,6 +17,7 @@ STUDIES = sorted(
     for path in EXPERIMENTS.glob("*.py")
     if "study.run(" in path.read_text() and path.stem != "study"
 )
+OWN = {"largest_family", "fine_tune"}  # questions that no document has asked
 COMMITTED = sorted((EXPERIMENTS / "results").glob("*/result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}
 
@@ -62,7 +63,7 @@ def test_each_study_runs_from_an_empty_folder(name, tmp_path):
     out = tmp_path / "runs" / name
     record = json.loads((out / "result.json").read_text())
     assert (record["study"], record["protocol"]) == (name, "smoke")
-    assert "published" in done.stdout
+    assert name in OWN or "published" in done.stdout
     figures = drawn(out)
     assert figures
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

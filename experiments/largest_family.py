@@ -1,0 +1,177 @@
+"""How far does each objective get at the same tolerance, certified on the same digits?
+
+Command:   python experiments/largest_family.py          (one seed)
+           python experiments/largest_family.py --full   (five seeds)
+Machine:   2 CPU cores, about 15 minutes; --full about 75 minutes
+Writes:    runs/largest_family/: result.json, ratios.png
+Published: nothing; Bunne et al. measure neither the largest family nor what single axes reach
+
+Designs, all with the same images to learn from, the same number of images in all steps, and the same
+calibration and certificate afterwards:
+
+- constrained: the default of ``itn learn``
+- switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
+
+The classifiers have not seen the digits. The seed is that of split, weights and batches.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from statistics import median
+
+import numpy as np
+import study
+from matplotlib.figure import Figure
+from study import Protocol, Record
+from torch import Tensor
+
+import itn
+from itn import plots
+from itn.certifying import prove, yardsticks
+from itn.evaluation import measure as measured
+from itn.folder import provenance, write_whole
+from itn.learning import make_net, split_images
+from itn.switched import SwitchedLearner
+
+MODELS = ("jennings-cnn", "lenet5")
+DESIGNS = ("constrained", "switched")
+ASKED = 1.2  # ratio to the longest single axis
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which designs."""
+    parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=DESIGNS, help="default: all")
+
+
+def measure(protocol: Protocol) -> Record:
+    """Learn with each design, for each classifier and seed; what is finished is kept in OUT/parts."""
+    seeds = protocol.pick(protocol.seeds, range(5) if protocol.seeds == (0, 1, 2) else protocol.seeds, (0,))
+    runs = []
+    for seed in seeds:
+        for model in protocol.pick(MODELS, MODELS, MODELS[-1:]):
+            for design in protocol.options["designs"]:
+                part = protocol.out / "parts" / f"{design}-{model}-seed{seed}.json"
+                if not part.exists():
+                    text = json.dumps(_run(model, design, seed, protocol), indent=1, allow_nan=False) + "\n"
+                    write_whole(part, lambda path, text=text: path.write_text(text))
+                runs.append(json.loads(part.read_text()))
+    return {"asked": ASKED, "runs": runs}
+
+
+def _run(model: str, design: str, seed: int, protocol: Protocol) -> Record:
+    images, labels = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    classifier = itn.load_classifier(model).to(protocol.device)
+    settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5})
+    config = itn.LearnConfig(seed=seed, **settings)
+    clock = time.perf_counter()
+    if design == "constrained":
+        record = itn.learn(classifier, images, labels, config).record
+    else:
+        record = _switched(classifier, images, labels, config)
+    kept = {key: value for key, value in record.to_json().items() if key != "curves"}
+    return {
+        "model": model,
+        "design": design,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - clock, 1),
+        **kept,
+    }
+
+
+def _switched(
+    classifier: itn.Classifier, images: Tensor, labels: Tensor, config: itn.LearnConfig
+) -> itn.LearnRecord:
+    """Learn by the switch, then calibrate and certify as the default does."""
+    data = itn.preflight(classifier, images, labels)
+    split = split_images(data, config)
+    learned, calibration, held = split
+    assert calibration is not None
+    net = make_net(classifier, config, data.images.shape)
+    rate = itn.LearnConfig(objective="switched").learning_rate
+    learner = SwitchedLearner(
+        net, learned, dataclasses.replace(config, objective="switched", learning_rate=rate)
+    )
+    history = [learner.step(number) for number in range(config.steps)]
+    measures = yardsticks(net, learned, len(calibration), config)
+    proven = prove(net, learned, calibration, measures, config)
+    origin = provenance(classifier.device)
+    return measured(net, held, history, config, split.record(config.seed), origin, proven)
+
+
+def figures(record: Record) -> dict[str, Figure]:
+    """Return the ratios of every run with their intervals, by classifier and design."""
+    figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
+    panels = figure.subplots(1, len(MODELS), sharey=True, squeeze=False)[0]
+    for ax, model in zip(panels, MODELS, strict=True):
+        for number, design in enumerate(DESIGNS):
+            runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
+            ratios = [run["axis_ratio"]["spatial"] for run in runs if run["axis_ratio"]["spatial"]]
+            if not ratios:
+                continue
+            x = number + np.linspace(-0.25, 0.25, len(ratios))
+            y = np.array([ratio["value"] for ratio in ratios])
+            ends = np.array([[r["value"] - r["ci_low"], r["ci_high"] - r["value"]] for r in ratios]).T
+            ax.errorbar(x, y, ends.clip(0), fmt="o", color=f"C{number}", markersize=4, capsize=2)
+            ax.plot([number - 0.35, number + 0.35], [median(y)] * 2, color=f"C{number}", linewidth=1.2)
+        ax.axhline(1, color="0.6", linewidth=0.8)
+        ax.axhline(record["asked"], color="0.6", linewidth=0.8, linestyle=":")
+        ax.set_xticks(range(len(DESIGNS)), DESIGNS)
+        ax.set_title(model, fontsize=9)
+    panels[0].set_ylabel("spatial displacement at the corner,\nover that of the longest axis")
+    figure.supxlabel("a point for each seed, 95 % intervals; bar: median; dotted: asked for", fontsize=8)
+    return {"ratios": figure}
+
+
+def table(record: Record) -> str:
+    """Return medians over seeds, and ranges."""
+    rows = []
+    for model in MODELS:
+        for design in dict.fromkeys(run["design"] for run in record["runs"] if run["model"] == model):
+            runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
+            ratios = {
+                part: [run["axis_ratio"][part] and run["axis_ratio"][part]["value"] for run in runs]
+                for part in ("color", "spatial")
+            }
+            certificates = [run["certificate"] for run in runs]
+            rows.append(
+                (
+                    model,
+                    f"{design} x {len(runs)}",
+                    _middle([run["spatial_displacement_at_corner"] for run in runs], ".4f"),
+                    _middle(ratios["spatial"], ".2f"),
+                    _middle([run["color_displacement_at_corner"] for run in runs], ".3f"),
+                    _middle(ratios["color"], ".2f"),
+                    _middle(
+                        [100 * (c["clean_accuracy"] - c["corner_lower_bound"]) for c in certificates], ".2f"
+                    ),
+                    _middle([100 * (c["accuracy"] - c["worst_k_accuracy"]) for c in certificates], ".2f"),
+                    _middle([run["seconds"] for run in runs], ".0f"),
+                )
+            )
+    header = (
+        "classifier",
+        "design x seeds",
+        "space at corner",
+        "ratio to longest axis",
+        "color at corner",
+        "ratio",
+        "clean less bound at corner, points",
+        "uniform k less worst k, points",
+        "s",
+    )
+    return study.markdown(header, rows)
+
+
+def _middle(values: list[float | None], form: str) -> str:
+    """Return "median (smallest to largest)"; a ratio that is None is one to an axis without an end."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "axis unbroken"
+    text = f"{median(known):{form}}"
+    return text if len(known) == 1 else f"{text} ({min(known):{form}} to {max(known):{form}})"
+
+
+if __name__ == "__main__":
+    study.run(__doc__, "largest_family", measure, figures, table, add_arguments)
