@@ -2,19 +2,20 @@
 
 Command:   python experiments/fine_tune.py
 Machine:   2 CPU cores, about 10 minutes
-Writes:    runs/fine_tune/: result.json, thresholds.png, learned/ (a run of ``itn learn``)
+Writes:    runs/fine_tune/: result.json, thresholds.png, learned-PROTOCOL/ (a run of ``itn learn``)
 Published: nothing; the question is what a learned family is good for.
 
-lenet5 learns its family, which is certified on digits that it was not trained on. It is then trained on for
-some epochs, on the digits that it was trained on, once as they are and once moved by the family at 1.5
-times the certified scale. Both networks and lenet5 itself are screened on the test digits: what is gained
-is the change of thresholds against the network that was trained on without moving, what it costs the change
-of the clean accuracy.
+lenet5 learns its family, which is certified on digits that it was not trained on; those of the screen are
+among them. It is then trained on for some epochs, on the digits that it was trained on, once as they are and
+once moved by the family at 1.5 times the certified scale. Both networks and lenet5 itself are screened on the
+test digits: what is gained is the change of thresholds against the network that was trained on without
+moving, what it costs the change of the clean accuracy.
 """
 
 import copy
 import math
 
+import numpy as np
 import study
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ def measure(protocol: Protocol) -> Record:
     seed = protocol.seeds[0]
     unseen = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 10})
-    learned = protocol.out / "learned"
+    learned = protocol.out / f"learned-{protocol.name}"
     if not (learned / "result.json").exists():
         itn.learn(classifier, *unseen, itn.LearnConfig(seed=seed, **settings), learned)
     augment = itn.load_augmentation(learned, BEYOND).to(protocol.device)
@@ -56,10 +57,11 @@ def measure(protocol: Protocol) -> Record:
         accuracy_fraction=FRACTION,
         seed=seed,
     )
+    torch.manual_seed(seed)
+    moved = augment(images.to(protocol.device))
     runs = []
     for name, network in networks.items():
         screened = itn.screen(network, images, labels, config).record
-        moved = augment(images.to(protocol.device))
         runs.append(
             {
                 "network": name,
@@ -133,7 +135,8 @@ def figures(record: Record) -> dict[str, Figure]:
             for row, (name, side) in enumerate(sides)
             if None not in (runs[network][name][side], runs["before"][name][side])
         ]
-        ax.plot(*zip(*points, strict=True), "oDs"[number], color=f"C{number}", markersize=4, label=title)
+        x, y = np.array(points).reshape(-1, 2).T
+        ax.plot(x, y, "oDs"[number], color=f"C{number}", markersize=4, label=title)
     ax.set_yticks(range(len(sides)), [f"{name}, {side}" for name, side in sides], fontsize=8)
     ax.invert_yaxis()
     ax.grid(axis="x", color="0.9")

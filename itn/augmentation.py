@@ -16,9 +16,9 @@ class LearnedAugmentation(nn.Module):
     seeds of a data loader's workers rule it.
 
     Args:
-        color: What moves colors, or None.
+        color: What moves colors, or None. It is frozen in place, like the next one.
         space: What moves the image plane, or None.
-        scale: Factor on k. 1 is the family as it was certified, 1.5 goes beyond it.
+        scale: Factor on k. 1 is the family as it was learned, or certified, 1.5 goes beyond it.
 
     Example:
         >>> augment = itn.load_augmentation("runs/learn", scale=1.5)
@@ -49,8 +49,12 @@ class LearnedAugmentation(nn.Module):
         Raises:
             ValueError: If the images are not that.
         """
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images must be a tensor, got {type(images).__name__}: convert it first")
         batch = images if images.ndim == 4 else images[None]
-        check_images(batch, None if self.color is None else self.color.channels)
+        check_images(batch)
+        if self.color is not None and batch.shape[1] != self.color.channels:
+            raise ValueError(f"images have {batch.shape[1]} channels, the family moves {self.color.channels}")
         k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
         color = None if self.color is None else self.color.generate(k1)
         space = None if self.space is None else self.space.generate(k2)

@@ -21,7 +21,7 @@ from itn.transforms import TRANSFORMS
 ROUGH, ROUGH_BISECTIONS = 1000, 5  # images and halvings that tell which axes can be the largest
 FINE, FINE_BISECTIONS = 4000, 7
 CONTENDER = 0.7  # of the largest displacement, by the estimates
-BEYOND = 2.0  # multiple of the tolerance up to which calibration goes on, for resampled images
+BEYOND = 1.4  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
 
 
@@ -216,7 +216,7 @@ def axis_ratio(
             their scales anew on the same resampled images.
 
     Returns:
-        The ratio of displacements, or None where an axis is unbroken at its bound, or none moves at all.
+        The ratio of displacements, or None where one of these axes is unbroken at its bound, or none moves.
     """
     if any(calibration.scale == 1.0 for _, calibration in axes):
         return None

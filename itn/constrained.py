@@ -6,11 +6,11 @@ neither can starve the other, and one that meets its bounds takes no more of the
 
 Along every ray of k displacement and losses grow together. Size and direction are therefore learned apart:
 
-- Size follows the tolerance: it grows while a running mean of the share lost at the corner is below it.
+- Size follows the share that may be lost: it grows while a running mean at the corner is below it.
 - Direction climbs displacement minus a price times losses. The price is that at which the slope along the
   size vanishes, as it must at the constrained optimum (Karush, Kuhn and Tucker). It is known at every step;
   a dual ascent would have to find it, and oscillates, since the share lost answers late.
-- The price is raised at those vertices of k where more is lost than tolerated, lowered where less is.
+- The price is raised at those vertices of k where too much is lost, lowered where little is.
 
 Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
 are drawn more often and weigh less for it, which leaves all means unbiased. Several starts are learned side
@@ -40,7 +40,7 @@ AIMED = 0.75  # share of the starts that set out along single axes and sums of t
 CUTS, KEPT = (0.3, 0.65), 4  # after these shares of the steps, one start in so many goes on
 CORNER = 0.5  # share of the draws with k1 = k2 = (1, 1)
 VERTICES = 0.3  # share of the draws with k1 and k2 at vertices; all others lie on edges between them
-ELSEWHERE = 0.3  # worth of displacement at other k than the corner
+ELSEWHERE = 0.1  # worth of displacement at other k than the corner
 FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
 TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
@@ -49,7 +49,8 @@ MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
 EXPONENT = 2.5  # with which power of the size the share lost grows, about
 BALANCE = 0.05  # step of the sizes of color and space against each other
 SATURATED = 3.0  # raw parameters, in bounds, at which growth ends: tanh 3 is 0.995
-STRICT = (0.2, 10.0)  # least and largest factor on the price at a vertex
+STRICT = (0.2, 30.0)  # least and largest factor on the price at a vertex
+HELD = 0.7  # share of the target that vertices are held to, since the worst of them is what calibration meets
 
 _VERTICES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _BETWEEN = len(_VERTICES) ** 2  # pairs of vertices come first, the last of them the corner
@@ -127,7 +128,7 @@ class ConstrainedLearner:
             RunError: If a logit is not finite.
         """
         config, alive, count = self.config, self.alive, len(self.alive)
-        each = max(1, config.batch_size // count)
+        each = max(2, config.batch_size // count)
         draw = self._draw(each)
         chances = (1 - TARGETED) / len(self.data) + TARGETED * self.fragility / self.fragility.sum()
         index = torch.multinomial(chances, each, replacement=True, generator=self.generator)
@@ -190,6 +191,7 @@ class ConstrainedLearner:
         """Return all that the next step depends on, as references to the live tensors."""
         return {
             "weights": [*self.hidden, *self.output],
+            "unit": self.unit,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             **{name: getattr(self, name) for name in ("alive", *self._means)},
@@ -199,6 +201,8 @@ class ConstrainedLearner:
         """Go back to a state."""
         with torch.no_grad():
             for own, saved in zip((*self.hidden, *self.output), state["weights"], strict=True):
+                own.copy_(saved)
+            for own, saved in zip(self.unit, state["unit"], strict=True):
                 own.copy_(saved)
             for name in self._means:
                 getattr(self, name).copy_(state[name])
@@ -239,7 +243,7 @@ class ConstrainedLearner:
         memory = torch.maximum((members / VERTEX_MEMORY).clamp(max=1), (members > 0) / (number + 1))
         lost_at = self.lost_at[self.alive]
         self.lost_at[self.alive] = lost_at = lost_at + memory * (shares - lost_at)
-        factors = (lost_at / self.target).square().clamp(*STRICT)
+        factors = (lost_at / (HELD * self.target)).pow(3).clamp(*STRICT)
         factors[:, _BETWEEN - 1] = 1  # there the size sees to it
         return factors.gather(1, group)
 
@@ -255,7 +259,7 @@ class ConstrainedLearner:
             weights.copy_(_normalised(weights))
 
     def _resize(self, up: Tensor, down: Tensor, price: Tensor, rate: float) -> None:
-        """Let sizes follow the tolerance, and color and space find their balance."""
+        """Let sizes follow the target, and color and space find their balance."""
         missing = (self.target / (self.lost[self.alive] + 0.1 * self.target)).log() / EXPONENT
         slope = up - price[:, None] * down
         uneven = (slope - slope.mean(1, keepdim=True)).clamp(-2, 2)
@@ -354,7 +358,7 @@ class ConstrainedLearner:
             first, second = directions[start % len(directions)].to(weights) / self.unit[number]
             hidden = (_VERTICES.to(weights) @ self.hidden[number][start].T).relu()  # vertices x H
             along = torch.stack([first, second, first + second], 1) @ torch.linalg.pinv(hidden).T
-            weights[start] += 0.5 * along / along.square().mean().sqrt()
+            weights[start] += 0.5 * along / along.square().mean().sqrt().clamp_min(1e-9)
         weights.copy_(_normalised(weights))
 
     def _units(self) -> list[Tensor]:
@@ -365,7 +369,8 @@ class ConstrainedLearner:
         """
         few = self.data.spread(SENSED)
         squares = []
-        for images, labels in zip(few.images.split(250), few.labels.split(250), strict=True):
+        size = self.config.batch_size
+        for images, labels in zip(few.images.split(size), few.labels.split(size), strict=True):
             at = [
                 torch.zeros(
                     len(labels), getattr(self.net, part).head.output.out_features, device=labels.device
@@ -395,7 +400,8 @@ class ConstrainedLearner:
     @torch.no_grad()
     def _first_fragility(self) -> Tensor:
         """Return how nearly each image is lost when it is not moved."""
-        batches = zip(self.data.images.split(250), self.data.labels.split(250), strict=True)
+        size = self.config.batch_size
+        batches = zip(self.data.images.split(size), self.data.labels.split(size), strict=True)
         found = [margins(self.classifier.logits(images), labels) for images, labels in batches]
         unchanged = torch.cat(found).cpu()
         return torch.sigmoid(2 - 4 * unchanged / unchanged.median())
@@ -407,4 +413,4 @@ def _follow(mean: Tensor, value: Tensor, memory: float) -> Tensor:
 
 def _normalised(weights: Tensor) -> Tensor:
     """Return weights, starts x P x H, with a root mean square of 1/2 for each start."""
-    return 0.5 * weights / weights.square().mean((1, 2), keepdim=True).sqrt()
+    return 0.5 * weights / weights.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-9)

@@ -100,8 +100,8 @@ def one_per_class(labels: Tensor, most: int) -> Tensor:
 @torch.no_grad()
 def control_deviations(net: InvariantTransformerNet, part: str, k: Tensor) -> Tensor:
     """Return what controls B x 2 add to the identity matrix of one part, B x entries."""
-    matrices = getattr(net, part).generate(k.to(next(net.parameters())))
-    unmoved = getattr(net, part).generate(torch.zeros_like(k[:1]).to(matrices))
+    k = k.to(getattr(net, part).head.output.weight)
+    matrices, unmoved = (getattr(net, part).generate(each) for each in (k, 0 * k[:1]))
     return (matrices - unmoved).flatten(1).cpu()
 
 
@@ -156,7 +156,8 @@ def directions(
     """
     line = torch.linspace(0, 1, points)
     square = torch.cartesian_prod(line, line)
-    vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).to(next(net.parameters()))
+    vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    vertices = vertices.to(next(net.parameters()).device)
     images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
     grids, pictures = {}, {}
     for part in net.parts:

@@ -25,7 +25,10 @@ POINTS = ".itn-points"  # a folder with one file for each step of a screen that 
 _FILES = (
     *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT),
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
-    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "thresholds")),
+    *(
+        f"figures/{name}.png"
+        for name in ("losses", "classes", "grid", "curves", "directions", "axes", "thresholds")
+    ),
     *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),
 )
 

@@ -180,9 +180,10 @@ def reach(record: LearnRecord) -> Figure:
     panels = figure.subplots(1, len(record.axes), sharey=True, squeeze=False)[0]
     clean = 100 * record.certificate.clean_accuracy
     for ax, (part, found) in zip(panels, record.axes.items(), strict=True):
-        axes = sorted(found, key=lambda axis: -(axis.certified_displacement or 0))
-        longest = [axis for axis in axes[: len(_AXES)] if axis.certified_displacement is not None]
-        others = axes[len(longest) :]
+        certified = [axis for axis in found if axis.certified_displacement is not None]
+        certified.sort(key=lambda axis: axis.certified_displacement or 0, reverse=True)
+        longest = certified[: len(_AXES)]
+        others = [axis for axis in found if axis not in longest]
         for axis in others:
             _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
         for axis, colour in zip(longest, _AXES, strict=False):
@@ -198,7 +199,7 @@ def reach(record: LearnRecord) -> Figure:
         proven = getattr(record, f"{part}_displacement_at_corner")
         ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
         ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "space"))
-        ax.set_xlim(0, 1.25 * max(proven, axes[0].certified_displacement or 0, 1e-6))
+        ax.set_xlim(0, 1.25 * max(proven, certified[0].certified_displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
     panels[0].set_ylabel("accuracy (%)")

@@ -261,7 +261,7 @@ def load_augmentation(folder: str | Path, scale: float = 1.0) -> LearnedAugmenta
 
     Args:
         folder: The run's output folder.
-        scale: Factor on the family; 1 leaves it as it was certified.
+        scale: Factor on k; 1 leaves the family as it was learned, or certified.
 
     Raises:
         ValueError: If the folder holds no finished run of ``learn``, or the scale is negative.

@@ -33,7 +33,8 @@ class Certificate:
     confidence: float
     """Of the tolerance, over calibration images; of both lower bounds at once, over the certified ones."""
     tolerance: float
-    """Largest share of the images that may be right unchanged and wrong under F(k)."""
+    """Largest share of the images that may be right unchanged and wrong under F(k): at the corner, for
+    uniform k, and at the k that a search has found to be worst on images that were learned from."""
     family_scale: float
     """Factor on k that calibration has chosen; 0 if no motion at all can be proven harmless."""
     images: int
@@ -139,7 +140,7 @@ class LearnRecord:
     """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
     angle: dict[str, float | None]
     """By part, "color" and "spatial", the angle in degrees between what k = (1, 0) and k = (0, 1) add to the
-    identity; at 0 or 180 the family is a curve. None if one of them moves nothing."""
+    identity; near 0 or 180 they do not span a plane. None if one of them moves nothing."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
     """What is proven; None with the switched objective, likewise the next three."""

@@ -49,7 +49,8 @@ class LearnConfig:
     steps: int = 0
     """Steps of learning; 0: 500, switched 1000."""
     batch_size: int = 256
-    """Images in a step, drawn with replacement."""
+    """Images in a forward pass, drawn with replacement; constrained: shared by the starts that are left,
+    each of which sees the same images."""
     learning_rate: float = 0.0
     """Adam's rate at the start; it falls to zero along a cosine; 0: 0.03, switched 0.005."""
     hidden: int = 32

@@ -1,6 +1,7 @@
 """What several test modules share: images without symmetry, and a classifier known on paper."""
 
 import importlib
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import itn
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores, those that tests start included
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 class BlobSide(nn.Module):

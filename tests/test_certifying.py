@@ -83,6 +83,6 @@ def test_images_of_the_three_parts_are_disjoint(blobs, side):
     assert sorted(itertools.chain(*parts)) == list(range(200))
 
 
-def test_classes_of_one_image_can_besplit_images(side):
+def test_classes_of_one_image_can_be_split(side):
     data = itn.CheckedImages(torch.zeros(200, 1, 1, 1), torch.arange(200), torch.arange(200))
     assert [len(part) for part in split_images(data, QUICK)] == [80, 60, 60]

@@ -129,6 +129,38 @@ def test_worse_starts_are_given_up_and_the_best_is_what_the_net_gets(blobs, side
     assert space == pytest.approx(history[-1].spatial_displacement, rel=1e-5)
 
 
+def test_directions_that_go_nowhere_leave_the_starts_as_they_were_drawn(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs), parts=("space",))
+    before = made.output[0].detach().clone()
+    made._aim(0, torch.zeros(1, 2, 6))
+    torch.testing.assert_close(made.output[0].detach(), before)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 1}, {"hidden": 1}])
+def test_the_smallest_settings_are_learned_with(settings, blobs, side):
+    config = dataclasses.replace(QUICK, steps=3, **settings)
+    assert itn.learn(side, *blobs, config).record.certificate.clean_accuracy == 1
+
+
+def test_nothing_moves_where_every_motion_is_seen(blobs):
+    """A classifier of exact images: no axis may move, nor any family."""
+    images, labels = blobs
+
+    class Exact(torch.nn.Module):
+        def forward(self, x):
+            same = (x[:, None] - images[:2]).abs().amax((2, 3, 4)) < 1e-6
+            return 20 * same.float() - 10 * torch.eye(2)[0] + 0 * x.sum()
+
+    few = images[:2].repeat(60, 1, 1, 1), labels[:2].repeat(60)
+    record = itn.learn(
+        itn.Classifier(Exact()), *few, dataclasses.replace(QUICK, tolerance=0.1, steps=5)
+    ).record
+    assert record.certificate.family_scale == 0
+    assert record.spatial_displacement_at_corner == record.color_displacement_at_corner == 0
+    assert record.axis_ratio == {"color": None, "spatial": None}
+    assert record.certificate.worst_image_accuracy == 1
+
+
 def test_state_round_trip(blobs, side):
     data = itn.preflight(side, *blobs)
     made = learner(side, data, steps=20)

@@ -172,6 +172,19 @@ def test_learner_state_round_trip(blobs, side):
     assert [fresh.step(number) for number in range(5, 10)] == expected
 
 
+def test_a_classifier_of_double_precision_is_learned_about(blobs, side, tmp_path):
+    result = itn.learn(side.double(), *blobs, dataclasses.replace(QUICK, steps=2), tmp_path / "run")
+    assert set(result.record.angle) == {"color", "spatial"}
+
+
+def test_overwritten_figures_are_gone(blobs, side, tmp_path):
+    constrained = LearnConfig(tolerance=0.06, steps=2, batch_size=64)
+    itn.learn(side, *blobs, constrained, tmp_path / "run")
+    assert (tmp_path / "run" / "figures" / "axes.png").exists()
+    itn.learn(side, *blobs, QUICK, tmp_path / "run", overwrite=True)
+    assert not (tmp_path / "run" / "figures" / "axes.png").exists()
+
+
 def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     result = itn.learn(side, *blobs, QUICK, tmp_path / "run", source="blobs")
     files = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*.*"))
