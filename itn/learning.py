@@ -126,23 +126,25 @@ def learn(
     net = make_net(classifier, config, data.images.shape)
     if folder is not None:
         folder.start()
-    measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
-    learner: Learner = (
-        SwitchedLearner(net, learned, config)
-        if measures is None
-        else ConstrainedLearner(
-            net,
-            _starts(net, classifier, config, data.images.shape),
-            learned,
-            config,
-            measures.references,
-            {part: _aims(net, part, measures) for part in net.parts},
-            measures.target,
+    ending = partial(explained, lambda: _kept(folder), resumable=folder is not None)
+    with ending():
+        measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
+        learner: Learner = (
+            SwitchedLearner(net, learned, config)
+            if measures is None
+            else ConstrainedLearner(
+                net,
+                _starts(net, classifier, config, data.images.shape),
+                learned,
+                config,
+                measures.references,
+                {part: _aims(net, part, measures) for part in net.parts},
+                measures.target,
+            )
         )
-    )
     seconds = {"preparation": time.perf_counter() - clock}
     history = [] if folder is None else _resume(learner, folder)
-    with explained(lambda: _kept(folder), resumable=folder is not None):
+    with ending():
         clock = time.perf_counter()
         _train(learner, history, folder, progress)
         learner.finish()

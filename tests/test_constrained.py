@@ -194,6 +194,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, mon
     assert itn.LearnRecord.from_json(whole.record.to_json()) == whole.record
 
 
+def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("itn.learning.yardsticks", interrupted)
+    with pytest.raises(itn.Interrupted, match="interrupted; nothing was kept; the same command"):
+        itn.learn(side, *blobs, QUICK, tmp_path / "run")
+
+
 def test_the_part_that_lags_catches_up(blobs, side):
     """Where a larger color would gain and a larger space would not, color grows at the cost of space."""
     made = learner(side, itn.preflight(side, *blobs))
