@@ -18,8 +18,7 @@ from itn.losses import displacement
 from itn.results import AxisRatio, AxisReach
 from itn.transforms import TRANSFORMS
 
-ROUGH, ROUGH_BISECTIONS = 1000, 5  # images and halvings that tell which axes can be the largest
-FINE, FINE_BISECTIONS = 4000, 7
+LOOKED_AT, BISECTIONS = 2000, 6  # images and halvings that tell which axes can be the largest
 CONTENDER = 0.7  # of the largest displacement, by the estimates
 BEYOND = 1.4  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
@@ -134,28 +133,25 @@ def estimated_axes(
 
     Args:
         classifier: Who looks.
-        data: Images to estimate it from; few of them, and more for axes that may be the longest.
+        data: Images to estimate it from; at most 2,000 of them, evenly spaced, are looked at.
         axes: The axes of one part.
         tolerance: Largest share of the images that may be lost.
         batch_size: Images in one forward pass.
     """
+    few = data.spread(LOOKED_AT)
 
-    def estimated(axis: Axis, images: int, bisections: int) -> Estimate:
-        few, looks = data.spread(images), {}
+    def estimated(axis: Axis) -> Estimate:
+        looks = {}
 
         def lost_at(scale: float) -> Tensor:
             gone = lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)
             looks[scale] = gone.float().mean().item()
             return gone[None]
 
-        scale = estimated_scale(lost_at, tolerance, most=1.0, bisections=bisections)
+        scale = estimated_scale(lost_at, tolerance, most=1.0, bisections=BISECTIONS)
         return Estimate(scale, tuple(sorted(looks.items())))
 
-    estimates = [estimated(axis, ROUGH, ROUGH_BISECTIONS) for axis in axes]
-    if len(data) > ROUGH:
-        for i in contenders(axes, estimates):
-            estimates[i] = estimated(axes[i], FINE, FINE_BISECTIONS)
-    return estimates
+    return [estimated(axis) for axis in axes]
 
 
 def certified_axes(

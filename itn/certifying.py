@@ -12,7 +12,6 @@ from torch import Tensor
 
 from itn.axes import (
     BEYOND,
-    FINE,
     Axis,
     Estimate,
     axis_ratio,
@@ -40,6 +39,7 @@ from itn.settings import LearnConfig
 from itn.statistics import generator
 from itn.transformers import CONTROLS
 
+LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
 LARGEST = 2.0  # scale of a learned family up to which its reach is looked for
 
 
@@ -138,7 +138,7 @@ def prove(
     images learned from; an axis only at its corner.
     """
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
-    few = learned.spread(FINE)
+    few = learned.spread(LOOKED_AT)
 
     def estimated(k: Tensor, most: float) -> float:
         return estimated_scale(

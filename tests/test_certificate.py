@@ -193,13 +193,14 @@ def test_coverage_by_simulation():
         return flat_images(0.5 + 0.5 * torch.rand(n, generator=randomness), labels.long())
 
     reach = tolerance / (0.98 * 2)
+    estimate = (most_lost(n, tolerance) + 0.5) / n / (0.98 * 2)  # where calibration will end, about
     kept = covered = 0
     chosen = []
     for _ in range(repetitions):
         calibration, third = sample(), sample()
         scale = calibrate(
             lambda s, seen=calibration: lost(CLASSIFIER, seen, DARKEN, s * DARKEN.corner, n)[None],
-            [reach * s for s in SEQUENCE],
+            [estimate * s for s in SEQUENCE],
             tolerance,
         ).scale
         uniform = torch.rand(n, 1, generator=randomness)
