@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -22,18 +23,28 @@ def learner(classifier, data, references=None, **settings):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_goes_as_far_as_a_blob_may_and_no_further(seed, blobs, side):
+def test_turns_as_far_as_a_blob_may_and_no_further(seed, blobs, side):
+    """Less than a right angle changes nothing, more changes every answer."""
+    config = dataclasses.replace(QUICK, parts=("space",), family="rotation", steps=150, seed=seed)
+    result = itn.learn(side, *blobs, config)
+    record, (corner,) = result.record, result.net.space.head(torch.ones(1, 2)).abs()
+    assert 0.95 * math.pi / 2 < corner.item() < math.pi / 2
+    assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
+    assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_shifts_to_the_bound_where_nobody_looks(seed, blobs, side):
     """Shifts along x below 0.5 change nothing, larger ones lose one class; along y only the bound does."""
     config = dataclasses.replace(
         QUICK, parts=("space",), family="translation", spatial_bound=0.8, steps=150, seed=seed
     )
     result = itn.learn(side, *blobs, config)
-    record, vertices = result.record, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     x, y = result.net.space.matrix(vertices)[:, :, 2].abs().unbind(1)
-    assert 0.4 < x.max() < 0.5
-    assert y[-1] > 0.6
-    assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
-    assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
+    assert 0.75 < y[-1] <= 0.8
+    assert x.max() < 0.5
+    assert result.record.certificate.worst_image_accuracy == 1
 
 
 def test_color_goes_as_far_as_a_threshold_allows(flats, brightness):
