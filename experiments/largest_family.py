@@ -37,7 +37,7 @@ from itn.switched import SwitchedLearner
 
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "switched")
-ASKED = 1.2  # ratio to the longest single axis
+EXPECTED = 1.2  # ratio to the longest single axis
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def measure(protocol: Protocol) -> Record:
                 if run["config"] != json.loads(json.dumps(dataclasses.asdict(_config(seed, protocol)))):
                     raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
                 runs.append(run)
-    return {"asked": ASKED, "runs": runs}
+    return {"expected": EXPECTED, "runs": runs}
 
 
 def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
@@ -111,23 +111,27 @@ def figures(record: Record) -> dict[str, Figure]:
     """Return the ratios of every run with their intervals, by classifier and design."""
     figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
     panels = figure.subplots(1, len(MODELS), sharey=True, squeeze=False)[0]
+    designs = list(dict.fromkeys(run["design"] for run in record["runs"]))
     for ax, model in zip(panels, MODELS, strict=True):
-        for number, design in enumerate(DESIGNS):
+        for number, design in enumerate(designs):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
             ratios = [run["axis_ratio"]["spatial"] for run in runs if run["axis_ratio"]["spatial"]]
             if not ratios:
                 continue
-            x = number + np.linspace(-0.25, 0.25, len(ratios))
+            x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
             y = np.array([ratio["value"] for ratio in ratios])
             ends = np.array([[r["value"] - r["ci_low"], r["ci_high"] - r["value"]] for r in ratios]).T
             ax.errorbar(x, y, ends.clip(0), fmt="o", color=f"C{number}", markersize=4, capsize=2)
             ax.plot([number - 0.35, number + 0.35], [median(y)] * 2, color=f"C{number}", linewidth=1.2)
         ax.axhline(1, color="0.6", linewidth=0.8)
-        ax.axhline(record["asked"], color="0.6", linewidth=0.8, linestyle=":")
-        ax.set_xticks(range(len(DESIGNS)), DESIGNS)
+        ax.axhline(record["expected"], color="0.6", linewidth=0.8, linestyle=":")
+        ax.set_xticks(range(len(designs)), designs)
+        ax.set_xlim(-0.6, len(designs) - 0.4)
         ax.set_title(model, fontsize=9)
     panels[0].set_ylabel("spatial displacement at the corner,\nover that of the longest axis")
-    figure.supxlabel("a point for each seed, 95 % intervals; bar: median; dotted: asked for", fontsize=8)
+    figure.supxlabel(
+        "a point for each seed, 95 % intervals; bar: median; dotted: expected beforehand", fontsize=8
+    )
     return {"ratios": figure}
 
 
