@@ -71,7 +71,7 @@ def _cell(values: list[float | None], factor: int) -> str:
 def main() -> None:
     """Learn, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--steps", type=int, default=itn.LearnConfig.steps)
+    parser.add_argument("--steps", type=int, default=itn.LearnConfig(objective="switched").steps)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--print", action="store_true", help="print the table from the JSON, learn nothing")

@@ -75,7 +75,4 @@ class LearnedAugmentation(nn.Module):
         """
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}")
-        total = classifier(self(images)).softmax(1)
-        for _ in range(draws - 1):
-            total += classifier(self(images)).softmax(1)
-        return total / draws
+        return torch.stack([classifier(self(images)).softmax(1) for _ in range(draws)]).mean(0)
