@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import itn
-from itn.certifying import check_certifiable, mover, yardsticks
+from itn.axes import Estimate, spatial_axes
+from itn.certifying import Yardsticks, check_certifiable, mover, yardsticks
 from itn.learning import make_net, split_images
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=30, batch_size=64)
@@ -37,6 +38,20 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
     assert by_name["shear_x", True] == 1.0
     assert measures.references["space"] >= 1 / 3
     assert measures.references["color"] == pytest.approx(0.5)
+
+
+def test_pairs_are_of_the_longest_axes_and_never_opposite():
+    """Shears of 0.4 and -0.3 and a scale of 0.2 short of the longest; a shift is far from all."""
+    axes = [axis for axis in spatial_axes(1.0) if axis.name in ("shear_x", "scale_y", "translate_x")]
+    lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.3, ("scale_y", 1): 0.35}
+    scales = [lengths.get((axis.name, 1 if axis.reach > 0 else -1), 0.01) for axis in axes]
+    measures = Yardsticks({"space": axes}, {"space": [Estimate(scale, ()) for scale in scales]}, 0.01)
+    found = measures.pairs("space")
+    # Matrices say where an output pixel comes from: a shear to the right has a negative entry
+    up, down, taller = ([0, -0.4, 0, 0, 0, 0], [0, 0.3, 0, 0, 0, 0], [0, 0, 0, 0, 0.35, 0])
+    none = [0.0] * 6
+    expected = [[up, taller], [taller, down], [up, none], [taller, none], [down, none]]
+    torch.testing.assert_close(found, torch.tensor(expected))
 
 
 @pytest.mark.parametrize("parts", [("color",), ("space",), ("color", "space")])
