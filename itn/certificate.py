@@ -158,16 +158,16 @@ def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
 
 
 def estimated_scale(
-    lost_at: Callable[[float], Tensor], tolerance: float, most: float, bisections: int = 7
+    lost_at: Callable[[float], Tensor], tolerance: float, most: float, bisections: int = 7, least: float = 0.0
 ) -> float:
-    """Return about how far a tolerance reaches, by bisection between 0 and ``most``."""
+    """Return about how far a tolerance reaches, by bisection between ``least`` and ``most``."""
 
     def holds(scale: float) -> bool:
         return float(lost_at(scale).float().mean(1).max()) <= tolerance
 
     if holds(most):
         return most
-    low, high = 0.0, most
+    low, high = least, most
     for _ in range(bisections):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)

@@ -40,7 +40,7 @@ from itn.statistics import generator
 from itn.transformers import CONTROLS
 
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
-LARGEST = 2.0  # scale of a learned family up to which its reach is looked for
+STRIDES = 16  # in which the bound of a single parameter is gone through for the end of its range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Yardsticks:
     estimates: dict[str, list[Estimate]]
     target: float
     """Share of the images that may be lost if calibration is to prove the tolerance; less than it."""
+    ranges: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """For parts with a single parameter how far it goes both ways, about, with sign, the longer way first."""
 
     @property
     def references(self) -> dict[str, float]:
@@ -61,6 +63,18 @@ class Yardsticks:
                 *(axis.displacement(e.scale) for axis, e in zip(axes, self.estimates[part], strict=True)),
             )
             for part, axes in self.axes.items()
+        }
+
+    @property
+    def bounded(self) -> set[str]:
+        """The parts of which an axis is unbroken at its bound, by the estimates, and none is longer."""
+        return {
+            part
+            for part, axes in self.axes.items()
+            if any(
+                e.scale == 1.0 and axis.displacement(1.0) >= self.references[part]
+                for axis, e in zip(axes, self.estimates[part], strict=True)
+            )
         }
 
     def pairs(self, part: str) -> Tensor:
@@ -111,7 +125,40 @@ def yardsticks(
         part: estimated_axes(classifier, learned, each, target, config.batch_size)
         for part, each in axes.items()
     }
-    return Yardsticks(axes, estimates, target)
+    ranges = {
+        part: _range(net, part, learned.spread(LOOKED_AT), target, config)
+        for part in net.parts
+        if getattr(net, part).head.output.out_features == 1
+    }
+    return Yardsticks(axes, estimates, target, ranges)
+
+
+def _range(
+    net: InvariantTransformerNet, part: str, few: CheckedImages, target: float, config: LearnConfig
+) -> tuple[float, float]:
+    """Return how far the single parameter of a part goes both ways, the longer way first."""
+    transformer, bound = getattr(net, part), getattr(net, part).head.bound.item()
+
+    def matrices(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        matrix = transformer.from_parameters(k)
+        return (matrix, None) if part == "color" else (None, matrix)
+
+    moved = Mover(1, matrices, config.padding)
+
+    def end(sign: float) -> float:
+        def lost_at(parameter: float) -> Tensor:
+            at = torch.full((1, 1), sign * parameter)
+            return lost(_classifier(net), few, moved, at, config.batch_size)[None]
+
+        # Outwards: a digit upside down may be recognised again
+        for stride in range(1, STRIDES + 1):
+            most = bound * stride / STRIDES
+            if float(lost_at(most).float().mean()) > target:
+                return sign * estimated_scale(lost_at, target, most, least=most - bound / STRIDES)
+        return sign * bound
+
+    ends = sorted((end(1.0), end(-1.0)), key=abs)
+    return ends[1], ends[0]
 
 
 def mover(net: InvariantTransformerNet) -> Mover:
@@ -140,12 +187,19 @@ def prove(
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
     few = learned.spread(LOOKED_AT)
 
-    def estimated(k: Tensor, most: float) -> float:
+    def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
         return estimated_scale(
-            lambda scale: lost(classifier, few, family, scale * k, batch)[None], measures.target, most
+            lambda scale: lost(classifier, few, family, scale * k, batch)[None],
+            measures.target,
+            most,
+            least=least,
         )
 
-    estimate = estimated(family.corner, LARGEST)
+    estimate = 0.0
+    for most in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
+        estimate = estimated(family.corner, most, estimate)
+        if estimate < most:
+            break
     worst = worst_case(classifier, few, family, estimate, batch).k
     if not torch.equal(worst, family.corner):
         estimate = estimated(worst, estimate)

@@ -2,7 +2,9 @@
 
 Maximise, in the mean over k, the product of the displacements of color and of space, subject to the share
 of images lost. A product needs no weights: what a part gains counts in proportion to what it has, so that
-neither can starve the other, and one that meets its bounds takes no more of the tolerance than that.
+neither can starve the other. Where a single axis meets its bound unbroken, the bound says how far that part
+can go, not the classifier: what it gains beyond such an axis counts for little, or it would eat up the
+tolerance.
 
 Along every ray of k displacement and losses grow together. Size and direction are therefore learned apart:
 
@@ -12,13 +14,16 @@ Along every ray of k displacement and losses grow together. Size and direction a
   a dual ascent would have to find it, and oscillates, since the share lost answers late.
 - The price is raised at those vertices of k where too much is lost, lowered where little is.
 
+The ends of a single parameter's range are found beforehand, each for itself; only their common size is
+learned.
+
 Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
 are drawn more often and weigh less for it, which leaves all means unbiased. Several starts are learned side
 by side, and the worse ones given up on the way.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +46,7 @@ CUTS, KEPT = (0.3, 0.65), 4  # after these shares of the steps, one start in so 
 CORNER = 0.5  # share of the draws with k1 = k2 = (1, 1)
 VERTICES = 0.3  # share of the draws with k1 and k2 at vertices; all others lie on edges between them
 ELSEWHERE = 0.1  # worth of displacement at other k than the corner
+SURPLUS = 0.1  # worth of what a part gains beyond an axis that is unbroken at its bound
 FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
 TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
@@ -73,7 +79,9 @@ class ConstrainedLearner:
         data: Images to learn from.
         config: Settings.
         references: Displacement of each part that counts as 1.
+        bounded: Parts whose reference is an axis unbroken at its bound: beyond it they count for less.
         directions: For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0.
+            For a part with a single parameter 1 x 2 x 1, the ends of its range, the longer one first.
         target: Share of the images that may be lost.
     """
 
@@ -84,6 +92,7 @@ class ConstrainedLearner:
         data: CheckedImages,
         config: LearnConfig,
         references: Mapping[str, float],
+        bounded: Collection[str],
         directions: Mapping[str, Tensor],
         target: float,
     ) -> None:
@@ -94,6 +103,7 @@ class ConstrainedLearner:
         self.data = data.part(data.clean).to(device)
         self.share = len(self.data) / len(data)
         self.references = torch.tensor([references[part] for part in net.parts], device=device)
+        self.discount = torch.tensor([(1 - SURPLUS) * (part in bounded) for part in net.parts], device=device)
         self.generator = generator(config.seed, "batches")
         self.alive = torch.arange(len(starts))
         self.hidden, self.output = (
@@ -106,7 +116,7 @@ class ConstrainedLearner:
         self.unit = self._units()
         self.output = [_normalised(weights) for weights in self.output]
         for number, part in enumerate(net.parts):
-            self._aim(number, directions[part])
+            self._aim(number, directions[part].to(device))
         for weights in (*self.hidden, *self.output):
             weights.requires_grad_()
         self.optimizer = torch.optim.Adam(
@@ -252,6 +262,9 @@ class ConstrainedLearner:
         prices = self.size.new_zeros(len(self.size)).index_put((self.alive,), price).view(-1, 1, 1)
         for weights, more, less in zip((*self.hidden, *self.output), up, down, strict=True):
             weights.grad = prices * less - more
+        for hidden, output in zip(self.hidden, self.output, strict=True):
+            if output.shape[1] == 1:  # the ends of a range are known from the start
+                hidden.grad, output.grad = None, None
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -300,8 +313,10 @@ class ConstrainedLearner:
         return torch.stack(moved, -1) / self.references
 
     def _reach(self, matrices: Sequence[Tensor | None]) -> Tensor:
-        """Return the logarithm of the geometric mean of the ratios, starts x draws."""
-        return (self._ratios(matrices) + 1e-9).log().mean(-1)
+        """Return the logarithm of the geometric mean of the ratios, less the discount, starts x draws."""
+        ratios = self._ratios(matrices) + 1e-9
+        surplus = ratios.clamp_min(1).log() * self.discount
+        return (ratios.log() - surplus).mean(-1)
 
     def _alignment(self, size: Tensor) -> Tensor:
         """Return how much both entries of k push along the same line, starts: squares of cosines."""
@@ -352,13 +367,23 @@ class ConstrainedLearner:
 
     @torch.no_grad()
     def _aim(self, number: int, directions: Tensor) -> None:
-        """Let most starts have a pair of parameters of one part at (1, 0) and (0, 1), their sum at (1, 1)."""
+        """Let most starts have a pair of parameters of one part at (1, 0) and (0, 1), their sum at (1, 1).
+
+        A single parameter is a range: all starts have its ends there, and the longer one at (1, 1).
+        """
         weights = self.output[number]
-        for start in range(round(AIMED * len(weights)) if len(directions) else 0):
+        ranged = weights.shape[1] == 1
+        share = 1 if ranged else AIMED
+        if ranged:
+            bound = getattr(self.net, self.net.parts[number]).head.bound
+            directions = bound * (directions / bound).atanh().clamp(-SATURATED, SATURATED)
+        for start in range(round(share * len(weights)) if len(directions) else 0):
             first, second = directions[start % len(directions)].to(weights) / self.unit[number]
             hidden = (_VERTICES.to(weights) @ self.hidden[number][start].T).relu()  # vertices x H
-            along = torch.stack([first, second, first + second], 1) @ torch.linalg.pinv(hidden).T
-            weights[start] += 0.5 * along / along.square().mean().sqrt().clamp_min(1e-9)
+            ends = torch.stack([first, second, first if ranged else first + second], 1)
+            along = ends @ torch.linalg.pinv(hidden).T
+            along *= 0.5 / along.square().mean().sqrt().clamp_min(1e-9)
+            weights[start] = along if ranged else weights[start] + along
         weights.copy_(_normalised(weights))
 
     def _units(self) -> list[Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from itn import learn_plots
 from itn.certificate import certify
 from itn.certifying import Proven, mover
-from itn.classifiers import CheckedImages, Classifier
+from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
@@ -60,7 +60,7 @@ def respond(
         rows = slice(start, start + batch_size)
         images = unit_float(data.images[rows].to(device))
         logits = net.classifier(net.render(images, _rows(color, rows), _rows(space, rows)).clamp(0, 1))
-        correct.append(logits.argmax(1).cpu() == data.labels[rows])
+        correct.append(margins(logits, data.labels[rows].to(device)).cpu() > 0)
     height, width = data.images.shape[-2:]
     return Response(
         torch.cat(correct),

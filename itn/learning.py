@@ -138,6 +138,7 @@ def learn(
                 learned,
                 config,
                 measures.references,
+                measures.bounded,
                 {part: _aims(net, part, measures) for part in net.parts},
                 measures.target,
             )
@@ -185,7 +186,9 @@ def _transformers(
     rectified = config.rectified
     color = space = None
     if "color" in config.parts:
-        color = ColorTransformer(channels, config.hidden, config.color_bound, weights, rectified)
+        color = ColorTransformer(
+            channels, config.hidden, config.color_bound, weights, rectified, config.color_family
+        )
     if "space" in config.parts:
         aspect = width / height
         space = SpatialTransformer(
@@ -202,9 +205,11 @@ def _starts(
 
 
 def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tensor:
-    """Return pairs of promising parameters; none where parameters are not the entries of the matrix."""
+    """Return pairs of promising parameters; none where several are not the entries of the matrix."""
+    if part in measures.ranges:
+        return torch.tensor(measures.ranges[part])[None, :, None]
     found = measures.pairs(part)
-    return found if part == "color" or (net.space and net.space.family == "affine") else found[:0]
+    return found if getattr(net, part).family == "affine" else found[:0]
 
 
 class Split(NamedTuple):

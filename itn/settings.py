@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from itn.color import COLOR_FAMILIES
 from itn.spatial import FAMILIES, PADDINGS
 from itn.transforms import PAPER, TRANSFORMS, Transform
 
@@ -28,7 +29,10 @@ class LearnConfig:
     parts: tuple[Part, ...] = ("color", "space")
     """Transformers to learn: color, space, or both."""
     family: str = "affine"
-    """Spatial family: affine, rotation, translation, scale, shear or similarity."""
+    """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear or
+    similarity."""
+    color_family: str = "affine"
+    """Color family: affine, or with one parameter for all channels gain or bias."""
     objective: Literal["constrained", "switched"] = "constrained"
     """What is optimised: "constrained", the largest displacement at the tolerance, which is then certified,
     or "switched", the loss of Bunne et al."""
@@ -84,6 +88,10 @@ class LearnConfig:
             if not getattr(self, name) and (name != "tolerance" or self.tolerance is None):
                 object.__setattr__(self, name, value)
         _require(self.family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got {self.family!r}")
+        _require(
+            self.color_family in COLOR_FAMILIES,
+            f"color-family must be one of {', '.join(COLOR_FAMILIES)}, got {self.color_family!r}",
+        )
         _require(
             self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
         )

@@ -93,7 +93,10 @@ FAMILIES: dict[str, Family] = {
     "affine": Family(("scale_x - 1", "skew_x", "shift_x", "skew_y", "scale_y - 1", "shift_y"), 1.0),
     "rotation": Family(("clockwise angle",), math.pi),
     "translation": Family(("shift_x", "shift_y"), 1.0),
+    "translation_x": Family(("shift_x",), 1.0),
+    "translation_y": Family(("shift_y",), 1.0),
     "scale": Family(("scale_x - 1", "scale_y - 1"), 1.0),
+    "zoom": Family(("zoom - 1",), 1.0),
     "shear": Family(("skew_x", "skew_y"), 1.0),
     "similarity": Family(("zoom * cos(angle) - 1", "zoom * sin(angle)", "shift_x", "shift_y"), 1.0),
 }
@@ -119,8 +122,14 @@ def family_matrix(family: str, parameters: Tensor, aspect: float = 1.0) -> Tenso
             entries = [diagonal, sine / aspect, zero, -sine * aspect, diagonal, zero]
         case "translation":
             entries = [zero, zero, p[0], zero, zero, p[1]]
+        case "translation_x":
+            entries = [zero, zero, p[0], zero, zero, zero]
+        case "translation_y":
+            entries = [zero, zero, zero, zero, zero, p[0]]
         case "scale":
             entries = [p[0], zero, zero, zero, p[1], zero]
+        case "zoom":
+            entries = [p[0], zero, zero, zero, p[0], zero]
         case "shear":
             entries = [zero, p[0], zero, p[1], zero, zero]
         case "similarity":

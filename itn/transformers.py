@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from itn.color import apply_color, check_images, color_identity
+from itn.color import COLOR_FAMILIES, apply_color, check_images, color_family_matrix
 from itn.spatial import FAMILIES, PADDINGS, family_matrix, warp
 
 CONTROLS = 2  # k has two entries, as in the paper
@@ -103,6 +103,7 @@ class ColorTransformer(_Transformer):
         bound: Bound on each entry of A - I: at 1, gains lie in (0, 2) and biases in (-1, 1).
         generator: Randomness of the initial weights; None is torch's global generator.
         rectified: No entry falls below its identity, see ``ControlHead``.
+        family: ``"affine"``, or with one parameter for all channels ``"gain"`` or ``"bias"``.
 
     Example:
         >>> color = ColorTransformer(channels=3)
@@ -118,19 +119,22 @@ class ColorTransformer(_Transformer):
         bound: float = 1.0,
         generator: torch.Generator | None = None,
         rectified: bool = False,
+        family: str = "affine",
     ) -> None:
         super().__init__()
-        self.channels = channels
-        self.head = ControlHead(channels * (channels + 1), hidden, bound, generator, rectified)
+        if family not in COLOR_FAMILIES:
+            raise ValueError(f"unknown color family {family!r}: give one of {', '.join(COLOR_FAMILIES)}")
+        self.channels, self.family = channels, family
+        parameters = channels * (channels + 1) if family == "affine" else 1
+        self.head = ControlHead(parameters, hidden, bound, generator, rectified)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return color matrices, B x C x (C+1), of valid controls B x 2."""
         return self.from_parameters(self.head(k))
 
     def from_parameters(self, parameters: Tensor) -> Tensor:
-        """Return color matrices, ... x C x (C+1), of what a head returns, ... x C (C+1)."""
-        deviation = parameters.unflatten(-1, (self.channels, self.channels + 1))
-        return color_identity(self.channels, deviation) + deviation
+        """Return color matrices, ... x C x (C+1), of what a head returns, ... x P."""
+        return color_family_matrix(self.family, parameters, self.channels)
 
     def forward(self, images: Tensor, k: Tensor) -> Tensor:
         """Return images with mapped colors, clamped to [0, 1].
@@ -150,8 +154,8 @@ class SpatialTransformer(_Transformer):
     """An affine map of the image plane, driven by k (Bunne et al., section III.D).
 
     Args:
-        family: ``"affine"``, ``"rotation"``, ``"translation"``, ``"scale"``, ``"shear"`` or
-            ``"similarity"``; ``itn.FAMILIES`` names the parameters of each.
+        family: A key of ``itn.FAMILIES``, such as ``"affine"``, ``"rotation"`` or ``"similarity"``; it
+            names the parameters of each.
         hidden: Width of the hidden layer.
         bound: Bound on each of the family's parameters; None takes the family's own (1, in
             normalised coordinates; pi for the angle).

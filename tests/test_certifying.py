@@ -38,6 +38,7 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
     assert by_name["shear_x", True] == 1.0
     assert measures.references["space"] >= 1 / 3
     assert measures.references["color"] == pytest.approx(0.5)
+    assert measures.bounded == {"color"}  # a rotation that ends at a right angle is longer than a shear
 
 
 def test_pairs_are_of_the_longest_axes_and_never_opposite():
@@ -46,6 +47,7 @@ def test_pairs_are_of_the_longest_axes_and_never_opposite():
     lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.3, ("scale_y", 1): 0.35}
     scales = [lengths.get((axis.name, 1 if axis.reach > 0 else -1), 0.01) for axis in axes]
     measures = Yardsticks({"space": axes}, {"space": [Estimate(scale, ()) for scale in scales]}, 0.01)
+    assert measures.bounded == set()
     found = measures.pairs("space")
     # Matrices say where an output pixel comes from: a shear to the right has a negative entry
     up, down, taller = ([0, -0.4, 0, 0, 0, 0], [0, 0.3, 0, 0, 0, 0], [0, 0, 0, 0, 0.35, 0])
