@@ -1,0 +1,357 @@
+"""Do both instruments find what was planted? Small classifiers with known ranges, against dense grids.
+
+Command:   python experiments/planted.py
+Machine:   2 CPU cores, about 25 minutes
+Writes:    runs/planted/: result.json, ranges.png
+Published: nothing; no published work checks such instruments against a known truth
+
+Each classifier is trained on digits that are moved at random within its planted range. How far it really
+holds is not the planted range, since it generalises beyond it: the truth is read off a dense grid, on digits
+that it has not seen and that took no part in learning.
+
+- Screening: where accuracy falls below 95 % of the clean one, on the same 2,000 digits.
+- Learning, families with one parameter: the smallest and the largest parameter over k of the certified
+  family, tolerance 5 %; the truth is where 5 % of the digits held out are lost.
+- Learning, the affine family: the share of the planted generator in what is learned, the squared cosine
+  between it and the matrix logarithm at the corner, as displacement measures.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import study
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from study import Protocol, Record
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import itn
+from itn import plots
+from itn.color import unit_float
+from itn.folder import write_whole
+from itn.learning import split_images
+from itn.settings import LearnConfig, ScreenConfig
+
+TOLERANCE = 0.05
+MEAN, STD = (0.1307,), (0.3081,)  # of the training digits
+BATCH, RATE = 128, 2e-3
+SCREENED = 2000
+STRIDES = 100  # of the dense grid of learning, to the bound of the parameter
+
+
+class Plant(NamedTuple):
+    """Magnitudes of a transformation within which training digits are moved."""
+
+    transform: str | None
+    low: float = 0.0
+    high: float = 0.0
+
+
+PLANTS = {
+    "rotate-15": Plant("rotate", -15, 15),
+    "rotate-45": Plant("rotate", -45, 45),
+    "rotate-90": Plant("rotate", -90, 90),
+    "shift-right": Plant("translate_x", 0, 6 / 28),
+    "gain": Plant("contrast", 0.4, 1.6),
+    "scale": Plant("zoom", 0.7, 1.4),
+    "none": Plant(None),
+}
+AFFINE = ("rotate-45", "rotate-90")
+
+
+class Range(NamedTuple):
+    """A family with one parameter, and what its parameter is in the unit of the table."""
+
+    settings: dict[str, Any]
+    magnitude: Callable[[float], float]
+
+
+FAMILIES = {
+    "rotate": Range({"parts": ("space",), "family": "rotation"}, math.degrees),
+    "translate_x": Range({"parts": ("space",), "family": "translation_x"}, lambda p: -p / 2),
+    "contrast": Range({"parts": ("color",), "color_family": "gain"}, lambda p: 1 + p),
+    "zoom": Range({"parts": ("space",), "family": "zoom"}, lambda p: 1 + p),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which classifiers."""
+    parser.add_argument("--plants", nargs="+", choices=PLANTS, default=list(PLANTS), help="default: all")
+
+
+def measure(protocol: Protocol) -> Record:
+    """Train, screen and learn each classifier; what is finished is kept in OUT/parts."""
+    runs = []
+    for seed in protocol.seeds:
+        for name in protocol.pick(protocol.options["plants"], protocol.options["plants"], ["shift-right"]):
+            part = protocol.out / "parts" / f"{protocol.name}-{name}-seed{seed}.json"
+            if not part.exists():
+                text = json.dumps(_run(name, seed, protocol), indent=1, allow_nan=False) + "\n"
+                write_whole(part, lambda path, text=text: path.write_text(text))
+            runs.append(json.loads(part.read_text()))
+    return {"tolerance": TOLERANCE, "runs": runs}
+
+
+def _run(name: str, seed: int, protocol: Protocol) -> Record:
+    plant = PLANTS[name]
+    digits, epochs = protocol.pick((50_000, 5), (50_000, 5), (10 * study.SMOKE_DIGITS, 3))
+    clock = time.perf_counter()
+    classifier = planted(plant, digits, epochs, seed).to(protocol.device)
+    trained = time.perf_counter() - clock
+    images, labels = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    transforms = [plant.transform] if plant.transform else list(FAMILIES)
+    few = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
+    steps = protocol.pick(0, 0, 5)
+    return {
+        "plant": name,
+        "seed": seed,
+        "accuracy": study.share_right(classifier, images, labels),
+        "training_seconds": round(trained, 1),
+        "screened": [side for each in transforms for side in screened(classifier, *few, each)],
+        "learned": [learned(classifier, images, labels, each, seed, steps) for each in transforms],
+        "affine": affine(classifier, images, labels, seed, steps) if name in AFFINE else None,
+        "provenance": study.provenance(protocol.device),
+    }
+
+
+def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier:
+    """Train a small classifier on the first training digits, moved at random within the planted range."""
+    torch.manual_seed(seed)
+    images, labels = (each[:digits] for each in itn.load_images("mnist:train"))
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 5, 2, 2), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(32 * 49, 128), nn.ReLU(), nn.Linear(128, 10)),
+    )
+    optimizer = torch.optim.Adam(net.parameters(), RATE)
+    steps = epochs * -(-len(images) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
+    with tqdm(total=steps, desc=f"train {plant.transform or 'none'}", unit="step") as bar:
+        for _ in range(epochs):
+            for batch in torch.randperm(len(images)).split(BATCH):
+                pixels = images[batch].float() / 255
+                if plant.transform:
+                    magnitude = plant.low + (plant.high - plant.low) * torch.rand(len(batch))
+                    pixels = itn.TRANSFORMS[plant.transform](pixels, magnitude)
+                optimizer.zero_grad()
+                F.cross_entropy(net((pixels - MEAN[0]) / STD[0]), labels[batch]).backward()
+                optimizer.step()
+                schedule.step()
+                bar.update()
+    return itn.Classifier(net, MEAN, STD, name=plant.transform or "none")
+
+
+def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str) -> list[Record]:
+    """Return the thresholds of both sides as screening finds them, and as a dense grid does."""
+    config = ScreenConfig(transforms=(name,), accuracy_fraction=1 - TOLERANCE, control=False)
+    record = itn.screen(classifier, images, labels, config).record
+    transform, sweep = itn.TRANSFORMS[name], record.transforms[name]
+    distances = [transform.distance(v) for v in sweep.magnitudes if v > transform.identity]
+    step = distances[0] / 2**config.accuracy_bisections
+    level = (1 - TOLERANCE) * record.clean_accuracy
+
+    def below(side: str) -> float | None:
+        def accuracy(distance: float) -> float:
+            moved = transform(images, transform.at_distance(distance, side))
+            return study.share_right(classifier, moved, labels)
+
+        crossed = _crossing(lambda d: 1 - accuracy(d), 1 - level, step / 2, max(distances))
+        return None if crossed is None else transform.at_distance(crossed, side)
+
+    return [
+        {
+            "transform": name,
+            "side": side,
+            "threshold": threshold.value,
+            "truth": (truth := below(side)),
+            "steps_apart": None
+            if threshold.value is None or truth is None
+            else abs(transform.distance(threshold.value) - transform.distance(truth)) / step,
+        }
+        for side, threshold in sweep.thresholds.accuracy.items()
+    ]
+
+
+def learned(
+    classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str, seed: int, steps: int = 0
+) -> Record:
+    """Return the range of a family with one parameter over k, and that of a dense grid."""
+    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name].settings)
+    clock = time.perf_counter()
+    result = itn.learn(classifier, images, labels, config)
+    seconds = time.perf_counter() - clock
+    transformer = getattr(result.net, config.parts[0])
+    with torch.no_grad():
+        line = torch.linspace(0, 1, 21, device=classifier.device)
+        low, high = (v.item() for v in transformer.head(torch.cartesian_prod(line, line)).aminmax())
+    data = itn.preflight(classifier, images, labels)
+    held = split_images(data, config).held
+
+    def lost(parameter: float) -> float:
+        matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
+        matrices = (matrix, None) if config.parts == ("color",) else (None, matrix)
+        moved = result.net.render(unit_float(held.images.to(classifier.device)), *matrices)
+        right = itn.predict(classifier, moved.clamp(0, 1)) == held.labels
+        return (held.clean & ~right).double().mean().item()
+
+    bound = transformer.head.bound.item()
+    ends = [
+        _crossing(lambda p, sign=sign: lost(sign * p), TOLERANCE, bound / STRIDES, bound) for sign in (-1, 1)
+    ]
+    true_low, true_high = (
+        sign * (bound if end is None else end) for sign, end in zip((-1, 1), ends, strict=True)
+    )
+    magnitude = FAMILIES[name].magnitude
+    return {
+        "transform": name,
+        "range": sorted(map(magnitude, (low, high))),
+        "truth": sorted(map(magnitude, (true_low, true_high))),
+        "unbroken": [end is None for end in ends],
+        "off": [low / true_low - 1, high / true_high - 1],
+        "seconds": round(seconds, 1),
+    }
+
+
+def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int = 0) -> Record:
+    """Return what an affine family has at its corner, and how much of it is rotation."""
+    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("space",))
+    clock = time.perf_counter()
+    result = itn.learn(classifier, images, labels, config)
+    seconds = time.perf_counter() - clock
+    matrix = result.record.spatial_matrix_at_corner
+    return {
+        "matrix": matrix,
+        "share": rotation_share(np.array(matrix)),
+        "displacement": result.record.spatial_displacement_at_corner,
+        "seconds": round(seconds, 1),
+    }
+
+
+def rotation_share(matrix: np.ndarray) -> float:
+    """Return the squared cosine between the logarithm of a matrix, 2 x 3, and the generator of rotation.
+
+    Products are those of displacement: mean squares over the frame, 1/3 for what depends on x or on y.
+    """
+    logarithm = scipy.linalg.logm(np.vstack([matrix, [0, 0, 1]]))[:2].real
+    weights = np.array([1 / 3, 1 / 3, 1])
+    turn = np.array([[0.0, 1, 0], [-1, 0, 0]])
+    product = (weights * logarithm * turn).sum() ** 2
+    return float(product / ((weights * logarithm**2).sum() * (weights * turn**2).sum()))
+
+
+def _crossing(lost: Callable[[float], float], level: float, step: float, most: float) -> float | None:
+    """Return where a share first exceeds a level, going outwards in steps; None if it never does."""
+    before = lost(0.0)
+    for number in range(1, round(most / step) + 1):
+        after = lost(number * step)
+        if after > level:
+            return step * (number - 1 + (level - before) / (after - before))
+        before = after
+    return None
+
+
+def figures(record: Record) -> dict[str, Figure]:
+    """Return what was planted, what is true and what each instrument says, by transformation."""
+    figure = Figure(figsize=(plots.WIDTH, 4.6), layout="constrained")
+    panels = figure.subplots(2, 2).flat
+    for ax, name in zip(panels, FAMILIES, strict=True):
+        rows = [
+            (run, learned)
+            for run in record["runs"]
+            for learned in run["learned"]
+            if learned["transform"] == name
+        ]
+        for y, (run, found) in enumerate(rows):
+            plant = PLANTS[run["plant"]]
+            ax.plot(
+                found["truth"], [y, y], color="0.7", linewidth=7, solid_capstyle="butt", label="dense grid"
+            )
+            if plant.transform:
+                ends = [plant.low, plant.high]
+                ax.plot(ends, [y, y], color="0.35", linewidth=2, solid_capstyle="butt", label="planted")
+            ax.plot(found["range"], [y + 0.3] * 2, "|-", color="C0", markersize=7, label="learned, certified")
+            sides = [side for side in run["screened"] if side["transform"] == name]
+            for key, marker, label in (
+                ("truth", "o", "dense grid, accuracy"),
+                ("threshold", "x", "screening"),
+            ):
+                x = [side[key] for side in sides if side[key] is not None]
+                ax.plot(
+                    x, [y - 0.3] * len(x), marker, color="C1", fillstyle="none", markersize=6, label=label
+                )
+        ax.axvline(itn.TRANSFORMS[name].identity, color="0.8", linewidth=0.8, zorder=0)
+        ax.set_yticks(range(len(rows)), [_title(run, record) for run, _ in rows], fontsize=8)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_xlabel(f"{name}, {itn.TRANSFORMS[name].unit}", fontsize=8)
+    handles = {
+        label: handle
+        for ax in figure.axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, fontsize=8, frameon=False, loc="outside upper center", ncols=3)
+    return {"ranges": figure}
+
+
+def table(record: Record) -> str:
+    """Return ranges beside the truth, and how far they are apart."""
+    rows = []
+    for run in record["runs"]:
+        for found in run["learned"]:
+            name = found["transform"]
+            sides = {side["side"]: side for side in run["screened"] if side["transform"] == name}
+            rows.append(
+                (
+                    _title(run, record),
+                    f"{100 * run['accuracy']:.1f}",
+                    name,
+                    _interval([side["truth"] for side in sides.values()]),
+                    _interval([side["threshold"] for side in sides.values()]),
+                    " / ".join(_or_dash(side["steps_apart"], ".2f") for side in sides.values()),
+                    _interval(found["truth"]),
+                    _interval(found["range"]),
+                    " / ".join(f"{100 * off:+.0f}" for off in found["off"]),
+                )
+            )
+    header = (
+        "planted",
+        "clean %",
+        "transformation",
+        "accuracy breaks, dense grid",
+        "screening",
+        "steps apart",
+        f"{100 * record['tolerance']:g} % lost, dense grid",
+        "learned, certified",
+        "off, %",
+    )
+    turns = [
+        f"{_title(run, record)}: rotation carries {run['affine']['share']:.3f} of what the affine family "
+        f"learned, displacement {run['affine']['displacement']:.3f}"
+        for run in record["runs"]
+        if run["affine"]
+    ]
+    return "\n".join([study.markdown(header, rows), "", *turns])
+
+
+def _title(run: Record, record: Record) -> str:
+    several = len({run["seed"] for run in record["runs"]}) > 1
+    return run["plant"] + (f", seed {run['seed']}" if several else "")
+
+
+def _interval(ends: list[float | None]) -> str:
+    return " to ".join(_or_dash(end, ".3g") for end in ends)
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "unbroken" if value is None else f"{value:{form}}"
+
+
+if __name__ == "__main__":
+    study.run(__doc__, "planted", measure, figures, table, add_arguments)
