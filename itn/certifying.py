@@ -128,7 +128,7 @@ def yardsticks(
     ranges = {
         part: _range(net, part, learned.spread(LOOKED_AT), target, config)
         for part in net.parts
-        if getattr(net, part).head.output.out_features == 1
+        if net.single(part)
     }
     return Yardsticks(axes, estimates, target, ranges)
 

@@ -369,21 +369,23 @@ class ConstrainedLearner:
     def _aim(self, number: int, directions: Tensor) -> None:
         """Let most starts have a pair of parameters of one part at (1, 0) and (0, 1), their sum at (1, 1).
 
-        A single parameter is a range: all starts have its ends there, and the longer one at (1, 1).
+        A single parameter is a range: it has its longer end where k[0] = 1, its other end at (0, 1), and
+        grows in proportion to k between them.
         """
-        weights = self.output[number]
-        ranged = weights.shape[1] == 1
-        share = 1 if ranged else AIMED
-        if ranged:
+        hidden, weights = self.hidden[number], self.output[number]
+        if weights.shape[1] == 1:
             bound = getattr(self.net, self.net.parts[number]).head.bound
-            directions = bound * (directions / bound).atanh().clamp(-SATURATED, SATURATED)
-        for start in range(round(share * len(weights)) if len(directions) else 0):
+            ends = bound * (directions[0, :, 0] / bound).atanh().clamp(-SATURATED, SATURATED)
+            hidden.zero_()
+            weights.zero_()
+            for unit, row in enumerate(((1.0, 0.0), (-1.0, 1.0))):
+                hidden[:, unit : unit + 1] = hidden.new_tensor(row)
+                weights[:, 0, unit : unit + 1] = ends[unit]
+        for start in range(round(AIMED * len(weights)) if weights.shape[1] > 1 and len(directions) else 0):
             first, second = directions[start % len(directions)].to(weights) / self.unit[number]
-            hidden = (_VERTICES.to(weights) @ self.hidden[number][start].T).relu()  # vertices x H
-            ends = torch.stack([first, second, first if ranged else first + second], 1)
-            along = ends @ torch.linalg.pinv(hidden).T
-            along *= 0.5 / along.square().mean().sqrt().clamp_min(1e-9)
-            weights[start] = along if ranged else weights[start] + along
+            features = (_VERTICES.to(weights) @ hidden[start].T).relu()  # vertices x H
+            along = torch.stack([first, second, first + second], 1) @ torch.linalg.pinv(features).T
+            weights[start] += 0.5 * along / along.square().mean().sqrt().clamp_min(1e-9)
         weights.copy_(_normalised(weights))
 
     def _units(self) -> list[Tensor]:

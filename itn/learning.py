@@ -200,13 +200,14 @@ def _transformers(
 def _starts(
     net: InvariantTransformerNet, classifier: Classifier, config: LearnConfig, shape: Sequence[int]
 ) -> list[InvariantTransformerNet]:
-    """Return a net and others like it with other weights."""
-    return [net, *(make_net(classifier, config, shape, start) for start in range(1, STARTS))]
+    """Return a net and others like it with other weights; none if its directions are known beforehand."""
+    others = range(1, 1 if all(net.single(part) for part in net.parts) else STARTS)
+    return [net, *(make_net(classifier, config, shape, start) for start in others)]
 
 
 def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tensor:
     """Return pairs of promising parameters; none where several are not the entries of the matrix."""
-    if part in measures.ranges:
+    if net.single(part):
         return torch.tensor(measures.ranges[part])[None, :, None]
     found = measures.pairs(part)
     return found if getattr(net, part).family == "affine" else found[:0]

@@ -76,6 +76,10 @@ class InvariantTransformerNet(nn.Module):
         """Which of "color" and "space" this net transforms, in this order."""
         return tuple(name for name in ("color", "space") if getattr(self, name) is not None)
 
+    def single(self, part: str) -> bool:
+        """Return whether a part has a single parameter, so that its family is a range."""
+        return bool(getattr(self, part).head.output.out_features == 1)
+
     def matrices(self, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return the color and spatial matrices of valid controls B x 2, unchecked; None where no part."""
         return (
