@@ -1,7 +1,9 @@
-"""How far does each objective get at the same tolerance, certified on the same digits?
+r"""How far does each objective get at the same tolerance, certified on the same images?
 
 Command:   python experiments/largest_family.py          (one seed)
            python experiments/largest_family.py --full --seeds 0 1 2 3 4
+           python experiments/largest_family.py --models FILE.py:make --weights FILE --data DIR \
+               --tolerance 0.02 --designs constrained    (any classifier and images)
 Machine:   2 CPU cores, about 15 minutes; the second about 75 minutes
 Writes:    runs/largest_family/: result.json, ratios.png
 Published: nothing; Bunne et al. measure neither the largest family nor what single axes reach
@@ -10,19 +12,26 @@ Designs, all with the same images to learn from, the same number of images in al
 calibration and certificate afterwards:
 
 - constrained: the default of ``itn learn``
+- dual-ascent: the same product of displacements, its price by the textbook's dual ascent
 - switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
+- direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions of the
+  corner; only when it is asked for
 
-The classifiers have not seen the digits. The seed is that of split, weights and batches.
+The two shipped classifiers have not seen the digits. The seed is that of split, weights and batches.
 """
 
 import argparse
 import dataclasses
 import json
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import study
+import torch
+from direct_search import search
+from dual_ascent import DualAscentLearner
 from matplotlib.figure import Figure
 from study import Protocol, Record
 from torch import Tensor
@@ -30,78 +39,104 @@ from torch import Tensor
 import itn
 from itn import plots
 from itn.certifying import prove, yardsticks
+from itn.data import ImageSet
 from itn.evaluation import measure as measured
 from itn.folder import provenance, write_whole
 from itn.learning import make_net, split_images
 from itn.switched import SwitchedLearner
 
 MODELS = ("jennings-cnn", "lenet5")
-DESIGNS = ("constrained", "switched")
+DESIGNS = ("constrained", "dual-ascent", "switched")
+SEARCH = "direct-search"
+TIMES = 10  # images that direct search may look at, over those of learning
+SWITCHED_RATE = itn.LearnConfig(objective="switched").learning_rate
 EXPECTED = 1.2  # ratio to the longest single axis
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which designs."""
-    parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=DESIGNS, help="default: all")
+    """Add which designs, and what is studied."""
+    known = (*DESIGNS, SEARCH)
+    parser.add_argument(
+        "--designs", nargs="+", choices=known, default=DESIGNS, help="default: the first three"
+    )
+    parser.add_argument("--models", nargs="+", default=MODELS, help="as itn learn takes them; default: both")
+    parser.add_argument("--weights", type=Path, help="a local state dict")
+    parser.add_argument("--data", default="mnist:unseen", help="as itn learn takes it; default: %(default)s")
+    parser.add_argument("--class-map", type=Path, help="what the class folders mean, if not their names")
+    for name, kind in (("--tolerance", float), ("--steps", int), ("--batch-size", int)):
+        parser.add_argument(name, type=kind, help="as itn learn has it")
 
 
 def measure(protocol: Protocol) -> Record:
     """Learn with each design, for each classifier and seed; what is finished is kept in OUT/parts."""
-    runs = []
-    for seed in protocol.seeds:
-        for model in protocol.pick(MODELS, MODELS, MODELS[-1:]):
-            for design in protocol.options["designs"]:
-                part = protocol.out / "parts" / f"{protocol.name}-{design}-{model}-seed{seed}.json"
+    asked, runs = protocol.options, []
+    smoke = protocol.name == "smoke"
+    for model in asked["models"][-1:] if smoke else asked["models"]:
+        classifier = itn.load_classifier(model, asked["weights"]).to(protocol.device)
+        limit = 2 * study.SMOKE_DIGITS if smoke else 0
+        data = itn.read_images(asked["data"], classifier, asked["class_map"], limit=limit)
+        for seed in protocol.seeds:
+            config = _config(seed, protocol)
+            for design in asked["designs"]:
+                name = f"{protocol.name}-{design}-{classifier.name}-seed{seed}.json"
+                part = protocol.out / "parts" / name
                 if not part.exists():
-                    text = json.dumps(_run(model, design, seed, protocol), indent=1, allow_nan=False) + "\n"
+                    run = _run(classifier, design, data, config)
+                    text = json.dumps(run, indent=1, allow_nan=False) + "\n"
                     write_whole(part, lambda path, text=text: path.write_text(text))
                 run = json.loads(part.read_text())
-                if run["config"] != json.loads(json.dumps(dataclasses.asdict(_config(seed, protocol)))):
+                if run["config"] != json.loads(json.dumps(dataclasses.asdict(config))):
                     raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
                 runs.append(run)
-    return {"expected": EXPECTED, "runs": runs}
+    return {"expected": EXPECTED, "data": Path(asked["data"]).name, "runs": runs}
 
 
 def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
-    return itn.LearnConfig(seed=seed, **protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}))
+    names = ("tolerance", "steps", "batch_size")
+    given = {name: protocol.options[name] for name in names if protocol.options[name]}
+    return itn.LearnConfig(seed=seed, **(protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}) | given))
 
 
-def _run(model: str, design: str, seed: int, protocol: Protocol) -> Record:
-    images, labels = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
-    classifier = itn.load_classifier(model).to(protocol.device)
-    config = _config(seed, protocol)
+def _run(classifier: itn.Classifier, design: str, data: ImageSet, config: itn.LearnConfig) -> Record:
     clock = time.perf_counter()
-    if design == "constrained":
-        record = itn.learn(classifier, images, labels, config).record
-    else:
-        record = _switched(classifier, images, labels, config)
+    learned = (classifier, data.images, data.labels, config)
+    record = itn.learn(*learned).record if design == "constrained" else _otherwise(design, *learned)
     kept = {key: value for key, value in record.to_json().items() if key != "curves"}
     return {
-        "model": model,
+        "model": classifier.name,
         "design": design,
-        "seed": seed,
+        "seed": config.seed,
         "config": dataclasses.asdict(config),
+        "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - clock, 1),
         **kept,
         "objective": design,
     }
 
 
-def _switched(
-    classifier: itn.Classifier, images: Tensor, labels: Tensor, config: itn.LearnConfig
+def _otherwise(
+    design: str, classifier: itn.Classifier, images: Tensor, labels: Tensor, config: itn.LearnConfig
 ) -> itn.LearnRecord:
-    """Learn by the switch, then calibrate and certify as the default does."""
+    """Learn by another design, then calibrate and certify as the default does."""
     data = itn.preflight(classifier, images, labels)
     split = split_images(data, config)
     learned, calibration, held = split
     assert calibration is not None
     net = make_net(classifier, config, data.images.shape)
-    rate = itn.LearnConfig(objective="switched").learning_rate
-    learner = SwitchedLearner(
-        net, learned, dataclasses.replace(config, objective="switched", learning_rate=rate)
-    )
-    history = [learner.step(number) for number in range(config.steps)]
     measures = yardsticks(net, learned, len(calibration), config)
+    history = []
+    if design == SEARCH:
+        # A backward pass costs about two forward passes
+        search(net, learned, measures, TIMES * 3 * config.steps * config.batch_size, config.batch_size)
+    else:
+        learner = (
+            DualAscentLearner(net, learned, config, measures.target)
+            if design == "dual-ascent"
+            else SwitchedLearner(
+                net, learned, dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
+            )
+        )
+        history = [learner.step(number) for number in range(config.steps)]
     proven = prove(net, learned, calibration, measures, config)
     origin = provenance(classifier.device)
     return measured(net, held, history, config, split.record(config.seed), origin, proven)
@@ -110,9 +145,9 @@ def _switched(
 def figures(record: Record) -> dict[str, Figure]:
     """Return the ratios of every run with their intervals, by classifier and design."""
     figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
-    panels = figure.subplots(1, len(MODELS), sharey=True, squeeze=False)[0]
-    designs = list(dict.fromkeys(run["design"] for run in record["runs"]))
-    for ax, model in zip(panels, MODELS, strict=True):
+    models, designs = (list(dict.fromkeys(run[key] for run in record["runs"])) for key in ("model", "design"))
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
             ratios = [run["axis_ratio"]["spatial"] for run in runs if run["axis_ratio"]["spatial"]]
@@ -138,7 +173,7 @@ def figures(record: Record) -> dict[str, Figure]:
 def table(record: Record) -> str:
     """Return medians over seeds, and ranges."""
     rows = []
-    for model in MODELS:
+    for model in dict.fromkeys(run["model"] for run in record["runs"]):
         for design in dict.fromkeys(run["design"] for run in record["runs"] if run["model"] == model):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
             ratios = {
