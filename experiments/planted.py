@@ -18,7 +18,6 @@ that it has not seen and that took no part in learning.
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,6 +34,7 @@ from tqdm import tqdm
 
 import itn
 from itn import plots
+from itn.axes import RANGES
 from itn.color import unit_float
 from itn.folder import write_whole
 from itn.learning import split_images
@@ -67,18 +67,11 @@ PLANTS = {
 AFFINE = ("rotate-45", "rotate-90")
 
 
-class Range(NamedTuple):
-    """A family with one parameter, and what its parameter is in the unit of the table."""
-
-    settings: dict[str, Any]
-    magnitude: Callable[[float], float]
-
-
-FAMILIES = {
-    "rotate": Range({"parts": ("space",), "family": "rotation"}, math.degrees),
-    "translate_x": Range({"parts": ("space",), "family": "translation_x"}, lambda p: -p / 2),
-    "contrast": Range({"parts": ("color",), "color_family": "gain"}, lambda p: 1 + p),
-    "zoom": Range({"parts": ("space",), "family": "zoom"}, lambda p: 1 + p),
+FAMILIES: dict[str, dict[str, Any]] = {
+    "rotate": {"parts": ("space",), "family": "rotation"},
+    "translate_x": {"parts": ("space",), "family": "translation_x"},
+    "contrast": {"parts": ("color",), "color_family": "gain"},
+    "zoom": {"parts": ("space",), "family": "zoom"},
 }
 
 
@@ -184,16 +177,15 @@ def learned(
     classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str, seed: int, steps: int = 0
 ) -> Record:
     """Return the range of a family with one parameter over k, and that of a dense grid."""
-    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name].settings)
+    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name])
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
+    (found,) = result.record.ranges.values()
+    assert found is not None
+    held = split_images(itn.preflight(classifier, images, labels), config).held
     transformer = getattr(result.net, config.parts[0])
-    with torch.no_grad():
-        line = torch.linspace(0, 1, 21, device=classifier.device)
-        low, high = (v.item() for v in transformer.head(torch.cartesian_prod(line, line)).aminmax())
-    data = itn.preflight(classifier, images, labels)
-    held = split_images(data, config).held
+    bound, (_, magnitude) = transformer.head.bound.item(), RANGES[transformer.family]
 
     def lost(parameter: float) -> float:
         matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
@@ -202,20 +194,22 @@ def learned(
         right = itn.predict(classifier, moved.clamp(0, 1)) == held.labels
         return (held.clean & ~right).double().mean().item()
 
-    bound = transformer.head.bound.item()
     ends = [
-        _crossing(lambda p, sign=sign: lost(sign * p), TOLERANCE, bound / STRIDES, bound) for sign in (-1, 1)
+        (magnitude(sign * (bound if end is None else end)), end is None)
+        for sign in (-1, 1)
+        for end in [_crossing(lambda p, sign=sign: lost(sign * p), TOLERANCE, bound / STRIDES, bound)]
     ]
-    true_low, true_high = (
-        sign * (bound if end is None else end) for sign, end in zip((-1, 1), ends, strict=True)
-    )
-    magnitude = FAMILIES[name].magnitude
+    (low, _), (high, _) = ends = sorted(ends)
+    identity = itn.TRANSFORMS[name].identity
     return {
         "transform": name,
-        "range": sorted(map(magnitude, (low, high))),
-        "truth": sorted(map(magnitude, (true_low, true_high))),
-        "unbroken": [end is None for end in ends],
-        "off": [low / true_low - 1, high / true_high - 1],
+        "range": [found.low, found.high],
+        "truth": [low, high],
+        "unbroken": [unbroken for _, unbroken in ends],
+        "off": [
+            (found.low - identity) / (low - identity) - 1,
+            (found.high - identity) / (high - identity) - 1,
+        ],
         "seconds": round(seconds, 1),
     }
 

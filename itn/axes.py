@@ -5,7 +5,7 @@ matrix leaves the identity by more than the bound, and certified like it, on the
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,15 @@ LOOKED_AT, BISECTIONS = 2000, 6  # images and halvings that tell which axes can 
 CONTENDER = 0.5  # of the largest displacement, by the estimates, which are rough
 BEYOND = 1.4  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
+RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
+    "rotation": ("rotate", math.degrees),
+    "translation_x": ("translate_x", lambda p: -p / 2),
+    "translation_y": ("translate_y", lambda p: -p / 2),
+    "zoom": ("zoom", lambda p: 1 + p),
+    "gain": ("contrast", lambda p: 1 + p),
+    "bias": ("brightness", lambda p: p),
+}
+"""Families with a single parameter: which transformation of the table they are, its magnitude."""
 
 
 class Axis(NamedTuple):

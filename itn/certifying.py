@@ -157,8 +157,8 @@ def _range(
                 return sign * estimated_scale(lost_at, target, most, least=most - bound / STRIDES)
         return sign * bound
 
-    ends = sorted((end(1.0), end(-1.0)), key=abs)
-    return ends[1], ends[0]
+    shorter, longer = sorted((end(1.0), 0.0 if config.rectified else end(-1.0)), key=abs)
+    return longer, shorter
 
 
 def mover(net: InvariantTransformerNet) -> Mover:

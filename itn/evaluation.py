@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn import learn_plots
+from itn.axes import RANGES
 from itn.certificate import certify
 from itn.certifying import Proven, mover
 from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
-from itn.results import CurvePoint, LearnRecord, LearnStep
+from itn.results import CurvePoint, LearnRecord, LearnStep, MagnitudeRange
 from itn.settings import LearnConfig
 from itn.spatial import SpatialParts, decompose_spatial, rms_displacement
 from itn.statistics import clopper_pearson, generator
@@ -23,6 +24,7 @@ from itn.transformers import CONTROLS
 CURVE_IMAGES = 2000
 CURVE_TS = STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+RANGE_POINTS = 21
 GRID_KS = (0.0, 0.5, 1.0)
 STRIP_ROWS = 10
 
@@ -231,6 +233,7 @@ def measure(
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
         angle=_by_name({part: _angle(net, part) for part in net.parts}),
+        ranges=_by_name({part: _range(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
         certificate=certificate,
         axis_ratio=None if proven is None else _by_name(proven.ratios),
@@ -273,6 +276,19 @@ def _angle(net: InvariantTransformerNet, part: str) -> float | None:
         return None
     cosine = torch.cosine_similarity(first, second, dim=0)
     return cosine.clamp(-1, 1).acos().rad2deg().item()
+
+
+@torch.no_grad()
+def _range(net: InvariantTransformerNet, part: str) -> MagnitudeRange | None:
+    """Return what a part with a single parameter does over a grid of k."""
+    if not net.single(part):
+        return None
+    transformer = getattr(net, part)
+    line = torch.linspace(0, 1, RANGE_POINTS)
+    k = torch.cartesian_prod(line, line).to(transformer.head.output.weight)
+    transform, magnitude = RANGES[transformer.family]
+    low, high = sorted(magnitude(end.item()) for end in transformer.head(k).aminmax())
+    return MagnitudeRange(transform, low, high)
 
 
 def _by_name(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,6 +101,15 @@ class AxisRatio:
 
 
 @dataclasses.dataclass(frozen=True)
+class MagnitudeRange:
+    """What a family with a single parameter does over all k, as magnitudes of the screening table."""
+
+    transform: str
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
 class LearnRecord:
     """What ``itn.learn`` found: the content of result.json.
 
@@ -141,6 +150,8 @@ class LearnRecord:
     angle: dict[str, float | None]
     """By part, "color" and "spatial", the angle in degrees between what k = (1, 0) and k = (0, 1) add to the
     identity; near 0 or 180 they do not span a plane. None if one of them moves nothing."""
+    ranges: dict[str, MagnitudeRange | None]
+    """By part, the smallest and the largest magnitude over k; None where there are several parameters."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
     """What is proven; None with the switched objective, likewise the next three."""
@@ -175,8 +186,9 @@ class LearnRecord:
                 for part, each in axes.items()
             }
             points = tuple(CalibrationPoint(**point) for point in points)
+        ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
         nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
-        return cls(**{**content, **pairs, **nested, "curves": curves})
+        return cls(**{**content, **pairs, **nested, "curves": curves, "ranges": ranges})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +258,11 @@ def summary(record: LearnRecord) -> str:
     width, middle = (max(len(row[i]) for row in rows) for i in (0, 1))
     lines = [f"{name:<{width}}  {value:<{middle}}  {note}" for name, value, note in rows]
     lines += [f"at the corner, {words}" for words in _words(record)]
+    lines += [
+        f"over all k, {found.transform} from {found.low:.3g} to {found.high:.3g}"
+        for found in record.ranges.values()
+        if found
+    ]
     lines += _certified(record)
     return "\n".join(lines)
 

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from itn.color import apply_color, check_images, color_identity, decompose_color, unit_float
+from itn import TRANSFORMS
+from itn.color import (
+    apply_color,
+    check_images,
+    color_family_matrix,
+    color_identity,
+    decompose_color,
+    unit_float,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -30,6 +38,16 @@ def test_gradients():
     images = (0.3 + 0.2 * torch.rand(2, 2, 3, 4, dtype=torch.float64)).requires_grad_()
     matrix = color_identity(2, images) + 0.05 * torch.rand(2, 2, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(apply_color, (images, matrix.requires_grad_()))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_families_are_gain_and_bias_of_the_table(channels):
+    images, parameters = torch.rand(2, channels, 5, 7), torch.tensor([[0.3], [-0.4]])
+    for family, table, identity in (("gain", "contrast", 1), ("bias", "brightness", 0)):
+        got = apply_color(images, color_family_matrix(family, parameters, channels))
+        torch.testing.assert_close(got, TRANSFORMS[table](images, identity + parameters[:, 0]))
+    with pytest.raises(ValueError, match="unknown color family 'hue': give one of affine, gain, bias"):
+        color_family_matrix("hue", parameters, channels)
 
 
 def test_decomposition_reads_the_entries():

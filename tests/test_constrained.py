@@ -73,10 +73,20 @@ def test_a_single_parameter_has_both_signs(family, blobs, side):
 def test_the_ends_of_a_range_need_not_be_alike(flats, brightness):
     """A gain holds if and only if 0.25 g <= 0.5 <= 0.75 g: from 2/3 to the bound, which is 2."""
     config = dataclasses.replace(QUICK, parts=("color",), color_family="gain", steps=150)
-    net = itn.learn(brightness, *flats, config).net
-    low, high = (1 + net.color.head(torch.cartesian_prod(*2 * [torch.linspace(0, 1, 11)]))).aminmax()
-    assert 2 / 3 <= low.item() < 0.72
-    assert 1.9 < high.item() <= 2
+    result = itn.learn(brightness, *flats, config)
+    found = result.record.ranges["color"]
+    assert found.transform == "contrast"
+    assert 2 / 3 <= found.low < 0.72
+    assert 1.9 < found.high <= 2
+    assert f"over all k, contrast from {found.low:.3g} to {found.high:.3g}" in str(result)
+    gains = 1 + result.net.color.head(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.5]]))
+    torch.testing.assert_close(gains[:, 0], torch.tensor([found.high, found.low, found.high, found.high]))
+
+
+def test_a_rectified_range_has_one_end(flats, brightness):
+    config = dataclasses.replace(QUICK, parts=("color",), color_family="gain", rectified=True, hidden=1)
+    found = itn.learn(brightness, *flats, config).record.ranges["color"]
+    assert (found.low, found.high) == (1.0, pytest.approx(2.0, abs=0.1))
 
 
 def test_beyond_an_axis_that_meets_its_bound_little_is_gained(blobs, side):

@@ -29,6 +29,7 @@ def test_defaults_are_those_of_the_objective():
         ({"parts": ("space", "space")}, "got space,space"),
         ({"parts": ("colour",)}, "got colour"),
         ({"objective": "best"}, "objective must be constrained"),
+        ({"color_family": "hue"}, "color-family must be one of affine, gain, bias, got 'hue'"),
         ({"family": "afine"}, "family must be one of affine, rotation"),
         ({"padding": "wrap"}, "padding must be one of zeros"),
         ({"acc_orig": "mean"}, "paired, measured or a number"),

@@ -7,6 +7,7 @@ import scipy.ndimage
 import torch
 import torch.nn.functional as F
 
+from itn import TRANSFORMS
 from itn.spatial import (
     FAMILIES,
     PADDINGS,
@@ -166,6 +167,21 @@ def test_families_do_what_their_names_say():
     assert family_matrix("translation", p[:, :2])[0].tolist() == [[1, 0, 0.3], [0, 1, -0.2]]
     with pytest.raises(ValueError, match="unknown family 'afine'"):
         family_matrix("afine", p)
+
+
+@pytest.mark.parametrize(
+    ("family", "table", "magnitude"),
+    [
+        ("translation_x", "translate_x", lambda p: -p / 2),
+        ("translation_y", "translate_y", lambda p: -p / 2),
+        ("zoom", "zoom", lambda p: 1 + p),
+        ("rotation", "rotate", math.degrees),
+    ],
+)
+def test_families_of_one_parameter_are_those_of_the_table(family, table, magnitude):
+    matrix = family_matrix(family, torch.tensor([[0.3]]), aspect=1.5)
+    expected = TRANSFORMS[table].function(torch.tensor([magnitude(0.3)]), 1.5)
+    torch.testing.assert_close(matrix, expected)
 
 
 def test_decomposition_recomposes():

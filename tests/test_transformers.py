@@ -8,6 +8,7 @@ MAKERS = {
     f"space-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
 }
 MAKERS |= {f"color-{c}": lambda c=c, **kw: ColorTransformer(c, **kw) for c in (1, 3, 4)}
+MAKERS |= {f"color-{f}": lambda f=f, **kw: ColorTransformer(3, family=f, **kw) for f in ("gain", "bias")}
 CHANNELS = {"color-1": 1, "color-4": 4}
 
 
@@ -226,3 +227,8 @@ def test_wrong_channel_count_is_refused():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SpatialTransformer(**settings)
+
+
+def test_an_unknown_color_family_is_refused():
+    with pytest.raises(ValueError, match="unknown color family 'hue': give one of affine, gain, bias"):
+        ColorTransformer(3, family="hue")
