@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from itn.certificate import Mover, moved_margins
@@ -15,6 +15,7 @@ from itn.net import InvariantTransformerNet
 FRAGILE = 1000  # images that decide, those nearest to being lost along single axes
 RESTARTS = 3
 SECANTS = 3
+SPREAD = 0.3  # of the first simplex, of the largest entry of a direction
 STEEPNESS = (1.0, 8.0)  # least and largest power of the size with which losses grow
 
 
@@ -61,7 +62,9 @@ def search(
         moved = matrices(parameters)
 
         def constant(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
-            color, space = (moved.get(part) for part in ("color", "space"))
+            color, space = (
+                moved[part].expand(len(k), -1, -1) if part in moved else None for part in ("color", "space")
+            )
             return color, space
 
         found = moved_margins(
@@ -96,18 +99,14 @@ def search(
         for each in own
     ]
     begin = sorted(first, key=badness)[:RESTARTS]
-    best = min(
-        (
-            minimize(
-                badness,
-                start,
-                method="Nelder-Mead",
-                options={"maxfev": max(1, images // (RESTARTS * (SECANTS + 1) * len(few))), "adaptive": True},
-            )
-            for start in begin
-        ),
-        key=lambda result: result.fun,
-    ).x
+    calls = max(1, images // (RESTARTS * (SECANTS + 1) * len(few)))
+
+    def refined(start: np.ndarray) -> OptimizeResult:
+        simplex = np.vstack([start, start + SPREAD * np.abs(start).max() * np.eye(len(start))])
+        options = {"maxfev": calls, "adaptive": True, "initial_simplex": simplex}
+        return minimize(badness, start, method="Nelder-Mead", options=options)
+
+    best = min(map(refined, begin), key=lambda result: result.fun).x
     chosen = at_target(best)
     with torch.no_grad():
         for part, unit, own in zip(net.parts, units, np.split(chosen, np.cumsum(sizes)[:-1]), strict=True):
