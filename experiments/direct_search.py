@@ -31,34 +31,32 @@ def search(
         net: All parts affine.
         learned: What it may look at.
         measures: Axes to begin with, and the share that may be lost.
-        images: Forward passes that it may take.
+        images: Forward passes that the simplex may take.
         batch: Images in one of them.
     """
     classifier = net.classifier
     assert isinstance(classifier, Classifier)
     few = _fragile(classifier, learned, measures, batch)
-    units, starts = [], []
+    units, starts, longest = [], [], []
     for part in net.parts:
         pairs = measures.pairs(part)
         units.append(pairs.abs().amax((0, 1)).clamp_min(0.1))
-        starts.append(pairs.sum(1) / units[-1])
+        starts.append(pairs.sum(1).numpy() / units[-1].numpy())
+        alone = (pairs[:, 1] == 0).all(1)
+        longest.append(starts[-1][int(alone.nonzero()[0])])
     sizes = [len(unit) for unit in units]
-    spent = 0
 
     def matrices(parameters: np.ndarray) -> dict[str, Tensor]:
         found = {}
         for part, unit, own in zip(
             net.parts, units, np.split(parameters, np.cumsum(sizes)[:-1]), strict=True
         ):
-            transformer = getattr(net, part)
-            bound = transformer.head.bound
-            raw = (unit * torch.tensor(own, dtype=torch.float32))[None]
+            transformer, bound = getattr(net, part), getattr(net, part).head.bound.item()
+            raw = (unit * torch.tensor(own, dtype=torch.float32))[None].to(classifier.device)
             found[part] = transformer.from_parameters(bound * torch.tanh(raw / bound))
         return found
 
     def nearly_lost(parameters: np.ndarray) -> float:
-        nonlocal spent
-        spent += len(few)
         moved = matrices(parameters)
 
         def constant(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -82,7 +80,7 @@ def search(
             if after_size != size:
                 power = float(np.clip(np.log(after / before) / np.log(after_size / size), *STEEPNESS))
             size, before = after_size, after
-        return size * (measures.target / before) ** (1 / power) * direction
+        return size * float(np.clip((measures.target / before) ** (1 / power), 0.8, 1.25)) * direction
 
     def badness(direction: np.ndarray) -> float:
         moved = matrices(at_target(direction))
@@ -92,10 +90,10 @@ def search(
             total += ratio - (1 - SURPLUS) * max(ratio, 0) * (part in measures.bounded)
         return -total / len(net.parts)
 
-    # Every pair of axes of one part, beside the longest axis of the others
+    # Every axis and sum of two of one part, beside the longest axis of the other
     first = [
-        np.concatenate([start[-1] if i != j else each for j, start in enumerate(starts)])
-        for i, own in enumerate(starts)
+        np.concatenate([longest[i] if i != j else each for i in range(len(starts))])
+        for j, own in enumerate(starts)
         for each in own
     ]
     begin = sorted(first, key=badness)[:RESTARTS]

@@ -41,7 +41,7 @@ from itn import plots
 from itn.certifying import prove, yardsticks
 from itn.data import ImageSet
 from itn.evaluation import measure as measured
-from itn.folder import provenance, write_whole
+from itn.folder import data_fingerprint, provenance, write_whole
 from itn.learning import make_net, split_images
 from itn.switched import SwitchedLearner
 
@@ -75,17 +75,22 @@ def measure(protocol: Protocol) -> Record:
         classifier = itn.load_classifier(model, asked["weights"]).to(protocol.device)
         limit = 2 * study.SMOKE_DIGITS if smoke else 0
         data = itn.read_images(asked["data"], classifier, asked["class_map"], limit=limit)
+        studied = {
+            "weights_sha256": classifier.sha256(),
+            "images_sha256": data_fingerprint(data.images, data.labels),
+        }
         for seed in protocol.seeds:
             config = _config(seed, protocol)
             for design in asked["designs"]:
-                name = f"{protocol.name}-{design}-{classifier.name}-seed{seed}.json"
-                part = protocol.out / "parts" / name
+                name = Path(classifier.name).name
+                part = protocol.out / "parts" / f"{protocol.name}-{design}-{name}-seed{seed}.json"
+                asked_for = json.loads(json.dumps({"config": dataclasses.asdict(config), **studied}))
                 if not part.exists():
-                    run = _run(classifier, design, data, config)
+                    run = asked_for | _run(classifier, design, data, config)
                     text = json.dumps(run, indent=1, allow_nan=False) + "\n"
                     write_whole(part, lambda path, text=text: path.write_text(text))
                 run = json.loads(part.read_text())
-                if run["config"] != json.loads(json.dumps(dataclasses.asdict(config))):
+                if asked_for != {key: run.get(key) for key in asked_for}:
                     raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
                 runs.append(run)
     return {"expected": EXPECTED, "data": Path(asked["data"]).name, "runs": runs}
@@ -106,7 +111,6 @@ def _run(classifier: itn.Classifier, design: str, data: ImageSet, config: itn.Le
         "model": classifier.name,
         "design": design,
         "seed": config.seed,
-        "config": dataclasses.asdict(config),
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - clock, 1),
         **kept,

@@ -13,7 +13,7 @@ that it has not seen and that took no part in learning.
 - Learning, families with one parameter: the smallest and the largest parameter over k of the certified
   family, tolerance 5 %; the truth is where 5 % of the digits held out are lost.
 - Learning, the affine family: the share of the planted generator in what is learned, the squared cosine
-  between it and the matrix logarithm at the corner, as displacement measures.
+  between it and the matrix logarithm at the corner, all entries weighed alike.
 """
 
 import argparse
@@ -89,7 +89,10 @@ def measure(protocol: Protocol) -> Record:
             if not part.exists():
                 text = json.dumps(_run(name, seed, protocol), indent=1, allow_nan=False) + "\n"
                 write_whole(part, lambda path, text=text: path.write_text(text))
-            runs.append(json.loads(part.read_text()))
+            run = json.loads(part.read_text())
+            if [run["tolerance"], *run["range"]] != [TOLERANCE, *PLANTS[name]]:
+                raise ValueError(f"{part} has another plant: remove it, or name another --out")
+            runs.append(run)
     return {"tolerance": TOLERANCE, "runs": runs}
 
 
@@ -105,6 +108,8 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     steps = protocol.pick(0, 0, 5)
     return {
         "plant": name,
+        "range": plant,
+        "tolerance": TOLERANCE,
         "seed": seed,
         "accuracy": study.share_right(classifier, images, labels),
         "training_seconds": round(trained, 1),
@@ -151,7 +156,7 @@ def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: s
     step = distances[0] / 2**config.accuracy_bisections
     level = (1 - TOLERANCE) * record.clean_accuracy
 
-    def below(side: str) -> float | None:
+    def breaks(side: str) -> float | None:
         def accuracy(distance: float) -> float:
             moved = transform(images, transform.at_distance(distance, side))
             return study.share_right(classifier, moved, labels)
@@ -164,7 +169,7 @@ def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: s
             "transform": name,
             "side": side,
             "threshold": threshold.value,
-            "truth": (truth := below(side)),
+            "truth": (truth := breaks(side)),
             "steps_apart": None
             if threshold.value is None or truth is None
             else abs(transform.distance(threshold.value) - transform.distance(truth)) / step,
@@ -232,13 +237,11 @@ def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int
 def rotation_share(matrix: np.ndarray) -> float:
     """Return the squared cosine between the logarithm of a matrix, 2 x 3, and the generator of rotation.
 
-    Products are those of displacement: mean squares over the frame, 1/3 for what depends on x or on y.
+    All entries weigh the same, as in displacement.
     """
     logarithm = scipy.linalg.logm(np.vstack([matrix, [0, 0, 1]]))[:2].real
-    weights = np.array([1 / 3, 1 / 3, 1])
     turn = np.array([[0.0, 1, 0], [-1, 0, 0]])
-    product = (weights * logarithm * turn).sum() ** 2
-    return float(product / ((weights * logarithm**2).sum() * (weights * turn**2).sum()))
+    return float((logarithm * turn).sum() ** 2 / ((logarithm**2).sum() * (turn**2).sum()))
 
 
 def _crossing(lost: Callable[[float], float], level: float, step: float, most: float) -> float | None:
@@ -308,7 +311,7 @@ def table(record: Record) -> str:
                     name,
                     _interval([side["truth"] for side in sides.values()]),
                     _interval([side["threshold"] for side in sides.values()]),
-                    " / ".join(_or_dash(side["steps_apart"], ".2f") for side in sides.values()),
+                    " / ".join(_apart(side["steps_apart"]) for side in sides.values()),
                     _interval(found["truth"]),
                     _interval(found["range"]),
                     " / ".join(f"{100 * off:+.0f}" for off in found["off"]),
@@ -340,11 +343,11 @@ def _title(run: Record, record: Record) -> str:
 
 
 def _interval(ends: list[float | None]) -> str:
-    return " to ".join(_or_dash(end, ".3g") for end in ends)
+    return " to ".join("unbroken" if end is None else f"{end:.3g}" for end in ends)
 
 
-def _or_dash(value: float | None, form: str) -> str:
-    return "unbroken" if value is None else f"{value:{form}}"
+def _apart(steps: float | None) -> str:
+    return "-" if steps is None else f"{steps:.2f}"
 
 
 if __name__ == "__main__":

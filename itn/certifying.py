@@ -6,6 +6,7 @@ family is at its worst, the calibration images choose the scales, and the certif
 
 import dataclasses
 import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -40,7 +41,8 @@ from itn.statistics import generator
 from itn.transformers import CONTROLS
 
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
-STRIDES = 16  # in which the bound of a single parameter is gone through for the end of its range
+SEARCHES = 5  # for the worst k, at ever smaller scales
+STRIDES = 16  # in which half a turn, or a bound, is gone through for the end of a single parameter's range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +153,11 @@ def _range(
             return lost(_classifier(net), few, moved, at, config.batch_size)[None]
 
         # Outwards: a digit upside down may be recognised again
-        for stride in range(1, STRIDES + 1):
-            most = bound * stride / STRIDES
+        strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
+        for stride in range(1, strides + 1):
+            most = bound * stride / strides
             if float(lost_at(most).float().mean()) > target:
-                return sign * estimated_scale(lost_at, target, most, least=most - bound / STRIDES)
+                return sign * estimated_scale(lost_at, target, most, least=most - bound / strides)
         return sign * bound
 
     shorter, longer = sorted((end(1.0), 0.0 if config.rectified else end(-1.0)), key=abs)
@@ -200,9 +203,13 @@ def prove(
         estimate = estimated(family.corner, most, estimate)
         if estimate < most:
             break
-    worst = worst_case(classifier, few, family, estimate, batch).k
-    if not torch.equal(worst, family.corner):
-        estimate = estimated(worst, estimate)
+    for _ in range(SEARCHES):
+        # Far beyond the tolerance all k look alike: the worst is looked for again where it has led to
+        worst, before = worst_case(classifier, few, family, estimate, batch).k, estimate
+        if not torch.equal(worst, family.corner):
+            estimate = estimated(worst, estimate)
+        if estimate > 0.9 * before:
+            break
     uniform = torch.rand(len(calibration), family.controls, generator=generator(config.seed, "calibration"))
 
     def lost_at(scale: float) -> Tensor:

@@ -15,7 +15,7 @@ Along every ray of k displacement and losses grow together. Size and direction a
 - The price is raised at those vertices of k where too much is lost, lowered where little is.
 
 The ends of a single parameter's range are found beforehand, each for itself; only their common size is
-learned.
+learned, from what is lost at the longer one.
 
 Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
 are drawn more often and weigh less for it, which leaves all means unbiased. Several starts are learned side
@@ -54,6 +54,7 @@ JUDGED = 1000  # images that decide between starts
 MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
 EXPONENT = 2.5  # with which power of the size the share lost grows, about
 BALANCE = 0.05  # step of the sizes of color and space against each other
+LARGEST = 30.0  # of the sizes, which are logarithms
 SATURATED = 3.0  # raw parameters, in bounds, at which growth ends: tanh 3 is 0.995
 STRICT = (0.2, 30.0)  # least and largest factor on the price at a vertex
 HELD = 0.7  # share of the target that vertices are held to, since the worst of them is what calibration meets
@@ -176,7 +177,7 @@ class ConstrainedLearner:
             scores, displacements = self._scores()
             best = int(scores.argmax())
             moved = dict(zip(self.net.parts, displacements[best].tolist(), strict=True))
-            if number + 1 in [round(cut * config.steps) for cut in CUTS]:
+            if count > 1 and number + 1 in [round(cut * config.steps) for cut in CUTS]:
                 order = self._standings().argsort(descending=True)
                 self.alive = alive[order[: max(1, count // KEPT)].cpu()]
         return LearnStep(
@@ -283,6 +284,7 @@ class ConstrainedLearner:
             raw = self._weights(number, self.size, torch.arange(len(self.size))) @ hidden[..., None]
             beyond = raw.abs().amax((1, 2)) / (SATURATED * getattr(self.net, part).head.bound)
             self.size[:, number] -= beyond.log().clamp_min(0)
+        self.size.clamp_(max=LARGEST)  # of a family that cannot move
 
     def _parameters(self, number: int, size: Tensor, k: Tensor) -> Tensor:
         """Return what the heads of one part make of k, starts x draws x 2, for starts that are left."""

@@ -138,7 +138,7 @@ def learn(
                 learned,
                 config,
                 measures.references,
-                measures.bounded,
+                {part for part in measures.bounded if getattr(net, part).family == "affine"},
                 {part: _aims(net, part, measures) for part in net.parts},
                 measures.target,
             )

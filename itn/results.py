@@ -149,7 +149,8 @@ class LearnRecord:
     """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
     angle: dict[str, float | None]
     """By part, "color" and "spatial", the angle in degrees between what k = (1, 0) and k = (0, 1) add to the
-    identity; near 0 or 180 they do not span a plane. None if one of them moves nothing."""
+    identity; near 0 or 180 they do not span a plane. None if one of them moves nothing, or there is but one
+    parameter."""
     ranges: dict[str, MagnitudeRange | None]
     """By part, the smallest and the largest magnitude over k; None where there are several parameters."""
     curves: tuple[CurvePoint, ...]

@@ -111,6 +111,14 @@ class LearnConfig:
             value = getattr(self, name)
             _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
             _require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
+        single = {
+            "color": self.color_family != "affine",
+            "space": len(FAMILIES[self.family].parameters) == 1,
+        }
+        _require(
+            self.hidden > 1 or self.objective == "switched" or not any(single[part] for part in self.parts),
+            "hidden must be at least 2 where a family has one parameter: one unit for each end of its range",
+        )
         for name in ("c_theta", "learning_rate", "color_bound"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")

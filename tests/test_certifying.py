@@ -42,7 +42,7 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
 
 
 def test_pairs_are_of_the_longest_axes_and_never_opposite():
-    """Shears of 0.4 and -0.3 and a scale of 0.2 short of the longest; a shift is far from all."""
+    """Shears of 0.4 and -0.3 and a scale of 0.35 are of the longest; shifts are far from that."""
     axes = [axis for axis in spatial_axes(1.0) if axis.name in ("shear_x", "scale_y", "translate_x")]
     lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.3, ("scale_y", 1): 0.35}
     scales = [lengths.get((axis.name, 1 if axis.reach > 0 else -1), 0.01) for axis in axes]

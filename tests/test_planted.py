@@ -37,6 +37,7 @@ def test_share_of_rotation_is_that_on_paper(planted):
         turn = itn.family_matrix("rotation", torch.tensor([[angle]], dtype=torch.float64))[0].numpy()
         assert planted.rotation_share(turn) == pytest.approx(1)
     assert planted.rotation_share(np.array([[1.5, 0, 0], [0, 0.7, 0]])) == pytest.approx(0, abs=1e-12)
+    assert planted.rotation_share(np.array([[1, 0, 0.3], [0, 1, 0]])) == pytest.approx(0, abs=1e-12)
     # The logarithm of a shear by s is the shear itself: half of its square is a turn
     assert planted.rotation_share(np.array([[1, 0.4, 0], [0, 1, 0]])) == pytest.approx(0.5)
 
