@@ -41,7 +41,6 @@ from itn.statistics import generator
 from itn.transformers import CONTROLS
 
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
-SEARCHES = 5  # for the worst k, at ever smaller scales
 STRIDES = 16  # in which half a turn, or a bound, is gone through for the end of a single parameter's range
 
 
@@ -203,13 +202,13 @@ def prove(
         estimate = estimated(family.corner, most, estimate)
         if estimate < most:
             break
-    for _ in range(SEARCHES):
+    worst, before = family.corner, math.inf
+    while estimate < 0.9 * before:
         # Far beyond the tolerance all k look alike: the worst is looked for again where it has led to
-        worst, before = worst_case(classifier, few, family, estimate, batch).k, estimate
-        if not torch.equal(worst, family.corner):
-            estimate = estimated(worst, estimate)
-        if estimate > 0.9 * before:
-            break
+        candidate, before = worst_case(classifier, few, family, estimate, batch).k, estimate
+        estimate = estimated(candidate, before)
+        if estimate < before or torch.equal(worst, family.corner):
+            worst = candidate
     uniform = torch.rand(len(calibration), family.controls, generator=generator(config.seed, "calibration"))
 
     def lost_at(scale: float) -> Tensor:

@@ -103,3 +103,11 @@ def test_images_of_the_three_parts_are_disjoint(blobs, side):
 def test_classes_of_one_image_can_be_split(side):
     data = itn.CheckedImages(torch.zeros(200, 1, 1, 1), torch.arange(200), torch.arange(200))
     assert [len(part) for part in split_images(data, QUICK)] == [80, 60, 60]
+
+
+def test_the_worst_is_looked_for_again_where_it_has_led_to(flats, brightness):
+    """Above 1 a gain meets its bound unbroken, so that the search begins where all gains below are broken."""
+    config = dataclasses.replace(QUICK, parts=("color",), color_family="gain", steps=5)
+    result = itn.learn(brightness, *flats, config)
+    assert result.record.certificate.worst_k_accuracy == 1
+    assert 0.6 < result.record.ranges["color"].low
