@@ -232,9 +232,13 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
             for number, line in enumerate(lines):
                 name = f"only {control}[{entry}] varies" if number == 0 else None
                 ax.plot(line[:, 0], line[:, 1], color=colour, linewidth=0.8, label=name)
+        names: dict[tuple[float, float], list[str]] = {}  # of a range two vertices coincide
         for index, name in (((-1, 0), "(1, 0)"), ((0, -1), "(0, 1)"), ((-1, -1), "(1, 1)")):
-            ax.plot(*flat[index], "o", color="#222222", markersize=3)
-            ax.annotate(name, tuple(flat[index].tolist()), (4, 3), textcoords="offset points", fontsize=7)
+            x, y = (round(value, 3) for value in flat[index].tolist())
+            names.setdefault((x, y), []).append(name)
+        for place, each in names.items():
+            ax.plot(*place, "o", color="#222222", markersize=3)
+            ax.annotate("\n".join(each), place, (4, 3), textcoords="offset points", fontsize=7)
         ax.set(title=part, xlabel="towards (1, 1)", ylabel="across")
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.15)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from itn.transforms import TRANSFORMS
+
 
 @dataclasses.dataclass(frozen=True)
 class CurvePoint:
@@ -260,7 +262,8 @@ def summary(record: LearnRecord) -> str:
     lines = [f"{name:<{width}}  {value:<{middle}}  {note}" for name, value, note in rows]
     lines += [f"at the corner, {words}" for words in _words(record)]
     lines += [
-        f"over all k, {found.transform} from {found.low:.3g} to {found.high:.3g}"
+        f"over all k, {found.transform} from {found.low:.3g} to {found.high:.3g} "
+        f"({TRANSFORMS[found.transform].unit})"
         for found in record.ranges.values()
         if found
     ]

@@ -78,7 +78,7 @@ def test_the_ends_of_a_range_need_not_be_alike(flats, brightness):
     assert found.transform == "contrast"
     assert 2 / 3 <= found.low < 0.72
     assert 1.9 < found.high <= 2
-    assert f"over all k, contrast from {found.low:.3g} to {found.high:.3g}" in str(result)
+    assert f"over all k, contrast from {found.low:.3g} to {found.high:.3g} (factor)" in str(result)
     gains = 1 + result.net.color.head(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.5]]))
     torch.testing.assert_close(gains[:, 0], torch.tensor([found.high, found.low, found.high, found.high]))
 
