@@ -257,9 +257,14 @@ def _crossing(lost: Callable[[float], float], level: float, step: float, most: f
 
 def figures(record: Record) -> dict[str, Figure]:
     """Return what was planted, what is true and what each instrument says, by transformation."""
-    figure = Figure(figsize=(plots.WIDTH, 4.6), layout="constrained")
-    panels = figure.subplots(2, 2).flat
-    for ax, name in zip(panels, FAMILIES, strict=True):
+    there = {found["transform"] for run in record["runs"] for found in run["learned"]}
+    names = [name for name in FAMILIES if name in there]
+    height = -(-len(names) // 2)
+    figure = Figure(figsize=(plots.WIDTH, 0.6 + 2 * height), layout="constrained")
+    panels = figure.subplots(height, min(2, len(names)), squeeze=False).flatten()
+    for ax in panels[len(names) :]:
+        ax.remove()
+    for ax, name in zip(panels[: len(names)], names, strict=True):
         rows = [
             (run, learned)
             for run in record["runs"]
@@ -269,7 +274,12 @@ def figures(record: Record) -> dict[str, Figure]:
         for y, (run, found) in enumerate(rows):
             plant = PLANTS[run["plant"]]
             ax.plot(
-                found["truth"], [y, y], color="0.7", linewidth=7, solid_capstyle="butt", label="dense grid"
+                found["truth"],
+                [y, y],
+                color="0.7",
+                linewidth=7,
+                solid_capstyle="butt",
+                label="dense grid: 5 % lost",
             )
             if plant.transform:
                 ends = [plant.low, plant.high]
@@ -277,7 +287,7 @@ def figures(record: Record) -> dict[str, Figure]:
             ax.plot(found["range"], [y + 0.3] * 2, "|-", color="C0", markersize=7, label="learned, certified")
             sides = [side for side in run["screened"] if side["transform"] == name]
             for key, marker, label in (
-                ("truth", "o", "dense grid, accuracy"),
+                ("truth", "o", "dense grid: accuracy 95 % of clean"),
                 ("threshold", "x", "screening"),
             ):
                 x = [side[key] for side in sides if side[key] is not None]
@@ -312,7 +322,10 @@ def table(record: Record) -> str:
                     _interval([side["truth"] for side in sides.values()]),
                     _interval([side["threshold"] for side in sides.values()]),
                     " / ".join(_apart(side["steps_apart"]) for side in sides.values()),
-                    _interval(found["truth"]),
+                    " to ".join(
+                        f"{end:.3g}" + " (bound)" * unbroken
+                        for end, unbroken in zip(found["truth"], found["unbroken"], strict=True)
+                    ),
                     _interval(found["range"]),
                     " / ".join(f"{100 * off:+.0f}" for off in found["off"]),
                 )
