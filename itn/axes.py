@@ -20,7 +20,7 @@ from itn.transforms import TRANSFORMS
 
 LOOKED_AT, BISECTIONS = 2000, 6  # images and halvings that tell which axes can be the largest
 CONTENDER = 0.5  # of the largest displacement, by the estimates, which are rough
-BEYOND = 1.4  # multiple of the tolerance up to which calibration goes on, for resampled images
+BEYOND = 1.2  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
 RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rotation": ("rotate", math.degrees),
