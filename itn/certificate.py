@@ -23,16 +23,8 @@ from itn.net import move
 from itn.results import Certificate
 from itn.statistics import binomial_tail, clopper_pearson
 
-SEQUENCE = (
-    0.25,
-    0.4,
-    0.5,
-    0.58,
-    0.66,
-    0.73,
-    0.79,
-    *(0.85 * 1.05**i for i in range(16)),
-)  # of an estimate; to 1.77
+# Scales to test, as shares of an estimate; the last is 1.77
+SEQUENCE = (*(0.25, 0.4, 0.5, 0.58, 0.66, 0.73, 0.79), *(0.85 * 1.05**i for i in range(16)))
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 FRAGILE = 8  # the worst case is looked for among one in so many images

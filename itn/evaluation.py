@@ -232,7 +232,7 @@ def measure(
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
-        angle=_by_name({part: None if net.single(part) else _angle(net, part) for part in net.parts}),
+        angle=_by_name({part: _angle(net, part) for part in net.parts}),
         ranges=_by_name({part: _range(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
         certificate=certificate,
@@ -270,7 +270,9 @@ def draw(
 
 @torch.no_grad()
 def _angle(net: InvariantTransformerNet, part: str) -> float | None:
-    """Return the angle between what k = (1, 0) and k = (0, 1) add to the identity, in degrees."""
+    """Return the angle between what k = (1, 0) and k = (0, 1) add to the identity, in degrees, if any."""
+    if net.single(part):
+        return None
     first, second = control_deviations(net, part, torch.eye(CONTROLS)).double()
     if not (first.any() and second.any()):
         return None
