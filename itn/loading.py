@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -43,23 +44,27 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
             downloaded one; it may lie under a key ``state_dict`` or ``model``, its names may start with
             ``module.``
 
+    All but those of a factory have their weights in the memory format ``torch.channels_last``, in which
+    convolutions are up to twice as fast; a factory's network stays as it was made.
+
     Raises:
         ValueError: If the name is unknown (the nearest ones are offered), or the weights do not fit or
             can neither be found nor downloaded (what to put where is said).
     """
     match name.split(":", 1):
         case ["torchvision", model]:
-            return torchvision_classifier(model, weights)
+            found = torchvision_classifier(model, weights)
         case ["timm", model]:
-            return timm_classifier(model, weights)
+            found = timm_classifier(model, weights)
         case [_, _]:
             return _from_factory(name, weights)
         case [path] if path.endswith(".py"):
             raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
         case [plain] if plain == LITE0:
-            return lite0_classifier(weights)
+            found = lite0_classifier(weights)
         case _:
-            return _shipped(name, weights)
+            found = _shipped(name, weights)
+    return found.to(memory_format=torch.channels_last)
 
 
 def model_cards() -> dict[str, dict[str, Any]]:
