@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certificate import SEQUENCE, Calibration, Mover, calibrate, estimated_scale, lost
+from itn.certificate import SEQUENCE, Calibration, Mover, calibrate, estimated_scale, lost, share_lost
 from itn.classifiers import CheckedImages, Classifier
 from itn.color import color_identity
 from itn.losses import displacement
@@ -19,8 +19,8 @@ from itn.results import AxisRatio, AxisReach
 from itn.transforms import TRANSFORMS
 
 LOOKED_AT, BISECTIONS = 2000, 6  # images and halvings that tell which axes can be the largest
-CONTENDER = 0.5  # of the largest displacement, by the estimates, which are rough
-BEYOND = 1.2  # multiple of the tolerance up to which calibration goes on, for resampled images
+CONTENDER = 0.6  # of the largest displacement, by the estimates: where about twice as many would be lost
+BEYOND = 1.1  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
 RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rotation": ("rotate", math.degrees),
@@ -152,12 +152,12 @@ def estimated_axes(
     def estimated(axis: Axis) -> Estimate:
         looks = {}
 
-        def lost_at(scale: float) -> Tensor:
-            gone = lost(classifier, few, axis.mover, scale * axis.mover.corner, batch_size)
-            looks[scale] = gone.float().mean().item()
-            return gone[None]
+        def share_at(scale: float) -> float:
+            k = scale * axis.mover.corner
+            looks[scale] = share_lost(classifier, few, axis.mover, k, tolerance, batch_size)
+            return looks[scale]
 
-        scale = estimated_scale(lost_at, tolerance, most=1.0, bisections=BISECTIONS)
+        scale = estimated_scale(share_at, tolerance, most=1.0, bisections=BISECTIONS)
         return Estimate(scale, tuple(sorted(looks.items())))
 
     return [estimated(axis) for axis in axes]

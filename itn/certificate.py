@@ -23,8 +23,8 @@ from itn.net import move
 from itn.results import Certificate
 from itn.statistics import binomial_tail, clopper_pearson
 
-# Scales to test, as shares of an estimate; the last is 1.77
-SEQUENCE = (*(0.25, 0.4, 0.5, 0.58, 0.66, 0.73, 0.79), *(0.85 * 1.05**i for i in range(16)))
+# Scales to test, as shares of an estimate; the last is 1.81
+SEQUENCE = (*(0.4, 0.5, 0.6, 0.7, 0.78), *(0.85 * 1.06**i for i in range(14)))
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 FRAGILE = 8  # the worst case is looked for among one in so many images
@@ -80,6 +80,31 @@ def lost(
     own = k if len(k) == 1 else k[right]
     gone[right] = moved_margins(classifier, data.part(right), mover, own, batch_size) <= 0
     return gone
+
+
+def share_lost(
+    classifier: Classifier,
+    data: CheckedImages,
+    mover: Mover,
+    k: Tensor,
+    enough: float = 1.0,
+    batch_size: int = 250,
+) -> float:
+    """Return the share of images that is lost under controls times scale k, 1 x controls.
+
+    As soon as it is certain to exceed ``enough``, the other images are not looked at, and the share is
+    that of those that were, evenly spaced.
+    """
+    right = data.clean.nonzero().flatten()
+    batches = -(-len(right) // batch_size)
+    gone = seen = 0
+    for first in range(batches):
+        few = data.part(right[first::batches])
+        gone += int((moved_margins(classifier, few, mover, k, batch_size) <= 0).sum())
+        seen += len(few)
+        if gone > enough * len(data):
+            break
+    return gone / max(1, seen) * len(right) / len(data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,19 +184,23 @@ def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
 
 
 def estimated_scale(
-    lost_at: Callable[[float], Tensor], tolerance: float, most: float, bisections: int = 7, least: float = 0.0
+    share_at: Callable[[float], float], tolerance: float, most: float, bisections: int = 7, least: float = 0.0
 ) -> float:
-    """Return about how far a tolerance reaches, by bisection between ``least`` and ``most``."""
+    """Return about how far a tolerance reaches, by bisection between ``least`` and ``most``.
 
-    def holds(scale: float) -> bool:
-        return float(lost_at(scale).float().mean(1).max()) <= tolerance
-
-    if holds(most):
+    Args:
+        share_at: Tells which share of images is lost at a scale.
+        tolerance: Largest share that may be lost.
+        most: Scale to begin with; the result if it holds there.
+        bisections: Halvings of what lies between.
+        least: Scale up to which it is known to hold.
+    """
+    if share_at(most) <= tolerance:
         return most
     low, high = least, most
     for _ in range(bisections):
         middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+        low, high = (middle, high) if share_at(middle) <= tolerance else (low, middle)
     return low
 
 

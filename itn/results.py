@@ -84,8 +84,6 @@ class CalibrationPoint:
     scale: float
     lost_at_corner: float
     """Share of the images that are right unchanged and wrong under F(k), all entries of k at 1."""
-    lost_uniform: float
-    """The same, k uniform, one draw for each image."""
     lost_at_worst: float
     """The same at the k that is worst on images that were learned from."""
     color_displacement: float | None

@@ -16,6 +16,7 @@ from itn.certificate import (
     lost,
     most_lost,
     moved_margins,
+    share_lost,
     smallest_tolerance,
     worst_case,
 )
@@ -123,13 +124,29 @@ def test_nothing_is_chosen_where_nothing_is_sure():
 
 
 def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
-    broken = torch.arange(1000) / 1000  # image i is lost beyond i / 1000
+    def share_at(scale):
+        return scale
 
-    def lost_at(scale):
-        return (broken < scale)[None]
+    assert estimated_scale(share_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
+    assert estimated_scale(share_at, 0.25, most=0.2) == 0.2
 
-    assert estimated_scale(lost_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
-    assert estimated_scale(lost_at, 0.25, most=0.2) == 0.2
+
+@pytest.mark.parametrize(("enough", "looked_at"), [(1.0, 981), (0.2, 981), (0.05, 589), (0.005, 99)])
+def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, looked_at):
+    labels = torch.ones(1000).long()
+    labels[::50] = 0  # a fiftieth is wrong from the start, and not lost; so is the first, at the boundary
+    data = flat_images(torch.linspace(0.5, 1.0, 1000), labels)
+    seen = []
+
+    class Counting(itn.Classifier):
+        def logits(self, images):
+            seen.append(len(images))
+            return super().logits(images)
+
+    counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
+    share = share_lost(counting, data, DARKEN, 0.05 * DARKEN.corner, enough, batch_size=100)
+    assert share == pytest.approx(0.1 * 0.98, abs=0.012)  # the darkest tenth
+    assert sum(seen) == looked_at
 
 
 def test_the_worst_is_found_inside_not_at_the_corner():
