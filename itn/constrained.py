@@ -19,11 +19,11 @@ learned, from what is lost at the longer one.
 
 Losses have no slope, so that a sigmoid of the margin stands in for them. Images near the decision boundary
 are drawn more often and weigh less for it, which leaves all means unbiased. Several starts are learned side
-by side, and the worse ones given up on the way.
+by side, and the worse ones given up on the way; so are the families of several tasks, such as one a class.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -50,6 +50,7 @@ SURPLUS = 0.1  # worth of what a part gains beyond an axis that is unbroken at i
 FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
 TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
+LEAST = 64  # images of each of several tasks in a step
 JUDGED = 1000  # images that decide between starts
 MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
 EXPONENT = 2.5  # with which power of the size the share lost grows, about
@@ -71,66 +72,87 @@ class _Draw(NamedTuple):
     group: Tensor
 
 
+class Task(NamedTuple):
+    """A family to learn, from which images, and what is known of it beforehand."""
+
+    net: InvariantTransformerNet
+    """Is given the result."""
+    starts: Sequence[InvariantTransformerNet]
+    """Nets like it with other weights; those of ``net`` itself are one of them if it is listed."""
+    data: CheckedImages
+    references: Mapping[str, float]
+    """Displacement of each part that counts as 1."""
+    bounded: Collection[str]
+    """Parts whose reference is an axis unbroken at its bound: beyond it they count for less."""
+    directions: Mapping[str, Tensor]
+    """For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0. For a part with
+    a single parameter 1 x 2 x 1, the ends of its range, the longer one first."""
+
+
 class ConstrainedLearner:
     """The loop's body: draws images and k, moves all starts that are left, gives the worse ones up.
 
     Args:
-        net: Is given the result.
-        starts: Nets like it with other weights; those of ``net`` itself are one of them if it is listed.
-        data: Images to learn from.
+        tasks: Families to learn side by side, in front of one classifier, with equally many starts each.
         config: Settings.
-        references: Displacement of each part that counts as 1.
-        bounded: Parts whose reference is an axis unbroken at its bound: beyond it they count for less.
-        directions: For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0.
-            For a part with a single parameter 1 x 2 x 1, the ends of its range, the longer one first.
-        target: Share of the images that may be lost.
+        target: Share of the images of each task that may be lost.
     """
 
-    def __init__(
-        self,
-        net: InvariantTransformerNet,
-        starts: Sequence[InvariantTransformerNet],
-        data: CheckedImages,
-        config: LearnConfig,
-        references: Mapping[str, float],
-        bounded: Collection[str],
-        directions: Mapping[str, Tensor],
-        target: float,
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], config: LearnConfig, target: float) -> None:
+        net = tasks[0].net  # all have the same parts
         assert isinstance(net.classifier, Classifier)
-        self.net, self.classifier, self.config = net, net.classifier, config
+        self.tasks, self.net, self.classifier, self.config = tasks, net, net.classifier, config
         self.target = target
         device = self.classifier.device
-        self.data = data.part(data.clean).to(device)
-        self.share = len(self.data) / len(data)
-        self.references = torch.tensor([references[part] for part in net.parts], device=device)
-        self.discount = torch.tensor([(1 - SURPLUS) * (part in bounded) for part in net.parts], device=device)
+        right = [task.data.part(task.data.clean) for task in tasks]
+        self.data = CheckedImages(
+            *(torch.cat([getattr(each, name) for each in right]) for name in CheckedImages.__annotations__)
+        ).to(device)
+        self.members = torch.arange(len(self.data)).split([len(each) for each in right])
+        self.shares = [len(each) / len(task.data) for each, task in zip(right, tasks, strict=True)]
+        starts = len(tasks[0].starts)
+        self.references, self.discount = (
+            torch.tensor(each, device=device).repeat_interleave(starts, 0)  # starts x parts
+            for each in (
+                [[task.references[part] for part in net.parts] for task in tasks],
+                [[(1 - SURPLUS) * (part in task.bounded) for part in net.parts] for task in tasks],
+            )
+        )
         self.generator = generator(config.seed, "batches")
-        self.alive = torch.arange(len(starts))
+        self.alive = torch.arange(len(tasks) * starts)  # those of the first task come first
         self.hidden, self.output = (
             [
-                torch.stack([getattr(start, part).head.get_parameter(name).detach() for start in starts])
+                torch.stack(
+                    [
+                        getattr(start, part).head.get_parameter(name).detach()
+                        for task in tasks
+                        for start in task.starts
+                    ]
+                )
                 for part in net.parts
             ]
             for name in ("hidden.weight", "output.weight")
         )
-        self.unit = self._units()
+        units = (self._units(each) for each in right)
+        self.unit = [torch.stack(each).repeat_interleave(starts, 0) for each in zip(*units, strict=True)]
         self.output = [_normalised(weights) for weights in self.output]
-        for number, part in enumerate(net.parts):
-            self._aim(number, directions[part].to(device))
+        for first, task in enumerate(tasks):
+            rows = slice(first * starts, (first + 1) * starts)
+            for number, part in enumerate(net.parts):
+                self._aim(number, rows, task.directions[part].to(device))
         for weights in (*self.hidden, *self.output):
             weights.requires_grad_()
         self.optimizer = torch.optim.Adam(
             [*self.hidden, *self.output], lr=config.learning_rate, betas=(0.9, 0.95)
         )
         self.size = self._first_sizes()
-        self.lost = torch.full((len(starts),), math.nan, device=device)
+        self.lost = torch.full((len(self.alive),), math.nan, device=device)
         self.slope = self.lost.clone()
-        self.lost_at = torch.full((len(starts), _BETWEEN + 1), self.target, device=device)
+        self.lost_at = torch.full((len(self.alive), _BETWEEN + 1), self.target, device=device)
         self.fragility = self._first_fragility()
 
     def step(self, number: int) -> LearnStep:
-        """Take one step and return what happened in it to the start that is best so far.
+        """Take one step and return what happened in it to the start that is best so far, the mean over tasks.
 
         Args:
             number: Index of the step, from 0.
@@ -139,19 +161,18 @@ class ConstrainedLearner:
             RunError: If a logit is not finite.
         """
         config, alive, count = self.config, self.alive, len(self.alive)
-        each = max(2, config.batch_size // count)
+        left = count // len(self.tasks)  # starts of each task
+        batch = max(config.batch_size // len(self.tasks), min(config.batch_size, LEAST))
+        each = max(2, batch // left)
         draw = self._draw(each)
-        chances = (1 - TARGETED) / len(self.data) + TARGETED * self.fragility / self.fragility.sum()
-        index = torch.multinomial(chances, each, replacement=True, generator=self.generator)
-        weight = (self.share / len(self.data) / chances[index]).to(self.size)
+        index, weight = (
+            torch.stack(found) for found in zip(*self._choose(each), strict=True)
+        )  # tasks x each
+        weight = weight.to(self.size).repeat_interleave(left, 0)
 
         size = self.size[alive].requires_grad_()
         matrices = self._matrices(size, draw.k1, draw.k2)
-        chosen = index.to(self.data.labels.device)
-        images = unit_float(self.data.images[chosen]).repeat(count, 1, 1, 1)
-        color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
-        logits = self.classifier.logits(move(images, color, space, config.padding))
-        margin = margins(logits, self.data.labels[chosen].repeat(count)).view(count, each)
+        margin = self._margins(index, matrices)
         if not margin.isfinite().all():
             raise RunError(f"logits are not finite at step {number}: look at the classifier on moved images")
         nearly = torch.sigmoid(-margin)
@@ -165,7 +186,8 @@ class ConstrainedLearner:
         down = torch.autograd.grad(losses.sum(), learned, retain_graph=True)
         up = torch.autograd.grad(gain.sum(), learned)
         with torch.no_grad():
-            self.fragility[index] = 0.7 * self.fragility[index] + 0.3 * nearly.sqrt().mean(0).cpu()
+            seen = nearly.sqrt().view(-1, left, each).mean(1).cpu()
+            self.fragility[index] = 0.7 * self.fragility[index] + 0.3 * seen
             memory = max(min(1.0, each / MEMORY), 1 / (number + 1))
             corner = gone[:, : round(CORNER * each)].mean(1)
             self.lost[alive] = _follow(self.lost[alive], corner, memory)
@@ -175,28 +197,30 @@ class ConstrainedLearner:
             self._turn(config.learning_rate * fade, up[1:], down[1:], price)
             self._resize(up[0], down[0], price, max(memory, 0.1) * max(fade, 0.2))
             scores, displacements = self._scores()
-            best = int(scores.argmax())
-            moved = dict(zip(self.net.parts, displacements[best].tolist(), strict=True))
-            if count > 1 and number + 1 in [round(cut * config.steps) for cut in CUTS]:
-                order = self._standings().argsort(descending=True)
-                self.alive = alive[order[: max(1, count // KEPT)].cpu()]
+            best = self._best(scores)
+            moved = dict(zip(self.net.parts, displacements[best].mean(0).tolist(), strict=True))
+            if left > 1 and number + 1 in [round(cut * config.steps) for cut in CUTS]:
+                order = self._standings().view(-1, left).argsort(descending=True).cpu()
+                self.alive = alive.view(-1, left).gather(1, order[:, : max(1, left // KEPT)]).flatten()
         return LearnStep(
             step=number,
             color_displacement=moved.get("color"),
             spatial_displacement=moved.get("space"),
-            lost=self.lost[alive[best]].item(),
-            price=price[best].item(),
-            starts=count,
+            lost=self.lost[alive[best]].mean().item(),
+            price=price[best].mean().item(),
+            starts=left,
         )
 
     def finish(self) -> None:
-        """Give the weights of the best start to the net."""
-        best = self.alive[int(self._scores()[0].argmax())]
+        """Give the weights of the best start of each task to its net."""
+        best = self.alive[self._best(self._scores()[0])]
         with torch.no_grad():
             for number, part in enumerate(self.net.parts):
-                head = getattr(self.net, part).head
-                head.hidden.weight.copy_(self.hidden[number][best])
-                head.output.weight.copy_(self._weights(number, self.size[None, best], best[None])[0])
+                outputs = self._weights(number, self.size[best], best)
+                for task, row, output in zip(self.tasks, best, outputs, strict=True):
+                    head = getattr(task.net, part).head
+                    head.hidden.weight.copy_(self.hidden[number][row])
+                    head.output.weight.copy_(output)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on, as references to the live tensors."""
@@ -226,6 +250,31 @@ class ConstrainedLearner:
         return all(bool(weights.isfinite().all()) for weights in (*self.hidden, *self.output, self.size))
 
     _means = ("size", "lost", "slope", "lost_at", "fragility")
+
+    def _choose(self, each: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw images of each task, with the weights that leave means over all of its images unbiased."""
+        for members, share in zip(self.members, self.shares, strict=True):
+            fragility = self.fragility[members]
+            chances = (1 - TARGETED) / len(members) + TARGETED * fragility / fragility.sum()
+            index = torch.multinomial(chances, each, replacement=True, generator=self.generator)
+            yield members[index], share / len(members) / chances[index]
+
+    def _margins(self, index: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
+        """Return margins, starts x draws, of the images of each task, tasks x draws, moved by its starts."""
+        tasks, each = index.shape
+        left = len(self.alive) // tasks
+        chosen = index.to(self.data.labels.device)
+        images = unit_float(self.data.images[chosen.flatten()]).unflatten(0, (tasks, 1, each))
+        images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
+        color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
+        logits = self.classifier.logits(move(images, color, space, self.config.padding))
+        labels = self.data.labels[chosen].repeat_interleave(left, 0)
+        return margins(logits, labels.flatten()).view(-1, each)
+
+    def _best(self, scores: Tensor) -> Tensor:
+        """Return which of the starts that are left is the best of each task."""
+        table = scores.view(len(self.tasks), -1)
+        return table.argmax(1) + torch.arange(len(table), device=table.device) * table.shape[1]
 
     def _draw(self, each: int) -> _Draw:
         """Draw controls: first the corner, then pairs of vertices, then points of the outer edges."""
@@ -298,7 +347,8 @@ class ConstrainedLearner:
 
     def _weights(self, number: int, size: Tensor, starts: Tensor) -> Tensor:
         """Return the last layer of one part for some starts, starts x P x H."""
-        return size[:, number, None, None].exp() * self.unit[number][:, None] * self.output[number][starts]
+        units = self.unit[number][starts, :, None]
+        return size[:, number, None, None].exp() * units * self.output[number][starts]
 
     def _matrices(self, size: Tensor, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return color and spatial matrices, starts x draws x n x m, for starts that are left."""
@@ -312,12 +362,12 @@ class ConstrainedLearner:
     def _ratios(self, matrices: Sequence[Tensor | None]) -> Tensor:
         """Return displacements over their references, starts x draws x parts."""
         moved = [displacement(m.flatten(0, 1)).view(m.shape[:2]) for m in matrices if m is not None]
-        return torch.stack(moved, -1) / self.references
+        return torch.stack(moved, -1) / self.references[self.alive, None]
 
     def _reach(self, matrices: Sequence[Tensor | None]) -> Tensor:
         """Return the logarithm of the geometric mean of the ratios, less the discount, starts x draws."""
         ratios = self._ratios(matrices) + 1e-9
-        surplus = ratios.clamp_min(1).log() * self.discount
+        surplus = ratios.clamp_min(1).log() * self.discount[self.alive, None]
         return (ratios.log() - surplus).mean(-1)
 
     def _alignment(self, size: Tensor) -> Tensor:
@@ -341,13 +391,14 @@ class ConstrainedLearner:
         matrices = self._corner(self.size[self.alive])
         excess = (self.lost[self.alive] / self.target).clamp_min(0.2).log()
         scores = self._reach(matrices)[:, 0] - 2 / EXPONENT * excess
-        return scores, self._ratios(matrices)[:, 0] * self.references
+        return scores, self._ratios(matrices)[:, 0] * self.references[self.alive]
 
     def _standings(self) -> Tensor:
-        """Return how far each start that is left would go if all nearly lost as many of the same images."""
+        """Return how far each start that is left would go if it nearly lost as many images as its rivals."""
         size = self.size[self.alive]
         before = self._nearly_lost(size)
-        common = before.median()
+        left = len(size) // len(self.tasks)
+        common = before.view(-1, left).median(1).values.repeat_interleave(left)
         step = ((common / before).log() / EXPONENT).clamp(-0.3, 0.3)
         after = self._nearly_lost(size + step[:, None])
         exponent = ((after / before).log() / step).nan_to_num(EXPONENT).clamp(EXPONENT / 2, 2 * EXPONENT)
@@ -356,25 +407,22 @@ class ConstrainedLearner:
 
     def _nearly_lost(self, size: Tensor) -> Tensor:
         """Return how many of the most fragile images are lost at the corner, smoothly, by start."""
-        count, matrices, found = len(size), self._corner(size), []
-        fragile = self.fragility.topk(min(JUDGED, len(self.data))).indices
-        for index in fragile.split(max(1, self.config.batch_size // count)):
-            chosen = index.to(self.data.labels.device)
-            color, space = (None if m is None else m[:, 0].repeat_interleave(len(index), 0) for m in matrices)
-            images = unit_float(self.data.images[chosen]).repeat(count, 1, 1, 1)
-            logits = self.classifier.logits(move(images, color, space, self.config.padding))
-            margin = margins(logits, self.data.labels[chosen].repeat(count))
-            found.append(torch.sigmoid(-margin).view(count, -1).sum(1))
+        matrices, found = self._corner(size), []
+        judged = min(JUDGED, *map(len, self.members))
+        fragile = torch.stack([each[self.fragility[each].topk(judged).indices] for each in self.members])
+        for index in fragile.split(max(1, self.config.batch_size // len(size)), 1):
+            expanded = [None if m is None else m.expand(-1, index.shape[1], *m.shape[2:]) for m in matrices]
+            found.append(torch.sigmoid(-self._margins(index, expanded)).sum(1))
         return torch.stack(found).sum(0) + 1e-6
 
     @torch.no_grad()
-    def _aim(self, number: int, directions: Tensor) -> None:
-        """Let most starts have a pair of parameters of one part at (1, 0) and (0, 1), their sum at (1, 1).
+    def _aim(self, number: int, rows: slice, directions: Tensor) -> None:
+        """Let most starts of a task have a pair of parameters at (1, 0) and (0, 1), their sum at (1, 1).
 
         A single parameter is a range: it has its longer end where k[0] = 1, its other end at (0, 1), and
         grows in proportion to k between them.
         """
-        hidden, weights = self.hidden[number], self.output[number]
+        hidden, weights, units = (each[number][rows] for each in (self.hidden, self.output, self.unit))
         if weights.shape[1] == 1:
             bound = getattr(self.net, self.net.parts[number]).head.bound
             ends = bound * (directions[0, :, 0] / bound).atanh().clamp(-SATURATED, SATURATED)
@@ -384,19 +432,19 @@ class ConstrainedLearner:
                 hidden[:, unit : unit + 1] = hidden.new_tensor(row)
                 weights[:, 0, unit : unit + 1] = ends[unit]
         for start in range(round(AIMED * len(weights)) if weights.shape[1] > 1 and len(directions) else 0):
-            first, second = directions[start % len(directions)].to(weights) / self.unit[number]
+            first, second = directions[start % len(directions)].to(weights) / units[start]
             features = (_VERTICES.to(weights) @ hidden[start].T).relu()  # vertices x H
             along = torch.stack([first, second, first + second], 1) @ torch.linalg.pinv(features).T
             weights[start] += 0.5 * along / along.square().mean().sqrt().clamp_min(1e-9)
         weights.copy_(_normalised(weights))
 
-    def _units(self) -> list[Tensor]:
+    def _units(self, right: CheckedImages) -> list[Tensor]:
         """Return about how far each parameter of each part may go, at most to its bound.
 
         Extrapolated from how fast margins change where nothing is moved: a shift breaks what a shear of the
         same size leaves alone, and directions drawn without regard to that would nearly all be shifts.
         """
-        few = self.data.spread(SENSED)
+        few = right.spread(SENSED).to(self.classifier.device)
         squares = []
         size = self.config.batch_size
         for images, labels in zip(few.images.split(size), few.labels.split(size), strict=True):

@@ -22,7 +22,7 @@ from itn.augmentation import LearnedAugmentation
 from itn.certifying import Yardsticks, check_certifiable, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
-from itn.constrained import STARTS, ConstrainedLearner
+from itn.constrained import STARTS, ConstrainedLearner, Task
 from itn.evaluation import draw, measure
 from itn.folder import (
     CHECKPOINT,
@@ -132,16 +132,7 @@ def learn(
         learner: Learner = (
             SwitchedLearner(net, learned, config)
             if measures is None
-            else ConstrainedLearner(
-                net,
-                _starts(net, classifier, config, data.images.shape),
-                learned,
-                config,
-                measures.references,
-                {part for part in measures.bounded if getattr(net, part).family == "affine"},
-                {part: _aims(net, part, measures) for part in net.parts},
-                measures.target,
-            )
+            else ConstrainedLearner([_task(net, learned, measures, config)], config, measures.target)
         )
     seconds = {"preparation": time.perf_counter() - clock}
     history = [] if folder is None else _resume(learner, folder)
@@ -197,12 +188,27 @@ def _transformers(
     return color, space
 
 
-def _starts(
-    net: InvariantTransformerNet, classifier: Classifier, config: LearnConfig, shape: Sequence[int]
-) -> list[InvariantTransformerNet]:
-    """Return a net and others like it with other weights; none if its directions are known beforehand."""
-    others = range(1, 1 if all(net.single(part) for part in net.parts) else STARTS)
-    return [net, *(make_net(classifier, config, shape, start) for start in others)]
+def _task(
+    net: InvariantTransformerNet,
+    learned: CheckedImages,
+    measures: Yardsticks,
+    config: LearnConfig,
+    starts: int = STARTS,
+) -> Task:
+    """Return what is to be learned, from a net and others like it with other weights.
+
+    If all its directions are known beforehand, one start will do.
+    """
+    assert isinstance(net.classifier, Classifier)
+    others = range(1, 1 if all(net.single(part) for part in net.parts) else starts)
+    return Task(
+        net,
+        [net, *(make_net(net.classifier, config, learned.images.shape, start) for start in others)],
+        learned,
+        measures.references,
+        {part for part in measures.bounded if getattr(net, part).family == "affine"},
+        {part: _aims(net, part, measures) for part in net.parts},
+    )
 
 
 def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tensor:

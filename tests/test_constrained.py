@@ -8,20 +8,19 @@ import pytest
 import torch
 
 import itn
-from itn.constrained import ConstrainedLearner
+from itn.constrained import ConstrainedLearner, Task
 from itn.learning import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
 
 
-def learner(classifier, data, references=None, bounded=(), **settings):
+def learner(classifier, data, references=None, bounded=(), tasks=1, **settings):
     config = dataclasses.replace(QUICK, **settings)
     starts = [make_net(classifier, config, data.images.shape, start) for start in range(4)]
     references = references or {"color": 0.5, "space": 0.1}
     directions = {"color": torch.zeros(0, 2, 2), "space": torch.zeros(0, 2, 6)}
-    return ConstrainedLearner(
-        starts[0], starts, data, config, references, bounded, directions, config.tolerated
-    )
+    task = Task(starts[0], starts, data, references, bounded, directions)
+    return ConstrainedLearner([task] * tasks, config, config.tolerated)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -152,7 +151,7 @@ def test_first_displacements_are_a_quarter_of_the_references(blobs, side):
 def test_units_tell_what_the_classifier_is_sensitive_to(blobs, side):
     """It reads the horizontal centre: a shift by 0.5 along x is as far as it goes, along y to the bound."""
     made = learner(side, itn.preflight(side, *blobs), parts=("space",))
-    (unit,) = made.unit
+    ((unit, *_),) = made.unit
     _, skew_x, shift_x, skew_y, scale_y, shift_y = unit.tolist()
     assert shift_x == pytest.approx(0.5, rel=0.05)
     assert skew_x == skew_y == scale_y == shift_y == 1
