@@ -280,17 +280,32 @@ def certify(
         confidence: With which both lower bounds hold at once.
         batch_size: Images in one forward pass.
     """
-    n = len(data)
-    right = int((moved_margins(classifier, data, mover, uniform, batch_size) > 0).sum())
+    recognised = moved_margins(classifier, data, mover, uniform, batch_size) > 0
     worst = worst_case(classifier, data, mover, 1.0, batch_size)
-    cornered = int(worst.right_at_corner.sum())
-    # Each end of a two-sided interval holds with half of what the interval may miss
+    return certificate_of(data.clean, recognised, worst, family_scale, tolerance, confidence)
+
+
+def certificate_of(
+    clean: Tensor,
+    uniform: Tensor,
+    worst: WorstCase,
+    family_scale: float,
+    tolerance: float,
+    confidence: float = 0.95,
+) -> Certificate:
+    """Count what is certain, from which of N images are recognised unchanged, under uniform k, and at worst.
+
+    Both lower bounds hold at once: each is an end of a two-sided interval, and so holds with half of what
+    that may miss.
+    """
+    n = len(clean)
+    accurate, right, cornered = (int(each.sum()) for each in (clean, uniform, worst.right_at_corner))
     return Certificate(
         confidence=confidence,
         tolerance=tolerance,
         family_scale=family_scale,
         images=n,
-        clean_accuracy=int(data.clean.sum()) / n,
+        clean_accuracy=accurate / n,
         accuracy=right / n,
         accuracy_lower_bound=clopper_pearson(right, n, confidence)[0],
         corner_accuracy=cornered / n,

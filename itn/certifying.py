@@ -189,26 +189,7 @@ def prove(
     from, so that it does in the mean over k; an axis only at its corner.
     """
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
-    few = learned.spread(LOOKED_AT)
-
-    def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
-        def share_at(scale: float) -> float:
-            return share_lost(classifier, few, family, scale * k, measures.target, batch)
-
-        return estimated_scale(share_at, measures.target, most, least=least)
-
-    estimate = 0.0
-    for most in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
-        estimate = estimated(family.corner, most, estimate)
-        if estimate < most:
-            break
-    worst, before = family.corner, math.inf
-    while estimate < 0.9 * before:
-        # Far beyond the tolerance all k look alike: the worst is looked for again where it has led to
-        candidate, before = worst_case(classifier, few, family, estimate, batch).k, estimate
-        estimate = estimated(candidate, before)
-        if estimate < before or torch.equal(worst, family.corner):
-            worst = candidate
+    estimate, worst = furthest(net, learned, measures.target, batch)
 
     def lost_at(scale: float) -> Tensor:
         at = (scale * k for k in (family.corner, worst))
@@ -241,10 +222,42 @@ def prove(
         records[part] = tuple(reached)
         randomness = generator(config.seed, f"bootstrap {part}")
         ratios[part] = axis_ratio(found, moved[part], certified, randomness, config.confidence)
-    with torch.no_grad():
-        for part in net.parts:
-            getattr(net, part).head.output.weight.mul_(found.scale)
+    rescale(net, found.scale)
     return Proven(found.scale, points, records, ratios)
+
+
+def furthest(
+    net: InvariantTransformerNet, learned: CheckedImages, target: float, batch_size: int
+) -> tuple[float, Tensor]:
+    """Return about which scale of a family loses the target at its worst k, and that k, 1 x controls."""
+    classifier, family, few = _classifier(net), mover(net), learned.spread(LOOKED_AT)
+
+    def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
+        def share_at(scale: float) -> float:
+            return share_lost(classifier, few, family, scale * k, target, batch_size)
+
+        return estimated_scale(share_at, target, most, least=least)
+
+    estimate = 0.0
+    for most in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
+        estimate = estimated(family.corner, most, estimate)
+        if estimate < most:
+            break
+    worst, before = family.corner, math.inf
+    while estimate < 0.9 * before:
+        # Far beyond the tolerance all k look alike: the worst is looked for again where it has led to
+        candidate, before = worst_case(classifier, few, family, estimate, batch_size).k, estimate
+        estimate = estimated(candidate, before)
+        if estimate < before or torch.equal(worst, family.corner):
+            worst = candidate
+    return estimate, worst
+
+
+@torch.no_grad()
+def rescale(net: InvariantTransformerNet, scale: float) -> None:
+    """Let a family be at k what it was at k times the scale."""
+    for part in net.parts:
+        getattr(net, part).head.output.weight.mul_(scale)
 
 
 @torch.no_grad()

@@ -2,20 +2,17 @@
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from itn import plots
 from itn.augmentation import LearnedAugmentation
@@ -26,21 +23,19 @@ from itn.constrained import STARTS, ConstrainedLearner, Task
 from itn.evaluation import draw, measure
 from itn.folder import (
     CHECKPOINT,
-    RunError,
     RunFolder,
     data_fingerprint,
     explained,
     provenance,
     run_settings,
 )
+from itn.loop import Learner, kept, resume, train
 from itn.net import InvariantTransformerNet
 from itn.results import LearnRecord, LearnStep, summary
 from itn.settings import LearnConfig
 from itn.statistics import generator, stratified_split, stratified_subset
 from itn.switched import SwitchedLearner
 from itn.transformers import ColorTransformer, SpatialTransformer
-
-CHECKPOINT_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,27 +48,6 @@ class LearnResult:
 
     def __str__(self) -> str:
         return summary(self.record)
-
-
-class Learner(Protocol):
-    """An objective, as the loop sees it."""
-
-    config: LearnConfig
-
-    def step(self, number: int) -> LearnStep:
-        """Take one step, counted from 0, and return what happened in it."""
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-
-    def is_finite(self) -> bool:
-        """Return whether all weights are finite."""
-
-    def finish(self) -> None:
-        """Leave the net with the weights that were found."""
 
 
 def learn(
@@ -126,19 +100,19 @@ def learn(
     net = make_net(classifier, config, data.images.shape)
     if folder is not None:
         folder.start()
-    ending = partial(explained, lambda: _kept(folder), resumable=folder is not None)
+    ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
     with ending():
         measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
         learner: Learner = (
             SwitchedLearner(net, learned, config)
             if measures is None
-            else ConstrainedLearner([_task(net, learned, measures, config)], config, measures.target)
+            else ConstrainedLearner([task(net, learned, measures, config)], config, measures.target)
         )
     seconds = {"preparation": time.perf_counter() - clock}
-    history = [] if folder is None else _resume(learner, folder)
+    history = [] if folder is None else resume(learner, folder)
     with ending():
         clock = time.perf_counter()
-        _train(learner, history, folder, progress)
+        train(learner, history, folder, progress)
         learner.finish()
         seconds["learning"] = time.perf_counter() - clock
         clock = time.perf_counter()
@@ -188,7 +162,7 @@ def _transformers(
     return color, space
 
 
-def _task(
+def task(
     net: InvariantTransformerNet,
     learned: CheckedImages,
     measures: Yardsticks,
@@ -295,72 +269,3 @@ def _learned(folder: Path) -> tuple[ColorTransformer | None, SpatialTransformer 
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
     return color, space
-
-
-def _train(
-    learner: Learner, history: list[LearnStep], folder: RunFolder | None, progress: bool | None
-) -> None:
-    """Take all steps that the history lacks, and append them to it; leave a checkpoint at the end."""
-    written = len(history)
-    last = -math.inf
-    steps = learner.config.steps
-    hidden = None if progress is None else not progress  # None: a bar on a terminal only
-    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=hidden) as bar:
-        for number in range(len(history), steps):
-            if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
-                written = _checkpoint(learner, history, written, folder)
-                last = time.monotonic()
-            history.append(learner.step(number))
-            bar.update()
-            bar.set_postfix_str(_progress(history[-50:]), refresh=False)
-    if not learner.is_finite():
-        raise RunError("the last step left weights that are not finite")
-    if folder is not None:
-        _checkpoint(learner, history, written, folder)
-
-
-def _resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
-    """Go back to the checkpoint of an unfinished run, if there is one; return the steps taken so far."""
-    path = folder.path / CHECKPOINT
-    if not folder.resumes or not path.exists():
-        return folder.cut_history(0)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        learner.load_state(checkpoint["learner"])
-        return folder.cut_history(checkpoint["step"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged ({error}): start again with --overwrite") from None
-
-
-def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
-    """Save history and state if the state is good; return how much of the history is on disk."""
-    if not learner.is_finite():
-        return written
-    folder.append_history(history[written:])
-    content = {"step": len(history), "learner": learner.state()}
-    folder.write(CHECKPOINT, lambda path: torch.save(content, path))
-    return len(history)
-
-
-def _kept(folder: RunFolder | None) -> str:
-    if folder is None or not (folder.path / CHECKPOINT).exists():
-        return "nothing was kept"
-    step = torch.load(folder.path / CHECKPOINT, map_location="cpu", weights_only=True)["step"]
-    return f"the state after {step} steps is kept in {folder.path / CHECKPOINT}"
-
-
-def _progress(steps: Sequence[LearnStep]) -> str:
-    def mean(name: str) -> float:
-        values = [getattr(step, name) for step in steps]
-        return float("nan") if values[0] is None else sum(values) / len(values)
-
-    asked = not math.isnan(mean("asked_cross_entropy"))
-    text = (
-        f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
-        if asked
-        else f"lost {mean('lost'):.2%}"
-    )
-    for part in ("color", "spatial"):
-        if not math.isnan(value := mean(f"{part}_displacement")):
-            text += f", {part} {value:.4f}"
-    return text + (f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %" if asked else "")

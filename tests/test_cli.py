@@ -103,8 +103,8 @@ def test_a_certificate_for_the_shipped_classifier(folder):
 
 
 KILLED = """
-import sys, itn.learning, itn.cli
-itn.learning.CHECKPOINT_SECONDS = 0.05
+import sys, itn.loop, itn.cli
+itn.loop.CHECKPOINT_SECONDS = 0.05
 sys.exit(itn.cli.main(sys.argv[1:]))
 """
 

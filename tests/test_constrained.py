@@ -230,7 +230,7 @@ def test_state_round_trip(blobs, side):
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, parts=("space",), family="translation", steps=12)
     whole = itn.learn(side, *blobs, config, tmp_path / "whole")
-    monkeypatch.setattr("itn.learning.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
     step = ConstrainedLearner.step
 
     def interrupted(self, number):

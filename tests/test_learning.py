@@ -257,7 +257,7 @@ class BreaksLater(nn.Module):
 
 
 def test_a_non_finite_loss_stops_and_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
     config = LearnConfig(
         objective="switched", parts=("space",), family="translation", steps=300, batch_size=32
     )

@@ -1,0 +1,107 @@
+"""The loop of every objective: steps, checkpoints, and going on where a run was left."""
+
+import math
+import time
+from collections.abc import Sequence
+from pickle import UnpicklingError
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from itn.folder import CHECKPOINT, RunError, RunFolder
+from itn.results import LearnStep
+from itn.settings import LearnConfig
+
+CHECKPOINT_SECONDS = 5.0
+
+
+class Learner(Protocol):
+    """An objective, as the loop sees it."""
+
+    config: LearnConfig
+
+    def step(self, number: int) -> LearnStep:
+        """Take one step, counted from 0, and return what happened in it."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
+
+    def finish(self) -> None:
+        """Leave the net with the weights that were found."""
+
+
+def train(
+    learner: Learner, history: list[LearnStep], folder: RunFolder | None, progress: bool | None
+) -> None:
+    """Take all steps that the history lacks, and append them to it; leave a checkpoint at the end."""
+    written = len(history)
+    last = -math.inf
+    steps = learner.config.steps
+    hidden = None if progress is None else not progress  # None: a bar on a terminal only
+    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=hidden) as bar:
+        for number in range(len(history), steps):
+            if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
+                written = _checkpoint(learner, history, written, folder)
+                last = time.monotonic()
+            history.append(learner.step(number))
+            bar.update()
+            bar.set_postfix_str(_progress(history[-50:]), refresh=False)
+    if not learner.is_finite():
+        raise RunError("the last step left weights that are not finite")
+    if folder is not None:
+        _checkpoint(learner, history, written, folder)
+
+
+def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
+    """Go back to the checkpoint of an unfinished run, if there is one; return the steps taken so far."""
+    path = folder.path / CHECKPOINT
+    if not folder.resumes or not path.exists():
+        return folder.cut_history(0)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        learner.load_state(checkpoint["learner"])
+        return folder.cut_history(checkpoint["step"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged ({error}): start again with --overwrite") from None
+
+
+def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
+    """Save history and state if the state is good; return how much of the history is on disk."""
+    if not learner.is_finite():
+        return written
+    folder.append_history(history[written:])
+    content = {"step": len(history), "learner": learner.state()}
+    folder.write(CHECKPOINT, lambda path: torch.save(content, path))
+    return len(history)
+
+
+def kept(folder: RunFolder | None) -> str:
+    """Return in words what an unfinished run has left."""
+    if folder is None or not (folder.path / CHECKPOINT).exists():
+        return "nothing was kept"
+    step = torch.load(folder.path / CHECKPOINT, map_location="cpu", weights_only=True)["step"]
+    return f"the state after {step} steps is kept in {folder.path / CHECKPOINT}"
+
+
+def _progress(steps: Sequence[LearnStep]) -> str:
+    def mean(name: str) -> float:
+        values = [getattr(step, name) for step in steps]
+        return float("nan") if values[0] is None else sum(values) / len(values)
+
+    asked = not math.isnan(mean("asked_cross_entropy"))
+    text = (
+        f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
+        if asked
+        else f"lost {mean('lost'):.2%}"
+    )
+    for part in ("color", "spatial"):
+        if not math.isnan(value := mean(f"{part}_displacement")):
+            text += f", {part} {value:.4f}"
+    return text + (f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %" if asked else "")
