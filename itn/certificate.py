@@ -192,15 +192,18 @@ def estimated_scale(
         share_at: Tells which share of images is lost at a scale.
         tolerance: Largest share that may be lost.
         most: Scale to begin with; the result if it holds there.
-        bisections: Halvings of what lies between.
+        bisections: Halvings of what lies between; more if it reaches so little that they leave a bracket
+            of more than an eighth, down to a thousandth of ``most``, below which the result is ``least``.
         least: Scale up to which it is known to hold.
     """
     if share_at(most) <= tolerance:
         return most
     low, high = least, most
-    for _ in range(bisections):
+    halved = 0
+    while halved < bisections or (high - low > high / 8 and high > 1e-3 * most):
         middle = (low + high) / 2
         low, high = (middle, high) if share_at(middle) <= tolerance else (low, middle)
+        halved += 1
     return low
 
 

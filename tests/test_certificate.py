@@ -129,6 +129,8 @@ def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
 
     assert estimated_scale(share_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
     assert estimated_scale(share_at, 0.25, most=0.2) == 0.2
+    assert 0.009 < estimated_scale(share_at, 0.01, most=1.0, bisections=2) <= 0.01
+    assert estimated_scale(lambda scale: scale > 0, 0.5, most=1.0) == 0
 
 
 @pytest.mark.parametrize(("enough", "looked_at"), [(1.0, 981), (0.2, 981), (0.05, 589), (0.005, 99)])
