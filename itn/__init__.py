@@ -1,6 +1,7 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
 from itn.augmentation import LearnedAugmentation
+from itn.class_results import ClassFamily, PerClassRecord
 from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
 from itn.data import ImageSet, load_images, read_images
@@ -10,6 +11,7 @@ from itn.learning import LearnResult, learn, load_augmentation, load_net
 from itn.loading import load_classifier, model_cards
 from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet
+from itn.per_class import PerClassResult, learn_per_class
 from itn.preprocessing import Preprocessing
 from itn.results import LearnRecord, LearnStep, read_history
 from itn.screen_results import ScreenRecord, ScreenResult
@@ -25,6 +27,7 @@ __all__ = [
     "FAMILIES",
     "TRANSFORMS",
     "CheckedImages",
+    "ClassFamily",
     "Classifier",
     "ColorTransformer",
     "Flips",
@@ -38,6 +41,8 @@ __all__ = [
     "LearnStep",
     "LearnedAugmentation",
     "ModelSummary",
+    "PerClassRecord",
+    "PerClassResult",
     "Preprocessing",
     "RunError",
     "ScreenConfig",
@@ -54,6 +59,7 @@ __all__ = [
     "flip_magnitudes",
     "layer_outputs",
     "learn",
+    "learn_per_class",
     "load_augmentation",
     "load_classifier",
     "load_images",

@@ -191,7 +191,7 @@ def certified_axes(
         for i in contenders(axes, estimates)
     }
     records = [
-        record(axis, estimate, certified.get(i))
+        axis_record(axis, estimate, certified.get(i))
         for i, (axis, estimate) in enumerate(zip(axes, estimates, strict=True))
     ]
     return records, [(axes[i], calibration) for i, calibration in certified.items()]
@@ -245,7 +245,7 @@ def axis_ratio(
     return AxisRatio(ratios[0].item(), low, high)
 
 
-def record(axis: Axis, estimate: Estimate, calibration: Calibration | None = None) -> AxisReach:
+def axis_record(axis: Axis, estimate: Estimate, calibration: Calibration | None = None) -> AxisReach:
     """Return what is known of an axis; its calibration, if it has one, goes before its estimate."""
     looks, certified = estimate.looks, None
     if calibration is not None:

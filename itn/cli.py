@@ -15,6 +15,7 @@ from itn.data import ImageSet, read_images
 from itn.folder import package_version
 from itn.learning import learn
 from itn.loading import load_classifier, model_cards, model_table
+from itn.per_class import learn_per_class
 from itn.screening import screen
 from itn.settings import LearnConfig, Part, ScreenConfig
 from itn.transforms import TRANSFORMS, steps
@@ -109,6 +110,7 @@ def _learn(
     data: str | None = None,
     out: Path = Path("runs/learn"),
     limit: int = 0,
+    per_class: Annotated[bool, Parameter(negative="")] = False,
     common: Annotated[_Common, Parameter(name="*")] = _Common(),
     config: Annotated[_LearnOptions, Parameter(name="*")] = _LearnOptions(),
 ) -> None:
@@ -123,12 +125,13 @@ def _learn(
             the model was trained on a part of that.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
+        per_class: Learn one family for each class, side by side; with the constrained objective.
         common: Where models and images come from, where to compute.
         config: Settings of the run.
     """
     data = data or model_cards().get(model, {}).get("unseen", "mnist:unseen")
     classifier, images = common.load(model, data, limit, config.seed)
-    result = learn(
+    result = (learn_per_class if per_class else learn)(
         classifier, images.images, images.labels, config, out, source=data, overwrite=common.overwrite
     )
     print(f"What {classifier.name} does not see in {data}:\n{result}")

@@ -232,12 +232,12 @@ def measure(
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
         spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
-        angle=_by_name({part: _angle(net, part) for part in net.parts}),
-        ranges=_by_name({part: _range(net, part) for part in net.parts}),
+        angle=by_name({part: _angle(net, part) for part in net.parts}),
+        ranges=by_name({part: _range(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
         certificate=certificate,
-        axis_ratio=None if proven is None else _by_name(proven.ratios),
-        axes=None if proven is None else _by_name(proven.axes),
+        axis_ratio=None if proven is None else by_name(proven.ratios),
+        axes=None if proven is None else by_name(proven.axes),
         calibration=None if proven is None else proven.calibration,
         split=split,
         provenance=origin | {"seed": config.seed},
@@ -293,7 +293,7 @@ def _range(net: InvariantTransformerNet, part: str) -> MagnitudeRange | None:
     return MagnitudeRange(transform, low, high)
 
 
-def _by_name(parts: Mapping[str, Any]) -> dict[str, Any]:
+def by_name(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what belongs to parts by the names of result.json."""
     return {{"color": "color", "space": "spatial"}[part]: value for part, value in parts.items()}
 

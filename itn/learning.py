@@ -37,6 +37,8 @@ from itn.statistics import generator, stratified_split, stratified_subset
 from itn.switched import SwitchedLearner
 from itn.transformers import ColorTransformer, SpatialTransformer
 
+LEARN, PER_CLASS = "learn", "learn --per-class"  # what config.json says a run is
+
 
 @dataclasses.dataclass(frozen=True)
 class LearnResult:
@@ -92,7 +94,7 @@ def learn(
     started, clock = datetime.now(UTC), time.perf_counter()
     check_images(images, classifier.channels)
     origin = provenance(classifier.device)
-    settings = run_settings("learn", config, origin, classifier, images, labels, source)
+    settings = run_settings(LEARN, config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
     split = split_images(data, config)
@@ -231,41 +233,64 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
     return Split(data.part(learned), data.part(rest[chosen]), data.part(rest[held]))
 
 
-def load_net(folder: str | Path, classifier: Classifier) -> InvariantTransformerNet:
+def load_net(folder: str | Path, classifier: Classifier, label: int | None = None) -> InvariantTransformerNet:
     """Return the net that a finished run has learned.
 
     Args:
         folder: The run's output folder.
         classifier: What to put behind the transformers; usually the one that they were learned for.
+        label: Whose family, if the run has learned one for each class.
 
     Raises:
-        ValueError: If the folder holds no finished run of ``learn``.
+        ValueError: If the folder holds no finished run of ``learn``, or no family of that class.
     """
-    return InvariantTransformerNet(classifier, *_learned(Path(folder))).to(classifier.device)
+    return InvariantTransformerNet(classifier, *_learned(Path(folder), label)).to(classifier.device)
 
 
-def load_augmentation(folder: str | Path, scale: float = 1.0) -> LearnedAugmentation:
+def load_augmentation(
+    folder: str | Path, scale: float = 1.0, label: int | None = None
+) -> LearnedAugmentation:
     """Return the family that a finished run has learned, as a random transform.
 
     Args:
         folder: The run's output folder.
         scale: Factor on k; 1 leaves the family as it was learned, or certified.
+        label: Whose family, if the run has learned one for each class.
 
     Raises:
-        ValueError: If the folder holds no finished run of ``learn``, or the scale is negative.
+        ValueError: If the folder holds no finished run of ``learn``, or no family of that class, or the scale
+            is negative.
     """
-    return LearnedAugmentation(*_learned(Path(folder)), scale=scale)
+    return LearnedAugmentation(*_learned(Path(folder), label), scale=scale)
 
 
-def _learned(folder: Path) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     """Return the transformers of a finished run."""
     try:
         (folder / "result.json").stat()
         settings = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
         config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
+        found = _families(state, settings["command"] == PER_CLASS)
         color, space = _transformers(config, settings["images"]["shape"])
-        InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(state)
+        for own in found.values():
+            InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(own)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
+    if label not in found:
+        labels = ", ".join(str(known) for known in found if known is not None)
+        cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
+        raise ValueError(f"label {label}: {folder} {cure}")
+    InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(found[label])
     return color, space
+
+
+def _families(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:
+    """Return the weights of each family by its label; None if one is for all classes."""
+    if not per_class:
+        return {None: state}
+    found: dict[int | None, dict[str, Tensor]] = {}
+    for name, weights in state.items():
+        label, _, own = name.partition(".")
+        found.setdefault(int(label), {})[own] = weights
+    return dict(sorted(found.items(), key=lambda item: item[0] or 0))

@@ -1,0 +1,353 @@
+"""One family for each class, learned side by side: which classes allow what?
+
+Learning holds each class to the same share of lost images. Calibration then grows all families by one factor,
+and what it proves is that all images together keep to the tolerance, each moved by the family of its class.
+"""
+
+import dataclasses
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from itn import class_plots, learn_plots, plots
+from itn.axes import BEYOND, axis_record
+from itn.certificate import SEQUENCE, WorstCase, calibrate, certificate_of, lost, worst_case
+from itn.certifying import Yardsticks, furthest, mover, rescale, yardsticks
+from itn.class_results import ClassFamily, PerClassRecord, class_summary
+from itn.classifiers import CheckedImages, Classifier, preflight
+from itn.color import check_images
+from itn.constrained import ConstrainedLearner
+from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
+from itn.folder import CHECKPOINT, RunFolder, explained, provenance, run_settings
+from itn.learning import PER_CLASS, Split, make_net, split_images, task
+from itn.loop import kept, resume, train
+from itn.losses import displacement
+from itn.net import InvariantTransformerNet
+from itn.results import CalibrationPoint, Certificate, LearnStep
+from itn.settings import LearnConfig
+from itn.statistics import clopper_pearson, generator
+from itn.transformers import CONTROLS
+
+STARTS = 8  # for each class
+LEAST = 20  # images of a class to learn from
+
+
+@dataclasses.dataclass(frozen=True)
+class PerClassResult:
+    """What ``itn.learn_per_class`` returns; ``print`` shows the closing table."""
+
+    nets: dict[int, InvariantTransformerNet]
+    """By label."""
+    record: PerClassRecord
+    history: tuple[LearnStep, ...]
+
+    def __str__(self) -> str:
+        return class_summary(self.record)
+
+
+class _Class(NamedTuple):
+    """A class with its family and its share of each part of the images."""
+
+    label: int
+    net: InvariantTransformerNet
+    learned: CheckedImages
+    calibration: CheckedImages
+    held: CheckedImages
+    measures: Yardsticks
+
+
+class _Found(NamedTuple):
+    """What the held-out images of one class say of its family."""
+
+    uniform: Response
+    corner: Response
+    worst: WorstCase
+
+
+def learn_per_class(
+    classifier: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    config: LearnConfig | None = None,
+    out: str | Path | None = None,
+    *,
+    source: str | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> PerClassResult:
+    """Learn for each class the transformations that a frozen classifier does not see in its images.
+
+    The families of all classes are learned in the same forward passes, and calibrated together.
+
+    Args:
+        classifier: What is studied; it is not changed. The work is done on its device.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        labels: N integers in [0, K); at least 20 images of each class are needed to learn from.
+        config: Settings; None takes the defaults. The objective is the constrained one.
+        out: Folder as that of ``learn``. model.safetensors holds the weights of all families, under names
+            that begin with the class's number.
+        source: What the images are, for the record.
+        overwrite: Replace an earlier run in ``out``.
+        progress: Show a progress bar; None does so on a terminal.
+
+    Returns:
+        A net for each class, the record of result.json, and one entry per step, the mean over classes.
+
+    Raises:
+        ValueError: If an input is unusable, with the cause and the cure; nothing has been written then.
+        RunError: If the loss stops being finite; names the last good state.
+        Interrupted: On Ctrl-C with ``out``; names what was kept.
+    """
+    config = config or LearnConfig()
+    if config.objective != "constrained":
+        raise ValueError(f"families of classes need the constrained objective, got {config.objective}")
+    started, clock = datetime.now(UTC), time.perf_counter()
+    check_images(images, classifier.channels)
+    origin = provenance(classifier.device)
+    settings = run_settings(PER_CLASS, config, origin, classifier, images, labels, source)
+    folder = None if out is None else RunFolder(out, settings, overwrite)
+    data = preflight(classifier, images, labels, config.batch_size)
+    split = split_images(data, config)
+    _check_counts(split.learned, classifier)
+    if folder is not None:
+        folder.start()
+    ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
+    with ending():
+        classes = _classes(classifier, split, config)
+        target = classes[0].measures.target
+        tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in classes]
+        learner = ConstrainedLearner(tasks, config, target)
+    seconds = {"preparation": time.perf_counter() - clock}
+    history = [] if folder is None else resume(learner, folder)
+    with ending():
+        clock = time.perf_counter()
+        train(learner, history, folder, progress)
+        learner.finish()
+        seconds["learning"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        scale, calibration = _calibrated(classes, config)
+        seconds["calibration"] = time.perf_counter() - clock
+        clock = time.perf_counter()
+        found = [_looked_at(each, config) for each in _with_draws(classes, config)]
+        record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
+        if folder is not None:
+            state = {
+                f"{each.label}.{name}": weights
+                for each in classes
+                for name, weights in each.net.transformer_state().items()
+            }
+            folder.write("model.safetensors", partial(save_file, state))
+            for name, figure in _figures(classes, record, history).items():
+                folder.write(f"figures/{name}.png", partial(plots.save, figure))
+            seconds["evaluation"] = time.perf_counter() - clock
+            folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+            folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
+            folder.remove(CHECKPOINT)
+    return PerClassResult({each.label: each.net for each in classes}, record, tuple(history))
+
+
+def _check_counts(learned: CheckedImages, classifier: Classifier) -> None:
+    """Raise ValueError if a class has too few images to learn from that the classifier recognises."""
+    right = learned.labels[learned.clean]
+    for label in learned.labels.unique().tolist():
+        if (n := int((right == label).sum())) < LEAST:
+            raise ValueError(
+                f"class {classifier.class_name(label)} has {n} recognised images to learn from, a family of "
+                f"its own needs {LEAST}: give more images, or learn one family for all classes"
+            )
+
+
+def _classes(classifier: Classifier, split: Split, config: LearnConfig) -> list[_Class]:
+    """Return the classes that have images, each with an untrained net and with how far single axes go."""
+    assert split.calibration is not None
+    whole = (split.learned, split.calibration, split.held)
+    found = []
+    for label in split.learned.labels.unique().tolist():
+        learned, calibration, held = (each.part((each.labels == label).nonzero().flatten()) for each in whole)
+        net = make_net(classifier, config, learned.images.shape)
+        # The tolerance is proven for all classes together
+        measures = yardsticks(net, learned, len(split.calibration), config)
+        found.append(_Class(label, net, learned, calibration, held, measures))
+    return found
+
+
+def _calibrated(classes: list[_Class], config: LearnConfig) -> tuple[float, tuple[CalibrationPoint, ...]]:
+    """Choose one factor on what is estimated for each class, and give it to all families."""
+    ways = []
+    for each in classes:
+        estimate, worst = furthest(each.net, each.learned, each.measures.target, config.batch_size)
+        rescale(each.net, estimate)
+        ways.append((each, mover(each.net), worst))
+
+    def lost_at(scale: float) -> Tensor:
+        return torch.cat(
+            [
+                torch.stack(
+                    [
+                        lost(_classifier(each.net), each.calibration, family, scale * k, config.batch_size)
+                        for k in (family.corner, worst)
+                    ]
+                )
+                for each, family, worst in ways
+            ],
+            1,
+        )
+
+    found = calibrate(lost_at, SEQUENCE, config.tolerated, config.confidence, BEYOND)
+    points = tuple(
+        CalibrationPoint(scale, corner, at_worst, *_at_corner(classes, scale))
+        for scale, (corner, at_worst) in zip(found.scales, found.shares.tolist(), strict=True)
+    )
+    for each in classes:
+        rescale(each.net, found.scale)
+    return found.scale, points
+
+
+@torch.no_grad()
+def _at_corner(classes: list[_Class], scale: float) -> tuple[float | None, float | None]:
+    """Return displacements of color and space at scaled corners, means over calibration images."""
+    k = torch.full((1, CONTROLS), scale, device=_classifier(classes[0].net).device)
+    pairs = [(each.net.matrices(k, k), len(each.calibration)) for each in classes]
+
+    def mean(part: int) -> float | None:
+        return _mean(
+            [None if (m := both[part]) is None else displacement(m).expand(count) for both, count in pairs]
+        )
+
+    return mean(0), mean(1)
+
+
+def _with_draws(classes: list[_Class], config: LearnConfig) -> list[tuple[_Class, Tensor, Tensor]]:
+    """Return classes with uniform k1 and k2 for each held-out image."""
+    randomness = generator(config.seed, "evaluation")
+    return [(each, *torch.rand(2, len(each.held), CONTROLS, generator=randomness)) for each in classes]
+
+
+def _looked_at(drawn: tuple[_Class, Tensor, Tensor], config: LearnConfig) -> _Found:
+    """Classify the held-out images of a class at uniform k, at the corner, and where it is worst."""
+    (_, net, _, _, held, _), k1, k2 = drawn
+    corner = torch.ones(1, CONTROLS)
+    return _Found(
+        respond(net, held, k1, k2, config.batch_size),
+        respond(net, held, corner, corner, config.batch_size),
+        worst_case(_classifier(net), held, mover(net), 1.0, config.batch_size),
+    )
+
+
+def _record(
+    classes: list[_Class],
+    found: list[_Found],
+    scale: float,
+    calibration: tuple[CalibrationPoint, ...],
+    config: LearnConfig,
+    split: dict[str, Any],
+    origin: dict[str, Any],
+) -> PerClassRecord:
+    certificate = _certificate(classes, found, scale, config)
+    return PerClassRecord(
+        objective=config.objective,
+        tolerance=config.tolerated,
+        clean_accuracy=certificate.clean_accuracy,
+        accuracy=certificate.accuracy,
+        accuracy_at_corner=certificate.corner_accuracy,
+        color_displacement=_mean([each.uniform.color for each in found]),
+        color_displacement_at_corner=_mean(_spread(found, "color")),
+        spatial_displacement=_mean([each.uniform.space for each in found]),
+        spatial_displacement_at_corner=_mean(_spread(found, "space")),
+        spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
+        certificate=certificate,
+        calibration=calibration,
+        classes=tuple(_family(*pair, config) for pair in zip(classes, found, strict=True)),
+        split=split,
+        provenance=origin | {"seed": config.seed},
+    )
+
+
+def _certificate(
+    classes: list[_Class], found: list[_Found], scale: float, config: LearnConfig
+) -> Certificate:
+    """Certify all classes together, each at its own worst k."""
+    right, cornered, everywhere = (
+        torch.cat([getattr(each.worst, name) for each in found])
+        for name in ("right", "right_at_corner", "right_everywhere")
+    )
+    return certificate_of(
+        torch.cat([each.held.clean for each in classes]),
+        torch.cat([each.uniform.correct for each in found]),
+        WorstCase(torch.zeros(1, 0), right, cornered, everywhere),
+        scale,
+        config.tolerated,
+        config.confidence,
+    )
+
+
+def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
+    """Return the record of one class."""
+    clean, n = each.held.clean, len(each.held)
+    gone = int((clean & ~found.worst.right_at_corner).sum())
+    corner = torch.ones(1, CONTROLS, device=_classifier(each.net).device)
+    with torch.no_grad():
+        color, space = each.net.matrices(corner, corner)
+    axes = {
+        part: tuple(map(axis_record, own, each.measures.estimates[part]))
+        for part, own in each.measures.axes.items()
+    }
+    return ClassFamily(
+        label=each.label,
+        name=_classifier(each.net).class_name(each.label),
+        images=n,
+        clean_accuracy=int(clean.sum()) / n,
+        accuracy=int(found.uniform.correct.sum()) / n,
+        accuracy_at_corner=int(found.worst.right_at_corner.sum()) / n,
+        worst_k=tuple(found.worst.k[0].tolist()),
+        worst_k_accuracy=int(found.worst.right.sum()) / n,
+        lost_at_corner=gone / n,
+        # An end of a two-sided interval holds with half of what that may miss
+        tolerance=clopper_pearson(gone, n, 2 * config.confidence - 1)[1],
+        color_displacement_at_corner=_mean([found.corner.color]),
+        spatial_displacement_at_corner=_mean([found.corner.space]),
+        color_matrix_at_corner=None if color is None else color[0].tolist(),
+        spatial_matrix_at_corner=None if space is None else space[0].tolist(),
+        axes=by_name(axes),
+    )
+
+
+def _figures(classes: list[_Class], record: PerClassRecord, history: list[LearnStep]) -> dict[str, Any]:
+    """Return the figures of a run by name; the images shown are the first held-out ones of some classes."""
+    chosen = classes[:: -(-len(classes) // STRIP_ROWS)]
+    shown = [strips(each.net, each.held.images[:1], STRIP_TS) for each in chosen]
+    pictures, predictions = (
+        {part: torch.cat([each[i][part] for each in shown]) for part in classes[0].net.parts} for i in (0, 1)
+    )
+    labels = torch.tensor([each.label for each in chosen])
+    name = _classifier(classes[0].net).class_name
+    return {
+        "families": class_plots.families(record),
+        "allowed": class_plots.allowed(record),
+        "classes": learn_plots.class_strips(pictures, predictions, labels, name, STRIP_TS),
+        "losses": learn_plots.constrained_curves(history, record.tolerance),
+    }
+
+
+def _spread(found: list[_Found], part: str) -> list[Tensor | None]:
+    """Return the displacement of each class at its corner, once for each of its held-out images."""
+    return [
+        None if (moved := getattr(each.corner, part)) is None else moved.expand(len(each.corner.correct))
+        for each in found
+    ]
+
+
+def _mean(values: list[Tensor | None]) -> float | None:
+    known = [value.double() for value in values if value is not None]
+    return torch.cat(known).mean().item() if known else None
+
+
+def _classifier(net: InvariantTransformerNet) -> Classifier:
+    assert isinstance(net.classifier, Classifier)
+    return net.classifier
