@@ -108,6 +108,15 @@ def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, 
     assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
 
 
+def test_every_task_keeps_a_start_of_its_own(blobs, side):
+    made = learner(side, itn.preflight(side, *blobs), tasks=3, steps=10)
+    assert [made.step(number).starts for number in range(10)] == [4] * 3 + [1] * 7
+    assert (made.alive // 4).tolist() == [0, 1, 2]
+    best = [made._weights(0, made.size[made.alive], made.alive)[task] for task in range(3)]
+    made.finish()
+    assert torch.equal(made.tasks[2].net.color.head.output.weight, best[2])
+
+
 def test_directions_do_not_change_sizes(blobs, side):
     made = learner(side, itn.preflight(side, *blobs))
     norms = [weights.detach().square().mean((1, 2)) for weights in made.output]
