@@ -35,8 +35,8 @@ class Certificate:
     confidence: float
     """Of the tolerance, over calibration images; of both lower bounds at once, over the certified ones."""
     tolerance: float
-    """Largest share of the images that may be right unchanged and wrong under F(k): at the corner, for
-    uniform k, and at the k that a search has found to be worst on images that were learned from."""
+    """Largest share of the images that may be right unchanged and wrong under F(k): at the corner, and at the
+    k that a search has found to be worst on images that were learned from."""
     family_scale: float
     """Factor on k that calibration has chosen; 0 if no motion at all can be proven harmless."""
     images: int
