@@ -33,6 +33,7 @@ import torch
 from direct_search import search
 from dual_ascent import DualAscentLearner
 from matplotlib.figure import Figure
+from scipy import stats
 from study import Protocol, Record
 from torch import Tensor
 
@@ -191,6 +192,7 @@ def table(record: Record) -> str:
                     f"{design} x {len(runs)}",
                     _middle([run["spatial_displacement_at_corner"] for run in runs], ".4f"),
                     _middle(ratios["spatial"], ".2f"),
+                    _pooled(ratios["spatial"]),
                     _middle([run["color_displacement_at_corner"] for run in runs], ".3f"),
                     _middle(ratios["color"], ".2f"),
                     _middle(
@@ -205,6 +207,7 @@ def table(record: Record) -> str:
         "design x seeds",
         "space at corner",
         "ratio to longest axis",
+        "pooled",
         "color at corner",
         "ratio",
         "clean less bound at corner, points",
@@ -212,6 +215,15 @@ def table(record: Record) -> str:
         "s",
     )
     return study.markdown(header, rows)
+
+
+def _pooled(ratios: list[float | None]) -> str:
+    """Return the geometric mean over seeds with Student's 95 % interval: splits and weights differ."""
+    logs = np.log([ratio for ratio in ratios if ratio])
+    if len(logs) < 2:
+        return "-"
+    low, high = stats.t.interval(0.95, len(logs) - 1, logs.mean(), stats.sem(logs))
+    return f"{np.exp(logs.mean()):.2f} [{np.exp(low):.2f}, {np.exp(high):.2f}]"
 
 
 def _middle(values: list[float | None], form: str) -> str:
