@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from itn import plots
 from itn.augmentation import LearnedAugmentation
 from itn.certifying import Yardsticks, check_certifiable, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
@@ -22,14 +21,13 @@ from itn.color import check_images
 from itn.constrained import STARTS, ConstrainedLearner, Task
 from itn.evaluation import draw, measure
 from itn.folder import (
-    CHECKPOINT,
     RunFolder,
     data_fingerprint,
     explained,
     provenance,
     run_settings,
 )
-from itn.loop import Learner, kept, resume, train
+from itn.loop import Learner, finish, kept, resume, train
 from itn.net import InvariantTransformerNet
 from itn.results import LearnRecord, LearnStep, summary
 from itn.settings import LearnConfig
@@ -124,14 +122,10 @@ def learn(
             seconds["calibration"] = time.perf_counter() - clock
             clock = time.perf_counter()
         record = measure(net, held, history, config, split.record(config.seed), origin, proven)
+        seconds["evaluation"] = time.perf_counter() - clock
         if folder is not None:
-            folder.write("model.safetensors", partial(save_file, net.transformer_state()))
-            for name, figure in draw(net, held, history, record, classifier.class_name).items():
-                folder.write(f"figures/{name}.png", partial(plots.save, figure))
-            seconds["evaluation"] = time.perf_counter() - clock
-            folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
-            folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
-            folder.remove(CHECKPOINT)
+            figures = partial(draw, net, held, history, record, classifier.class_name)
+            finish(folder, net.transformer_state(), figures, record.to_json(), started, seconds)
     return LearnResult(net, record, tuple(history))
 
 

@@ -2,13 +2,19 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
+from matplotlib.figure import Figure
+from safetensors.torch import save_file
+from torch import Tensor
 from tqdm import tqdm
 
+from itn import plots
 from itn.folder import CHECKPOINT, RunError, RunFolder
 from itn.results import LearnStep
 from itn.settings import LearnConfig
@@ -80,6 +86,25 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
     content = {"step": len(history), "learner": learner.state()}
     folder.write(CHECKPOINT, lambda path: torch.save(content, path))
     return len(history)
+
+
+def finish(
+    folder: RunFolder,
+    weights: Mapping[str, Tensor],
+    figures: Callable[[], Mapping[str, Figure]],
+    record: Mapping[str, Any],
+    started: datetime,
+    seconds: dict[str, float],
+) -> None:
+    """Write all that a finished run leaves, and remove its checkpoint; drawing counts as evaluation."""
+    clock = time.perf_counter()
+    folder.write("model.safetensors", partial(save_file, dict(weights)))
+    for name, figure in figures().items():
+        folder.write(f"figures/{name}.png", partial(plots.save, figure))
+    seconds["evaluation"] += time.perf_counter() - clock
+    folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+    folder.write_json("result.json", record)  # last: it says that the run is finished
+    folder.remove(CHECKPOINT)
 
 
 def kept(folder: RunFolder | None) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from itn import class_plots, learn_plots, plots
+from itn import class_plots, learn_plots
 from itn.axes import BEYOND, axis_record
 from itn.certificate import SEQUENCE, WorstCase, calibrate, certificate_of, lost, worst_case
 from itn.certifying import Yardsticks, furthest, mover, rescale, yardsticks
@@ -24,9 +23,9 @@ from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
 from itn.constrained import ConstrainedLearner
 from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
-from itn.folder import CHECKPOINT, RunFolder, explained, provenance, run_settings
+from itn.folder import RunFolder, explained, provenance, run_settings
 from itn.learning import PER_CLASS, Split, make_net, split_images, task
-from itn.loop import kept, resume, train
+from itn.loop import finish, kept, resume, train
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
 from itn.results import CalibrationPoint, Certificate, LearnStep
@@ -114,7 +113,7 @@ def learn_per_class(
     folder = None if out is None else RunFolder(out, settings, overwrite)
     data = preflight(classifier, images, labels, config.batch_size)
     split = split_images(data, config)
-    _check_counts(split.learned, classifier)
+    _check_counts(split, classifier)
     if folder is not None:
         folder.start()
     ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
@@ -136,30 +135,29 @@ def learn_per_class(
         clock = time.perf_counter()
         found = [_looked_at(each, config) for each in _with_draws(classes, config)]
         record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
+        seconds["evaluation"] = time.perf_counter() - clock
         if folder is not None:
-            state = {
-                f"{each.label}.{name}": weights
+            weights = {
+                f"{each.label}.{name}": value
                 for each in classes
-                for name, weights in each.net.transformer_state().items()
+                for name, value in each.net.transformer_state().items()
             }
-            folder.write("model.safetensors", partial(save_file, state))
-            for name, figure in _figures(classes, record, history).items():
-                folder.write(f"figures/{name}.png", partial(plots.save, figure))
-            seconds["evaluation"] = time.perf_counter() - clock
-            folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
-            folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
-            folder.remove(CHECKPOINT)
+            figures = partial(_figures, classes, record, history)
+            finish(folder, weights, figures, record.to_json(), started, seconds)
     return PerClassResult({each.label: each.net for each in classes}, record, tuple(history))
 
 
-def _check_counts(learned: CheckedImages, classifier: Classifier) -> None:
-    """Raise ValueError if a class has too few images to learn from that the classifier recognises."""
-    right = learned.labels[learned.clean]
-    for label in learned.labels.unique().tolist():
-        if (n := int((right == label).sum())) < LEAST:
+def _check_counts(split: Split, classifier: Classifier) -> None:
+    """Raise ValueError if a class has too few images to learn from that are recognised, or none elsewhere."""
+    right = split.learned.labels[split.learned.clean]
+    assert split.calibration is not None
+    for label in split.learned.labels.unique().tolist():
+        least = min(int((part.labels == label).sum()) for part in (split.calibration, split.held))
+        if (n := int((right == label).sum())) < LEAST or not least:
             raise ValueError(
-                f"class {classifier.class_name(label)} has {n} recognised images to learn from, a family of "
-                f"its own needs {LEAST}: give more images, or learn one family for all classes"
+                f"class {classifier.class_name(label)} has {n} recognised images to learn from and {least} "
+                f"to calibrate or certify with, a family of its own needs {LEAST} and some: give more "
+                "images, or learn one family for all classes"
             )
 
 

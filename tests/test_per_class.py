@@ -103,7 +103,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path
 def test_a_class_with_few_images_is_named(blobs, side, tmp_path):
     images, labels = blobs
     few = torch.cat([(labels == 0).nonzero().flatten(), (labels == 1).nonzero().flatten()[:40]])
-    with pytest.raises(ValueError, match=r"^class 1 has 16 recognised images .* needs 20: give more images"):
+    with pytest.raises(ValueError, match=r"^class 1 has 16 recognised images .* needs 20 and some: give"):
         itn.learn_per_class(
             side, images[few], labels[few], dataclasses.replace(QUICK, tolerance=0.1), tmp_path / "run"
         )
