@@ -274,7 +274,7 @@ class ConstrainedLearner:
     def _best(self, scores: Tensor) -> Tensor:
         """Return which of the starts that are left is the best of each task."""
         table = scores.view(len(self.tasks), -1)
-        return table.argmax(1) + torch.arange(len(table), device=table.device) * table.shape[1]
+        return table.argmax(1).cpu() + torch.arange(len(table)) * table.shape[1]
 
     def _draw(self, each: int) -> _Draw:
         """Draw controls: first the corner, then pairs of vertices, then points of the outer edges."""
@@ -408,11 +408,17 @@ class ConstrainedLearner:
     def _nearly_lost(self, size: Tensor) -> Tensor:
         """Return how many of the most fragile images are lost at the corner, smoothly, by start."""
         matrices, found = self._corner(size), []
-        judged = min(JUDGED, *map(len, self.members))
-        fragile = torch.stack([each[self.fragility[each].topk(judged).indices] for each in self.members])
-        for index in fragile.split(max(1, self.config.batch_size // len(size)), 1):
+        judged = min(JUDGED, max(map(len, self.members)))
+        fragile = torch.zeros(len(self.members), judged, dtype=torch.long)
+        counts = torch.zeros(len(self.members), judged)  # a task may have fewer
+        for row, members in enumerate(self.members):
+            worst = members[self.fragility[members].topk(min(judged, len(members))).indices]
+            fragile[row, : len(worst)], counts[row, : len(worst)] = worst, 1
+        counts = counts.to(size).repeat_interleave(len(size) // len(counts), 0)
+        width = max(1, self.config.batch_size // len(size))
+        for index, counted in zip(fragile.split(width, 1), counts.split(width, 1), strict=True):
             expanded = [None if m is None else m.expand(-1, index.shape[1], *m.shape[2:]) for m in matrices]
-            found.append(torch.sigmoid(-self._margins(index, expanded)).sum(1))
+            found.append((torch.sigmoid(-self._margins(index, expanded)) * counted).sum(1))
         return torch.stack(found).sum(0) + 1e-6
 
     @torch.no_grad()

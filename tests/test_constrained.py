@@ -14,13 +14,13 @@ from itn.learning import make_net
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
 
 
-def learner(classifier, data, references=None, bounded=(), tasks=1, **settings):
+def learner(classifier, data, references=None, bounded=(), **settings):
     config = dataclasses.replace(QUICK, **settings)
     starts = [make_net(classifier, config, data.images.shape, start) for start in range(4)]
     references = references or {"color": 0.5, "space": 0.1}
     directions = {"color": torch.zeros(0, 2, 2), "space": torch.zeros(0, 2, 6)}
     task = Task(starts[0], starts, data, references, bounded, directions)
-    return ConstrainedLearner([task] * tasks, config, config.tolerated)
+    return ConstrainedLearner([task], config, config.tolerated)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -108,13 +108,30 @@ def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, 
     assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
 
 
-def test_every_task_keeps_a_start_of_its_own(blobs, side):
-    made = learner(side, itn.preflight(side, *blobs), tasks=3, steps=10)
+def test_every_task_has_images_and_starts_of_its_own(blobs, side):
+    data = itn.preflight(side, *blobs)
+    parts = [data.part((data.labels == label).nonzero().flatten()) for label in (0, 1)]
+    single = [learner(side, part, parts=("space",), steps=10) for part in (*parts, data)]
+    tasks = [made.tasks[0]._replace(references={"space": 0.1 * n}) for n, made in enumerate(single, 1)]
+    made = ConstrainedLearner(tasks, single[0].config, 0.06)
+    assert [members.tolist() for members in made.members] == [
+        list(range(100)),
+        list(range(100, 200)),
+        list(range(200, 400)),
+    ]
+    index = torch.tensor([[3, 5], [103, 105], [203, 205]])
+    matrices = (None, torch.eye(2, 3).repeat(12, 2, 1, 1))
+    matrices[1][4:8, :, 0, 2] = 0.9  # content far to the left, for the second task alone
+    found = made._margins(index, matrices).view(3, 4, 2)
+    assert (found[[0, 2]] > 0).all()
+    assert (found[1] < 0).all()  # which lies on the right
     assert [made.step(number).starts for number in range(10)] == [4] * 3 + [1] * 7
     assert (made.alive // 4).tolist() == [0, 1, 2]
-    best = [made._weights(0, made.size[made.alive], made.alive)[task] for task in range(3)]
+    best = made._weights(0, made.size[made.alive], made.alive)
     made.finish()
-    assert torch.equal(made.tasks[2].net.color.head.output.weight, best[2])
+    for task, weights in zip(tasks, best, strict=True):
+        assert torch.equal(task.net.space.head.output.weight, weights)
+    assert len({weights.sum().item() for weights in best}) == 3
 
 
 def test_directions_do_not_change_sizes(blobs, side):
