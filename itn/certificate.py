@@ -93,13 +93,13 @@ def share_lost(
     """Return the share of images that is lost under controls times scale k, 1 x controls.
 
     As soon as it is certain to exceed ``enough``, the other images are not looked at, and the share is
-    that of those that were, evenly spaced.
+    an estimate from those that were, drawn at random.
     """
     right = data.clean.nonzero().flatten()
-    batches = -(-len(right) // batch_size)
+    order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
     gone = seen = 0
-    for first in range(batches):
-        few = data.part(right[first::batches])
+    for chosen in right[order].split(batch_size):
+        few = data.part(chosen)
         gone += int((moved_margins(classifier, few, mover, k, batch_size) <= 0).sum())
         seen += len(few)
         if gone > enough * len(data):
@@ -191,15 +191,20 @@ def estimated_scale(
     Args:
         share_at: Tells which share of images is lost at a scale.
         tolerance: Largest share that may be lost.
-        most: Scale to begin with; the result if it holds there.
-        bisections: Halvings of what lies between; more if it reaches so little that they leave a bracket
-            of more than an eighth, down to a thousandth of ``most``, below which the result is ``least``.
+        most: The result if it holds there and at each quarter of the way.
+        bisections: Halvings of the way, quarters count as two; more if it reaches so little that they leave
+            a bracket of more than an eighth, down to a thousandth of ``most``.
         least: Scale up to which it is known to hold.
     """
-    if share_at(most) <= tolerance:
+    low = high = least
+    for quarter in range(1, 5):  # outwards: a digit upside down may be recognised again
+        high = least + (most - least) * quarter / 4
+        if share_at(high) > tolerance:
+            break
+        low = high
+    else:
         return most
-    low, high = least, most
-    halved = 0
+    halved = 2
     while halved < bisections or (high - low > high / 8 and high > 1e-3 * most):
         middle = (low + high) / 2
         low, high = (middle, high) if share_at(middle) <= tolerance else (low, middle)

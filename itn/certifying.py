@@ -152,7 +152,6 @@ def _range(
             at = torch.full((1, 1), sign * parameter)
             return share_lost(_classifier(net), few, moved, at, target, config.batch_size)
 
-        # Outwards: a digit upside down may be recognised again
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
         for stride in range(1, strides + 1):
             most = bound * stride / strides
@@ -185,8 +184,8 @@ def prove(
 ) -> Proven:
     """Choose the scale of a family with a guarantee, give it to the net, and compare with single axes.
 
-    The family must keep to the tolerance at the corner and at the k that is worst on the images learned
-    from, so that it does in the mean over k; an axis only at its corner.
+    The family must keep to the tolerance at the corner and at the k that a search finds worst on the images
+    learned from; if that is the worst, it does so in the mean over k as well. An axis must at its corner.
     """
     classifier, family, batch = _classifier(net), mover(net), config.batch_size
     estimate, worst = furthest(net, learned, measures.target, batch)

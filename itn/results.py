@@ -74,7 +74,8 @@ class AxisReach:
     """Whether it is certified up to its bound: how far it would go is not known."""
     looks: tuple[tuple[float, float], ...]
     """Displacements that were tried, ascending, each with the share of images lost there: of calibration
-    images if the axis is certified, else of images that were learned from."""
+    images if the axis is certified, else of images that were learned from, estimated from some of them where
+    it is too large."""
 
 
 @dataclasses.dataclass(frozen=True)
