@@ -29,6 +29,7 @@ _FILES = (
         f"figures/{name}.png"
         for name in ("losses", "classes", "grid", "curves", "directions", "axes", "thresholds")
     ),
+    *(f"figures/{name}.png" for name in ("allowed", "families")),
     *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),
 )
 

@@ -151,7 +151,8 @@ def _check_counts(split: Split, classifier: Classifier) -> None:
     """Raise ValueError if a class has too few images to learn from that are recognised, or none elsewhere."""
     right = split.learned.labels[split.learned.clean]
     assert split.calibration is not None
-    for label in split.learned.labels.unique().tolist():
+    whole = (split.learned, split.calibration, split.held)
+    for label in torch.cat([part.labels for part in whole]).unique().tolist():
         least = min(int((part.labels == label).sum()) for part in (split.calibration, split.held))
         if (n := int((right == label).sum())) < LEAST or not least:
             raise ValueError(
