@@ -138,7 +138,7 @@ def figures(record: Record) -> dict[str, Figure]:
         x, y = np.array(points).reshape(-1, 2).T
         ax.plot(x, y, "oDs"[number], color=f"C{number}", markersize=4, label=title)
     ax.set_yticks(range(len(sides)), [f"{name}, {side}" for name, side in sides], fontsize=8)
-    ax.invert_yaxis()
+    ax.set_ylim(len(sides) - 0.5, -0.5)
     ax.grid(axis="x", color="0.9")
     ax.set_xlabel(f"threshold at {100 * FRACTION:g} % of the clean accuracy, over that of lenet5")
     figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)

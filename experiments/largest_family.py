@@ -218,10 +218,11 @@ def table(record: Record) -> str:
 
 
 def _pooled(ratios: list[float | None]) -> str:
-    """Return the geometric mean over seeds with Student's 95 % interval: splits and weights differ."""
-    logs = np.log([ratio for ratio in ratios if ratio])
-    if len(logs) < 2:
+    """Return the geometric mean over seeds with Student's 95 % interval; the images are the same."""
+    known = [ratio for ratio in ratios if ratio]
+    if len(known) < max(2, len(ratios)):
         return "-"
+    logs = np.log(known)
     low, high = stats.t.interval(0.95, len(logs) - 1, logs.mean(), stats.sem(logs))
     return f"{np.exp(logs.mean()):.2f} [{np.exp(low):.2f}, {np.exp(high):.2f}]"
 
