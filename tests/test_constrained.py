@@ -212,7 +212,7 @@ def test_worse_starts_are_given_up_and_the_best_is_what_the_net_gets(blobs, side
 def test_directions_that_go_nowhere_leave_the_starts_as_they_were_drawn(blobs, side):
     made = learner(side, itn.preflight(side, *blobs), parts=("space",))
     before = made.output[0].detach().clone()
-    made._aim(0, torch.zeros(1, 2, 6))
+    made._aim(0, slice(None), torch.zeros(1, 2, 6))
     torch.testing.assert_close(made.output[0].detach(), before)
 
 
@@ -310,7 +310,7 @@ def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
     made = learner(side, data, parts=("space",))
     pair = torch.zeros(1, 2, 6)
     pair[0, 0, 0], pair[0, 1, 4] = 0.3, 0.3  # scales along x and along y
-    made._aim(0, pair)
+    made._aim(0, slice(None), pair)
     vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).expand(4, -1, -1)
     found = made._parameters(0, made.size, vertices)
     wanted = torch.stack([pair[0, 0], pair[0, 1], pair[0].sum(0)])
