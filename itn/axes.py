@@ -18,7 +18,7 @@ from itn.losses import displacement
 from itn.results import AxisRatio, AxisReach
 from itn.transforms import TRANSFORMS
 
-LOOKED_AT, BISECTIONS = 2000, 6  # images and halvings that tell which axes can be the largest
+LOOKED_AT, BISECTIONS = 2000, 4  # images, and halvings of a quarter of the way, that tell which axes are long
 CONTENDER = 0.6  # of the largest displacement, by the estimates: where about twice as many would be lost
 BEYOND = 1.1  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000

@@ -99,9 +99,8 @@ def share_lost(
     order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
     gone = seen = 0
     for chosen in right[order].split(batch_size):
-        few = data.part(chosen)
-        gone += int((moved_margins(classifier, few, mover, k, batch_size) <= 0).sum())
-        seen += len(few)
+        gone += int(lost(classifier, data.part(chosen), mover, k, batch_size).sum())
+        seen += len(chosen)
         if gone > enough * len(data):
             break
     return gone / max(1, seen) * len(right) / len(data)
@@ -184,27 +183,33 @@ def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
 
 
 def estimated_scale(
-    share_at: Callable[[float], float], tolerance: float, most: float, bisections: int = 7, least: float = 0.0
+    share_at: Callable[[float], float],
+    tolerance: float,
+    most: float,
+    least: float = 0.0,
+    strides: int = 4,
+    bisections: int = 5,
 ) -> float:
-    """Return about how far a tolerance reaches, by bisection between ``least`` and ``most``.
+    """Return about how far a tolerance reaches, outwards from ``least`` to ``most``, then by bisection.
 
     Args:
         share_at: Tells which share of images is lost at a scale.
         tolerance: Largest share that may be lost.
-        most: The result if it holds there and at each quarter of the way.
-        bisections: Halvings of the way, quarters count as two; more if it reaches so little that they leave
-            a bracket of more than an eighth, down to a thousandth of ``most``.
+        most: The result if it holds after each stride.
         least: Scale up to which it is known to hold.
+        strides: In which the way is gone: a digit upside down may be recognised again.
+        bisections: Halvings of the first stride after which it does not hold; more if it reaches so little
+            that they leave a bracket of more than an eighth, down to a thousandth of ``most``.
     """
     low = high = least
-    for quarter in range(1, 5):  # outwards: a digit upside down may be recognised again
-        high = least + (most - least) * quarter / 4
+    for stride in range(1, strides + 1):
+        high = least + (most - least) * stride / strides
         if share_at(high) > tolerance:
             break
         low = high
     else:
         return most
-    halved = 2
+    halved = 0
     while halved < bisections or (high - low > high / 8 and high > 1e-3 * most):
         middle = (low + high) / 2
         low, high = (middle, high) if share_at(middle) <= tolerance else (low, middle)

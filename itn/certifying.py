@@ -43,6 +43,7 @@ from itn.transformers import CONTROLS
 
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
 STRIDES = 16  # in which half a turn, or a bound, is gone through for the end of a single parameter's range
+BISECTIONS = 7  # of the stride in which such a range ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,12 +154,7 @@ def _range(
             return share_lost(_classifier(net), few, moved, at, target, config.batch_size)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
-        for stride in range(1, strides + 1):
-            most = bound * stride / strides
-            found = estimated_scale(share_at, target, most, least=most - bound / strides)
-            if found < most:
-                return sign * found
-        return sign * bound
+        return sign * estimated_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
 
     shorter, longer = sorted((end(1.0), 0.0 if config.rectified else end(-1.0)), key=abs)
     return longer, shorter
