@@ -48,6 +48,7 @@ def allowed(record: PerClassRecord) -> Figure:
             for each in record.classes
         ]
         low, high = (np.array([end([transform.identity, *each]) for each in ends]) for end in (min, max))
+        ax.use_sticky_edges = False  # no bar ends on the frame
         ax.bar(x, high - low, 0.7, bottom=low, color="#4477aa")
         ax.axhline(transform.identity, color="#222222", linewidth=0.8)
         ax.set_title(name, fontsize=7)
