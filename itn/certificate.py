@@ -271,33 +271,6 @@ def worst_case(
     return WorstCase(worst, right, at_corner > 0, everywhere & right)
 
 
-def certify(
-    classifier: Classifier,
-    data: CheckedImages,
-    mover: Mover,
-    uniform: Tensor,
-    family_scale: float,
-    tolerance: float,
-    confidence: float = 0.95,
-    batch_size: int = 250,
-) -> Certificate:
-    """Say what is certain of a family whose scale was chosen on other images.
-
-    Args:
-        classifier: Who looks.
-        data: N images that took no part in learning and calibration.
-        mover: The family at the scale that was chosen.
-        uniform: One k for each image, drawn uniformly, N x controls.
-        family_scale: That scale, for the record.
-        tolerance: The tolerance that it was chosen for.
-        confidence: With which both lower bounds hold at once.
-        batch_size: Images in one forward pass.
-    """
-    recognised = moved_margins(classifier, data, mover, uniform, batch_size) > 0
-    worst = worst_case(classifier, data, mover, 1.0, batch_size)
-    return certificate_of(data.clean, recognised, worst, family_scale, tolerance, confidence)
-
-
 def certificate_of(
     clean: Tensor,
     uniform: Tensor,
@@ -306,10 +279,16 @@ def certificate_of(
     tolerance: float,
     confidence: float = 0.95,
 ) -> Certificate:
-    """Count what is certain, from which of N images are recognised unchanged, under uniform k, and at worst.
+    """Say what is certain of a family whose scale was chosen on other images.
 
-    Both lower bounds hold at once: each is an end of a two-sided interval, and so holds with half of what
-    that may miss.
+    Args:
+        clean: Which of N images are recognised unchanged, bool; they took no part in the choice.
+        uniform: Which are recognised under one k for each image, drawn uniformly, bool, N.
+        worst: Where the family at that scale is at its worst for these images.
+        family_scale: The scale, for the record.
+        tolerance: The tolerance that it was chosen for.
+        confidence: With which both lower bounds hold at once: each is an end of a two-sided interval, and so
+            holds with half of what that may miss.
     """
     n = len(clean)
     accurate, right, cornered = (int(each.sum()) for each in (clean, uniform, worst.right_at_corner))

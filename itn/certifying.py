@@ -7,6 +7,7 @@ family is at its worst, the calibration images choose the scales, and the certif
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from itn.axes import (
 )
 from itn.certificate import (
     SEQUENCE,
+    Calibration,
     Mover,
     calibrate,
     estimated_scale,
@@ -123,7 +125,7 @@ def yardsticks(
         axes["color"] = color_axes(channels, config.color_bound)
     if net.space is not None:
         axes["space"] = spatial_axes(width / height, net.space.entry_bound, config.padding)
-    classifier = _classifier(net)
+    classifier = classifier_of(net)
     estimates = {
         part: estimated_axes(classifier, learned, each, target, config.batch_size)
         for part, each in axes.items()
@@ -151,7 +153,7 @@ def _range(
     def end(sign: float) -> float:
         def share_at(parameter: float) -> float:
             at = torch.full((1, 1), sign * parameter)
-            return share_lost(_classifier(net), few, moved, at, target, config.batch_size)
+            return share_lost(classifier_of(net), few, moved, at, target, config.batch_size)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
         return sign * estimated_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
@@ -183,7 +185,7 @@ def prove(
     The family must keep to the tolerance at the corner and at the k that a search finds worst on the images
     learned from; if that is the worst, it does so in the mean over k as well. An axis must at its corner.
     """
-    classifier, family, batch = _classifier(net), mover(net), config.batch_size
+    classifier, family, batch = classifier_of(net), mover(net), config.batch_size
     estimate, worst = furthest(net, learned, measures.target, batch)
 
     def lost_at(scale: float) -> Tensor:
@@ -192,17 +194,9 @@ def prove(
 
     scales = [estimate * factor for factor in SEQUENCE]
     found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
-    moved = {part: [_displacement(net, part, scale) for scale in found.scales] for part in net.parts}
-    points = tuple(
-        CalibrationPoint(
-            scale,
-            corner,
-            at_worst,
-            moved["color"][i] if "color" in moved else None,
-            moved["space"][i] if "space" in moved else None,
-        )
-        for i, (scale, (corner, at_worst)) in enumerate(zip(found.scales, found.shares.tolist(), strict=True))
-    )
+    at_corners = [corner_displacements(net, scale) for scale in found.scales]
+    moved = {part: [each[part] for each in at_corners] for part in net.parts}
+    points = calibration_points(found, at_corners)
     records, ratios = {}, {}
     for part, axes in measures.axes.items():
         reached, certified = certified_axes(
@@ -225,7 +219,7 @@ def furthest(
     net: InvariantTransformerNet, learned: CheckedImages, target: float, batch_size: int
 ) -> tuple[float, Tensor]:
     """Return about which scale of a family loses the target at its worst k, and that k, 1 x controls."""
-    classifier, family, few = _classifier(net), mover(net), learned.spread(LOOKED_AT)
+    classifier, family, few = classifier_of(net), mover(net), learned.spread(LOOKED_AT)
 
     def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
         def share_at(scale: float) -> float:
@@ -256,12 +250,26 @@ def rescale(net: InvariantTransformerNet, scale: float) -> None:
 
 
 @torch.no_grad()
-def _displacement(net: InvariantTransformerNet, part: str, scale: float) -> float:
-    transformer = getattr(net, part)
-    k = torch.full((1, CONTROLS), scale).to(transformer.head.output.weight)
-    return displacement(transformer.generate(k)).item()
+def corner_displacements(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
+    """Return the displacement of each part of a net where all controls are 1 times the scale."""
+    k = torch.full((1, CONTROLS), scale, device=classifier_of(net).device)
+    pairs = zip(("color", "space"), net.matrices(k, k), strict=True)
+    return {part: displacement(matrix).item() for part, matrix in pairs if matrix is not None}
 
 
-def _classifier(net: InvariantTransformerNet) -> Classifier:
+def calibration_points(
+    found: Calibration, displacements: Sequence[Mapping[str, float]]
+) -> tuple[CalibrationPoint, ...]:
+    """Return the records of the scales that were tried, with displacements of each part at their corners."""
+    return tuple(
+        CalibrationPoint(scale, corner, at_worst, moved.get("color"), moved.get("space"))
+        for scale, (corner, at_worst), moved in zip(
+            found.scales, found.shares.tolist(), displacements, strict=True
+        )
+    )
+
+
+def classifier_of(net: InvariantTransformerNet) -> Classifier:
+    """Return the classifier of a net that was made for one."""
     assert isinstance(net.classifier, Classifier)
     return net.classifier

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from itn import learn_plots
 from itn.axes import RANGES
-from itn.certificate import certify
-from itn.certifying import Proven, mover
-from itn.classifiers import CheckedImages, Classifier, margins
+from itn.certificate import certificate_of, worst_case
+from itn.certifying import Proven, classifier_of, mover
+from itn.classifiers import CheckedImages, margins
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
@@ -195,19 +195,9 @@ def measure(
     few = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
     certificate = None
     if proven is not None:
-        assert isinstance(net.classifier, Classifier)
-        draws = torch.cat(
-            [k for part, k in zip(("color", "space"), (k1, k2), strict=True) if part in net.parts], 1
-        )
-        certificate = certify(
-            net.classifier,
-            held_out,
-            mover(net),
-            draws,
-            proven.scale,
-            config.tolerated,
-            config.confidence,
-            config.batch_size,
+        worst = worst_case(classifier_of(net), held_out, mover(net), 1.0, config.batch_size)
+        certificate = certificate_of(
+            held_out.clean, uniform.correct, worst, proven.scale, config.tolerated, config.confidence
         )
     asked = [step.asked_cross_entropy for step in history if step.asked_cross_entropy is not None]
     return LearnRecord(

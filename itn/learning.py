@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.augmentation import LearnedAugmentation
-from itn.certifying import Yardsticks, check_certifiable, prove, yardsticks
+from itn.certifying import Yardsticks, check_certifiable, classifier_of, prove, yardsticks
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
 from itn.constrained import STARTS, ConstrainedLearner, Task
@@ -169,11 +169,10 @@ def task(
 
     If all its directions are known beforehand, one start will do.
     """
-    assert isinstance(net.classifier, Classifier)
     others = range(1, 1 if all(net.single(part) for part in net.parts) else starts)
     return Task(
         net,
-        [net, *(make_net(net.classifier, config, learned.images.shape, start) for start in others)],
+        [net, *(make_net(classifier_of(net), config, learned.images.shape, start) for start in others)],
         learned,
         measures.references,
         {part for part in measures.bounded if getattr(net, part).family == "affine"},

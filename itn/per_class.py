@@ -11,13 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from itn import class_plots, learn_plots
 from itn.axes import BEYOND, axis_record
 from itn.certificate import SEQUENCE, WorstCase, calibrate, certificate_of, lost, worst_case
-from itn.certifying import Yardsticks, furthest, mover, rescale, yardsticks
+from itn.certifying import (
+    Yardsticks,
+    calibration_points,
+    classifier_of,
+    corner_displacements,
+    furthest,
+    mover,
+    rescale,
+    yardsticks,
+)
 from itn.class_results import ClassFamily, PerClassRecord, class_summary
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
@@ -26,7 +36,6 @@ from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, str
 from itn.folder import RunFolder, explained, provenance, run_settings
 from itn.learning import PER_CLASS, Split, make_net, split_images, task
 from itn.loop import finish, kept, resume, train
-from itn.losses import displacement
 from itn.net import InvariantTransformerNet
 from itn.results import CalibrationPoint, Certificate, LearnStep
 from itn.settings import LearnConfig
@@ -65,7 +74,6 @@ class _Found(NamedTuple):
     """What the held-out images of one class say of its family."""
 
     uniform: Response
-    corner: Response
     worst: WorstCase
 
 
@@ -133,7 +141,7 @@ def learn_per_class(
         scale, calibration = _calibrated(classes, config)
         seconds["calibration"] = time.perf_counter() - clock
         clock = time.perf_counter()
-        found = [_looked_at(each, config) for each in _with_draws(classes, config)]
+        found = _looked_at(classes, config)
         record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
         seconds["evaluation"] = time.perf_counter() - clock
         if folder is not None:
@@ -185,58 +193,39 @@ def _calibrated(classes: list[_Class], config: LearnConfig) -> tuple[float, tupl
         ways.append((each, mover(each.net), worst))
 
     def lost_at(scale: float) -> Tensor:
-        return torch.cat(
+        gone = [
             [
-                torch.stack(
-                    [
-                        lost(_classifier(each.net), each.calibration, family, scale * k, config.batch_size)
-                        for k in (family.corner, worst)
-                    ]
-                )
-                for each, family, worst in ways
-            ],
-            1,
-        )
+                lost(classifier_of(each.net), each.calibration, family, scale * k, config.batch_size)
+                for k in (family.corner, worst)
+            ]
+            for each, family, worst in ways
+        ]
+        return torch.cat([torch.stack(of_class) for of_class in gone], 1)
 
     found = calibrate(lost_at, SEQUENCE, config.tolerated, config.confidence, BEYOND)
-    points = tuple(
-        CalibrationPoint(scale, corner, at_worst, *_at_corner(classes, scale))
-        for scale, (corner, at_worst) in zip(found.scales, found.shares.tolist(), strict=True)
-    )
+    images = [len(each.calibration) for each in classes]
+    points = calibration_points(found, [_at_corners(classes, images, scale) for scale in found.scales])
     for each in classes:
         rescale(each.net, found.scale)
     return found.scale, points
 
 
-@torch.no_grad()
-def _at_corner(classes: list[_Class], scale: float) -> tuple[float | None, float | None]:
-    """Return displacements of color and space at scaled corners, means over calibration images."""
-    k = torch.full((1, CONTROLS), scale, device=_classifier(classes[0].net).device)
-    pairs = [(each.net.matrices(k, k), len(each.calibration)) for each in classes]
-
-    def mean(part: int) -> float | None:
-        return _mean(
-            [None if (m := both[part]) is None else displacement(m).expand(count) for both, count in pairs]
-        )
-
-    return mean(0), mean(1)
+def _at_corners(classes: list[_Class], images: list[int], scale: float = 1.0) -> dict[str, float]:
+    """Return the displacement of each part at scaled corners, mean over so many images of each class."""
+    moved = [corner_displacements(each.net, scale) for each in classes]
+    return {part: float(np.average([each[part] for each in moved], weights=images)) for part in moved[0]}
 
 
-def _with_draws(classes: list[_Class], config: LearnConfig) -> list[tuple[_Class, Tensor, Tensor]]:
-    """Return classes with uniform k1 and k2 for each held-out image."""
+def _looked_at(classes: list[_Class], config: LearnConfig) -> list[_Found]:
+    """Classify the held-out images of each class at uniform k, and where its family is worst."""
     randomness = generator(config.seed, "evaluation")
-    return [(each, *torch.rand(2, len(each.held), CONTROLS, generator=randomness)) for each in classes]
-
-
-def _looked_at(drawn: tuple[_Class, Tensor, Tensor], config: LearnConfig) -> _Found:
-    """Classify the held-out images of a class at uniform k, at the corner, and where it is worst."""
-    (_, net, _, _, held, _), k1, k2 = drawn
-    corner = torch.ones(1, CONTROLS)
-    return _Found(
-        respond(net, held, k1, k2, config.batch_size),
-        respond(net, held, corner, corner, config.batch_size),
-        worst_case(_classifier(net), held, mover(net), 1.0, config.batch_size),
-    )
+    found = []
+    for each in classes:
+        k1, k2 = torch.rand(2, len(each.held), CONTROLS, generator=randomness)
+        uniform = respond(each.net, each.held, k1, k2, config.batch_size)
+        worst = worst_case(classifier_of(each.net), each.held, mover(each.net), 1.0, config.batch_size)
+        found.append(_Found(uniform, worst))
+    return found
 
 
 def _record(
@@ -249,6 +238,7 @@ def _record(
     origin: dict[str, Any],
 ) -> PerClassRecord:
     certificate = _certificate(classes, found, scale, config)
+    cornered = _at_corners(classes, [len(each.held) for each in classes])
     return PerClassRecord(
         objective=config.objective,
         tolerance=config.tolerated,
@@ -256,9 +246,9 @@ def _record(
         accuracy=certificate.accuracy,
         accuracy_at_corner=certificate.corner_accuracy,
         color_displacement=_mean([each.uniform.color for each in found]),
-        color_displacement_at_corner=_mean(_spread(found, "color")),
+        color_displacement_at_corner=cornered.get("color"),
         spatial_displacement=_mean([each.uniform.space for each in found]),
-        spatial_displacement_at_corner=_mean(_spread(found, "space")),
+        spatial_displacement_at_corner=cornered.get("space"),
         spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
         certificate=certificate,
         calibration=calibration,
@@ -290,7 +280,8 @@ def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
     """Return the record of one class."""
     clean, n = each.held.clean, len(each.held)
     gone = int((clean & ~found.worst.right_at_corner).sum())
-    corner = torch.ones(1, CONTROLS, device=_classifier(each.net).device)
+    cornered = corner_displacements(each.net)
+    corner = torch.ones(1, CONTROLS, device=classifier_of(each.net).device)
     with torch.no_grad():
         color, space = each.net.matrices(corner, corner)
     axes = {
@@ -299,7 +290,7 @@ def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
     }
     return ClassFamily(
         label=each.label,
-        name=_classifier(each.net).class_name(each.label),
+        name=classifier_of(each.net).class_name(each.label),
         images=n,
         clean_accuracy=int(clean.sum()) / n,
         accuracy=int(found.uniform.correct.sum()) / n,
@@ -309,8 +300,8 @@ def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
         lost_at_corner=gone / n,
         # An end of a two-sided interval holds with half of what that may miss
         tolerance=clopper_pearson(gone, n, 2 * config.confidence - 1)[1],
-        color_displacement_at_corner=_mean([found.corner.color]),
-        spatial_displacement_at_corner=_mean([found.corner.space]),
+        color_displacement_at_corner=cornered.get("color"),
+        spatial_displacement_at_corner=cornered.get("space"),
         color_matrix_at_corner=None if color is None else color[0].tolist(),
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         axes=by_name(axes),
@@ -325,7 +316,7 @@ def _figures(classes: list[_Class], record: PerClassRecord, history: list[LearnS
         {part: torch.cat([each[i][part] for each in shown]) for part in classes[0].net.parts} for i in (0, 1)
     )
     labels = torch.tensor([each.label for each in chosen])
-    name = _classifier(classes[0].net).class_name
+    name = classifier_of(classes[0].net).class_name
     return {
         "families": class_plots.families(record),
         "allowed": class_plots.allowed(record),
@@ -334,19 +325,6 @@ def _figures(classes: list[_Class], record: PerClassRecord, history: list[LearnS
     }
 
 
-def _spread(found: list[_Found], part: str) -> list[Tensor | None]:
-    """Return the displacement of each class at its corner, once for each of its held-out images."""
-    return [
-        None if (moved := getattr(each.corner, part)) is None else moved.expand(len(each.corner.correct))
-        for each in found
-    ]
-
-
 def _mean(values: list[Tensor | None]) -> float | None:
     known = [value.double() for value in values if value is not None]
     return torch.cat(known).mean().item() if known else None
-
-
-def _classifier(net: InvariantTransformerNet) -> Classifier:
-    assert isinstance(net.classifier, Classifier)
-    return net.classifier

@@ -11,7 +11,7 @@ from itn.certificate import (
     SEQUENCE,
     Mover,
     calibrate,
-    certify,
+    certificate_of,
     estimated_scale,
     lost,
     most_lost,
@@ -183,10 +183,16 @@ def test_refinement_goes_where_the_grid_does_not():
     assert worst_case(CLASSIFIER, data, Mover(1, dip), scale=1.0).k.item() == 0.75
 
 
+def certify(data, mover, uniform, scale, tolerance, batch_size=250):
+    recognised = moved_margins(CLASSIFIER, data, mover, uniform, batch_size) > 0
+    worst = worst_case(CLASSIFIER, data, mover, 1.0, batch_size)
+    return certificate_of(data.clean, recognised, worst, scale, tolerance)
+
+
 def test_certificate_counts_what_it_says():
     data = flat_images(torch.linspace(0.5, 1.0, 1002)[1:-1])
     uniform = torch.rand(1000, 2, generator=generator(0, "certificate"))
-    found = certify(CLASSIFIER, data, scaled(SHADE, 0.2), uniform, 0.2, 0.01)
+    found = certify(data, scaled(SHADE, 0.2), uniform, 0.2, 0.01)
     assert found.images == 1000
     assert found.clean_accuracy == 1.0
     assert found.corner_accuracy == pytest.approx(0.8, abs=2e-3)  # darker by 0.1 of the range of 0.5
@@ -225,7 +231,7 @@ def test_coverage_by_simulation():
             tolerance,
         ).scale
         uniform = torch.rand(n, 1, generator=randomness)
-        found = certify(CLASSIFIER, third, scaled(DARKEN, scale), uniform, scale, tolerance, batch_size=n)
+        found = certify(third, scaled(DARKEN, scale), uniform, scale, tolerance, n)
         chosen.append(scale / reach)
         kept += scale <= reach
         covered += (
