@@ -5,7 +5,7 @@ from itn.class_results import ClassFamily, PerClassRecord
 from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
 from itn.data import ImageSet, load_images, read_images
-from itn.folder import Interrupted, RunError
+from itn.errors import Interrupted, RunError
 from itn.layers import LayerRow, ModelSummary, layer_outputs, model_summary
 from itn.learning import LearnResult, learn, load_augmentation, load_net
 from itn.loading import load_classifier, model_cards

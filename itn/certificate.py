@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn import processes
 from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import unit_float
 from itn.net import move
@@ -60,15 +61,15 @@ def moved_margins(
         batch_size: Images in one forward pass.
     """
     color, space = mover.matrices(k.to(classifier.device).expand(len(data), -1))
-    found = []
-    for start in range(0, len(data), batch_size):
-        rows = slice(start, start + batch_size)
+
+    def look(rows: slice) -> Tensor:
         images = unit_float(data.images[rows].to(classifier.device))
         own_color, own_space = (None if matrix is None else matrix[rows] for matrix in (color, space))
         moved = move(images, own_color, own_space, mover.padding).clamp(0, 1)
         labels = data.labels[rows].to(classifier.device)
-        found.append(margins(classifier.logits(moved), labels).cpu())
-    return torch.cat(found)
+        return margins(classifier.logits(moved), labels).cpu()
+
+    return torch.cat(processes.in_batches(len(data), batch_size, look)[0])
 
 
 def lost(
@@ -98,9 +99,16 @@ def share_lost(
     right = data.clean.nonzero().flatten()
     order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
     gone = seen = 0
-    for chosen in right[order].split(batch_size):
-        gone += int(lost(classifier, data.part(chosen), mover, k, batch_size).sum())
-        seen += len(chosen)
+    batches = right[order].split(batch_size)
+    for start in range(0, len(batches), processes.count()):
+        together = batches[start : start + processes.count()]
+        counts = processes.shared(
+            together, lambda chosen: int(lost(classifier, data.part(chosen), mover, k, batch_size).sum())
+        )
+        # One after the other: several processes are to see no more than one would
+        for chosen, count in zip(together, counts, strict=True):
+            if gone <= enough * len(data):
+                gone, seen = gone + count, seen + len(chosen)
         if gone > enough * len(data):
             break
     return gone / max(1, seen) * len(right) / len(data)

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from itn import processes
 from itn.color import check_images, unit_float
 from itn.preprocessing import Preprocessing
 from itn.statistics import binomial_tail
+
+SAMPLE = 32  # images that a network is tried with
 
 
 class Classifier(nn.Module):
@@ -159,7 +162,7 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             f"labels must be {len(images)} integers, one per image, "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
         )
-    sample = images[:batch_size].to(classifier.device)
+    sample = images[: min(batch_size, SAMPLE)].to(classifier.device)
     try:
         logits = classifier.logits(sample)
     except Exception as error:  # whatever a user's network raises
@@ -194,8 +197,11 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
 @torch.inference_mode()
 def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Tensor:
     """Return the predicted classes, int64, N, of valid images N x C x H x W."""
-    batches = images.split(batch_size)
-    return torch.cat([classifier.logits(batch.to(classifier.device)).argmax(1) for batch in batches])
+
+    def look(rows: slice) -> Tensor:
+        return classifier.logits(images[rows].to(classifier.device)).argmax(1)
+
+    return torch.cat(processes.in_batches(len(images), batch_size, look)[0])
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

@@ -30,9 +30,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from itn import processes
 from itn.classifiers import CheckedImages, Classifier, margins
 from itn.color import unit_float
-from itn.folder import RunError
+from itn.errors import RunError
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet, move
 from itn.results import LearnStep
@@ -267,9 +268,12 @@ class ConstrainedLearner:
         images = unit_float(self.data.images[chosen.flatten()]).unflatten(0, (tasks, 1, each))
         images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
-        logits = self.classifier.logits(move(images, color, space, self.config.padding))
+        logits = processes.by_rows(self._logits, images, color, space)
         labels = self.data.labels[chosen].repeat_interleave(left, 0)
         return margins(logits, labels.flatten()).view(-1, each)
+
+    def _logits(self, images: Tensor, color: Tensor | None, space: Tensor | None) -> Tensor:
+        return self.classifier.logits(move(images, color, space, self.config.padding))
 
     def _best(self, scores: Tensor) -> Tensor:
         """Return which of the starts that are left is the best of each task."""
@@ -483,9 +487,11 @@ class ConstrainedLearner:
     @torch.no_grad()
     def _first_fragility(self) -> Tensor:
         """Return how nearly each image is lost when it is not moved."""
-        size = self.config.batch_size
-        batches = zip(self.data.images.split(size), self.data.labels.split(size), strict=True)
-        found = [margins(self.classifier.logits(images), labels) for images, labels in batches]
+
+        def look(rows: slice) -> Tensor:
+            return margins(self.classifier.logits(self.data.images[rows]), self.data.labels[rows])
+
+        found, _ = processes.in_batches(len(self.data), self.config.batch_size, look)
         unchanged = torch.cat(found).cpu()
         return torch.sigmoid(2 - 4 * unchanged / unchanged.median())
 

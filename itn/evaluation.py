@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn import learn_plots
+from itn import learn_plots, processes
 from itn.axes import RANGES
 from itn.certificate import certificate_of, worst_case
 from itn.certifying import Proven, classifier_of, mover
@@ -57,15 +57,15 @@ def respond(
     """
     device = next(net.parameters()).device
     color, space = net.matrices(k1.to(device), k2.to(device))
-    correct = []
-    for start in range(0, len(data), batch_size):
-        rows = slice(start, start + batch_size)
+
+    def look(rows: slice) -> Tensor:
         images = unit_float(data.images[rows].to(device))
         logits = net.classifier(net.render(images, _rows(color, rows), _rows(space, rows)).clamp(0, 1))
-        correct.append(margins(logits, data.labels[rows].to(device)).cpu() > 0)
+        return margins(logits, data.labels[rows].to(device)).cpu() > 0
+
     height, width = data.images.shape[-2:]
     return Response(
-        torch.cat(correct),
+        torch.cat(processes.in_batches(len(data), batch_size, look)[0]),
         None if color is None else displacement(color),
         None if space is None else displacement(space),
         None if space is None else rms_displacement(space, (height, width)),

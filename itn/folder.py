@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
+from itn import processes
 from itn.classifiers import Classifier
 from itn.results import LearnStep
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, EARLIER = "checkpoint.pt", "checkpoint-before.pt"
+LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each step of a screen that is done
 _FILES = (
-    *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT),
+    *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT, EARLIER),
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
     *(
         f"figures/{name}.png"
@@ -32,36 +35,6 @@ _FILES = (
     *(f"figures/{name}.png" for name in ("allowed", "families")),
     *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),
 )
-
-
-class RunError(RuntimeError):
-    """A run that cannot go on; the message names the last good state."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run that the user stopped; the message names what was kept."""
-
-
-@contextlib.contextmanager
-def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
-    """Turn whatever ends a run early into RunError or Interrupted, with what was kept.
-
-    Args:
-        kept: Says what the run has left behind.
-        resumable: Whether the same command goes on from it.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = "; the same command, without --overwrite, goes on from it" if resumable else ""
-        raise Interrupted(f"interrupted; {kept()}{again}") from None
-    except RunError as error:
-        raise RunError(f"{error}; {kept()}") from None
-    except OSError as error:
-        raise RunError(f"cannot write ({error}); {kept()}") from error
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise RunError(f"{type(error).__name__}: {text}; {kept()}") from error
 
 
 class RunFolder:
@@ -80,7 +53,13 @@ class RunFolder:
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
-        self.resumes = self._look()
+        self.resumes = processes.of_first(self._look)
+        self._lock = FileLock(self.path / LOCK, timeout=0)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes; among several it is the first."""
+        return processes.rank() == 0
 
     def _look(self) -> bool:
         """Return whether there is a run to go on with; raise if there is something in the way."""
@@ -95,8 +74,7 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
         if (self.path / "result.json").exists():
-            for leftover in (CHECKPOINT, POINTS):  # of a run that was killed on its last few steps
-                self.remove(leftover)
+            self.remove_leftovers()  # of a run that was killed on its last few steps
             raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
         try:
             there = json.loads((self.path / "config.json").read_text())
@@ -113,29 +91,52 @@ class RunFolder:
         return True
 
     def start(self) -> None:
-        """Create the folder and its config.json, or keep those of the run that goes on."""
-        if self.resumes:
-            return
+        """Create the folder and its config.json, or keep those of the run that goes on; let no other run in.
+
+        Raises:
+            ValueError: If another run is at work there, or the folder cannot be written.
+        """
+        processes.of_first(self._start)
+
+    def _start(self) -> None:
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self.resumes = self._look()  # again: another run may have come and gone
+            if self.resumes:
+                return
             for pattern in _FILES:
                 for path in self.path.glob(pattern):
                     path.unlink()
             self.remove(POINTS)
             self.write_json("config.json", self.settings)
+        except Timeout:
+            raise ValueError(
+                f"another run is at work in {self.path}: wait for its end, or name another folder"
+            ) from None
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
 
-    def write(self, name: str, writer: Callable[[Path], object]) -> Path:
-        """Let ``writer`` write a file of this folder, whole or not at all."""
-        return write_whole(self.path / name, writer)
+    def close(self) -> None:
+        """Let other runs in."""
+        if self._lock.is_locked:
+            (self.path / LOCK).unlink(missing_ok=True)
+            self._lock.release()
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+    def write(self, name: str, writer: Callable[[Path], object]) -> None:
+        """Let ``writer`` write a file of this folder, whole or not at all."""
+        if self.writes:
+            write_whole(self.path / name, writer)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write JSON, indented; figures that are not finite are an error."""
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        return self.write(name, lambda path: path.write_text(text))
+        self.write(name, lambda path: path.write_text(text))
 
     def append_history(self, steps: Sequence[LearnStep]) -> None:
         """Append a line to history.jsonl for each step."""
+        if not self.writes:
+            return
         with (self.path / "history.jsonl").open("a") as file:
             file.writelines(json.dumps(dataclasses.asdict(step)) + "\n" for step in steps)
             file.flush()
@@ -143,18 +144,48 @@ class RunFolder:
 
     def cut_history(self, length: int) -> list[LearnStep]:
         """Keep the first ``length`` lines of history.jsonl and return them."""
+        return processes.of_first(lambda: self._cut_history(length))
+
+    def _cut_history(self, length: int) -> list[LearnStep]:
         path = self.path / "history.jsonl"
         lines = path.read_text().splitlines(keepends=True)[:length] if path.exists() else []
+        if len(lines) < length:
+            raise ValueError(f"{path} lacks some of {length} steps")
         self.write("history.jsonl", lambda partial: partial.write_text("".join(lines)))
         return [LearnStep(**json.loads(line)) for line in lines]
 
+    def keep(self, name: str, other: str) -> None:
+        """Give a file another name, if it is there, in place of what had that name."""
+        if self.writes and (self.path / name).exists():
+            (self.path / name).replace(self.path / other)
+
+    def remove_leftovers(self) -> None:
+        """Remove what only an unfinished run needs."""
+        for name in (CHECKPOINT, EARLIER, POINTS):
+            self.remove(name)
+
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with all that it holds, that is needed no more."""
+        if not self.writes:
+            return
         path = self.path / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def working(folder: RunFolder | None) -> Iterator[None]:
+    """Begin a run in a folder, if there is one, and let others in at its end."""
+    if folder is None:
+        yield
+        return
+    folder.start()
+    try:
+        yield
+    finally:
+        folder.close()
 
 
 def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:

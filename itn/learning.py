@@ -19,13 +19,14 @@ from itn.certifying import Yardsticks, check_certifiable, classifier_of, prove, 
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
 from itn.constrained import STARTS, ConstrainedLearner, Task
+from itn.errors import explained
 from itn.evaluation import draw, measure
 from itn.folder import (
     RunFolder,
     data_fingerprint,
-    explained,
     provenance,
     run_settings,
+    working,
 )
 from itn.loop import Learner, finish, kept, resume, train
 from itn.net import InvariantTransformerNet
@@ -98,34 +99,33 @@ def learn(
     split = split_images(data, config)
     learned, calibration, held = split
     net = make_net(classifier, config, data.images.shape)
-    if folder is not None:
-        folder.start()
-    ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
-    with ending():
-        measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
-        learner: Learner = (
-            SwitchedLearner(net, learned, config)
-            if measures is None
-            else ConstrainedLearner([task(net, learned, measures, config)], config, measures.target)
-        )
-    seconds = {"preparation": time.perf_counter() - clock}
-    history = [] if folder is None else resume(learner, folder)
-    with ending():
-        clock = time.perf_counter()
-        train(learner, history, folder, progress)
-        learner.finish()
-        seconds["learning"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        proven = None
-        if calibration is not None and measures is not None:
-            proven = prove(net, learned, calibration, measures, config)
-            seconds["calibration"] = time.perf_counter() - clock
+    with working(folder):
+        ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
+        with ending():
+            measures = None if calibration is None else yardsticks(net, learned, len(calibration), config)
+            learner: Learner = (
+                SwitchedLearner(net, learned, config)
+                if measures is None
+                else ConstrainedLearner([task(net, learned, measures, config)], config, measures.target)
+            )
+        seconds = {"preparation": time.perf_counter() - clock}
+        history = [] if folder is None else resume(learner, folder)
+        with ending():
             clock = time.perf_counter()
-        record = measure(net, held, history, config, split.record(config.seed), origin, proven)
-        seconds["evaluation"] = time.perf_counter() - clock
-        if folder is not None:
-            figures = partial(draw, net, held, history, record, classifier.class_name)
-            finish(folder, net.transformer_state(), figures, record.to_json(), started, seconds)
+            train(learner, history, folder, progress)
+            learner.finish()
+            seconds["learning"] = time.perf_counter() - clock
+            clock = time.perf_counter()
+            proven = None
+            if calibration is not None and measures is not None:
+                proven = prove(net, learned, calibration, measures, config)
+                seconds["calibration"] = time.perf_counter() - clock
+                clock = time.perf_counter()
+            record = measure(net, held, history, config, split.record(config.seed), origin, proven)
+            seconds["evaluation"] = time.perf_counter() - clock
+            if folder is not None:
+                figures = partial(draw, net, held, history, record, classifier.class_name)
+                finish(folder, net.transformer_state(), figures, record.to_json(), started, seconds)
     return LearnResult(net, record, tuple(history))
 
 

@@ -1,12 +1,15 @@
 """The loop of every objective: steps, checkpoints, and going on where a run was left."""
 
+import contextlib
 import math
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pickle import UnpicklingError
 from typing import Any, Protocol
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from matplotlib.figure import Figure
@@ -14,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from itn import plots
-from itn.folder import CHECKPOINT, RunError, RunFolder
+from itn import plots, processes
+from itn.errors import RunError
+from itn.folder import CHECKPOINT, EARLIER, RunFolder
 from itn.results import LearnStep
 from itn.settings import LearnConfig
 
@@ -50,8 +54,8 @@ def train(
     written = len(history)
     last = -math.inf
     steps = learner.config.steps
-    hidden = None if progress is None else not progress  # None: a bar on a terminal only
-    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=hidden) as bar:
+    disabled = processes.bar_disabled(progress)
+    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=disabled) as bar:
         for number in range(len(history), steps):
             if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
                 written = _checkpoint(learner, history, written, folder)
@@ -66,24 +70,45 @@ def train(
 
 
 def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
-    """Go back to the checkpoint of an unfinished run, if there is one; return the steps taken so far."""
-    path = folder.path / CHECKPOINT
-    if not folder.resumes or not path.exists():
+    """Go back to the newest whole checkpoint of an unfinished run, if any; return the steps taken so far."""
+    if not folder.resumes:
+        return folder.cut_history(0)
+    there, found = processes.of_first(lambda: _newest(folder))
+    if not there:
         return folder.cut_history(0)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if found is None:
+            raise ValueError("no part of it can be read")
+        name, checkpoint = found
+        if name == EARLIER:
+            folder.remove(CHECKPOINT)  # damaged: it is not to take the place of the one that is whole
         learner.load_state(checkpoint["learner"])
         return folder.cut_history(checkpoint["step"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged ({error}): start again with --overwrite") from None
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder.path / there[0]} is damaged ({error}): start again with --overwrite"
+        ) from None
+
+
+def _newest(folder: RunFolder) -> tuple[list[str], tuple[str, dict[str, Any]] | None]:
+    """Return which checkpoints there are, and the newest that is whole, with its name."""
+    there = [name for name in (CHECKPOINT, EARLIER) if (folder.path / name).exists()]
+    for name in there:
+        with contextlib.suppress(OSError, RuntimeError, EOFError, BadZipFile, zlib.error, UnpicklingError):
+            with ZipFile(folder.path / name) as archive:
+                if archive.testzip() is not None:  # torch itself does not look at the checksums
+                    continue
+            return there, (name, torch.load(folder.path / name, map_location="cpu", weights_only=True))
+    return there, None
 
 
 def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
-    """Save history and state if the state is good; return how much of the history is on disk."""
+    """Save history and state if the state is good, beside the state before; return how much is on disk."""
     if not learner.is_finite():
         return written
     folder.append_history(history[written:])
     content = {"step": len(history), "learner": learner.state()}
+    folder.keep(CHECKPOINT, EARLIER)
     folder.write(CHECKPOINT, lambda path: torch.save(content, path))
     return len(history)
 
@@ -97,6 +122,8 @@ def finish(
     seconds: dict[str, float],
 ) -> None:
     """Write all that a finished run leaves, and remove its checkpoint; drawing counts as evaluation."""
+    if not folder.writes:
+        return
     clock = time.perf_counter()
     folder.write("model.safetensors", partial(save_file, dict(weights)))
     for name, figure in figures().items():
@@ -104,15 +131,15 @@ def finish(
     seconds["evaluation"] += time.perf_counter() - clock
     folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
     folder.write_json("result.json", record)  # last: it says that the run is finished
-    folder.remove(CHECKPOINT)
+    folder.remove_leftovers()
 
 
 def kept(folder: RunFolder | None) -> str:
     """Return in words what an unfinished run has left."""
-    if folder is None or not (folder.path / CHECKPOINT).exists():
-        return "nothing was kept"
-    step = torch.load(folder.path / CHECKPOINT, map_location="cpu", weights_only=True)["step"]
-    return f"the state after {step} steps is kept in {folder.path / CHECKPOINT}"
+    if folder is not None and (found := _newest(folder)[1]) is not None:
+        name, checkpoint = found
+        return f"the state after {checkpoint['step']} steps is kept in {folder.path / name}"
+    return "nothing was kept"
 
 
 def _progress(steps: Sequence[LearnStep]) -> str:

@@ -32,8 +32,9 @@ from itn.class_results import ClassFamily, PerClassRecord, class_summary
 from itn.classifiers import CheckedImages, Classifier, preflight
 from itn.color import check_images
 from itn.constrained import ConstrainedLearner
+from itn.errors import explained
 from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
-from itn.folder import RunFolder, explained, provenance, run_settings
+from itn.folder import RunFolder, provenance, run_settings, working
 from itn.learning import PER_CLASS, Split, make_net, split_images, task
 from itn.loop import finish, kept, resume, train
 from itn.net import InvariantTransformerNet
@@ -122,36 +123,35 @@ def learn_per_class(
     data = preflight(classifier, images, labels, config.batch_size)
     split = split_images(data, config)
     _check_counts(split, classifier)
-    if folder is not None:
-        folder.start()
-    ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
-    with ending():
-        classes = _classes(classifier, split, config)
-        target = classes[0].measures.target
-        tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in classes]
-        learner = ConstrainedLearner(tasks, config, target)
-    seconds = {"preparation": time.perf_counter() - clock}
-    history = [] if folder is None else resume(learner, folder)
-    with ending():
-        clock = time.perf_counter()
-        train(learner, history, folder, progress)
-        learner.finish()
-        seconds["learning"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        scale, calibration = _calibrated(classes, config)
-        seconds["calibration"] = time.perf_counter() - clock
-        clock = time.perf_counter()
-        found = _looked_at(classes, config)
-        record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
-        seconds["evaluation"] = time.perf_counter() - clock
-        if folder is not None:
-            weights = {
-                f"{each.label}.{name}": value
-                for each in classes
-                for name, value in each.net.transformer_state().items()
-            }
-            figures = partial(_figures, classes, record, history)
-            finish(folder, weights, figures, record.to_json(), started, seconds)
+    with working(folder):
+        ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
+        with ending():
+            classes = _classes(classifier, split, config)
+            target = classes[0].measures.target
+            tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in classes]
+            learner = ConstrainedLearner(tasks, config, target)
+        seconds = {"preparation": time.perf_counter() - clock}
+        history = [] if folder is None else resume(learner, folder)
+        with ending():
+            clock = time.perf_counter()
+            train(learner, history, folder, progress)
+            learner.finish()
+            seconds["learning"] = time.perf_counter() - clock
+            clock = time.perf_counter()
+            scale, calibration = _calibrated(classes, config)
+            seconds["calibration"] = time.perf_counter() - clock
+            clock = time.perf_counter()
+            found = _looked_at(classes, config)
+            record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
+            seconds["evaluation"] = time.perf_counter() - clock
+            if folder is not None:
+                weights = {
+                    f"{each.label}.{name}": value
+                    for each in classes
+                    for name, value in each.net.transformer_state().items()
+                }
+                figures = partial(_figures, classes, record, history)
+                finish(folder, weights, figures, record.to_json(), started, seconds)
     return PerClassResult({each.label: each.net for each in classes}, record, tuple(history))
 
 

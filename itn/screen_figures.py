@@ -52,15 +52,9 @@ def _strip(
     screener: Screener, transform: Transform, rows: Tensor, magnitudes: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
     """Return images, R x T x C x H x W, and predictions, R x T, of R images at T magnitudes."""
-    images, predictions = [], []
-    for v in magnitudes:
-        batches = [
-            (changed.cpu(), logits.argmax(1).cpu())
-            for _, _, changed, logits in screener.outputs(screener.at(transform, v), rows)
-        ]
-        images.append(torch.cat([changed for changed, _ in batches]))
-        predictions.append(torch.cat([predicted for _, predicted in batches]))
-    return torch.stack(images, 1), torch.stack(predictions, 1)
+    seen = [screener.output(screener.at(transform, v), rows) for v in magnitudes]
+    images = torch.stack([each.changed.cpu() for each in seen], 1)
+    return images, torch.stack([each.logits.argmax(1).cpu() for each in seen], 1)
 
 
 def _spread(transform: Transform, magnitudes: Sequence[float], most: int) -> tuple[float, ...]:

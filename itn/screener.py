@@ -1,26 +1,40 @@
 """One pass of images through a transformation and a frozen classifier: what screening measures."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from itn import processes
 from itn.classifiers import CheckedImages, Classifier, first_line
 from itn.color import check_images, unit_float
-from itn.folder import RunError
+from itn.errors import RunError
 from itn.settings import ScreenConfig
 from itn.spatial import pixel_centres, warp
 from itn.statistics import generator
 from itn.thresholds import Flips, find_flips, paths
 from itn.transforms import TRANSFORMS, Transform, standard_noise
 
+T = TypeVar("T")
 Change = Callable[[Tensor, Tensor], Tensor]
 """From float images and their indices in the data to changed images."""
 Arrays = dict[str, np.ndarray]
 MAGNITUDES_AT_ONCE = 16  # where the content goes is known for a frame of pixels and each magnitude
+
+
+class Output(NamedTuple):
+    """A batch that has gone through a transformation and the classifier."""
+
+    rows: Tensor
+    """Indices of the images in the data."""
+    images: Tensor
+    changed: Tensor
+    logits: Tensor
+    """Float32."""
 
 
 class Screener:
@@ -43,14 +57,23 @@ class Screener:
         self.seen = 0
         """Images that have gone through the classifier so far."""
 
-    def outputs(self, change: Change, index: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Yield, for each batch of indexed images: their indices, images, changed images, float logits."""
-        for chosen in index.split(self.batch_size):
-            rows = chosen.to(self.images.device)
-            images = unit_float(self.images[rows].to(self.device, non_blocking=True))
-            changed = change(images, chosen)
-            self.seen += len(chosen)
-            yield rows.to(self.device), images, changed, self._logits(changed)
+    def each(self, change: Change, index: Tensor, look: Callable[[Output], T]) -> list[T]:
+        """Return what is seen in each batch of indexed images; several processes share the batches.
+
+        Batches that are too large for the memory are halved, for this pass and those that follow.
+        """
+        found, self.batch_size = processes.in_batches(
+            len(index), self.batch_size, lambda rows: look(self.output(change, index[rows]))
+        )
+        self.seen += len(index)
+        return found
+
+    def output(self, change: Change, chosen: Tensor) -> Output:
+        """Return what becomes of a batch of chosen images."""
+        rows = chosen.to(self.images.device)
+        images = unit_float(self.images[rows].to(self.device, non_blocking=True))
+        changed = change(images, chosen)
+        return Output(rows.to(self.device), images, changed, self._logits(changed))
 
     def _logits(self, images: Tensor) -> Tensor:
         if self.config.channels_last:
@@ -63,7 +86,7 @@ class Screener:
     def check(self) -> None:
         """Raise ValueError unless the network takes what the settings make of its images."""
         try:
-            *_, logits = next(self.outputs(lambda images, index: images, self.everything))
+            logits = self.output(lambda images, index: images, self.everything[: self.batch_size]).logits
         except Exception as error:  # whatever a user's network raises
             raise ValueError(
                 f"{self.classifier.name} cannot run with channels_last={self.config.channels_last} and "
@@ -76,16 +99,17 @@ class Screener:
     def predictions(self, change: Change, index: Tensor | None = None) -> Tensor:
         """Return the predicted classes, on the CPU, of indexed images; default all."""
         index = self.everything if index is None else index
-        return torch.cat([logits.argmax(1) for *_, logits in self.outputs(change, index)]).cpu()
+        return torch.cat(self.each(change, index, lambda seen: seen.logits.argmax(1))).cpu()
 
     @torch.inference_mode()
     def glance(self, change: Change) -> Arrays:
         """Return predictions and the softmax of the true class, for each image."""
-        predictions, true = [], []
-        for rows, _, _, logits in self.outputs(change, self.everything):
-            softmax = logits.softmax(1)
-            predictions.append(logits.argmax(1))
-            true.append(softmax.gather(1, self.labels[rows, None]).squeeze(1))
+
+        def look(seen: Output) -> tuple[Tensor, Tensor]:
+            true = seen.logits.softmax(1).gather(1, self.labels[seen.rows, None])
+            return seen.logits.argmax(1), true.squeeze(1)
+
+        predictions, true = zip(*self.each(change, self.everything, look), strict=True)
         return {
             "predictions": torch.cat(predictions).cpu().numpy(),
             "softmax_true": torch.cat(true).cpu().numpy(),
@@ -99,20 +123,10 @@ class Screener:
         and ``margin_high`` are its approximate pointwise interval: the least of Student's over the other
         classes, not corrected for their number.
         """
-        predictions, true, change_of_pixels = [], [], []
-        sums = squares = torch.zeros(())
-        for rows, images, changed, logits in self.outputs(change, self.everything):
-            softmax = logits.softmax(1)
-            labels = self.labels[rows, None]
-            own = softmax.gather(1, labels)
-            predictions.append(logits.argmax(1))
-            true.append(own.squeeze(1))
-            change_of_pixels.append((changed - images).flatten(1).norm(dim=1) / images[0].numel() ** 0.5)
-            # Sums by class as products: adding by index is not reproducible on GPUs
-            member = (self.classes[:, None] == labels.T).double()
-            wide = softmax.double()
-            sums = sums.to(wide) + member @ wide
-            squares = squares.to(wide) + member @ (own.double() - wide).square()
+        predictions, true, change_of_pixels, of_softmax, of_squares = zip(
+            *self.each(change, self.everything, self._observed), strict=True
+        )
+        sums, squares = sum(of_softmax), sum(of_squares)
         if not sums.isfinite().all():
             raise RunError(
                 f"the logits of {self.classifier.name} are not finite on transformed images: "
@@ -130,6 +144,18 @@ class Screener:
             "margin_high": (rivals + width).amin(1).numpy(),
             "pixel_change": torch.cat(change_of_pixels).double().mean().cpu().numpy(),
         }
+
+    def _observed(self, seen: Output) -> tuple[Tensor, ...]:
+        """Return predictions, softmax of the true class, change of pixels, and sums over each class."""
+        softmax = seen.logits.softmax(1)
+        labels = self.labels[seen.rows, None]
+        own = softmax.gather(1, labels)
+        moved = (seen.changed - seen.images).flatten(1).norm(dim=1) / seen.images[0].numel() ** 0.5
+        # Sums by class as products: adding by index is not reproducible on GPUs
+        member = (self.classes[:, None] == labels.T).double()
+        wide = softmax.double()
+        margins = own.double() - wide
+        return seen.logits.argmax(1), own.squeeze(1), moved, member @ wide, member @ margins.square()
 
     def _margins(self, mean: Tensor, square: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean margins over each other class, and the half widths of their intervals, both L x K."""

@@ -1,6 +1,7 @@
 """Screening: how far each transformation goes before the predictions of a frozen classifier break."""
 
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,18 +9,18 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from itn import plots
+from itn import plots, processes
 from itn.classifiers import Classifier, preflight
 from itn.color import check_images
-from itn.folder import POINTS, RunFolder, explained, provenance, run_settings
+from itn.errors import explained
+from itn.folder import POINTS, RunFolder, provenance, run_settings, working
 from itn.screen_figures import draw_overview, draw_sweep
 from itn.screen_results import (
     CurveRow,
@@ -103,57 +104,56 @@ def screen(
     screener.check()
     left_out = _left_out(config, images.shape[1])
     swept = [name for name in config.names if name not in left_out]
-    if folder is not None:
-        folder.start()
-    seconds = {"preparation": time.perf_counter() - clock}
-    clock = time.perf_counter()
-    sweeps: dict[str, SweepRecord] = {}
-    pairs: dict[str, PairRecord] = {}
-    curves: list[CurveRow] = []
-    softmax: list[SoftmaxRow] = []
-    flips: list[FlipRow] = []
-    cells: list[PairRow] = []
-    work = _Work(screener, folder, swept, progress)
-    with explained(work.kept, resumable=folder is not None), work:
-        samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
-        # One after the other, so that what was seen of one is gone when the next begins
-        for name in swept:
-            sweep = work.sweep(TRANSFORMS[name])
-            sweeps[name] = sweep_record(sweep, samples, config)
-            curves += curve_rows(sweep, samples, config)
-            means, found = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
-            softmax += means
-            flips += found
+    with working(folder):
+        seconds = {"preparation": time.perf_counter() - clock}
+        clock = time.perf_counter()
+        sweeps: dict[str, SweepRecord] = {}
+        pairs: dict[str, PairRecord] = {}
+        curves: list[CurveRow] = []
+        softmax: list[SoftmaxRow] = []
+        flips: list[FlipRow] = []
+        cells: list[PairRow] = []
+        work = _Work(screener, folder, swept, progress)
+        with explained(work.kept, resumable=folder is not None), work:
+            samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
+            # One after the other, so that what was seen of one is gone when the next begins
+            for name in swept:
+                sweep = work.sweep(TRANSFORMS[name])
+                sweeps[name] = sweep_record(sweep, samples, config)
+                curves += curve_rows(sweep, samples, config)
+                means, found = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
+                softmax += means
+                flips += found
+                if folder is not None and folder.writes:
+                    for file, figure in draw_sweep(screener, sweep, sweeps[name], means, found, data.labels):
+                        folder.write(f"figures/{file}.png", partial(plots.save, figure))
+            for first, second in config.pairs:
+                x, y = TRANSFORMS[first], TRANSFORMS[second]
+                rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
+                pairs[f"{first},{second}"] = pair_record(rows, config)
+                cells += rows
+            n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
+            record = ScreenRecord(
+                model=classifier.name,
+                n=n,
+                clean_accuracy=right / n,
+                clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
+                confidence=config.confidence,
+                padding=config.padding,
+                transforms=sweeps,
+                pairs=pairs,
+                left_out=left_out,
+                provenance=origin | {"seed": config.seed},
+            )
+            result = ScreenResult(record, tuple(curves), tuple(cells), tuple(softmax), tuple(flips))
             if folder is not None:
-                for file, figure in draw_sweep(screener, sweep, sweeps[name], means, found, data.labels):
+                _write_tables(folder, result)
+                for file, figure in draw_overview(record):
                     folder.write(f"figures/{file}.png", partial(plots.save, figure))
-        for first, second in config.pairs:
-            x, y = TRANSFORMS[first], TRANSFORMS[second]
-            rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
-            pairs[f"{first},{second}"] = pair_record(rows, config)
-            cells += rows
-        n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
-        record = ScreenRecord(
-            model=classifier.name,
-            n=n,
-            clean_accuracy=right / n,
-            clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
-            confidence=config.confidence,
-            padding=config.padding,
-            transforms=sweeps,
-            pairs=pairs,
-            left_out=left_out,
-            provenance=origin | {"seed": config.seed},
-        )
-        result = ScreenResult(record, tuple(curves), tuple(cells), tuple(softmax), tuple(flips))
-        if folder is not None:
-            _write_tables(folder, result)
-            for file, figure in draw_overview(record):
-                folder.write(f"figures/{file}.png", partial(plots.save, figure))
-            seconds["screening"] = time.perf_counter() - clock
-            folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
-            folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
-            folder.remove(POINTS)
+                seconds["screening"] = time.perf_counter() - clock
+                folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+                folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
+                folder.remove_leftovers()
     return result
 
 
@@ -169,8 +169,7 @@ class _Work:
         total += sum(
             len(self.config.pair_sweep(x)) * len(self.config.pair_sweep(y)) for x, y in self.config.pairs
         )
-        hidden = None if progress is None else not progress  # None: a bar on a terminal only
-        self.bar = tqdm(total=total, desc="screen", unit="pass", disable=hidden)
+        self.bar = tqdm(total=total, desc="screen", unit="pass", disable=processes.bar_disabled(progress))
         self.clean: Arrays = {}
 
     def __enter__(self) -> "_Work":
@@ -289,21 +288,29 @@ class _Work:
 
     def _once(self, key: str, compute: Callable[[], Arrays]) -> Arrays:
         """Return what is stored under a key, or compute and store it."""
-        arrays = None if self.folder is None else _read(self.folder.path / POINTS / f"{key}.safetensors")
+        arrays, folder, name = None, self.folder, f"{POINTS}/{key}.npz"
+        if folder is not None:
+            arrays = processes.of_first(lambda: _read(folder.path / name))
         if arrays is None:
             arrays = compute()
-            if self.folder is not None:
-                self.folder.write(f"{POINTS}/{key}.safetensors", partial(save_file, arrays))
+            if folder is not None:
+                folder.write(name, partial(_write, arrays))
         self.done += 1
         self.bar.update()
         return arrays
 
 
+def _write(arrays: Mapping[str, Any], path: Path) -> None:
+    np.savez(path, **arrays)
+
+
 def _read(path: Path) -> Arrays | None:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError):  # not there, or not whole: it is done again
-        return None
+        # A zip file: it knows if it is damaged
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None  # not there, or not whole: it is done again
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:

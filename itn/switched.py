@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from itn import processes
 from itn.classifiers import CheckedImages, Classifier
 from itn.color import unit_float
-from itn.folder import RunError
+from itn.errors import RunError
 from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
 from itn.net import InvariantTransformerNet
 from itn.results import LearnStep
@@ -55,7 +56,9 @@ class SwitchedLearner:
         images, labels = unit_float(data.images[chosen]), data.labels[chosen]
 
         color_matrix, space_matrix = net.matrices(k1, k2)
-        logits = self.classifier.logits(net.render(images, color_matrix, space_matrix))
+        logits = processes.by_rows(
+            lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, space_matrix
+        )
         cross_entropy = F.cross_entropy(logits, labels)
         color, space = self._displacement(color_matrix), self._displacement(space_matrix)
         moved = transformer_loss(color, space, k1, k2, self.c_theta)

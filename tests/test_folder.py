@@ -38,6 +38,7 @@ def test_finished_runs_and_other_files_are_left_alone(tmp_path):
         started(tmp_path)
     folder = started(tmp_path, overwrite=True)
     folder.write_json("result.json", {"accuracy": 1})
+    folder.close()
     with pytest.raises(ValueError, match="holds a finished run"):
         started(tmp_path)
     started(tmp_path, overwrite=True)
@@ -48,7 +49,9 @@ def test_finished_runs_and_other_files_are_left_alone(tmp_path):
 
 def test_what_a_kill_in_the_first_write_leaves_is_no_obstacle(tmp_path):
     (tmp_path / ".config.partial.json").write_text("{")
-    assert not started(tmp_path).resumes
+    folder = started(tmp_path)
+    assert not folder.resumes
+    folder.close()
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -78,6 +81,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.write_json("result.json", {"accuracy": float("nan")})
     assert json.loads((tmp_path / "result.json").read_text()) == {"accuracy": 1}
+    folder.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "result.json"]
 
 

@@ -286,14 +286,57 @@ def test_unusable_input_writes_nothing(change, message, blobs, side, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_checkpoint_is_named(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(itn.Interrupted, match="state after 40 steps is kept"):
-        itn.learn(side, *blobs, QUICK, tmp_path / "run")
+def truncated(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damaged", [truncated, flipped])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side, tmp_path, monkeypatch):
+    whole = itn.learn(side, *blobs, QUICK)
+    with monkeypatch.context() as stopped:
+        stopped.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
+        stopped.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(itn.Interrupted, match="state after 40 steps is"):
+            itn.learn(side, *blobs, QUICK, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    checkpoint.write_bytes(damaged(checkpoint.read_bytes()))
+    again = itn.learn(side, *blobs, QUICK, tmp_path / "run")
+    assert again.history == whole.history
+    assert all(map(torch.equal, again.net.parameters(), whole.net.parameters()))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", "figures")
+    }
+
+
+def test_where_all_checkpoints_are_damaged_the_run_is_refused(blobs, side, tmp_path, monkeypatch):
+    monkeypatch.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(itn.Interrupted):
+        itn.learn(side, *blobs, QUICK, tmp_path / "run")
+    for checkpoint in (tmp_path / "run").glob("*.pt"):
+        checkpoint.write_bytes(truncated(checkpoint.read_bytes()))
     with pytest.raises(ValueError, match=r"checkpoint.pt is damaged .*--overwrite"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_runs_in_one_folder_are_refused(overwrite, blobs, side, tmp_path, monkeypatch):
+    def during(*arguments):
+        with pytest.raises(ValueError, match=r"another run is at work in .*: wait for its end"):
+            itn.learn(side, *blobs, QUICK, tmp_path / "run", overwrite=overwrite)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("itn.learning.measure", during)
+        with pytest.raises(itn.Interrupted):
+            itn.learn(side, *blobs, QUICK, tmp_path / "run")
+    itn.learn(side, *blobs, QUICK, tmp_path / "run")
+    assert not (tmp_path / "run" / ".itn-lock").exists()
 
 
 class BlindToScale(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import itn
 from itn.class_results import PerClassRecord
 from itn.cli import main
-from itn.folder import RunFolder
+from itn.folder import RunFolder, working
 from itn.statistics import clopper_pearson
 
 QUICK = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
@@ -80,7 +80,8 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
 
 def test_nothing_is_left_of_a_run_that_is_replaced(shifts):
     _, folder = shifts
-    RunFolder(folder, {}, overwrite=True).start()
+    with working(RunFolder(folder, {}, overwrite=True)):
+        pass
     assert [path.name for path in folder.rglob("*.*")] == ["config.json"]
 
 

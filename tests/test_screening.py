@@ -232,7 +232,7 @@ def test_a_run_that_failed_goes_on_and_ends_as_if_it_had_not(side, blobs, tmp_pa
     fragile = itn.Classifier(Fragile(side.net, calls), name="side")
     with pytest.raises(itn.RunError, match=r"RuntimeError: out of memory.* passes are kept in .*points"):
         screen(fragile, *blobs, config, tmp_path / "parts")
-    kept = len(list((tmp_path / "parts" / ".itn-points").rglob("*.safetensors")))
+    kept = len(list((tmp_path / "parts" / ".itn-points").rglob("*.npz")))
     again = itn.Classifier(Fragile(side.net, 10**6), name="side")
     screen(again, *blobs, config, tmp_path / "parts")
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
@@ -257,14 +257,24 @@ def test_what_is_kept_is_not_done_again(side, blobs, tmp_path):
     assert calls[9] < calls[10**6]
 
 
-def test_a_damaged_point_is_done_again(side, blobs, tmp_path):
+def cut(content):
+    return content[:-7]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damaged", [cut, flipped])
+def test_a_damaged_point_is_done_again(damaged, side, blobs, tmp_path):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
     screen(side, *blobs, config, tmp_path / "whole")
     fragile = itn.Classifier(Fragile(side.net, 8), name="side")
     with pytest.raises(itn.RunError):
         screen(fragile, *blobs, config, tmp_path / "parts")
     point = next((tmp_path / "parts" / ".itn-points" / "rotate").iterdir())
-    point.write_bytes(point.read_bytes()[:-7])
+    point.write_bytes(damaged(point.read_bytes()))
     screen(side, *blobs, config, tmp_path / "parts")
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 

@@ -1,0 +1,202 @@
+"""One job on several processes: who does what, and how they share what they found.
+
+torchrun starts the processes. All run the same program on the same images and draw the same random numbers;
+what costs time, batches through the classifier, is done by one process each and told to the others. So all
+know everything, in the order in which one process would have found it. The first alone writes and prints.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from itn.errors import RunError
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class _Team:
+    """Whom this process works with."""
+
+    group: dist.ProcessGroup | None = None
+    alone = False
+
+
+_team = _Team()
+
+
+def join() -> None:
+    """Work together with the other processes that torchrun has started; without it, alone.
+
+    Every process must then make the same calls, ``itn.screen`` or ``itn.learn``, with the same arguments.
+    """
+    if _team.group is not None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    # Little is exchanged, and it is made of objects: also beside GPUs it goes from CPU to CPU
+    _team.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+
+
+def leave() -> None:
+    """Work alone from now on."""
+    if _team.group is not None:
+        dist.destroy_process_group()
+        _team.group = None
+
+
+def count() -> int:
+    """Return how many processes work together."""
+    return 1 if _team.group is None or _team.alone else dist.get_world_size(_team.group)
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return 0 if _team.group is None else dist.get_rank(_team.group)
+
+
+def bar_disabled(progress: bool | None) -> bool | None:
+    """Return what tqdm is to be told; None shows a bar on a terminal only."""
+    return True if rank() else None if progress is None else not progress
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Do by itself what a process does here, and tell no one."""
+    before, _team.alone = _team.alone, True
+    try:
+        yield
+    finally:
+        _team.alone = before
+
+
+def shared(batches: Sequence[S], function: Callable[[S], T]) -> list[T]:
+    """Return what a function makes of each batch, in their order; each batch is taken by one process.
+
+    What it returns may hold tensors; among several processes all get them on the CPU.
+    """
+    if count() == 1:
+        return [function(batch) for batch in batches]
+    mine = batches[rank() :: count()]
+    with alone():
+        own = [function(batch) for batch in mine]
+    taken = _told(_on_cpu(own))
+    return [taken[number % count()][number // count()] for number in range(len(batches))]
+
+
+def in_batches(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], int]:
+    """Return what is seen in each batch of n images, in order, and how many images were in one.
+
+    Batches are halved until they fit into the memory; several processes share them.
+
+    Raises:
+        RunError: If a single image does not fit.
+    """
+    while True:
+        batches = [slice(start, start + size) for start in range(0, n, size)]
+        found = shared(batches, partial(_unless_short, look))
+        fitting = [each for each in found if each is not None]
+        if len(fitting) == len(found):
+            return fitting, size
+        if size == 1:
+            raise RunError("the memory is too small for a single image in a forward pass: free some of it")
+        size = min(n, size) // 2
+
+
+def _unless_short(look: Callable[[slice], T], rows: slice) -> T | None:
+    try:
+        return look(rows)
+    except torch.OutOfMemoryError:
+        return None
+
+
+def of_first(function: Callable[[], T]) -> T:
+    """Return what a function returns in the first process, or raise what it raises there; others wait."""
+    if count() == 1:
+        return function()
+    result: Any = None
+    error: Exception | None = None
+    if rank() == 0:
+        try:
+            with alone():
+                result = function()
+        except Exception as raised:
+            error = raised
+    result, error = _told((result, error))[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def by_rows(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+    """Return function(*inputs), of which each process computes some rows; differentiable.
+
+    Args:
+        function: From tensors with B rows each, or None, to a tensor with B rows; a row depends on the same
+            row of the inputs alone.
+        inputs: Tensors with B rows.
+    """
+    if count() == 1:
+        return function(*inputs)
+    found: Tensor = _ByRows.apply(function, *inputs)
+    return found
+
+
+class _ByRows(torch.autograd.Function):
+    """Forward and backward of some rows; both directions tell the others."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+        rows = next(len(each) for each in inputs if each is not None)
+        parts = torch.arange(rows).tensor_split(count())
+        own = parts[rank()] if len(parts[rank()]) else parts[0]  # more processes than rows
+        ctx.inputs = [
+            None if each is None else each.detach()[own.to(each.device)].requires_grad_(each.requires_grad)
+            for each in inputs
+        ]
+        with torch.enable_grad(), alone():
+            ctx.found = function(*ctx.inputs)
+        ctx.parts, ctx.own = parts, own
+        return _rows_of_all(ctx.found, parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        needed = [each for each in ctx.inputs if each is not None and each.requires_grad]
+        own = torch.autograd.grad(ctx.found, needed, grads[0][ctx.own.to(grads[0].device)])
+        whole = iter([_rows_of_all(each, ctx.parts) for each in own])
+        return None, *(
+            next(whole) if each is not None and each.requires_grad else None for each in ctx.inputs
+        )
+
+
+def _rows_of_all(own: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Return the rows of all processes, on the device of the own ones."""
+    taken = _told(own.detach().cpu())
+    return torch.cat([rows for rows, part in zip(taken, parts, strict=True) if len(part)]).to(own.device)
+
+
+def _told(own: Any) -> list[Any]:
+    """Return what each process has given, by rank."""
+    taken: list[Any] = [None] * count()
+    try:
+        dist.all_gather_object(taken, own, group=_team.group)
+    except RuntimeError as error:
+        raise RunError("another process of this run has ended, its own message says why") from error
+    return taken
+
+
+def _on_cpu(found: Any) -> Any:
+    if isinstance(found, Tensor):
+        return found.cpu()
+    if isinstance(found, dict):
+        return {key: _on_cpu(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        each = [_on_cpu(value) for value in found]
+        return type(found)(*each) if hasattr(found, "_fields") else type(found)(each)
+    return found
