@@ -160,8 +160,11 @@ def figures(record: Record) -> dict[str, Figure]:
                 continue
             x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
             y = np.array([ratio["value"] for ratio in ratios])
-            ends = np.array([[r["value"] - r["ci_low"], r["ci_high"] - r["value"]] for r in ratios]).T
+            high = [2 * r["value"] if r["ci_high"] is None else r["ci_high"] for r in ratios]
+            ends = np.array([y - [r["ci_low"] for r in ratios], high - y])
             ax.errorbar(x, y, ends.clip(0), fmt="o", color=f"C{number}", markersize=4, capsize=2)
+            endless = [r["ci_high"] is None for r in ratios]
+            ax.plot(x[endless], np.array(high)[endless], "^", color=f"C{number}", markersize=4)
             ax.plot([number - 0.35, number + 0.35], [median(y)] * 2, color=f"C{number}", linewidth=1.2)
         ax.axhline(1, color="0.6", linewidth=0.8)
         ax.axhline(record["expected"], color="0.6", linewidth=0.8, linestyle=":")
@@ -170,7 +173,9 @@ def figures(record: Record) -> dict[str, Figure]:
         ax.set_title(model, fontsize=9)
     panels[0].set_ylabel("spatial displacement at the corner,\nover that of the longest axis")
     figure.supxlabel(
-        "a point for each seed, 95 % intervals; bar: median; dotted: expected beforehand", fontsize=8
+        "a point for each seed, 95 % intervals (triangle: no upper end); bar: median; "
+        "dotted: expected beforehand",
+        fontsize=8,
     )
     return {"ratios": figure}
 

@@ -238,11 +238,11 @@ def axis_ratio(
     ).amax(0)
     if not others[0] > 0:
         return None
-    ratios = own / others.clamp_min(1e-9)
-    low, high = torch.quantile(
-        ratios[1:], torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2])
-    ).tolist()
-    return AxisRatio(ratios[0].item(), low, high)
+    ratios = own / others
+    # Where neither moves nothing is known: such a draw widens the interval at both ends
+    low = ratios[1:].nan_to_num(0.0, posinf=torch.inf).quantile((1 - confidence) / 2).item()
+    high = ratios[1:].nan_to_num(torch.inf, posinf=torch.inf).quantile((1 + confidence) / 2).item()
+    return AxisRatio(ratios[0].item(), low, high if math.isfinite(high) else None)
 
 
 def axis_record(axis: Axis, estimate: Estimate, calibration: Calibration | None = None) -> AxisReach:

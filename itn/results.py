@@ -98,7 +98,8 @@ class AxisRatio:
 
     value: float
     ci_low: float
-    ci_high: float
+    ci_high: float | None
+    """None where the images do not tell: on too many of their resamples no single axis can move at all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,7 +291,7 @@ def _certified(record: LearnRecord) -> list[str]:
         unbroken = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.unbroken)
         if ratio is not None:
             lines.append(
-                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {ratio.ci_high:.2f}] times as far as the "
+                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {_end(ratio.ci_high)}] times as far as the "
                 f"longest single axis ({name})"
             )
         elif unbroken:
@@ -329,3 +330,7 @@ def _number(value: float | None) -> str:
 
 def _each(values: Any, form: str) -> str:
     return " / ".join(format(value, form) for value in values)
+
+
+def _end(ci_high: float | None) -> str:
+    return "no upper end" if ci_high is None else f"{ci_high:.2f}"

@@ -113,6 +113,21 @@ def test_no_ratio_where_an_axis_is_unbroken():
     assert axis_ratio(whole, [1.0, 2.0], [(AXIS, whole)], generator(0, "bootstrap")) is None
 
 
+def test_an_axis_that_half_of_the_resamples_stop_leaves_no_upper_end():
+    """As many images are lost at the first scale as may be: one more, and the axis cannot move at all."""
+    radii = torch.ones(500)
+    radii[: most_lost(500, 0.1)] = 0.0
+    barely = calibration_of(radii)
+    assert barely.scale == SCALES[-1]
+    moved = [AXIS.displacement(scale) for scale in SCALES]
+    free = calibration_of(torch.ones(500))
+    ratio = axis_ratio(free, moved, [(AXIS, barely)], generator(0, "bootstrap"))
+    assert (ratio.value, ratio.ci_low, ratio.ci_high) == (1.0, 1.0, None)
+    # Where family and axis stop together, such a sample says nothing at either end
+    ratio = axis_ratio(barely, moved, [(AXIS, barely)], generator(0, "bootstrap"))
+    assert (ratio.value, ratio.ci_low, ratio.ci_high) == (1.0, 0.0, None)
+
+
 def test_resampled_images_give_the_ratio_an_interval():
     """Family and axis that lose different images are uncertain against each other."""
     first, second = (calibration_of(torch.rand(500, generator=generator(seed, "radii"))) for seed in (0, 1))
