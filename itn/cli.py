@@ -1,15 +1,19 @@
 """The command line: types in, a table out, errors as one plain line."""
 
+import contextlib
 import dataclasses
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from cyclopts import App, CycloptsError, Parameter, Token
 
+from itn import processes
 from itn.classifiers import Classifier
 from itn.data import ImageSet, read_images
 from itn.folder import package_version
@@ -98,7 +102,7 @@ class _Common:
             raise ValueError(f"{model} was trained on half of mnist:unseen: take --data {card['unseen']}")
         classifier = load_classifier(model, self.weights).to(_device(self.device))
         images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
-        for bad in images.skipped:
+        for bad in images.skipped if processes.rank() == 0 else ():
             print(f"left out {bad}", file=sys.stderr)
         return classifier, images
 
@@ -134,8 +138,8 @@ def _learn(
     result = (learn_per_class if per_class else learn)(
         classifier, images.images, images.labels, config, out, source=data, overwrite=common.overwrite
     )
-    print(f"What {classifier.name} does not see in {data}:\n{result}")
-    print(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}")
+    _say(f"What {classifier.name} does not see in {data}:\n{result}")
+    _say(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}")
 
 
 @app.command(name="screen")
@@ -179,10 +183,10 @@ def _screen(
         names=images.paths or [str(number) for number in images.index.tolist()],
         overwrite=common.overwrite,
     )
-    print(f"How far {classifier.name} holds on {data}:\n{result}")
+    _say(f"How far {classifier.name} holds on {data}:\n{result}")
     if result.record.transforms:
-        print(f"first look: {out / 'figures' / 'thresholds.png'}")
-    print(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}, curves.csv, flips.csv, softmax.csv")
+        _say(f"first look: {out / 'figures' / 'thresholds.png'}")
+    _say(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}, curves.csv, flips.csv, softmax.csv")
 
 
 @app.command(name="models")
@@ -212,13 +216,39 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: no CUDA device is available here; use --device cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", processes.local_rank() % torch.cuda.device_count())
+
+
+def _say(text: str) -> None:
+    if processes.rank() == 0:
+        print(text)
+
+
+@contextlib.contextmanager
+def _ends() -> Iterator[None]:
+    """Work with the processes that torchrun has started, if any; end on SIGTERM as on Ctrl-C."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    own = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if own else None
+    processes.join()
+    try:
+        yield
+    finally:
+        processes.leave()
+        if own:
+            signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
+        with _ends():
+            app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except (CycloptsError, ValueError) as error:
         return _complain(error, BAD_INPUT)
     except KeyboardInterrupt as error:
@@ -232,5 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: BaseException, status: int) -> int:
     text = " ".join(str(error).split()) or ("interrupted" if status == INTERRUPTED else type(error).__name__)
-    print(f"itn: {text}", file=sys.stderr)
+    if status != BAD_INPUT or processes.local_rank() == 0:  # bad input is the same for all on a machine
+        who = f" (process {number})" if (number := os.environ.get("RANK", "0")) != "0" else ""
+        print(f"itn{who}: {text}", file=sys.stderr)
     return status

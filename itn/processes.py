@@ -66,6 +66,11 @@ def bar_disabled(progress: bool | None) -> bool | None:
     return True if rank() else None if progress is None else not progress
 
 
+def local_rank() -> int:
+    """Return the number of this process on its machine, from 0, as torchrun has started it."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Do by itself what a process does here, and tell no one."""
@@ -187,7 +192,9 @@ def _told(own: Any) -> list[Any]:
     try:
         dist.all_gather_object(taken, own, group=_team.group)
     except RuntimeError as error:
-        raise RunError("another process of this run has ended, its own message says why") from error
+        raise RunError(
+            "another process of this run has ended: the same command goes on from what is kept"
+        ) from error
     return taken
 
 
