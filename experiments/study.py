@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import itn
-from itn import plots
+from itn import plots, processes
 from itn.folder import provenance, write_whole
 from itn.zoo import NETWORKS
 
@@ -275,6 +275,7 @@ def run(
         table: From the content of result.json to text: published beside measured.
         add_arguments: Adds the script's own arguments, which ``measure`` finds in ``Protocol.options``.
     """
+    processes.keep_memory()
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--full", action="store_true", help="the document's own protocol, three seeds")

@@ -247,6 +247,7 @@ def _ends() -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
     try:
+        processes.keep_memory()
         with _ends():
             app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except (CycloptsError, ValueError) as error:

@@ -6,6 +6,7 @@ know everything, in the order in which one process would have found it. The firs
 """
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from itn.errors import RunError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -49,6 +52,19 @@ def leave() -> None:
     if _team.group is not None:
         dist.destroy_process_group()
         _team.group = None
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it has used, instead of asking the system for it each time.
+
+    glibc gives blocks of more than 32 MiB back as soon as they are free. Activations of photographs are such
+    blocks, and mapping them anew costs more than a small network's own work on a CPU: efficientnet-lite0
+    on 64 of 224 pixels takes 1.3 instead of 3.2 s on one thread. Elsewhere than on Linux this does nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+            mallopt(parameter, value)
 
 
 def count() -> int:
