@@ -1,0 +1,203 @@
+"""Several processes, started by torchrun: they find what one process does, and outlive none of the others."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import itn
+from itn import processes
+from itn.processes import by_rows, in_batches, of_first, shared
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+
+WORK = """
+import sys
+import torch
+import itn
+from itn import processes
+from itn.processes import by_rows, in_batches, of_first, shared
+from tests.test_processes import SCREEN, LEARN, SWITCHED, side_and_blobs
+
+torch.set_num_threads(1)
+processes.join()
+n, rank = processes.count(), processes.rank()
+assert n == int(sys.argv[1])
+
+own = []
+assert shared(range(7), lambda number: own.append(number) or number**2) == [k**2 for k in range(7)]
+assert own == list(range(rank, 7, n)), own
+assert [each.item() for each in shared([1, 2], lambda k: torch.tensor(k))] == [1, 2]
+assert shared([1, 2, 3], lambda k: len(shared([k] * k, lambda it: it))) == [1, 2, 3]  # no one waits inside
+assert of_first(lambda: rank) == 0
+try:
+    of_first(lambda: 1 / rank)
+except ZeroDivisionError:
+    pass
+else:
+    raise AssertionError("what the first raises, all raise")
+
+# A batch that is too large for one process is so for all
+def fits(rows):
+    if rank == n - 1 and rows.stop - rows.start > 3:
+        raise torch.OutOfMemoryError
+    return list(range(rows.start, rows.stop))
+found, size = in_batches(12, 12 // n, fits)
+assert (sum(found, []), size) == (list(range(12)), 12 // n // 2), (found, size)
+
+for rows in (7, 2, 1):
+    torch.manual_seed(rows)
+    x, y = torch.rand(rows, 3, requires_grad=True), torch.rand(rows, 2)
+    def product(x, y, nothing):
+        return (x.exp() * y[:, :1]).cumsum(1)
+    weights = torch.rand(rows, 3)
+    whole = torch.autograd.grad((product(x, y, None) * weights).sum(), x)[0]
+    found = by_rows(product, x, y, None)
+    assert torch.equal(found, product(x, y, None)), rows
+    assert torch.allclose(torch.autograd.grad((found * weights).sum(), x)[0], whole), rows
+
+side, blobs = side_and_blobs()
+itn.screen(side, *blobs, SCREEN, sys.argv[2] + "/screen")
+itn.learn(side, *blobs, LEARN, sys.argv[2] + "/learn")
+itn.learn(side, *blobs, SWITCHED, sys.argv[2] + "/switched")
+processes.leave()
+"""
+
+SCREEN = itn.ScreenConfig(
+    ("translate_x", "noise"),
+    (("zoom", "blur"),),
+    {"translate_x": (-0.3, 0.1, 0.3), "noise": (0.5,), "zoom": (0.5, 2.0), "blur": (1.0,)},
+    batch_size=30,
+)
+LEARN = itn.LearnConfig(parts=("space",), family="translation", tolerance=0.1, steps=12, batch_size=33)
+SWITCHED = itn.LearnConfig(objective="switched", steps=30, batch_size=33)
+
+
+class Blob(torch.nn.Module):
+    """Says on which side of the frame's middle the centre of brightness lies."""
+
+    def forward(self, images):
+        x = torch.linspace(-20, 20, images.shape[-1])
+        centre = (images.sum(1) * x).sum((1, 2)) / images.sum((1, 2, 3)).clamp_min(1e-6)
+        return torch.stack([-centre, centre], 1)
+
+
+def side_and_blobs():
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 20)] * 2, indexing="ij")
+    labels = torch.arange(200) % 2
+    centres = (labels - 0.5) * torch.linspace(0.5, 1.5, 200)
+    images = torch.exp(-((x - centres.view(-1, 1, 1)) ** 2 + y**2) / 0.02)[:, None]
+    return itn.Classifier(Blob(), name="side"), (images, labels)
+
+
+def files(folder):
+    """All files but the one that holds times."""
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "timing.json"
+    }
+
+
+def numbers(content):
+    """The figures in nested JSON."""
+    if isinstance(content, dict | list):
+        each = content.values() if isinstance(content, dict) else content
+        return [leaf for one in each for leaf in numbers(one)]
+    return [content] if isinstance(content, int | float) else []
+
+
+def run(*command):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process with one thread writes."""
+    folder, threads = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    side, blobs = side_and_blobs()
+    itn.screen(side, *blobs, SCREEN, folder / "screen")
+    itn.learn(side, *blobs, LEARN, folder / "learn")
+    itn.learn(side, *blobs, SWITCHED, folder / "switched")
+    torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_find_what_one_does(count, alone, tmp_path):
+    """Seven batches of 30 images among 2 or 3: shares are uneven, and so is the last batch."""
+    script = tmp_path / "work.py"
+    script.write_text(WORK)
+    run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"))
+    assert files(tmp_path / "runs" / "screen") == files(alone / "screen")
+    for name in ("learn", "switched"):
+        texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", alone))
+        mine, its = (numbers(json.loads(text)) for text in texts)
+        assert mine == pytest.approx(its, rel=1e-4, abs=1e-6)
+
+
+def test_one_process_killed_ends_all_and_the_same_command_goes_on(tmp_path):
+    arguments = ["-m", "itn", "screen", "--limit", "300", "--transforms", "rotate", "--batch-size", "50"]
+    arguments += ["--magnitudes", "rotate=-90:90:10", "--bisections", "0", "--out"]
+    job = subprocess.Popen(
+        [*TORCHRUN, "2", *arguments, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    points, deadline = tmp_path / "run" / ".itn-points", time.monotonic() + 120
+    while len(list(points.rglob("*.npz"))) < 3:
+        assert job.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    workers = subprocess.check_output(["ps", "--ppid", str(job.pid), "-o", "pid="], text=True)
+    os.kill(sorted(map(int, workers.split()))[1], signal.SIGKILL)
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert re.search(
+        r"itn: (another process of this run has ended|interrupted).*; \d+ of \d+ passes are kept", said
+    )
+    assert not (tmp_path / "run" / "result.json").exists()
+    for out in ("run", "whole"):
+        run(sys.executable, *arguments, str(tmp_path / out))
+    assert files(tmp_path / "run") == files(tmp_path / "whole")
+
+
+def test_alone_everything_is_done_here():
+    assert (processes.count(), processes.rank()) == (1, 0)
+    assert shared("abc", str.upper) == ["A", "B", "C"]
+    assert of_first(lambda: 3) == 3
+    x = torch.rand(3, 2)
+    assert torch.equal(by_rows(torch.exp, x), x.exp())
+
+
+def test_batches_are_halved_until_they_fit():
+    tried = []
+
+    def look(rows):
+        tried.append(rows.stop - rows.start)
+        if rows.stop - rows.start > 3:
+            raise torch.OutOfMemoryError
+        return list(range(rows.start, rows.stop))[:10]
+
+    found, size = in_batches(10, 64, look)
+    assert size == 2
+    assert [number for each in found for number in each if number < 10] == list(range(10))
+
+
+def test_an_image_that_does_not_fit_is_named():
+    def look(rows):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(itn.RunError, match="too small for a single image"):
+        in_batches(4, 4, look)
