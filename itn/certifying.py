@@ -24,6 +24,7 @@ from itn.axes import (
     spatial_axes,
 )
 from itn.certificate import (
+    FINE,
     SEQUENCE,
     Calibration,
     Mover,
@@ -192,7 +193,8 @@ def prove(
         at = (scale * k for k in (family.corner, worst))
         return torch.stack([lost(classifier, calibration, family, k, batch) for k in at])
 
-    scales = [estimate * factor for factor in SEQUENCE]
+    ranges = all(net.single(part) for part in net.parts)
+    scales = [estimate * factor for factor in (FINE if ranges else SEQUENCE)]
     found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
     at_corners = [corner_displacements(net, scale) for scale in found.scales]
     moved = {part: [each[part] for each in at_corners] for part in net.parts}
