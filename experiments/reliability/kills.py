@@ -1,0 +1,204 @@
+"""Kill runs at random moments, let them go on, and compare what they leave with runs that nobody touched.
+
+Command:   python experiments/reliability/kills.py
+Machine:   any; 2 CPU cores, about 40 minutes
+Writes:    experiments/results/kills.json
+Published: none
+
+Each command is run once to its end, and timed. Then it is started again and again, each time killed (SIGKILL)
+at a moment drawn uniformly between its start and the time that a whole run takes; the same command is given
+again in the same folder, up to three kills, then until it ends. Every run is a fork of one process that has
+the package loaded, which spares it the seconds of the import. After each kill every file there must be
+whole; in the end all files but timing.json must be those of the run that nobody touched, byte for byte.
+Checkpoints are written every 50 ms instead of every 5 s, so that many kills fall into one.
+"""
+
+import argparse
+import json
+import multiprocessing
+import multiprocessing.context
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+from tqdm import tqdm
+
+import itn.cli
+import itn.loop
+from itn.folder import provenance
+
+RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
+COMMANDS = {
+    "learn": (
+        *("learn", "--model", "lenet5", "--limit", "300", "--tolerance", "0.2", "--batch-size", "64"),
+        *("--parts", "space", "--family", "rotation", "--steps", "100"),
+    ),
+    "learn, switched": (
+        *("learn", "--model", "lenet5", "--limit", "300", "--objective", "switched"),
+        *("--steps", "150", "--batch-size", "64"),
+    ),
+    "screen": (
+        *("screen", "--limit", "200", "--transforms", "rotate,noise", "--pair", "zoom,contrast"),
+        *("--magnitudes", "rotate=-60:60:20", "--magnitudes", "noise=0.2,0.5"),
+        *("--magnitudes", "zoom=0.7,1.4", "--magnitudes", "contrast=0.5,1.5"),
+    ),
+}
+FORK = multiprocessing.get_context("fork")
+Job = multiprocessing.context.ForkProcess
+MOST = 3  # kills of one run
+
+
+def start(command: str, out: Path) -> Job:
+    """Start a command that writes to a folder."""
+    job = FORK.Process(target=_run, args=([*COMMANDS[command], "--device", "cpu", "--out", str(out)],))
+    job.start()
+    return job
+
+
+def _run(arguments: list[str]) -> None:
+    os.setsid()
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    torch.set_num_threads(1)
+    itn.loop.CHECKPOINT_SECONDS = 0.05
+    sys.exit(itn.cli.main(arguments))
+
+
+def finish(job: Job) -> str:
+    """Wait for the end of a job; return how it has failed, if it has."""
+    job.join()
+    return f"exit status {job.exitcode}" if job.exitcode else ""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return all files but the one that holds times."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "timing.json"
+    }
+
+
+READERS = {
+    ".json": lambda path: json.loads(path.read_text()),
+    ".npz": lambda path: dict(np.load(path)),
+    ".pt": lambda path: torch.load(path, weights_only=True),
+    ".safetensors": load_file,
+    ".png": lambda path: Image.open(path).load(),
+    ".csv": lambda path: path.read_text(),
+}
+
+
+def broken(folder: Path) -> list[str]:
+    """Return the files that cannot be read; hidden ones are not yet files."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith(".") and path.suffix in READERS:
+            try:
+                READERS[path.suffix](path)
+            except Exception as error:  # whatever a reader says of half a file
+                found.append(f"{path.name}: {error}")
+    return found
+
+
+def moment(folder: Path) -> str:
+    """Return what a run was at when it was killed, by what it has left."""
+    if (folder / "result.json").exists():
+        return "after the last file"
+    if any(folder.glob("figures/*.png")):
+        return "drawing"
+    if any(folder.glob("checkpoint*")) or (folder / ".itn-points").exists():
+        return "at work"
+    return "preparing" if folder.exists() else "starting"
+
+
+def torment(
+    command: str, whole: dict[str, bytes], length: float, draw: random.Random, most: int
+) -> tuple[list[str], list[str]]:
+    """Kill one run up to ``most`` times and let it end; return the moments, and what is wrong afterwards."""
+    moments: list[str] = []
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        while len(moments) < most and not (out / "result.json").exists():
+            job = start(command, out)
+            job.join(draw.uniform(0, length))
+            if job.is_alive():
+                job.kill()
+                moments.append(moment(out))
+            if (said := finish(job)) and job.exitcode != -signal.SIGKILL:
+                return moments, [*wrong, f"does not go on: {said}"]
+            wrong += broken(out)
+        if not (out / "result.json").exists() and (said := finish(start(command, out))):
+            return moments, [*wrong, f"does not go on: {said}"]
+        left = files(out)
+        # A run that is killed after its last file may leave what only an unfinished run needs
+        extra = {name for name in left.keys() - whole.keys() if not name.startswith((".itn", "checkpoint"))}
+        wrong += sorted(extra | {name for name in whole if left.get(name) != whole[name]})
+    return moments, wrong
+
+
+def main() -> None:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments; default: %(default)s")
+    parser.add_argument(
+        "--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="default: all"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/kills.json")
+    options = parser.parse_args()
+    draw = random.Random(options.seed)
+    wholes, lengths = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for command in options.commands:
+            clock = time.perf_counter()
+            if said := finish(start(command, Path(folder) / command)):
+                raise SystemExit(said)
+            lengths[command] = time.perf_counter() - clock
+            wholes[command] = files(Path(folder) / command)
+    runs = dict.fromkeys(options.commands, 0)
+    counts: dict[str, Counter[str]] = {command: Counter() for command in options.commands}
+    wrong: list[str] = []
+    tqdm.monitor_interval = 0  # no thread beside the forks
+    with tqdm(total=options.kills, unit="kill") as bar:
+        while (left := options.kills - sum(each.total() for each in counts.values())) > 0:
+            command = min(counts, key=lambda name: counts[name].total())
+            moments, found = torment(command, wholes[command], lengths[command], draw, min(MOST, left))
+            counts[command].update(moments)
+            wrong += [f"{command}, killed {', '.join(moments)}: {each}" for each in found]
+            runs[command] += 1
+            bar.update(len(moments))
+    record = {
+        "kills": sum(each.total() for each in counts.values()),
+        "lost_or_differing": wrong,
+        "seed": options.seed,
+        "commands": {
+            command: {
+                "command": " ".join(("itn", *COMMANDS[command])),
+                "runs": runs[command],
+                "seconds_untouched": round(lengths[command], 1),
+                "killed": dict(sorted(counts[command].items())),
+            }
+            for command in options.commands
+        },
+        "provenance": provenance(torch.device("cpu")),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps({key: record[key] for key in ("kills", "lost_or_differing", "commands")}, indent=1))
+    raise SystemExit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
