@@ -142,16 +142,25 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def cut_history(self, length: int) -> list[LearnStep]:
-        """Keep the first ``length`` lines of history.jsonl and return them."""
-        return processes.of_first(lambda: self._cut_history(length))
+    def history_digest(self) -> str:
+        """Return a hash of history.jsonl."""
+        return hashlib.sha256((self.path / "history.jsonl").read_bytes()).hexdigest()
 
-    def _cut_history(self, length: int) -> list[LearnStep]:
+    def cut_history(self, length: int, digest: str | None = None) -> list[LearnStep]:
+        """Keep the first ``length`` lines of history.jsonl and return them.
+
+        Raises:
+            ValueError: If they are not those that had this digest.
+        """
+        return processes.of_first(lambda: self._cut_history(length, digest))
+
+    def _cut_history(self, length: int, digest: str | None) -> list[LearnStep]:
         path = self.path / "history.jsonl"
         lines = path.read_text().splitlines(keepends=True)[:length] if path.exists() else []
-        if len(lines) < length:
-            raise ValueError(f"{path} lacks some of {length} steps")
-        self.write("history.jsonl", lambda partial: partial.write_text("".join(lines)))
+        text = "".join(lines)
+        if digest is not None and hashlib.sha256(text.encode()).hexdigest() != digest:
+            raise ValueError(f"{path} does not hold the steps that it was written with")
+        self.write("history.jsonl", lambda partial: partial.write_text(text))
         return [LearnStep(**json.loads(line)) for line in lines]
 
     def keep(self, name: str, other: str) -> None:

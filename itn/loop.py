@@ -3,13 +3,12 @@
 import contextlib
 import math
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from pickle import UnpicklingError
+from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import torch
 from matplotlib.figure import Figure
@@ -83,7 +82,7 @@ def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
         if name == EARLIER:
             folder.remove(CHECKPOINT)  # damaged: it is not to take the place of the one that is whole
         learner.load_state(checkpoint["learner"])
-        return folder.cut_history(checkpoint["step"])
+        return folder.cut_history(checkpoint["step"], checkpoint["history"])
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder.path / there[0]} is damaged ({error}): start again with --overwrite"
@@ -94,7 +93,7 @@ def _newest(folder: RunFolder) -> tuple[list[str], tuple[str, dict[str, Any]] | 
     """Return which checkpoints there are, and the newest that is whole, with its name."""
     there = [name for name in (CHECKPOINT, EARLIER) if (folder.path / name).exists()]
     for name in there:
-        with contextlib.suppress(OSError, RuntimeError, EOFError, BadZipFile, zlib.error, UnpicklingError):
+        with contextlib.suppress(Exception):  # whatever chance makes of a zip file
             with ZipFile(folder.path / name) as archive:
                 if archive.testzip() is not None:  # torch itself does not look at the checksums
                     continue
@@ -107,9 +106,13 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
     if not learner.is_finite():
         return written
     folder.append_history(history[written:])
-    content = {"step": len(history), "learner": learner.state()}
+
+    def write(path: Path) -> None:
+        content = {"step": len(history), "history": folder.history_digest(), "learner": learner.state()}
+        torch.save(content, path)
+
     folder.keep(CHECKPOINT, EARLIER)
-    folder.write(CHECKPOINT, lambda path: torch.save(content, path))
+    folder.write(CHECKPOINT, write)
     return len(history)
 
 

@@ -1,7 +1,6 @@
 """Screening: how far each transformation goes before the predictions of a frozen classifier break."""
 
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -309,8 +307,8 @@ def _read(path: Path) -> Arrays | None:
         # A zip file: it knows if it is damaged
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
-        return None  # not there, or not whole: it is done again
+    except Exception:  # not there, or whatever chance has made of it: it is done again
+        return None
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:

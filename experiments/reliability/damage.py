@@ -1,0 +1,220 @@
+"""Damage what the commands read, in a thousand ways, and see what they say.
+
+Command:   python experiments/reliability/damage.py
+Machine:   any; 2 CPU cores, about 25 minutes
+Writes:    experiments/results/damage.json
+Published: none
+
+Files are truncated, emptied, overwritten in a block or flipped in one bit: photographs (PNG, JPEG), weights
+(safetensors, torch), class maps (JSON, CSV), and what an unfinished run has left (settings, history,
+checkpoints, points, figures). A command then may end well, or with status 2 or 1 and one line that says why.
+It must not raise, must not leave a file that cannot be read, must not begin a run with input that it refuses,
+and a run that goes on must end with the files of the run that nobody touched.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from kills import broken, files
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from tqdm import tqdm
+
+import itn.cli
+from itn.folder import provenance
+
+RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
+NETWORK = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(nn.AvgPool2d(12), nn.Flatten(), nn.Linear(3, 2))
+"""
+SCREEN = ("screen", "--transforms", "brightness", "--magnitudes", "brightness=-0.1,0.1", "--bisections", "0")
+LEARN = ("learn", "--objective", "switched", "--steps", "20", "--batch-size", "16")
+Damage = Callable[[bytes, random.Random], bytes]
+
+
+def truncate(content: bytes, draw: random.Random) -> bytes:
+    """Keep the beginning."""
+    return content[: draw.randrange(len(content))]
+
+
+def empty(content: bytes, draw: random.Random) -> bytes:
+    """Keep nothing."""
+    return b""
+
+
+def flip(content: bytes, draw: random.Random) -> bytes:
+    """Flip one bit."""
+    at = draw.randrange(len(content))
+    return content[:at] + bytes([content[at] ^ 1 << draw.randrange(8)]) + content[at + 1 :]
+
+
+def overwrite(content: bytes, draw: random.Random) -> bytes:
+    """Overwrite up to 64 bytes with chance."""
+    at = draw.randrange(len(content))
+    return content[:at] + draw.randbytes(min(64, len(content) - at)) + content[at + 64 :]
+
+
+DAMAGES: tuple[Damage, ...] = (truncate, empty, flip, flip, overwrite)
+
+
+def prepare(folder: Path) -> None:
+    """Make photographs of two brightnesses, a network that tells them apart, and unfinished runs."""
+    randomness = torch.Generator().manual_seed(0)
+    for label, level in (("0", 60), ("1", 190)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            pixels = level + 60 * (torch.rand(12, 12, 3, generator=randomness) - 0.5)
+            image = Image.fromarray(pixels.byte().numpy())
+            image.save(folder / "photos" / label / f"{number}.{('png', 'jpg')[number % 2]}", quality=95)
+    (folder / "net.py").write_text(NETWORK)
+    net = nn.Sequential(nn.AvgPool2d(12), nn.Flatten(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net[2].weight.copy_(torch.tensor([[-7.0] * 3, [7.0] * 3]))
+        net[2].bias.copy_(torch.tensor([10.0, -10.0]))
+    save_file(net.state_dict(), folder / "weights.safetensors")
+    torch.save(net.state_dict(), folder / "weights.pt")
+    (folder / "map.json").write_text('{"0": 0, "1": 1}\n')
+    (folder / "map.csv").write_text("0,0\n1,1\n")
+    for name, command in (("learn", LEARN), ("screen", SCREEN)):
+        whole, left = folder / f"{name}-whole", folder / f"{name}-left"
+        assert call(folder, command, whole)[0] == 0
+        stopped = "itn.learning.measure" if name == "learn" else "itn.screening.draw_overview"
+        with mock.patch(stopped, side_effect=KeyboardInterrupt):
+            assert call(folder, command, left)[0] == itn.cli.INTERRUPTED
+
+
+def call(
+    folder: Path, command: tuple[str, ...], out: Path, weights: str = "weights.safetensors", *more: str
+) -> tuple[int, str]:
+    """Give a command; return its status and what it has said on stderr."""
+    arguments = [*command, "--model", f"{folder}/net.py:make", "--weights", str(folder / weights)]
+    arguments += ["--data", str(folder / "photos"), "--device", "cpu", "--out", str(out), *more]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        status = itn.cli.main(arguments)
+    return status, said.getvalue().strip()
+
+
+def spoil(path: Path, draw: random.Random) -> str:
+    """Damage a file; return how."""
+    damage = draw.choice(DAMAGES)
+    content = path.read_bytes()
+    path.write_bytes(damage(content, draw) if content else b"\0")
+    return damage.__name__
+
+
+def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
+    """Damage an input and screen; return what was done, the status, and what is wrong with that."""
+    more: tuple[str, ...] = ()
+    weights = "weights.safetensors"
+    if kind == "photograph":
+        path = draw.choice(sorted((folder / "photos").rglob("*.*")))
+        more = draw.choice([(), ("--skip-bad",)])
+    elif kind == "weights":
+        weights = draw.choice(["weights.safetensors", "weights.pt"])
+        path = folder / weights
+    else:
+        path = folder / draw.choice(["map.json", "map.csv"])
+        more = ("--class-map", str(path))
+    before = path.read_bytes()
+    how = f"{spoil(path, draw)} {path.name}"
+    out = folder / "out"
+    try:
+        status, said = call(folder, SCREEN, out, weights, *more)
+        wrong = complaints(status, said, out)
+        if status == itn.cli.BAD_INPUT and out.exists():
+            wrong.append("began a run with input that it refuses")
+    finally:
+        path.write_bytes(before)
+        shutil.rmtree(out, ignore_errors=True)
+    return how, status, wrong
+
+
+def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
+    """Damage what an unfinished run has left, and give its command again."""
+    name = kind.partition(" ")[0]
+    out = folder / "out"
+    shutil.copytree(folder / f"{name}-left", out)
+    try:
+        path = draw.choice([each for each in sorted(out.rglob("*")) if each.suffix and each.is_file()])
+        how = f"{spoil(path, draw)} {path.name}"
+        status, said = call(folder, LEARN if name == "learn" else SCREEN, out)
+        wrong = complaints(status, said, out) if status == 0 else complaints(status, said)
+        if status == 0 and files(out) != files(folder / f"{name}-whole"):
+            wrong.append("ended with other files than the run that nobody touched")
+    finally:
+        shutil.rmtree(out)
+    return how, status, wrong
+
+
+KINDS: dict[str, Callable[[str, Path, random.Random], tuple[str, int, list[str]]]] = {
+    "photograph": of_input,
+    "weights": of_input,
+    "class map": of_input,
+    "learn that goes on": of_run,
+    "screen that goes on": of_run,
+}
+
+
+def complaints(status: int, said: str, out: Path | None = None) -> list[str]:
+    """Return what is wrong with how a command has ended."""
+    wrong = [] if out is None else broken(out)
+    if status not in (0, itn.cli.FAILED, itn.cli.BAD_INPUT):
+        wrong.append(f"status {status}")
+    errors = [line for line in said.splitlines() if line.startswith("itn")]
+    if status and (len(errors) != 1 or "Traceback" in said):
+        wrong.append(f"said {said!r}")
+    return wrong
+
+
+def main() -> None:
+    """Be the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the damage; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/damage.json")
+    options = parser.parse_args()
+    draw = random.Random(options.seed)
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
+        for number in tqdm(range(options.cases), unit="case"):
+            kind = list(KINDS)[number % len(KINDS)]
+            try:
+                how, status, found = KINDS[kind](kind, Path(folder), draw)
+            except Exception as error:  # what no command may do
+                how, status, found = "?", -1, [f"raised {type(error).__name__}: {error}"]
+            counts[kind][f"status {status}"] += 1
+            wrong += [f"case {number}, {kind}, {how}: {each}" for each in found]
+    record: dict[str, Any] = {
+        "cases": sum(each.total() for each in counts.values()),
+        "wrong": wrong,
+        "seed": options.seed,
+        "kinds": {kind: dict(sorted(found.items())) for kind, found in counts.items()},
+        "provenance": provenance(torch.device("cpu")),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps({key: record[key] for key in ("cases", "wrong", "kinds")}, indent=1))
+    raise SystemExit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
