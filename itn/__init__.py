@@ -13,6 +13,7 @@ from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet
 from itn.per_class import PerClassResult, learn_per_class
 from itn.preprocessing import Preprocessing
+from itn.processes import join as join_processes
 from itn.results import LearnRecord, LearnStep, read_history
 from itn.screen_results import ScreenRecord, ScreenResult
 from itn.screener import flip_magnitudes
@@ -57,6 +58,7 @@ __all__ = [
     "displacement",
     "family_matrix",
     "flip_magnitudes",
+    "join_processes",
     "layer_outputs",
     "learn",
     "learn_per_class",

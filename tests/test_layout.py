@@ -8,8 +8,8 @@ import pytest
 import itn
 
 ORDER = [
-    {"color", "spatial", "statistics"},
-    {"transforms", "transformers"},
+    {"color", "spatial", "statistics", "errors"},
+    {"transforms", "transformers", "processes"},
     {"net"},
     {"zoo", "preprocessing"},
     {"classifiers"},
