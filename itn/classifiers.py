@@ -1,5 +1,6 @@
 """A frozen image classifier that owns its normalisation: wrapping it, and checks before work."""
 
+import copy
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    precision = "float32"
+    channels_last = False
 
     def __init__(
         self,
@@ -85,7 +88,23 @@ class Classifier(nn.Module):
         """``forward`` without its checks, for loops that have checked their images once."""
         images = unit_float(images, self.mean.dtype).to(self.mean.dtype)
         normalised = images if self.channels is None else (images - self.mean) / self.std
-        return self.net(normalised)
+        if self.channels_last:
+            normalised = normalised.contiguous(memory_format=torch.channels_last)
+        if self.precision == "float32":
+            return self.net(normalised)
+        with torch.autocast(self.device.type, getattr(torch, self.precision)):
+            return self.net(normalised).float()
+
+    def running(self, precision: str, channels_last: bool = False) -> "Classifier":
+        """Return a classifier with the same network, which runs it otherwise.
+
+        Args:
+            precision: float32, or that of autocast: bfloat16 or float16. Logits are float32 in any case.
+            channels_last: Hand images to the network in that memory format.
+        """
+        other = copy.copy(self)
+        other.precision, other.channels_last = precision, channels_last
+        return other
 
     @property
     def device(self) -> torch.device:

@@ -47,7 +47,7 @@ class Screener:
     """
 
     def __init__(self, classifier: Classifier, data: CheckedImages, config: ScreenConfig) -> None:
-        self.classifier, self.config = classifier, config
+        self.classifier, self.config = classifier.running(config.precision, config.channels_last), config
         self.device = classifier.device
         self.images = _resident(data.images, self.device)
         self.batch_size = config.batch_size or suitable_batch(data.images, self.device)
@@ -73,14 +73,7 @@ class Screener:
         rows = chosen.to(self.images.device)
         images = unit_float(self.images[rows].to(self.device, non_blocking=True))
         changed = change(images, chosen)
-        return Output(rows.to(self.device), images, changed, self._logits(changed))
-
-    def _logits(self, images: Tensor) -> Tensor:
-        if self.config.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        half = self.config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            return self.classifier.logits(images).float()
+        return Output(rows.to(self.device), images, changed, self.classifier.logits(changed).float())
 
     @torch.inference_mode()
     def check(self) -> None:

@@ -10,6 +10,7 @@ from itn.spatial import FAMILIES, PADDINGS
 from itn.transforms import PAPER, TRANSFORMS, Transform
 
 Part = Literal["color", "space"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 _DEFAULTS: dict[str, dict[str, float]] = {
@@ -68,6 +69,9 @@ class LearnConfig:
     """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection."""
+    precision: Precision = "float32"
+    """Precision of the classifier; matrices and statistics are always in float32 or more. Gradients can be
+    too small for float16: prefer bfloat16."""
     learn_fraction: float = 0.4
     """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
     half of the rest chooses the scale, the other half is held out."""
@@ -100,6 +104,7 @@ class LearnConfig:
             or (isinstance(self.acc_orig, int | float) and 0 <= self.acc_orig <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
+        _check_precision(self.precision)
         _require(0 <= self.tolerated < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
         _require(
             self.objective == "switched" or self.tolerated > 0,
@@ -163,7 +168,7 @@ class ScreenConfig:
     """Whether to draw new noise at every magnitude instead of the same for an image throughout."""
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Precision of the classifier; transformations and statistics are always in float32 or more."""
     channels_last: bool = False
     """Whether to hand images to the classifier in that memory format: faster for many convolutional
@@ -200,10 +205,7 @@ class ScreenConfig:
         _require(
             self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
         )
-        _require(
-            self.precision in ("float32", "bfloat16"),
-            f"precision must be float32 or bfloat16, got {self.precision!r}",
-        )
+        _check_precision(self.precision)
         for name in ("accuracy_fraction", "confidence"):
             value = getattr(self, name)
             _require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
@@ -244,6 +246,11 @@ def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:
         not transform.logarithmic or min(magnitudes) > 0,
         f"{transform.name} is a factor: magnitudes to sweep must be above 0, got {min(magnitudes):g}",
     )
+
+
+def _check_precision(precision: str) -> None:
+    known = get_args(Precision)
+    _require(precision in known, f"precision must be one of {', '.join(known)}, got {precision!r}")
 
 
 def _require(condition: bool, message: str) -> None:

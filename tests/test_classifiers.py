@@ -122,3 +122,18 @@ def test_preflight_lets_a_weak_but_real_classifier_pass(flats):
     bright = labels == 1
     net = Answers(lambda x: torch.stack([torch.zeros(len(x)), x.mean(1)], 1))
     assert itn.preflight(itn.Classifier(net), images[bright], labels[bright]).clean.all()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_classifier_runs_in_half_precision_beside_itself(precision):
+    """Logits of a linear layer are sums of rounded products: off by a few of their last bits, not by more."""
+    torch.manual_seed(0)
+    whole = itn.Classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), (0.5,), (0.2,))
+    images = torch.rand(50, 1, 8, 8)
+    before, half = whole(images), whole.running(precision)
+    found = half(images)
+    assert found.dtype == torch.float32
+    bits = torch.finfo(getattr(torch, precision)).eps
+    assert 0 < (found - before).abs().max() < 20 * bits * before.abs().max()
+    assert torch.equal(whole(images), before)
+    assert half.sha256() == whole.sha256()

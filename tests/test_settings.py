@@ -121,7 +121,7 @@ def test_screen_names_are_those_given_or_none_beside_pairs():
             "horizontal_flip .*, got 0.5",
         ),
         ({"padding": "wrap"}, "padding must be one of zeros, border, reflection, got 'wrap'"),
-        ({"precision": "float16"}, "precision must be float32 or bfloat16, got 'float16'"),
+        ({"precision": "int8"}, "precision must be one of float32, bfloat16, float16, got 'int8'"),
         ({"accuracy_fraction": 0.0}, r"accuracy-fraction must lie in \(0, 1\), got 0.0"),
         ({"accuracy_fraction": 1.0}, r"accuracy-fraction must lie in \(0, 1\), got 1.0"),
         ({"confidence": 95}, r"confidence must lie in \(0, 1\), got 95"),
