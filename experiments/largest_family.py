@@ -152,6 +152,8 @@ def figures(record: Record) -> dict[str, Figure]:
     figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
     models, designs = (list(dict.fromkeys(run[key] for run in record["runs"])) for key in ("model", "design"))
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"]["spatial"])]
+    top = 1.1 * max(record["expected"], *(r["ci_high"] or r["value"] for r in known))
     for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
@@ -160,7 +162,7 @@ def figures(record: Record) -> dict[str, Figure]:
                 continue
             x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
             y = np.array([ratio["value"] for ratio in ratios])
-            high = [2 * r["value"] if r["ci_high"] is None else r["ci_high"] for r in ratios]
+            high = [top if r["ci_high"] is None else r["ci_high"] for r in ratios]
             ends = np.array([y - [r["ci_low"] for r in ratios], high - y])
             ax.errorbar(x, y, ends.clip(0), fmt="o", color=f"C{number}", markersize=4, capsize=2)
             endless = [r["ci_high"] is None for r in ratios]

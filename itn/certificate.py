@@ -79,6 +79,8 @@ def lost(
     """Return which images are lost under controls times scale k, bool, N."""
     gone = torch.zeros(len(data), dtype=torch.bool)
     right = data.clean.nonzero().flatten()
+    if not len(right):
+        return gone
     own = k if len(k) == 1 else k[right]
     gone[right] = moved_margins(classifier, data.part(right), mover, own, batch_size) <= 0
     return gone

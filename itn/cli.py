@@ -97,6 +97,7 @@ class _Common:
 
     def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
+        processes.join()
         card = model_cards().get(model, {})
         if data == "mnist:unseen" and self.weights is None and card.get("unseen", data) != data:
             raise ValueError(f"{model} was trained on half of mnist:unseen: take --data {card['unseen']}")
@@ -235,7 +236,6 @@ def _ends() -> Iterator[None]:
 
     own = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if own else None
-    processes.join()
     try:
         yield
     finally:
@@ -263,7 +263,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: BaseException, status: int) -> int:
     text = " ".join(str(error).split()) or ("interrupted" if status == INTERRUPTED else type(error).__name__)
-    if status != BAD_INPUT or processes.local_rank() == 0:  # bad input is the same for all on a machine
-        who = f" (process {number})" if (number := os.environ.get("RANK", "0")) != "0" else ""
-        print(f"itn{who}: {text}", file=sys.stderr)
+    number = os.environ.get("RANK", "0")
+    print(f"itn{f' (process {number})' if number != '0' else ''}: {text}", file=sys.stderr)
     return status

@@ -134,8 +134,10 @@ class ConstrainedLearner:
             ]
             for name in ("hidden.weight", "output.weight")
         )
-        units = (self._units(each) for each in right)
-        self.unit = [torch.stack(each).repeat_interleave(starts, 0) for each in zip(*units, strict=True)]
+        units = processes.of_first(lambda: [self._units(each) for each in right])
+        self.unit = [
+            torch.stack(each).to(device).repeat_interleave(starts, 0) for each in zip(*units, strict=True)
+        ]
         self.output = [_normalised(weights) for weights in self.output]
         for first, task in enumerate(tasks):
             rows = slice(first * starts, (first + 1) * starts)
@@ -201,7 +203,9 @@ class ConstrainedLearner:
             best = self._best(scores)
             moved = dict(zip(self.net.parts, displacements[best].mean(0).tolist(), strict=True))
             if left > 1 and number + 1 in [round(cut * config.steps) for cut in CUTS]:
-                order = self._standings().view(-1, left).argsort(descending=True).cpu()
+                standings = self._standings().view(-1, left)
+                # Decided by one for all: processes that rounded otherwise would go on with different starts
+                order = processes.of_first(lambda: standings.argsort(descending=True).cpu())
                 self.alive = alive.view(-1, left).gather(1, order[:, : max(1, left // KEPT)]).flatten()
         return LearnStep(
             step=number,

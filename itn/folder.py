@@ -53,8 +53,8 @@ class RunFolder:
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
-        self.resumes = processes.of_first(self._look)
         self._lock = FileLock(self.path / LOCK, timeout=0)
+        self.resumes = processes.of_first(self._look)
 
     @property
     def writes(self) -> bool:
@@ -74,7 +74,9 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
         if (self.path / "result.json").exists():
-            self.remove_leftovers()  # of a run that was killed on its last few steps
+            with contextlib.suppress(Timeout), self._lock:  # unless that run is about to do so
+                self.remove_leftovers()
+                (self.path / LOCK).unlink(missing_ok=True)
             raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
         try:
             there = json.loads((self.path / "config.json").read_text())
@@ -96,24 +98,35 @@ class RunFolder:
         Raises:
             ValueError: If another run is at work there, or the folder cannot be written.
         """
-        processes.of_first(self._start)
+        self.resumes = processes.of_first(self._start)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            self.resumes = self._look()  # again: another run may have come and gone
-            if self.resumes:
-                return
+        except Timeout:
+            raise ValueError(
+                f"another run is at work in {self.path}: wait for its end, or name another folder"
+            ) from None
+        except OSError as error:
+            raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
+        try:
+            resumes = self._look()  # again: another run may have come and gone
+            if not resumes:
+                self._clear()
+        except BaseException:
+            self.close()
+            raise
+        return resumes
+
+    def _clear(self) -> None:
+        """Remove what an earlier run has left, and begin."""
+        try:
             for pattern in _FILES:
                 for path in self.path.glob(pattern):
                     path.unlink()
             self.remove(POINTS)
             self.write_json("config.json", self.settings)
-        except Timeout:
-            raise ValueError(
-                f"another run is at work in {self.path}: wait for its end, or name another folder"
-            ) from None
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
 

@@ -83,6 +83,8 @@ def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
             folder.remove(CHECKPOINT)  # damaged: it is not to take the place of the one that is whole
         learner.load_state(checkpoint["learner"])
         return folder.cut_history(checkpoint["step"], checkpoint["history"])
+    except OSError as error:
+        raise RunError(f"cannot write ({error}); {kept(folder)}") from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder.path / there[0]} is damaged ({error}): start again with --overwrite"
@@ -125,16 +127,18 @@ def finish(
     seconds: dict[str, float],
 ) -> None:
     """Write all that a finished run leaves, and remove its checkpoint; drawing counts as evaluation."""
-    if not folder.writes:
-        return
-    clock = time.perf_counter()
-    folder.write("model.safetensors", partial(save_file, dict(weights)))
-    for name, figure in figures().items():
-        folder.write(f"figures/{name}.png", partial(plots.save, figure))
-    seconds["evaluation"] += time.perf_counter() - clock
-    folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
-    folder.write_json("result.json", record)  # last: it says that the run is finished
-    folder.remove_leftovers()
+
+    def write() -> None:
+        clock = time.perf_counter()
+        folder.write("model.safetensors", partial(save_file, dict(weights)))
+        for name, figure in figures().items():
+            folder.write(f"figures/{name}.png", partial(plots.save, figure))
+        seconds["evaluation"] += time.perf_counter() - clock
+        folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+        folder.write_json("result.json", record)  # last: it says that the run is finished
+        folder.remove_leftovers()
+
+    processes.of_first(write)  # all wait until the files are there
 
 
 def kept(folder: RunFolder | None) -> str:

@@ -8,6 +8,7 @@ know everything, in the order in which one process would have found it. The firs
 import contextlib
 import ctypes
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,6 +30,8 @@ class _Team:
 
     group: dist.ProcessGroup | None = None
     alone = False
+    calls = 0
+    """How often they have told each other something."""
 
 
 _team = _Team()
@@ -37,7 +40,8 @@ _team = _Team()
 def join() -> None:
     """Work together with the other processes that torchrun has started; without it, alone.
 
-    Every process must then make the same calls, ``itn.screen`` or ``itn.learn``, with the same arguments.
+    Every process must then make the same calls of ``itn``, each with its classifier on its own GPU: whatever
+    looks at images, ``itn.predict`` and ``itn.preflight`` too, waits for all. ``alone`` is the way out.
     """
     if _team.group is not None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return
@@ -105,9 +109,7 @@ def shared(batches: Sequence[S], function: Callable[[S], T]) -> list[T]:
     if count() == 1:
         return [function(batch) for batch in batches]
     mine = batches[rank() :: count()]
-    with alone():
-        own = [function(batch) for batch in mine]
-    taken = _told(_on_cpu(own))
+    taken = _agreed(lambda: _on_cpu([function(batch) for batch in mine]))
     return [taken[number % count()][number // count()] for number in range(len(batches))]
 
 
@@ -125,7 +127,7 @@ def in_batches(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], 
         fitting = [each for each in found if each is not None]
         if len(fitting) == len(found):
             return fitting, size
-        if size == 1:
+        if min(n, size) == 1:
             raise RunError("the memory is too small for a single image in a forward pass: free some of it")
         size = min(n, size) // 2
 
@@ -135,24 +137,20 @@ def _unless_short(look: Callable[[slice], T], rows: slice) -> T | None:
         return look(rows)
     except torch.OutOfMemoryError:
         return None
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # how torch says it on a CPU
+            raise
+        return None
 
 
 def of_first(function: Callable[[], T]) -> T:
-    """Return what a function returns in the first process, or raise what it raises there; others wait."""
+    """Return what a function returns in the first process, or raise what it raises there; others wait.
+
+    What it returns may hold tensors; among several processes all get them on the CPU.
+    """
     if count() == 1:
         return function()
-    result: Any = None
-    error: Exception | None = None
-    if rank() == 0:
-        try:
-            with alone():
-                result = function()
-        except Exception as raised:
-            error = raised
-    result, error = _told((result, error))[0]
-    if error is not None:
-        raise error
-    return result
+    return cast(T, _agreed(lambda: _on_cpu(function()) if rank() == 0 else None)[0])
 
 
 def by_rows(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
@@ -181,37 +179,79 @@ class _ByRows(torch.autograd.Function):
             None if each is None else each.detach()[own.to(each.device)].requires_grad_(each.requires_grad)
             for each in inputs
         ]
-        with torch.enable_grad(), alone():
-            ctx.found = function(*ctx.inputs)
         ctx.parts, ctx.own = parts, own
-        return _rows_of_all(ctx.found, parts)
+
+        def look() -> Tensor:
+            with torch.enable_grad():
+                ctx.found = function(*ctx.inputs)
+            return ctx.found
+
+        return _rows_of_all(look, parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         needed = [each for each in ctx.inputs if each is not None and each.requires_grad]
         own = torch.autograd.grad(ctx.found, needed, grads[0][ctx.own.to(grads[0].device)])
-        whole = iter([_rows_of_all(each, ctx.parts) for each in own])
+        whole = iter([_rows_of_all(partial(_same, each), ctx.parts) for each in own])
         return None, *(
             next(whole) if each is not None and each.requires_grad else None for each in ctx.inputs
         )
 
 
-def _rows_of_all(own: Tensor, parts: Sequence[Tensor]) -> Tensor:
+def _same(rows: Tensor) -> Tensor:
+    return rows
+
+
+def _rows_of_all(own: Callable[[], Tensor], parts: Sequence[Tensor]) -> Tensor:
     """Return the rows of all processes, on the device of the own ones."""
-    taken = _told(own.detach().cpu())
-    return torch.cat([rows for rows, part in zip(taken, parts, strict=True) if len(part)]).to(own.device)
+    device = torch.device("cpu")
+
+    def give() -> Tensor:
+        nonlocal device
+        rows = own().detach()
+        device = rows.device
+        return rows.cpu()
+
+    taken = _agreed(give)
+    return torch.cat([rows for rows, part in zip(taken, parts, strict=True) if len(part)]).to(device)
 
 
-def _told(own: Any) -> list[Any]:
-    """Return what each process has given, by rank."""
+def _agreed(give: Callable[[], Any]) -> list[Any]:
+    """Return what each process gives, by rank; raise in all what is raised in one."""
+    own, error = None, None
+    with alone():
+        try:
+            own = give()
+        except Exception as raised:
+            error = raised
+    _team.calls += 1
+    message = _team.calls, own, None if error is None else _portable(error)
     taken: list[Any] = [None] * count()
     try:
-        dist.all_gather_object(taken, own, group=_team.group)
-    except RuntimeError as error:
+        dist.all_gather_object(taken, message, group=_team.group)
+    except RuntimeError as lost:
+        if error is not None:
+            raise error from None
         raise RunError(
             "another process of this run has ended: the same command goes on from what is kept"
-        ) from error
-    return taken
+        ) from lost
+    if error is not None:
+        raise error
+    if any(calls != _team.calls for calls, _, _ in taken):
+        raise RunError("the processes of this run are out of step: each must make the same calls of itn")
+    for _, _, elsewhere in taken:
+        if elsewhere is not None:
+            raise elsewhere
+    return [given for _, given, _ in taken]
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that other processes can raise."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RunError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _on_cpu(found: Any) -> Any:

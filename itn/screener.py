@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from itn import processes
-from itn.classifiers import CheckedImages, Classifier, first_line
+from itn.classifiers import SAMPLE, CheckedImages, Classifier, first_line
 from itn.color import check_images, unit_float
 from itn.errors import RunError
 from itn.settings import ScreenConfig
@@ -78,8 +78,9 @@ class Screener:
     @torch.inference_mode()
     def check(self) -> None:
         """Raise ValueError unless the network takes what the settings make of its images."""
+        few = min(SAMPLE, self.batch_size)
         try:
-            logits = self.output(lambda images, index: images, self.everything[: self.batch_size]).logits
+            logits = self.output(lambda images, index: images, self.everything[:few]).logits
         except Exception as error:  # whatever a user's network raises
             raise ValueError(
                 f"{self.classifier.name} cannot run with channels_last={self.config.channels_last} and "

@@ -145,13 +145,12 @@ def screen(
             )
             result = ScreenResult(record, tuple(curves), tuple(cells), tuple(softmax), tuple(flips))
             if folder is not None:
-                _write_tables(folder, result)
-                for file, figure in draw_overview(record):
-                    folder.write(f"figures/{file}.png", partial(plots.save, figure))
-                seconds["screening"] = time.perf_counter() - clock
-                folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
-                folder.write_json("result.json", record.to_json())  # last: it says that the run is finished
-                folder.remove_leftovers()
+                timing = {
+                    "started": started.isoformat(),
+                    "seconds": seconds,
+                    "batch_size": screener.batch_size,
+                }
+                processes.of_first(partial(_finish, folder, result, clock, timing))
     return result
 
 
@@ -340,6 +339,17 @@ def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None
         {int(label): unique[label] for label in labels.unique()},
         unique,
     )
+
+
+def _finish(folder: RunFolder, result: ScreenResult, clock: float, timing: dict[str, Any]) -> None:
+    """Write all that a finished run leaves, and remove what only an unfinished one needs."""
+    _write_tables(folder, result)
+    for file, figure in draw_overview(result.record):
+        folder.write(f"figures/{file}.png", partial(plots.save, figure))
+    timing["seconds"]["screening"] = time.perf_counter() - clock
+    folder.write_json("timing.json", timing)
+    folder.write_json("result.json", result.record.to_json())  # last: it says that the run is finished
+    folder.remove_leftovers()
 
 
 def _write_tables(folder: RunFolder, result: ScreenResult) -> None:

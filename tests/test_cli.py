@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -327,6 +328,21 @@ def test_a_killed_screen_goes_on_to_the_same_files(folder):
     assert "other settings (config.padding: zeros, now border)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
     assert files(folder / "killed") == files(folder / "whole")
+
+
+def test_a_run_that_is_asked_to_end_says_what_is_kept(folder):
+    """SIGTERM, as schedulers send it before they kill."""
+    arguments = ["screen", "--transforms", "rotate", "--limit", "500", "--out", "ended"]
+    job = subprocess.Popen([ITN, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(list((folder / "ended" / ".itn-points").rglob("*.npz"))) < 2:
+        assert job.poll() is None, "it ended before it was asked to"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    job.terminate()
+    _, said = job.communicate()
+    assert job.returncode == 130
+    assert re.search(r"itn: interrupted; \d+ of \d+ passes are kept in .*; the same command", said)
 
 
 def test_a_screen_of_real_photographs(folder):

@@ -43,6 +43,18 @@ except ZeroDivisionError:
 else:
     raise AssertionError("what the first raises, all raise")
 
+for failing in range(n):  # what one raises, all raise, and go on together
+    def fails(number):
+        if rank == failing:
+            raise ValueError(f"in process {failing}")
+        return number
+    try:
+        shared(range(5), fails)
+    except ValueError as error:
+        assert str(error) == f"in process {failing}"
+    else:
+        raise AssertionError(failing)
+
 # A batch that is too large for one process is so for all
 def fits(rows):
     if rank == n - 1 and rows.stop - rows.start > 3:
@@ -190,6 +202,8 @@ def test_batches_are_halved_until_they_fit():
             raise torch.OutOfMemoryError
         return list(range(rows.start, rows.stop))[:10]
 
+    with pytest.raises(itn.RunError, match="too small for a single image"):
+        in_batches(1, 64, lambda rows: look(slice(0, 9)))
     found, size = in_batches(10, 64, look)
     assert size == 2
     assert [number for each in found for number in each if number < 10] == list(range(10))

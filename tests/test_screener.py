@@ -262,3 +262,22 @@ def test_the_batch_suits_the_size_of_the_images():
         suitable_batch(torch.zeros(1, *shape), cpu) for shape in ((1, 28, 28), (3, 224, 224), (3, 2000, 2000))
     ]
     assert sizes == [250, 27, 1]
+
+
+class Narrow(torch.nn.Module):
+    """Runs out of memory where more than 40 images come at once."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images):
+        if len(images) > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.net(images)
+
+
+def test_a_screen_halves_batches_that_do_not_fit(side, blobs):
+    config = itn.ScreenConfig(("translate_x",), magnitudes={"translate_x": (-0.3, 0.3)}, batch_size=100)
+    narrow = itn.screen(itn.Classifier(Narrow(side.net), name="side"), *blobs, config)
+    assert narrow.record == itn.screen(itn.Classifier(side.net, name="side"), *blobs, config).record

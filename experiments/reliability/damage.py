@@ -156,6 +156,8 @@ def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list
         how = f"{spoil(path, draw)} {path.name}"
         status, said = call(folder, LEARN if name == "learn" else SCREEN, out)
         wrong = complaints(status, said, out) if status == 0 else complaints(status, said)
+        if status and (path.suffix in (".npz", ".png", ".csv", ".pt")):
+            wrong.append("does not go on, though it could have done again what was damaged")
         if status == 0 and files(out) != files(folder / f"{name}-whole"):
             wrong.append("ended with other files than the run that nobody touched")
     finally:
