@@ -21,6 +21,7 @@ WORK = """
 import sys
 import torch
 import itn
+sys.path.append(sys.argv[3])
 from itn import processes
 from itn.processes import by_rows, in_batches, of_first, shared
 from tests.test_processes import SCREEN, LEARN, SWITCHED, side_and_blobs
@@ -126,7 +127,7 @@ def numbers(content):
 
 
 def run(*command):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -149,7 +150,7 @@ def test_several_processes_find_what_one_does(count, alone, tmp_path):
     """Seven batches of 30 images among 2 or 3: shares are uneven, and so is the last batch."""
     script = tmp_path / "work.py"
     script.write_text(WORK)
-    run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"))
+    run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"), os.getcwd())
     assert files(tmp_path / "runs" / "screen") == files(alone / "screen")
     for name in ("learn", "switched"):
         texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", alone))
