@@ -181,39 +181,30 @@ class _ByRows(torch.autograd.Function):
         ]
         ctx.parts, ctx.own = parts, own
 
-        def look() -> Tensor:
+        def look() -> Sequence[Tensor]:
             with torch.enable_grad():
                 ctx.found = function(*ctx.inputs)
-            return ctx.found
+            return [ctx.found.detach()]
 
-        return _rows_of_all(look, parts)
+        (found,) = _rows_of_all(look, parts)
+        return found.to(ctx.found.device)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         needed = [each for each in ctx.inputs if each is not None and each.requires_grad]
-        own = torch.autograd.grad(ctx.found, needed, grads[0][ctx.own.to(grads[0].device)])
-        whole = iter([_rows_of_all(partial(_same, each), ctx.parts) for each in own])
+        grad = grads[0][ctx.own.to(grads[0].device)]
+        whole = iter(_rows_of_all(lambda: torch.autograd.grad(ctx.found, needed, grad), ctx.parts))
         return None, *(
-            next(whole) if each is not None and each.requires_grad else None for each in ctx.inputs
+            next(whole).to(each.device) if each is not None and each.requires_grad else None
+            for each in ctx.inputs
         )
 
 
-def _same(rows: Tensor) -> Tensor:
-    return rows
-
-
-def _rows_of_all(own: Callable[[], Tensor], parts: Sequence[Tensor]) -> Tensor:
-    """Return the rows of all processes, on the device of the own ones."""
-    device = torch.device("cpu")
-
-    def give() -> Tensor:
-        nonlocal device
-        rows = own().detach()
-        device = rows.device
-        return rows.cpu()
-
-    taken = _agreed(give)
-    return torch.cat([rows for rows, part in zip(taken, parts, strict=True) if len(part)]).to(device)
+def _rows_of_all(own: Callable[[], Sequence[Tensor]], parts: Sequence[Tensor]) -> list[Tensor]:
+    """Return the rows of all processes, of each tensor that a process has some of, on the CPU."""
+    taken = _agreed(lambda: [rows.cpu() for rows in own()])
+    filled = [each for each, part in zip(taken, parts, strict=True) if len(part)]
+    return [torch.cat(rows) for rows in zip(*filled, strict=True)]
 
 
 def _agreed(give: Callable[[], Any]) -> list[Any]:
