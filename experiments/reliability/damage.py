@@ -15,7 +15,6 @@ and a run that goes on must end with the files of the run that nobody touched.
 import argparse
 import contextlib
 import io
-import json
 import random
 import shutil
 import tempfile
@@ -26,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from kills import broken, files
+from kills import broken, files, report
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -212,9 +211,7 @@ def main() -> None:
         "kinds": {kind: dict(sorted(found.items())) for kind, found in counts.items()},
         "provenance": provenance(torch.device("cpu")),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({key: record[key] for key in ("cases", "wrong", "kinds")}, indent=1))
+    report(options.out, record)
     raise SystemExit(bool(wrong))
 
 

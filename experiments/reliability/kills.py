@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,6 +150,15 @@ def torment(
     return moments, wrong
 
 
+def report(out: Path, record: dict[str, Any]) -> None:
+    """Write a record, and print what it has found."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n")
+    print(
+        json.dumps({key: each for key, each in record.items() if key not in ("seed", "provenance")}, indent=1)
+    )
+
+
 def main() -> None:
     """Be the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -195,9 +205,7 @@ def main() -> None:
         },
         "provenance": provenance(torch.device("cpu")),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps({key: record[key] for key in ("kills", "lost_or_differing", "commands")}, indent=1))
+    report(options.out, record)
     raise SystemExit(bool(wrong))
 
 
