@@ -119,6 +119,7 @@ class ConstrainedLearner:
                 [[(1 - SURPLUS) * (part in task.bounded) for part in net.parts] for task in tasks],
             )
         )
+        self.rows = processes.Rows()
         self.generator = generator(config.seed, "batches")
         self.alive = torch.arange(len(tasks) * starts)  # those of the first task come first
         self.hidden, self.output = (
@@ -272,7 +273,7 @@ class ConstrainedLearner:
         images = unit_float(self.data.images[chosen.flatten()]).unflatten(0, (tasks, 1, each))
         images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
-        logits = processes.by_rows(self._logits, images, color, space)
+        logits = self.rows(self._logits, images, color, space)
         labels = self.data.labels[chosen].repeat_interleave(left, 0)
         return margins(logits, labels.flatten()).view(-1, each)
 
@@ -459,23 +460,23 @@ class ConstrainedLearner:
         same size leaves alone, and directions drawn without regard to that would nearly all be shifts.
         """
         few = right.spread(SENSED).to(self.classifier.device)
-        squares = []
-        size = self.config.batch_size
-        for images, labels in zip(few.images.split(size), few.labels.split(size), strict=True):
+
+        def look(rows: slice) -> list[Tensor]:
+            images, labels = unit_float(few.images[rows]), few.labels[rows]
             at = [
-                torch.zeros(
-                    len(labels), getattr(self.net, part).head.output.out_features, device=labels.device
-                ).requires_grad_()
+                torch.zeros(len(labels), getattr(self.net, part).head.output.out_features).to(images.device)
                 for part in self.net.parts
             ]
             found = {
-                part: getattr(self.net, part).from_parameters(p)
+                part: getattr(self.net, part).from_parameters(p.requires_grad_())
                 for part, p in zip(self.net.parts, at, strict=True)
             }
-            moved = move(unit_float(images), found.get("color"), found.get("space"), self.config.padding)
+            moved = move(images, found.get("color"), found.get("space"), self.config.padding)
             margin = margins(self.classifier.logits(moved), labels)
             slopes = torch.autograd.grad(margin.sum(), at)
-            squares.append([(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes])
+            return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
+
+        squares, _ = processes.in_batches(len(few), self.config.batch_size, look)
         reach = [torch.cat(each).mean(0).rsqrt() for each in zip(*squares, strict=True)]
         bounds = [getattr(self.net, part).head.bound for part in self.net.parts]
         return [torch.minimum(own, bound) for own, bound in zip(reach, bounds, strict=True)]

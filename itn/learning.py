@@ -28,7 +28,7 @@ from itn.folder import (
     run_settings,
     working,
 )
-from itn.loop import Learner, finish, kept, resume, train
+from itn.loop import Learner, finish, kept, resume, timing_record, train
 from itn.net import InvariantTransformerNet
 from itn.results import LearnRecord, LearnStep, summary
 from itn.settings import LearnConfig
@@ -126,7 +126,8 @@ def learn(
             seconds["evaluation"] = time.perf_counter() - clock
             if folder is not None:
                 figures = partial(draw, net, held, history, record, classifier.class_name)
-                finish(folder, net.transformer_state(), figures, record.to_json(), started, seconds)
+                timing = timing_record(started, seconds, learner)
+                finish(folder, net.transformer_state(), figures, record.to_json(), timing)
     return LearnResult(net, record, tuple(history))
 
 

@@ -29,6 +29,8 @@ class Learner(Protocol):
     """An objective, as the loop sees it."""
 
     config: LearnConfig
+    rows: processes.Rows
+    """What takes moved images through the classifier."""
 
     def step(self, number: int) -> LearnStep:
         """Take one step, counted from 0, and return what happened in it."""
@@ -123,8 +125,7 @@ def finish(
     weights: Mapping[str, Tensor],
     figures: Callable[[], Mapping[str, Figure]],
     record: Mapping[str, Any],
-    started: datetime,
-    seconds: dict[str, float],
+    timing: Mapping[str, Any],
 ) -> None:
     """Write all that a finished run leaves, and remove its checkpoint; drawing counts as evaluation."""
 
@@ -133,12 +134,18 @@ def finish(
         folder.write("model.safetensors", partial(save_file, dict(weights)))
         for name, figure in figures().items():
             folder.write(f"figures/{name}.png", partial(plots.save, figure))
-        seconds["evaluation"] += time.perf_counter() - clock
-        folder.write_json("timing.json", {"started": started.isoformat(), "seconds": seconds})
+        timing["seconds"]["evaluation"] += time.perf_counter() - clock
+        folder.write_json("timing.json", timing)
         folder.write_json("result.json", record)  # last: it says that the run is finished
         folder.remove_leftovers()
 
     processes.of_first(write)  # all wait until the files are there
+
+
+def timing_record(started: datetime, seconds: dict[str, float], learner: Learner) -> dict[str, Any]:
+    """Return what timing.json holds: when, how long, and how many images were in a forward pass at last."""
+    size = learner.rows.at_once or learner.config.batch_size
+    return {"started": started.isoformat(), "seconds": seconds, "batch_size": size}
 
 
 def kept(folder: RunFolder | None) -> str:

@@ -36,7 +36,7 @@ from itn.errors import explained
 from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
 from itn.folder import RunFolder, provenance, run_settings, working
 from itn.learning import PER_CLASS, Split, make_net, split_images, task
-from itn.loop import finish, kept, resume, train
+from itn.loop import finish, kept, resume, timing_record, train
 from itn.net import InvariantTransformerNet
 from itn.results import CalibrationPoint, Certificate, LearnStep
 from itn.settings import LearnConfig
@@ -152,7 +152,8 @@ def learn_per_class(
                     for name, value in each.net.transformer_state().items()
                 }
                 figures = partial(_figures, classes, record, history)
-                finish(folder, weights, figures, record.to_json(), started, seconds)
+                timing = timing_record(started, seconds, learner)
+                finish(folder, weights, figures, record.to_json(), timing)
     return PerClassResult({each.label: each.net for each in classes}, record, tuple(history))
 
 

@@ -153,55 +153,103 @@ def of_first(function: Callable[[], T]) -> T:
     return cast(T, _agreed(lambda: _on_cpu(function()) if rank() == 0 else None)[0])
 
 
-def by_rows(function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-    """Return function(*inputs), of which each process computes some rows; differentiable.
+class Rows:
+    """Calls of differentiable functions whose rows are shared among processes, in pieces that fit.
 
-    Args:
-        function: From tensors with B rows each, or None, to a tensor with B rows; a row depends on the same
-            row of the inputs alone.
-        inputs: Tensors with B rows.
+    Where the rows of a process do not fit into its memory at once, they go in halves, also in later calls,
+    and each piece is computed again on the way back instead of being kept.
     """
-    if count() == 1:
-        return function(*inputs)
-    found: Tensor = _ByRows.apply(function, *inputs)
-    return found
+
+    def __init__(self) -> None:
+        self.at_once: int | None = None
+        """How many rows are computed at once; None: all that a process has."""
+
+    def __call__(self, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
+        """Return function(*inputs), differentiable.
+
+        Args:
+            function: From tensors with B rows each, or None, to a tensor with B rows; a row depends on the
+                same row of the inputs alone.
+            inputs: Tensors with B rows.
+
+        Raises:
+            RunError: If a single row does not fit into the memory.
+        """
+        learned = any(each is not None and each.requires_grad for each in inputs)
+        found: Tensor = _OfRows.apply(self, function, learned and torch.is_grad_enabled(), *inputs)
+        return found
 
 
-class _ByRows(torch.autograd.Function):
+class _OfRows(torch.autograd.Function):
     """Forward and backward of some rows; both directions tell the others."""
 
     @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        rows = next(len(each) for each in inputs if each is not None)
-        parts = torch.arange(rows).tensor_split(count())
+    def forward(
+        ctx: Any, rows: Rows, function: Callable[..., Tensor], learns: bool, *inputs: Tensor | None
+    ) -> Tensor:
+        given = next(each for each in inputs if each is not None)
+        parts = torch.arange(len(given)).tensor_split(count())
         own = parts[rank()] if len(parts[rank()]) else parts[0]  # more processes than rows
-        ctx.inputs = [
-            None if each is None else each.detach()[own.to(each.device)].requires_grad_(each.requires_grad)
-            for each in inputs
-        ]
-        ctx.parts, ctx.own = parts, own
+        ctx.rows, ctx.function, ctx.parts, ctx.own = rows, function, parts, own
+        ctx.inputs = [None if each is None else each.detach()[_of(own, each)] for each in inputs]
+        ctx.wanted = [each is not None and each.requires_grad for each in inputs]
+        ctx.kept = []
 
-        def look() -> Sequence[Tensor]:
-            with torch.enable_grad():
-                ctx.found = function(*ctx.inputs)
-            return [ctx.found.detach()]
+        def look(rows: slice) -> Tensor:
+            keeps = learns and rows.stop - rows.start >= len(own)
+            with torch.set_grad_enabled(keeps):
+                found = _piece(ctx, rows)
+            if keeps:
+                ctx.kept = [found]
+            return found[1].detach()
 
-        (found,) = _rows_of_all(look, parts)
-        return found.to(ctx.found.device)
+        (found,) = _rows_of_all(lambda: [torch.cat(_fitting(ctx, look))], parts)
+        return found.to(given.device)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        needed = [each for each in ctx.inputs if each is not None and each.requires_grad]
-        grad = grads[0][ctx.own.to(grads[0].device)]
-        whole = iter(_rows_of_all(lambda: torch.autograd.grad(ctx.found, needed, grad), ctx.parts))
-        return None, *(
-            next(whole).to(each.device) if each is not None and each.requires_grad else None
-            for each in ctx.inputs
+        grad = grads[0][_of(ctx.own, grads[0])]
+
+        def look(rows: slice) -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                inputs, found = ctx.kept.pop() if ctx.kept else _piece(ctx, rows)
+            return torch.autograd.grad(found, inputs, grad[rows])
+
+        found = _rows_of_all(
+            lambda: [torch.cat(each) for each in zip(*_fitting(ctx, look), strict=True)], ctx.parts
         )
+        whole = iter(found)
+        return None, None, None, *(next(whole).to(grad.device) if each else None for each in ctx.wanted)
 
 
-def _rows_of_all(own: Callable[[], Sequence[Tensor]], parts: Sequence[Tensor]) -> list[Tensor]:
-    """Return the rows of all processes, of each tensor that a process has some of, on the CPU."""
+def _of(own: Tensor, rows: Tensor) -> Tensor | slice:
+    """Return an index of some rows, which copies nothing if these are all."""
+    return slice(None) if len(own) == len(rows) else own.to(rows.device)
+
+
+def _piece(ctx: Any, rows: slice) -> tuple[list[Tensor], Tensor]:
+    """Return the inputs that gradients are wanted for, and what the function makes of some rows."""
+    inputs = [
+        None if each is None else each[rows].detach().requires_grad_(wanted and torch.is_grad_enabled())
+        for each, wanted in zip(ctx.inputs, ctx.wanted, strict=True)
+    ]
+    wanted = [each for each in inputs if each is not None and each.requires_grad]
+    return wanted, ctx.function(*inputs)
+
+
+def _fitting(ctx: Any, look: Callable[[slice], T]) -> list[T]:
+    """Return what is seen in pieces that fit into the memory, and remember their size."""
+    size = len(ctx.own) if ctx.kept else ctx.rows.at_once or len(ctx.own)
+    found, fitting = in_batches(len(ctx.own), size, look)
+    if fitting < size:
+        ctx.rows.at_once = fitting
+    return found
+
+
+def _rows_of_all(own: Callable[[], Sequence[Tensor]], parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the rows of all processes, of each tensor that a process has some of."""
+    if count() == 1:
+        return own()
     taken = _agreed(lambda: [rows.cpu() for rows in own()])
     filled = [each for each, part in zip(taken, parts, strict=True) if len(part)]
     return [torch.cat(rows) for rows in zip(*filled, strict=True)]

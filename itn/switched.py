@@ -33,6 +33,7 @@ class SwitchedLearner:
         self.net, self.classifier, self.config = net, net.classifier, config
         self.data = data.to(self.classifier.device)
         self.clean = self.data.clean
+        self.rows = processes.Rows()
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
@@ -56,7 +57,7 @@ class SwitchedLearner:
         images, labels = unit_float(data.images[chosen]), data.labels[chosen]
 
         color_matrix, space_matrix = net.matrices(k1, k2)
-        logits = processes.by_rows(
+        logits = self.rows(
             lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, space_matrix
         )
         cross_entropy = F.cross_entropy(logits, labels)

@@ -1,5 +1,6 @@
 """Several processes, started by torchrun: they find what one process does, and outlive none of the others."""
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import torch
 
 import itn
 from itn import processes
-from itn.processes import by_rows, in_batches, of_first, shared
+from itn.processes import Rows, in_batches, of_first, shared
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
@@ -23,7 +24,7 @@ import torch
 import itn
 sys.path.append(sys.argv[3])
 from itn import processes
-from itn.processes import by_rows, in_batches, of_first, shared
+from itn.processes import Rows, in_batches, of_first, shared
 from tests.test_processes import SCREEN, LEARN, SWITCHED, side_and_blobs
 
 torch.set_num_threads(1)
@@ -71,7 +72,7 @@ for rows in (7, 2, 1):
         return (x.exp() * y[:, :1]).cumsum(1)
     weights = torch.rand(rows, 3)
     whole = torch.autograd.grad((product(x, y, None) * weights).sum(), x)[0]
-    found = by_rows(product, x, y, None)
+    found = Rows()(product, x, y, None)
     assert torch.equal(found, product(x, y, None)), rows
     assert torch.allclose(torch.autograd.grad((found * weights).sum(), x)[0], whole), rows
 
@@ -191,7 +192,7 @@ def test_alone_everything_is_done_here():
     assert shared("abc", str.upper) == ["A", "B", "C"]
     assert of_first(lambda: 3) == 3
     x = torch.rand(3, 2)
-    assert torch.equal(by_rows(torch.exp, x), x.exp())
+    assert torch.equal(Rows()(torch.exp, x), x.exp())
 
 
 def test_batches_are_halved_until_they_fit():
@@ -216,3 +217,67 @@ def test_an_image_that_does_not_fit_is_named():
 
     with pytest.raises(itn.RunError, match="too small for a single image"):
         in_batches(4, 4, look)
+
+
+class Tight(torch.autograd.Function):
+    """The exponential, in a memory for so many rows on the way there, and so many back."""
+
+    @staticmethod
+    def forward(ctx, x, there, back):
+        if len(x) > there:
+            raise torch.OutOfMemoryError
+        ctx.back, ctx.found = back, x.exp()
+        return ctx.found
+
+    @staticmethod
+    def backward(ctx, grad):
+        if len(grad) > ctx.back:
+            raise torch.OutOfMemoryError
+        return grad * ctx.found, None, None
+
+
+@pytest.mark.parametrize(("there", "back", "fits"), [(9, 9, None), (4, 9, 4), (9, 3, 2), (4, 1, 1)])
+def test_rows_that_do_not_fit_go_in_halves_and_have_the_same_gradients(there, back, fits):
+    x, weights = torch.rand(9, 3, requires_grad=True), torch.rand(9, 3)
+    rows = Rows()
+    for _ in range(2):  # the second time it is known what fits
+        found = rows(lambda x: Tight.apply(x, there, back), x)
+        (grad,) = torch.autograd.grad((found * weights).sum(), x)
+        torch.testing.assert_close(found, x.exp())
+        torch.testing.assert_close(grad, weights * x.exp())
+        assert rows.at_once == fits
+
+
+def test_rows_without_a_gradient_keep_no_graph():
+    x = torch.rand(9, 3, requires_grad=True)
+    with torch.no_grad():
+        assert not Rows()(torch.exp, x).requires_grad
+    assert not Rows()(torch.exp, x.detach()).requires_grad
+
+
+@pytest.mark.parametrize(("there", "back"), [(0, 9), (9, 0)])
+def test_a_row_that_does_not_fit_ends_the_run(there, back):
+    x = torch.rand(9, 3, requires_grad=True)
+    with pytest.raises(itn.RunError, match="too small for a single image"):
+        Rows()(lambda x: Tight.apply(x, there, back), x).sum().backward()
+
+
+class Narrow(Blob):
+    """Has room for so many images; those that have a gradient take three times as much."""
+
+    def forward(self, images):
+        if len(images) * (3 if images.requires_grad else 1) > 100:
+            raise torch.OutOfMemoryError
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("config", [LEARN, SWITCHED])
+def test_steps_of_learning_go_in_halves_where_the_memory_asks_for_it(config, tmp_path):
+    found = []
+    for net, fitting in ((Blob(), 64), (Narrow(), 32)):
+        config = dataclasses.replace(config, batch_size=64)
+        out = tmp_path / type(net).__name__
+        result = itn.learn(itn.Classifier(net, name="side"), *side_and_blobs()[1], config, out)
+        found.append(numbers(result.record.to_json()))
+        assert json.loads((out / "timing.json").read_text())["batch_size"] == fitting
+    assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-6)
