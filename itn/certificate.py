@@ -19,7 +19,6 @@ from torch import Tensor
 
 from itn import processes
 from itn.classifiers import CheckedImages, Classifier, margins
-from itn.color import unit_float
 from itn.net import move
 from itn.results import Certificate
 from itn.statistics import binomial_tail, clopper_pearson
@@ -64,7 +63,7 @@ def moved_margins(
     color, space = mover.matrices(k.to(classifier.device).expand(len(data), -1))
 
     def look(rows: slice) -> Tensor:
-        images = unit_float(data.images[rows].to(classifier.device))
+        images = data.pixels(rows, classifier.device)
         own_color, own_space = (None if matrix is None else matrix[rows] for matrix in (color, space))
         moved = move(images, own_color, own_space, mover.padding).clamp(0, 1)
         labels = data.labels[rows].to(classifier.device)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class Classifier(nn.Module):
     std: Tensor
     precision = "float32"
     channels_last = False
+    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -90,20 +91,25 @@ class Classifier(nn.Module):
         normalised = images if self.channels is None else (images - self.mean) / self.std
         if self.channels_last:
             normalised = normalised.contiguous(memory_format=torch.channels_last)
+        net = self.compiled or self.net
         if self.precision == "float32":
-            return self.net(normalised)
+            return net(normalised)
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
-            return self.net(normalised).float()
+            return net(normalised).float()
 
-    def running(self, precision: str, channels_last: bool = False) -> "Classifier":
+    def running(self, precision: str, channels_last: bool = False, compile: bool = False) -> "Classifier":
         """Return a classifier with the same network, which runs it otherwise.
 
         Args:
             precision: float32, or that of autocast: bfloat16 or float16. Logits are float32 in any case.
             channels_last: Hand images to the network in that memory format.
+            compile: Run it by ``torch.compile``, which compiles it when it first sees images.
         """
         other = copy.copy(self)
         other.precision, other.channels_last = precision, channels_last
+        if compile:
+            # Not as a submodule: names of weights, and so their hash, stay what they are
+            object.__setattr__(other, "compiled", torch.compile(self.net))
         return other
 
     @property
@@ -150,8 +156,17 @@ class CheckedImages:
         return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
 
     def to(self, device: torch.device) -> "CheckedImages":
-        """Return the same on another device."""
-        return CheckedImages(self.images.to(device), self.labels.to(device), self.predictions.to(device))
+        """Return the same on another device; images stay where they are if they would fill a quarter of it."""
+        fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
+        images = self.images.to(device) if fits else self.images
+        return CheckedImages(images, self.labels.to(device), self.predictions.to(device))
+
+    def pixels(self, index: Tensor | slice, device: torch.device) -> Tensor:
+        """Return some images as floats in [0, 1] on a device, wherever the set lies."""
+        chosen = self.images[index if isinstance(index, slice) else index.to(self.images.device)]
+        if device.type == "cuda" and chosen.device.type == "cpu":
+            chosen = chosen.pin_memory()  # is copied while the GPU works
+        return unit_float(chosen.to(device, non_blocking=True))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -32,7 +32,6 @@ from torch.func import functional_call
 
 from itn import processes
 from itn.classifiers import CheckedImages, Classifier, margins
-from itn.color import unit_float
 from itn.errors import RunError
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet, move
@@ -270,7 +269,7 @@ class ConstrainedLearner:
         tasks, each = index.shape
         left = len(self.alive) // tasks
         chosen = index.to(self.data.labels.device)
-        images = unit_float(self.data.images[chosen.flatten()]).unflatten(0, (tasks, 1, each))
+        images = self.data.pixels(chosen.flatten(), chosen.device).unflatten(0, (tasks, 1, each))
         images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
         logits = self.rows(self._logits, images, color, space)
@@ -462,7 +461,8 @@ class ConstrainedLearner:
         few = right.spread(SENSED).to(self.classifier.device)
 
         def look(rows: slice) -> list[Tensor]:
-            images, labels = unit_float(few.images[rows]), few.labels[rows]
+            labels = few.labels[rows]
+            images = few.pixels(rows, labels.device)
             at = [
                 torch.zeros(len(labels), getattr(self.net, part).head.output.out_features).to(images.device)
                 for part in self.net.parts
@@ -494,7 +494,8 @@ class ConstrainedLearner:
         """Return how nearly each image is lost when it is not moved."""
 
         def look(rows: slice) -> Tensor:
-            return margins(self.classifier.logits(self.data.images[rows]), self.data.labels[rows])
+            labels = self.data.labels[rows]
+            return margins(self.classifier.logits(self.data.pixels(rows, labels.device)), labels)
 
         found, _ = processes.in_batches(len(self.data), self.config.batch_size, look)
         unchanged = torch.cat(found).cpu()

@@ -59,7 +59,7 @@ def respond(
     color, space = net.matrices(k1.to(device), k2.to(device))
 
     def look(rows: slice) -> Tensor:
-        images = unit_float(data.images[rows].to(device))
+        images = data.pixels(rows, device)
         logits = net.classifier(net.render(images, _rows(color, rows), _rows(space, rows)).clamp(0, 1))
         return margins(logits, data.labels[rows].to(device)).cpu() > 0
 

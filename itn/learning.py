@@ -95,7 +95,7 @@ def learn(
     origin = provenance(classifier.device)
     settings = run_settings(LEARN, config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
-    classifier = classifier.running(config.precision)
+    classifier = classifier.running(config.precision, config.channels_last, config.compile)
     data = preflight(classifier, images, labels, config.batch_size)
     split = split_images(data, config)
     learned, calibration, held = split

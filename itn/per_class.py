@@ -120,7 +120,7 @@ def learn_per_class(
     origin = provenance(classifier.device)
     settings = run_settings(PER_CLASS, config, origin, classifier, images, labels, source)
     folder = None if out is None else RunFolder(out, settings, overwrite)
-    classifier = classifier.running(config.precision)
+    classifier = classifier.running(config.precision, config.channels_last, config.compile)
     data = preflight(classifier, images, labels, config.batch_size)
     split = split_images(data, config)
     _check_counts(split, classifier)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itn import processes
 from itn.classifiers import SAMPLE, CheckedImages, Classifier, first_line
-from itn.color import check_images, unit_float
+from itn.color import check_images
 from itn.errors import RunError
 from itn.settings import ScreenConfig
 from itn.spatial import pixel_centres, warp
@@ -47,11 +47,12 @@ class Screener:
     """
 
     def __init__(self, classifier: Classifier, data: CheckedImages, config: ScreenConfig) -> None:
-        self.classifier, self.config = classifier.running(config.precision, config.channels_last), config
-        self.device = classifier.device
-        self.images = _resident(data.images, self.device)
+        self.classifier = classifier.running(config.precision, config.channels_last, config.compile)
+        self.config, self.device = config, classifier.device
+        self.data = data.to(self.device)
+        self.images = self.data.images
         self.batch_size = config.batch_size or suitable_batch(data.images, self.device)
-        self.labels = data.labels.to(self.device)
+        self.labels = self.data.labels
         self.classes = self.labels.unique()
         self.everything = torch.arange(len(data))
         self.seen = 0
@@ -70,10 +71,9 @@ class Screener:
 
     def output(self, change: Change, chosen: Tensor) -> Output:
         """Return what becomes of a batch of chosen images."""
-        rows = chosen.to(self.images.device)
-        images = unit_float(self.images[rows].to(self.device, non_blocking=True))
+        images = self.data.pixels(chosen, self.device)
         changed = change(images, chosen)
-        return Output(rows.to(self.device), images, changed, self.classifier.logits(changed).float())
+        return Output(chosen.to(self.device), images, changed, self.classifier.logits(changed).float())
 
     @torch.inference_mode()
     def check(self) -> None:
@@ -83,8 +83,9 @@ class Screener:
             logits = self.output(lambda images, index: images, self.everything[:few]).logits
         except Exception as error:  # whatever a user's network raises
             raise ValueError(
-                f"{self.classifier.name} cannot run with channels_last={self.config.channels_last} and "
-                f"precision={self.config.precision}, though it can without: {first_line(error)}"
+                f"{self.classifier.name} cannot run with channels_last={self.config.channels_last}, "
+                f"compile={self.config.compile} and precision={self.config.precision}, "
+                f"though it can without: {first_line(error)}"
             ) from None
         if not logits.isfinite().all():
             raise ValueError(f"{self.classifier.name} overflows in {self.config.precision}: take float32")
@@ -317,13 +318,6 @@ def suitable_batch(images: Tensor, device: torch.device) -> int:
     """Return how many images to pass at once: larger batches of photographs only cost memory and time."""
     values = 2**22 if device.type == "cpu" else 2**25
     return max(1, min(250, values // images[0].numel()))
-
-
-def _resident(images: Tensor, device: torch.device) -> Tensor:
-    """Return the images on the device if they take less than a quarter of its free memory."""
-    if device.type != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
-        return images
-    return images.to(device)
 
 
 def _square(matrix: Tensor) -> Tensor:

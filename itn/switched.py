@@ -9,7 +9,6 @@ from torch import Tensor
 
 from itn import processes
 from itn.classifiers import CheckedImages, Classifier
-from itn.color import unit_float
 from itn.errors import RunError
 from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
 from itn.net import InvariantTransformerNet
@@ -54,7 +53,7 @@ class SwitchedLearner:
         size, device = config.batch_size, data.labels.device
         chosen = torch.randint(len(data), (size,), generator=self.generator).to(device)
         k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
-        images, labels = unit_float(data.images[chosen]), data.labels[chosen]
+        images, labels = data.pixels(chosen, device), data.labels[chosen]
 
         color_matrix, space_matrix = net.matrices(k1, k2)
         logits = self.rows(

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -137,3 +139,19 @@ def test_a_classifier_runs_in_half_precision_beside_itself(precision):
     assert 0 < (found - before).abs().max() < 20 * bits * before.abs().max()
     assert torch.equal(whole(images), before)
     assert half.sha256() == whole.sha256()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own
+def test_a_compiled_classifier_answers_as_before_under_the_same_name():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3), torch.nn.ReLU())
+    plain = itn.Classifier(net, (0.5,), (0.2,))
+    compiled = plain.running("float32", compile=True)
+    images = torch.rand(5, 1, 8, 8, requires_grad=True)
+    torch.testing.assert_close(compiled(images), plain(images))
+    grads = [torch.autograd.grad(each(images).sum(), images)[0] for each in (plain, compiled)]
+    torch.testing.assert_close(*grads)
+    assert compiled.sha256() == plain.sha256()
+    assert type(compiled.compiled) is not type(net)
+    assert plain.compiled is None

@@ -382,7 +382,7 @@ def test_any_failure_in_a_run_names_the_last_good_state(blobs, side, tmp_path, m
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
 
 
-def test_learning_in_half_precision_finds_what_full_precision_does(blobs, tmp_path):
+def test_learning_in_half_precision_finds_what_full_precision_does(blobs):
     """A linear network that says on which side the brightness lies: shifts along x move it, in both alike."""
     x = torch.linspace(-20, 20, 20).expand(20, 20).flatten()
     linear = nn.Linear(400, 2)
@@ -392,8 +392,8 @@ def test_learning_in_half_precision_finds_what_full_precision_does(blobs, tmp_pa
     classifier = itn.Classifier(nn.Sequential(nn.Flatten(), linear))
     config = LearnConfig(parts=("space",), family="translation_x", tolerance=0.1, steps=30)
     whole, half = (
-        itn.learn(classifier, *blobs, dataclasses.replace(config, precision=precision)).record
-        for precision in ("float32", "bfloat16")
+        itn.learn(classifier, *blobs, dataclasses.replace(config, **other)).record
+        for other in ({}, {"precision": "bfloat16", "channels_last": True})
     )
     assert half.spatial_displacement_at_corner == pytest.approx(whole.spatial_displacement_at_corner, rel=0.1)
     assert half.ranges["spatial"].high == pytest.approx(whole.ranges["spatial"].high, rel=0.05)
