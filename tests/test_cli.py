@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from itn.cli import main
+
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
 import torch, itn
@@ -111,12 +113,12 @@ sys.exit(itn.cli.main(sys.argv[1:]))
 
 
 def test_a_killed_run_goes_on_to_the_same_files(folder):
-    """kill -9 at three moments of one run, then the same command again: every file is byte for byte
+    """kill -9 at two moments of one run, then the same command again: every file is byte for byte
     that of a run that nobody touched."""
     arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist"]
     arguments += ["--objective", "switched", "--steps", "400"]
     assert itn(folder, *arguments, "--out", "whole").returncode == 0
-    for lines in (1, 100, 250):
+    for lines in (1, 250):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, *arguments, "--out", "killed"],
             cwd=folder,
@@ -176,32 +178,17 @@ def test_ctrl_c_keeps_and_names_the_state(folder):
     assert not (folder / "run" / "result.json").exists()
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory):
-    """Run every command that is to be refused, two at a time, each in a process and a folder of its own."""
-    commands = [("learn", *arguments) for arguments, _ in REFUSED_BY_LEARN]
-    commands += [("screen", *arguments) for arguments, _ in REFUSED_BY_SCREEN]
-    folders = [tmp_path_factory.mktemp("refused") for _ in commands]
-
-    def run(folder, command):
-        (folder / "mine.py").write_text(FACTORY)
-        out = [] if "--out" in command else ["--out", "run"]
-        done = itn(folder, command[0], *out, *command[1:])
-        return done, [path.name for path in folder.iterdir() if path.name != "__pycache__"]
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(commands, pool.map(run, folders, commands), strict=True))
-
-
-def check_refusal(refusal, message):
+def check_refusal(command, message, folder, monkeypatch, capsys):
     """One plain line that names cause and cure, status 2, and nothing left behind."""
-    done, left = refusal
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("itn: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert left == ["mine.py"]
+    monkeypatch.chdir(folder)
+    out = [] if "--out" in command else ["--out", "run"]
+    assert main([command[0], *out, *command[1:]]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("itn: ")
+    assert said.err.count("\n") == 1
+    assert message in said.err
+    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["mine.py"]
 
 
 REFUSED_BY_LEARN = [
@@ -224,8 +211,8 @@ REFUSED_BY_LEARN = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_LEARN)
-def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, refused):
-    check_refusal(refused["learn", *arguments], message)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder, monkeypatch, capsys):
+    check_refusal(("learn", *arguments), message, folder, monkeypatch, capsys)
 
 
 def test_a_non_finite_loss_ends_with_status_1(folder):
@@ -302,12 +289,12 @@ def test_a_screen_of_a_file_that_is_nowhere_else(folder):
 
 
 def test_a_killed_screen_goes_on_to_the_same_files(folder):
-    """kill -9 at three moments, then the same command again: as if nothing had happened."""
+    """kill -9 at two moments, then the same command again: as if nothing had happened."""
     arguments = ["screen", "--transforms", "rotate,noise", "--limit", "200", "--pair", "zoom,translate_x"]
     for sweep in ("rotate=-90:90:45", "noise=0:1:0.5", "zoom=0.5,2", "translate_x=-0.2,0,0.2"):
         arguments += ["--magnitudes", sweep]
     assert itn(folder, *arguments, "--out", "whole").returncode == 0
-    for stored in (1, 12, 24):
+    for stored in (1, 24):
         process = subprocess.Popen(
             [ITN, *arguments, "--out", "killed"],
             cwd=folder,
@@ -398,8 +385,8 @@ REFUSED_BY_SCREEN = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_SCREEN)
-def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, refused):
-    check_refusal(refused["screen", *arguments], message)
+def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, folder, monkeypatch, capsys):
+    check_refusal(("screen", *arguments), message, folder, monkeypatch, capsys)
 
 
 def test_lists_and_help(folder):
