@@ -110,8 +110,12 @@ def _vocabularies(classifier: Classifier | None, texts: Sequence[str]) -> Iterat
 
         yield _vocabulary(ImageNetInfo("imagenet-1k").label_names())
     if not classifier.class_names:
-        numbers = {text: int(text) for text in texts if text.isascii() and text.isdigit()}
-        yield {text: [number] for text, number in numbers.items() if count is None or number < count}
+        numbers = {text: _number(text) for text in texts}
+        yield {
+            text: [number]
+            for text, number in numbers.items()
+            if number is not None and (count is None or number < count)
+        }
 
 
 def _vocabulary(names: Iterable[str]) -> Vocabulary:
@@ -144,7 +148,7 @@ def _read_class_map(path: Path) -> dict[str, Any]:
         else:
             lines = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",", strict=True)
             rows = [tuple(cell.strip() for cell in line) for line in lines if line]
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise ValueError(
             f"cannot read the class map {path} ({error}): expected a JSON object or lines of folder,class"
         ) from None
@@ -165,11 +169,16 @@ def _mapped(meaning: object, where: str, classifier: Classifier | None) -> int:
         for vocabulary in _vocabularies(classifier, [meaning]):
             if _fold(meaning) in vocabulary:
                 return _only(vocabulary, meaning)
-        number = int(meaning) if meaning.isascii() and meaning.isdigit() else None
+        number = _number(meaning)
     count = _count(classifier)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < (count or sys.maxsize):
         raise ValueError(f"{where} cannot be class {meaning!r}: {_expected(classifier)}")
     return number
+
+
+def _number(text: str) -> int | None:
+    """Return the number that a text is, if a logit can have it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _count(classifier: Classifier | None) -> int | None:

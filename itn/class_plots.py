@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from itn.class_results import PerClassRecord
-from itn.plots import WIDTH
+from itn.plots import WIDTH, literal
 from itn.transforms import TRANSFORMS
 
 _COLUMNS = 5
@@ -63,7 +63,7 @@ def allowed(record: PerClassRecord) -> Figure:
 
 
 def _classes(ax: Axes, record: PerClassRecord, named: bool) -> None:
-    names = [each.name for each in record.classes]
+    names = [literal(each.name) for each in record.classes]
     if named and len(names) <= _NAMED:
         long = max(map(len, names)) > 2
         ax.set_xticks(range(len(names)), names, fontsize=7 if not long else 6, rotation=90 if long else 0)

@@ -77,7 +77,18 @@ class PerClassRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "PerClassRecord":
-        """Return the record that ``to_json`` and a JSON file made the content from."""
+        """Return the record that ``to_json`` and a JSON file made the content from.
+
+        Raises:
+            ValueError: If the content is no such record.
+        """
+        try:
+            return cls._from_json(content)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"the content is no record of itn learn --per-class ({error!r})") from None
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> "PerClassRecord":
         classes = tuple(
             ClassFamily(
                 **{

@@ -156,7 +156,7 @@ class CheckedImages:
         return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
 
     def to(self, device: torch.device) -> "CheckedImages":
-        """Return the same on another device; images stay where they are if they would fill a quarter of it."""
+        """Return the same on another device, but for images that would fill a quarter of it."""
         fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
         images = self.images.to(device) if fits else self.images
         return CheckedImages(images, self.labels.to(device), self.predictions.to(device))

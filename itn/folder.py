@@ -80,7 +80,7 @@ class RunFolder:
             raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
         try:
             there = json.loads((self.path / "config.json").read_text())
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             raise ValueError(
                 f"{self.path}/config.json is damaged: name a new folder, or add --overwrite"
             ) from None

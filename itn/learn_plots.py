@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.plots import BROKEN, HOLDS, WIDTH, picture, titled
+from itn.plots import BROKEN, HOLDS, WIDTH, literal, picture, titled
 from itn.results import CurvePoint, LearnRecord, LearnStep
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
@@ -102,7 +102,7 @@ def class_strips(
         block.suptitle(f"{part}: F({control})", fontsize=9)
         classes = predictions[part].tolist()
         right = (predictions[part] == labels[:, None]).tolist()
-        titles = [[class_name(index) for index in row] for row in classes]
+        titles = [[literal(class_name(index)) for index in row] for row in classes]
         axes = titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
         for ax, t in zip(axes[-1], ts, strict=True):
             ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)

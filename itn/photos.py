@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,9 @@ def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None
         ValueError: If pixels lie outside the range of their mode.
         Exception: Whatever else PIL's readers stumble on in a broken file.
     """
+    kind = path.stat().st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # these would be waited for
+        raise ValueError("a pipe or a device")
     with Image.open(path) as opened:
         ImageOps.exif_transpose(opened, in_place=True)
         image = _eight_bits(opened)

@@ -54,6 +54,11 @@ def pixels(image: Tensor) -> NDArray[np.float32]:
     return array if array.shape[-1] == 3 else array[..., 0]
 
 
+def literal(name: str) -> str:
+    """Return a name as matplotlib draws it as it stands: no formula, nothing that is not Unicode."""
+    return name.encode(errors="backslashreplace").decode().replace("$", r"\$")
+
+
 def titled(
     area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
 ) -> NDArray[np.object_]:

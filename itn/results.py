@@ -175,7 +175,18 @@ class LearnRecord:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
-        """Return the record that ``to_json`` and a JSON file made the content from."""
+        """Return the record that ``to_json`` and a JSON file made the content from.
+
+        Raises:
+            ValueError: If the content is no such record.
+        """
+        try:
+            return cls._from_json(content)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"the content is no record of itn learn ({error!r})") from None
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
         pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
         curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
         certificate, ratios, axes, points = (
@@ -219,9 +230,16 @@ class LearnStep:
 
 
 def read_history(folder: str | Path) -> list[LearnStep]:
-    """Read the history.jsonl of a run."""
-    lines = (Path(folder) / "history.jsonl").read_text().splitlines()
-    return [LearnStep(**json.loads(line)) for line in lines]
+    """Read the history.jsonl of a run.
+
+    Raises:
+        ValueError: If there is none, or it holds something else than steps.
+    """
+    path = Path(folder) / "history.jsonl"
+    try:
+        return [LearnStep(**json.loads(line)) for line in path.read_text().splitlines()]
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no history of itn learn ({error}): name the folder of a run") from None
 
 
 def summary(record: LearnRecord) -> str:

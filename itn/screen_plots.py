@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.plots import BROKEN, HOLDS, WIDTH, pixels
+from itn.plots import BROKEN, HOLDS, WIDTH, literal, pixels
 from itn.screen_results import (
     FlipRow,
     PairRecord,
@@ -359,5 +359,5 @@ def cell_edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.flo
 
 
 def shortened(name: str, most: int = 14) -> str:
-    """Return a name, cut to a number of characters."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """Return a name, cut to a number of characters, as it can be drawn."""
+    return literal(name if len(name) <= most else name[: most - 1] + "…")

@@ -362,4 +362,6 @@ def _write_tables(folder: RunFolder, result: ScreenResult) -> None:
         tables["pairs"] = result.pairs, PairRow
     for name, (rows, kind) in tables.items():
         text = to_csv(rows, kind)
-        folder.write(f"{name}.csv", partial(Path.write_text, data=text))
+        # Whatever the locale, and whatever bytes a file is called by
+        write = partial(Path.write_text, data=text, encoding="utf-8", errors="backslashreplace")
+        folder.write(f"{name}.csv", write)

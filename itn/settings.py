@@ -2,8 +2,9 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any, Literal, get_args
 
 from itn.color import COLOR_FAMILIES
 from itn.spatial import FAMILIES, PADDINGS
@@ -13,6 +14,13 @@ Part = Literal["color", "space"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    float | None: ((int, float, NoneType), "a number"),
+    str: ((str,), "text"),
+}
 _DEFAULTS: dict[str, dict[str, float]] = {
     "constrained": {"tolerance": 0.01, "steps": 500, "learning_rate": 0.03},
     "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
@@ -84,13 +92,16 @@ class LearnConfig:
     """Seed of split, weights, batches and k."""
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
+        _check_names(self.parts, "parts are")
+        object.__setattr__(self, "parts", tuple(self.parts))
         known = get_args(Part)
         _require(
             0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(known),
             f"parts must be color, space, or both, got {','.join(self.parts) or 'none'}",
         )
         _require(
-            self.objective in _DEFAULTS,
+            self.objective in tuple(_DEFAULTS),
             f"objective must be {' or '.join(_DEFAULTS)}, got {self.objective!r}",
         )
         for name, value in _DEFAULTS[self.objective].items():
@@ -189,11 +200,18 @@ class ScreenConfig:
     """Seed of the noise, and of the subset of the images on the command line."""
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
+        if self.transforms is not None:
+            _check_names(self.transforms, "transforms are")
+            object.__setattr__(self, "transforms", tuple(self.transforms))
+        _require(isinstance(self.pairs, tuple | list), f"pairs are a tuple of pairs, got {self.pairs!r}")
+        for pair in self.pairs:
+            _check_names(pair, "a pair is")
         _require(
-            not isinstance(self.transforms, str), f"transforms are a tuple of names, got {self.transforms!r}"
+            isinstance(self.magnitudes, Mapping) and all(isinstance(name, str) for name in self.magnitudes),
+            f"magnitudes are a mapping from names to numbers, got {self.magnitudes!r}",
         )
-        # One number in all files, however it was given
-        magnitudes = {name: tuple(float(v) + 0.0 for v in values) for name, values in self.magnitudes.items()}
+        magnitudes = {name: _numbers(values, name) for name, values in self.magnitudes.items()}
         object.__setattr__(self, "magnitudes", magnitudes)
         object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
         used = {*self.names, *(name for pair in self.pairs for name in pair)}
@@ -253,6 +271,28 @@ def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:
         not transform.logarithmic or min(magnitudes) > 0,
         f"{transform.name} is a factor: magnitudes to sweep must be above 0, got {min(magnitudes):g}",
     )
+
+
+def _check_kinds(config: object) -> None:
+    """Raise ValueError unless numbers are numbers, names are text, and switches are True or False."""
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        if field.type in _KINDS:
+            value, (kinds, expected) = getattr(config, field.name), _KINDS[field.type]
+            fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+            _require(fits, f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
+
+
+def _check_names(names: object, what: str) -> None:
+    listed = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+    _require(listed, f"{what} a tuple of names, got {names!r}")
+
+
+def _numbers(values: Iterable[float], name: str) -> tuple[float, ...]:
+    """Return magnitudes as one number in all files, however they were given."""
+    try:
+        return tuple(float(v) + 0.0 for v in values)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+        raise ValueError(f"magnitudes of {name} must be numbers, got {values!r}") from None
 
 
 def _check_precision(precision: str) -> None:

@@ -40,8 +40,9 @@ class ControlHead(nn.Module):
         rectified: bool = False,
     ) -> None:
         super().__init__()
-        if not bound > 0:
-            raise ValueError(f"bound must be positive, got {bound}")
+        # As single precision has it: 0 or infinity would make the identity a matrix of nan
+        if not 0 < torch.tensor(float(bound), dtype=torch.float32) < float("inf"):
+            raise ValueError(f"bound must be positive and finite in single precision, got {bound}")
         self.hidden = nn.Linear(CONTROLS, hidden, bias=False)
         self.output = nn.Linear(hidden, outputs, bias=False)
         # Small, so that an untrained net is within 1e-2 of the identity for certain; not zero, since

@@ -31,7 +31,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds no readable weights: {first_line(error)}") from None
+        raise ValueError(
+            f"{path} holds no readable weights ({first_line(error)}): "
+            "give a .safetensors file or one that torch.save wrote"
+        ) from None
     except Exception as error:  # torch's UnpicklingError and its kin have no common base
         raise ValueError(
             f"{path} is refused, since loading it could run code ({first_line(error)}): "
