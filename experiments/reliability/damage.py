@@ -5,11 +5,11 @@ Machine:   any; 2 CPU cores, about 25 minutes
 Writes:    experiments/results/damage.json
 Published: none
 
-Files are truncated, emptied, overwritten in a block or flipped in one bit: photographs (PNG, JPEG), weights
-(safetensors, torch), class maps (JSON, CSV), and what an unfinished run has left (settings, history,
-checkpoints, points, figures). A command then may end well, or with status 2 or 1 and one line that says why.
-It must not raise, must not leave a file that cannot be read, must not begin a run with input that it refuses,
-and a run that goes on must end with the files of the run that nobody touched.
+Files are truncated, emptied, overwritten in a block or flipped in one bit: photographs (PNG, JPEG), digits
+(gzip), weights (safetensors, torch), class maps (JSON, CSV), and what an unfinished run has left (settings,
+history, checkpoints, points, figures). A command then may end well, or with status 2 or 1 and one line that
+says why. It must not raise, must not leave a file that cannot be read, must not begin a run with input that
+it refuses, and a run that goes on must end with the files of the run that nobody touched.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from torch import nn
 from tqdm import tqdm
 
 import itn.cli
+import itn.data
 from itn.folder import provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
@@ -103,10 +104,14 @@ def call(
 ) -> tuple[int, str]:
     """Give a command; return its status and what it has said on stderr."""
     arguments = [*command, "--model", f"{folder}/net.py:make", "--weights", str(folder / weights)]
-    arguments += ["--data", str(folder / "photos"), "--device", "cpu", "--out", str(out), *more]
+    return say([*arguments, "--data", str(folder / "photos"), "--out", str(out), *more])
+
+
+def say(arguments: list[str]) -> tuple[int, str]:
+    """Give a command with all its arguments; return its status and what it has said on stderr."""
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        status = itn.cli.main(arguments)
+        status = itn.cli.main([*arguments, "--device", "cpu"])
     return status, said.getvalue().strip()
 
 
@@ -145,6 +150,24 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
     return how, status, wrong
 
 
+def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
+    """Damage the digits that the package ships, in a copy of their own, and screen."""
+    out, copy = folder / "out", folder / "mnist"
+    shutil.copytree(itn.data._MNIST, copy)
+    try:
+        path = draw.choice(sorted(copy.glob("t10k*")))
+        how = f"{spoil(path, draw)} {path.name}"
+        with mock.patch("itn.data._MNIST", copy):
+            status, said = say([*SCREEN, "--limit", "20", "--out", str(out)])
+        wrong = complaints(status, said, out)
+        if status == itn.cli.BAD_INPUT and out.exists():
+            wrong.append("began a run with input that it refuses")
+    finally:
+        shutil.rmtree(copy)
+        shutil.rmtree(out, ignore_errors=True)
+    return how, status, wrong
+
+
 def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
     """Damage what an unfinished run has left, and give its command again."""
     name = kind.partition(" ")[0]
@@ -166,6 +189,7 @@ def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list
 
 KINDS: dict[str, Callable[[str, Path, random.Random], tuple[str, int, list[str]]]] = {
     "photograph": of_input,
+    "digits": of_digits,
     "weights": of_input,
     "class map": of_input,
     "learn that goes on": of_run,
