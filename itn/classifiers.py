@@ -61,6 +61,7 @@ class Classifier(nn.Module):
             raise ValueError(f"mean and std come together, one number per channel each, got {mean} and {std}")
         if std is not None and min(std) <= 0:
             raise ValueError(f"std must be positive, got {tuple(std)}")
+        self.training = False
         self.net = net.eval().requires_grad_(False)
         self.channels = None if mean is None else len(mean)
         self.name = name

@@ -38,7 +38,7 @@ def test_stays_in_eval_mode_and_takes_no_gradients():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 2))
     classifier = itn.Classifier(net.train())
     holder = nn.Sequential(classifier).train()
-    assert not any(module.training for module in classifier.net.modules())
+    assert not any(module.training for module in classifier.modules())
     before = classifier.sha256()
     images = torch.rand(5, 1, 4, 4, requires_grad=True)
     holder(images).sum().backward()

@@ -1,0 +1,300 @@
+"""What screening and learning cost over their floor: the bare classifier on the same batches.
+
+Command:   python experiments/benchmarks/floors.py
+           python experiments/benchmarks/floors.py --device cuda
+Machine:   any; 2 CPU cores, about 20 minutes; with CUDA, 5 minutes
+Writes:    experiments/results/floors.json (floors-cuda.json)
+Published: none
+
+screening: full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (controls and searches left aside,
+           which are such passes too), over the bare forward pass of as many batches.
+learning:  a step of the constrained objective over the bare forward pass and the backward pass to the images;
+           a step of the switched objective over the same where it asks for cross-entropy, over a forward pass
+           alone where it asks for displacement. A constrained run gives up starts twice, and looks at a
+           thousand images for each of them to know which: "run" shares these passes out among all steps.
+
+Floors and what is measured alternate in one process; a ratio is the median of those of all repetitions.
+Digits are classified by shipped networks, random pixels of 224 x 224 by large ones with random weights:
+resnet18 on a CPU, resnet50, alexnet and vit_b_16 in bfloat16 with CUDA. The profile says which operations a
+pass spends its own time in.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from clock import alternate, seconds, spread
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+import itn
+from itn.color import unit_float
+from itn.constrained import CUTS, JUDGED, STARTS, ConstrainedLearner, Task
+from itn.folder import provenance
+from itn.learning import make_net
+from itn.loop import Learner
+from itn.screener import Screener
+from itn.switched import SwitchedLearner
+from itn.transforms import TRANSFORMS, steps
+
+RESULTS = Path(__file__).parent.parent / "results"
+FLOOR_EVERY = 4  # passes of a sweep
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Record = dict[str, Any]
+
+
+def sweeps(blur: float) -> dict[str, tuple[float, ...]]:
+    """Return 21 magnitudes for each of four transformations."""
+    return {
+        "rotate": steps(-90, 90, 9),
+        "zoom": tuple(2 ** (n / 10) for n in range(-10, 11)),
+        "blur": steps(0, blur, blur / 20),
+        "noise": steps(0, 1, 0.05),
+    }
+
+
+class Floor:
+    """A bare classifier and one batch.
+
+    Args:
+        classifier: As it runs.
+        images: uint8, on its device.
+    """
+
+    def __init__(self, classifier: itn.Classifier, images: Tensor) -> None:
+        self.classifier, self.images = classifier, unit_float(images)
+        self.labels = classifier.logits(self.images).argmax(1)
+
+    @torch.inference_mode()
+    def forward(self) -> None:
+        """Classify the batch."""
+        self.classifier.logits(self.images)
+
+    def backward(self) -> None:
+        """Classify the batch, and compute the gradient to the images."""
+        logits = self.classifier.logits(self.images.detach().requires_grad_())
+        F.cross_entropy(logits, self.labels).backward()
+
+
+def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settings: Any) -> Record:
+    """Time full sweeps over one batch, and bare forward passes of the same batch in between."""
+    labels = torch.arange(len(images)) % 10
+    config = itn.ScreenConfig(batch_size=len(images), **settings)
+    screener = Screener(classifier, itn.CheckedImages(images, labels, labels), config)
+    floor = Floor(screener.classifier, screener.images)
+    for _ in range(3):
+        floor.forward()
+        screener.observe(screener.at(TRANSFORMS["rotate"], 10.0))
+    ratios: list[float] = []
+    floors: list[float] = []
+    by_name: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        passes: dict[str, list[float]] = {}
+        bare = []
+        for name, magnitudes in sweeps(blur=images.shape[-1] / 56 + 1.5).items():
+            for number, v in enumerate(magnitudes):
+                change = screener.at(TRANSFORMS[name], v)
+                passes.setdefault(name, []).append(seconds(partial(screener.observe, change)))
+                if number % FLOOR_EVERY == 0:
+                    bare.append(seconds(floor.forward))
+        floors.append(statistics.fmean(bare))
+        ratios.append(statistics.fmean(t for times in passes.values() for t in times) / floors[-1])
+        for name, times in passes.items():
+            by_name.setdefault(name, []).append(statistics.fmean(times) / floors[-1])
+    at_ten = screener.at(TRANSFORMS["rotate"], 10.0)
+    return {
+        "forward_ms": round(1000 * statistics.median(floors), 3),
+        "images_per_second": round(len(images) / statistics.median(floors) / statistics.median(ratios), 1),
+        "ratio": spread(ratios),
+        "ratio_by_transformation": {
+            name: round(statistics.median(each), 3) for name, each in by_name.items()
+        },
+        **_memory(lambda: screener.observe(at_ten)),
+        "profile": _profile(lambda: screener.observe(at_ten), classifier.device),
+    }
+
+
+def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: int, **settings: Any) -> Record:
+    """Time steps of both objectives, and of the bare classifier forward and backward."""
+    classifier = classifier.running(settings["precision"], settings["channels_last"])
+    floor = Floor(classifier, images[:batch].to(classifier.device))
+    predictions = itn.predict(classifier, images, batch).cpu()
+    data = itn.CheckedImages(images, predictions, predictions)
+    learners = dict(_learners(classifier, data, batch))
+    numbers = dict.fromkeys(learners, 0)
+
+    def step(name: str) -> None:
+        taken = learners[name].step(numbers[name])
+        numbers[name] += 1
+        assert taken.asked_cross_entropy in (None, name == "cross-entropy"), (
+            "the switch took the other branch"
+        )
+
+    work: dict[str, Callable[[], object]] = {"forward": floor.forward, "backward": floor.backward}
+    work |= {name: partial(step, name) for name in learners}
+    times = alternate(work, repeats, warmup=min(3, repeats))
+    floors = dict.fromkeys(learners, "backward") | {"displacement": "forward"}
+    ratios = {
+        name: spread([own / bare for own, bare in zip(times[name], times[floors[name]], strict=True)])
+        for name in learners
+    }
+    median = {name: statistics.median(each) for name, each in times.items()}
+    steps = itn.LearnConfig().steps
+    constrained = learners["constrained"]
+    assert isinstance(constrained, ConstrainedLearner)
+    judged = min(JUDGED, int(data.clean.sum()))
+    choices = seconds(partial(_choose_starts, constrained)) * JUDGED / judged
+    return {
+        "median_ms": {name: round(1000 * each, 3) for name, each in median.items()},
+        "images_per_second": round(batch / median["constrained"], 1),
+        "ratio": ratios,
+        "ratio_run": round((steps * median["constrained"] + choices) / (steps * median["backward"]), 3),
+        **_memory(partial(step, "constrained")),
+        "profile": _profile(partial(step, "constrained"), classifier.device),
+    }
+
+
+def _learners(
+    classifier: itn.Classifier, data: itn.CheckedImages, batch: int
+) -> Iterator[tuple[str, Learner]]:
+    """Return the constrained learner, and switched ones that always ask for the same, with moved images."""
+    config = itn.LearnConfig(batch_size=batch)
+    nets = [make_net(classifier, config, data.images.shape, start) for start in range(STARTS)]
+    none = {"color": torch.zeros(0, 2, nets[0].color.head.output.out_features), "space": torch.zeros(0, 2, 6)}
+    task = Task(nets[0], nets, data, {"color": 0.1, "space": 0.1}, (), none)
+    yield "constrained", ConstrainedLearner([task], config, config.tolerated)
+    # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
+    wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
+    for asks, accuracy, images in (("displacement", 0.0, data), ("cross-entropy", 1.0, wrong)):
+        config = itn.LearnConfig(
+            objective="switched", acc_orig=accuracy, batch_size=batch, learning_rate=1e-30
+        )
+        net = make_net(classifier, config, data.images.shape)
+        with torch.no_grad():
+            for transformer in (net.color, net.space):
+                transformer.head.output.weight.mul_(300)
+        yield asks, SwitchedLearner(net, images, config)
+
+
+def _choose_starts(learner: ConstrainedLearner) -> None:
+    """Do what a run does when it gives up starts, each time."""
+    before = learner.alive
+    for cut in range(len(CUTS)):
+        learner.alive = before[: STARTS // 4**cut]
+        with torch.no_grad():
+            learner._standings()
+    learner.alive = before
+
+
+def _memory(work: Callable[[], object]) -> Record:
+    """Return the peak of a GPU's memory during a call, in MiB."""
+    if not torch.cuda.is_available():
+        return {}
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return {"peak_mib": round(torch.cuda.max_memory_allocated() / 2**20)}
+
+
+def _profile(work: Callable[[], object], device: torch.device) -> Record:
+    """Return which share of its time a call spends in each operation itself, the longest first."""
+    cuda = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as seen:
+        work()
+    times = {
+        each.key: each.self_device_time_total if cuda else each.self_cpu_time_total
+        for each in seen.key_averages()
+    }
+    longest = sorted(times.items(), key=lambda item: -item[1])[:8]
+    return {name: round(taken / sum(times.values()), 3) for name, taken in longest}
+
+
+def digits(model: str, device: torch.device, repeats: int, batch: int, screened: int, learned: int) -> Record:
+    """Measure a shipped network."""
+    classifier = itn.load_classifier(model).to(device)
+    images = itn.load_images("mnist")[0]
+    plain = {"precision": "float32", "channels_last": False}
+    return {
+        "model": model,
+        "pixels": list(images.shape[1:]),
+        "screening_batch": screened,
+        "learning_batch": batch,
+        "settings": plain,
+        "screening": screening(classifier, images[:screened], repeats, **plain),
+        "learning": learning(classifier, images[:learned], 6 * repeats, batch, **plain),
+    }
+
+
+def photographs(model: str, device: torch.device, repeats: int, batch: int, pixels: int) -> Record:
+    """Measure a large network with random weights on random pixels."""
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(model, weights=None)
+    cuda = device.type == "cuda"
+    settings = {
+        "precision": "bfloat16" if cuda else "float32",
+        "channels_last": not model.startswith("vit"),
+    }
+    net.to(memory_format=torch.channels_last if settings["channels_last"] else torch.contiguous_format)
+    classifier = itn.Classifier(net, *IMAGENET, name=model).to(device)
+    images = torch.randint(0, 256, (2 * batch, 3, pixels, pixels), generator=generator, dtype=torch.uint8)
+    return {
+        "model": model,
+        "pixels": list(images.shape[1:]),
+        "screening_batch": batch,
+        "learning_batch": batch,
+        "settings": settings,
+        "screening": screening(classifier, images[:batch], repeats, **settings),
+        "learning": learning(classifier, images, repeats, batch, **settings),
+    }
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--batch", type=int, help="photographs in one; default: 32 on a CPU, 256 with CUDA")
+    parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--smoke", action="store_true", help="only run the code, on few and small images")
+    parser.add_argument(
+        "--out", type=Path, help="default: experiments/results/floors.json or floors-cuda.json"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    cuda = device.type == "cuda"
+    large = ("resnet50", "alexnet", "vit_b_16") if cuda else ("resnet18",)
+    batch = args.batch or (256 if cuda else 32)
+    networks = []
+    small = () if cuda else ("lenet5",) if args.smoke else ("lenet5", "jennings-cnn")
+    for model in small:
+        sizes = (32, 32, 64) if args.smoke else (256, 500, 2000)
+        networks.append(digits(model, device, 1 if args.smoke else args.repeats, *sizes))
+        _say(networks[-1])
+    for model in large:
+        sizes = (1, 32, 32) if args.smoke else (args.repeats, batch, 224)
+        networks.append(photographs(model, device, *sizes))
+        _say(networks[-1])
+    out = args.out or RESULTS / f"floors{'-cuda' if cuda else ''}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    record = {"threads": args.threads, "networks": networks, "provenance": provenance(device)}
+    out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _say(network: Record) -> None:
+    steps = ", ".join(f"{name} {each['median']:.2f}" for name, each in network["learning"]["ratio"].items())
+    print(
+        f"{network['model']}: a pass of screening costs {network['screening']['ratio']['median']:.2f} of its "
+        f"floor; a step of learning: {steps}; a constrained run {network['learning']['ratio_run']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
