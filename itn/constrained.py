@@ -51,7 +51,7 @@ FIRST = 0.25  # displacement of each start, of the reference
 SENSED = 1000  # images that tell how sensitive the classifier is to each parameter
 TARGETED = 0.8  # share of the images that are drawn by how nearly they are lost
 LEAST = 64  # images of each of several tasks in a step
-JUDGED = 1000  # images that decide between starts
+JUDGED = 1000  # images that decide between starts, at most
 MEMORY, VERTEX_MEMORY = 400, 200  # images over which running means look back
 EXPONENT = 2.5  # with which power of the size the share lost grows, about
 BALANCE = 0.05  # step of the sizes of color and space against each other
@@ -416,7 +416,8 @@ class ConstrainedLearner:
     def _nearly_lost(self, size: Tensor) -> Tensor:
         """Return how many of the most fragile images are lost at the corner, smoothly, by start."""
         matrices, found = self._corner(size), []
-        judged = min(JUDGED, max(map(len, self.members)))
+        # With small batches choosing would else cost more than learning
+        judged = min(JUDGED, 4 * self.config.batch_size, max(map(len, self.members)))
         fragile = torch.zeros(len(self.members), judged, dtype=torch.long)
         counts = torch.zeros(len(self.members), judged)  # a task may have fewer
         for row, members in enumerate(self.members):
