@@ -92,12 +92,17 @@ class _Common:
     """List and leave out photographs that cannot be read, instead of stopping."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    deterministic: bool = False
+    """Take algorithms that repeat their results on a GPU, where there are any: slower."""
     overwrite: bool = False
     """Replace an earlier run in the folder."""
 
     def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
         processes.join()
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
+            torch.use_deterministic_algorithms(True, warn_only=True)
         card = model_cards().get(model, {})
         if data == "mnist:unseen" and self.weights is None and card.get("unseen", data) != data:
             raise ValueError(f"{model} was trained on half of mnist:unseen: take --data {card['unseen']}")

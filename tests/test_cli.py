@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from itn.cli import main
@@ -387,6 +388,22 @@ REFUSED_BY_SCREEN = [
 @pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_SCREEN)
 def test_a_screen_that_cannot_be_says_why_and_leaves_nothing(arguments, message, folder, monkeypatch, capsys):
     check_refusal(("screen", *arguments), message, folder, monkeypatch, capsys)
+
+
+def test_algorithms_that_repeat_their_results_are_taken_where_asked_for(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    arguments = ["screen", "--limit", "100", "--transforms", "brightness", "--bisections", "0", "--out"]
+    try:
+        assert main([*arguments, "plain"]) == 0
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert main([*arguments, "repeated", "--deterministic"]) == 0
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+    assert files(folder / "plain") == files(folder / "repeated")
 
 
 def test_lists_and_help(folder):
