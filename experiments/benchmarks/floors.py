@@ -10,8 +10,11 @@ screening: full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (cont
            which are such passes too), over the bare forward pass of as many batches.
 learning:  a step of the constrained objective over the bare forward pass and the backward pass to the images;
            a step of the switched objective over the same where it asks for cross-entropy, over a forward pass
-           alone where it asks for displacement. A constrained run gives up starts twice, and looks at a
+           alone where it asks for displacement. A constrained run gives up starts twice, and looks at up to a
            thousand images for each of them to know which: "run" shares these passes out among all steps.
+
+compiled:  the bare classifier by torch.compile: the seconds until it has first answered, with a gradient and
+           without, and how many times as fast it is afterwards.
 
 Floors and what is measured alternate in one process; a ratio is the median of those of all repetitions.
 Digits are classified by shipped networks, random pixels of 224 x 224 by large ones with random weights:
@@ -149,8 +152,8 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     steps = itn.LearnConfig().steps
     constrained = learners["constrained"]
     assert isinstance(constrained, ConstrainedLearner)
-    judged = min(JUDGED, int(data.clean.sum()))
-    choices = seconds(partial(_choose_starts, constrained)) * JUDGED / judged
+    judged = min(JUDGED, 4 * batch)  # of as many images as a run may have
+    choices = seconds(partial(_choose_starts, constrained)) * judged / min(judged, len(data))
     return {
         "median_ms": {name: round(1000 * each, 3) for name, each in median.items()},
         "images_per_second": round(batch / median["constrained"], 1),
@@ -158,6 +161,33 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
         "ratio_run": round((steps * median["constrained"] + choices) / (steps * median["backward"]), 3),
         **_memory(partial(step, "constrained")),
         "profile": _profile(partial(step, "constrained"), classifier.device),
+    }
+
+
+def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **settings: Any) -> Record:
+    """Time the bare classifier as it is, and by torch.compile."""
+    floors = {
+        "plain": Floor(classifier.running(**settings), images),
+        "compiled": Floor(classifier.running(**settings, compile=True), images),
+    }
+    before = seconds(floors["compiled"].forward) + seconds(floors["compiled"].backward)
+    work = {
+        f"{name} {what}": getattr(floor, what)
+        for name, floor in floors.items()
+        for what in ("forward", "backward")
+    }
+    times = alternate(work, repeats, warmup=3)
+    return {
+        "seconds_before": round(before, 1),
+        **{
+            what: spread(
+                [
+                    one / two
+                    for one, two in zip(times[f"plain {what}"], times[f"compiled {what}"], strict=True)
+                ]
+            )
+            for what in ("forward", "backward")
+        },
     }
 
 
@@ -215,43 +245,44 @@ def _profile(work: Callable[[], object], device: torch.device) -> Record:
     return {name: round(taken / sum(times.values()), 3) for name, taken in longest}
 
 
-def digits(model: str, device: torch.device, repeats: int, batch: int, screened: int, learned: int) -> Record:
-    """Measure a shipped network."""
-    classifier = itn.load_classifier(model).to(device)
-    images = itn.load_images("mnist")[0]
-    plain = {"precision": "float32", "channels_last": False}
-    return {
-        "model": model,
-        "pixels": list(images.shape[1:]),
-        "screening_batch": screened,
-        "learning_batch": batch,
-        "settings": plain,
-        "screening": screening(classifier, images[:screened], repeats, **plain),
-        "learning": learning(classifier, images[:learned], 6 * repeats, batch, **plain),
-    }
-
-
-def photographs(model: str, device: torch.device, repeats: int, batch: int, pixels: int) -> Record:
-    """Measure a large network with random weights on random pixels."""
-    generator = torch.Generator().manual_seed(0)
+def photographs(model: str, device: torch.device, number: int, pixels: int) -> tuple[itn.Classifier, Tensor]:
+    """Return a large network with random weights, and random pixels."""
     torch.manual_seed(0)
     net = torchvision.models.get_model(model, weights=None)
-    cuda = device.type == "cuda"
-    settings = {
-        "precision": "bfloat16" if cuda else "float32",
-        "channels_last": not model.startswith("vit"),
-    }
-    net.to(memory_format=torch.channels_last if settings["channels_last"] else torch.contiguous_format)
+    net.to(memory_format=torch.channels_last)
     classifier = itn.Classifier(net, *IMAGENET, name=model).to(device)
-    images = torch.randint(0, 256, (2 * batch, 3, pixels, pixels), generator=generator, dtype=torch.uint8)
+    return classifier, torch.randint(0, 256, (number, 3, pixels, pixels), dtype=torch.uint8)
+
+
+def measure(
+    classifier: itn.Classifier,
+    images: Tensor,
+    settings: Record,
+    repeats: int,
+    batches: tuple[int, int],
+    steps: int,
+) -> Record:
+    """Measure one network.
+
+    Args:
+        classifier: On its device.
+        images: uint8, on the CPU.
+        settings: How the network runs.
+        repeats: Of sweeps; one is a trial that compiles nothing.
+        batches: Images in a batch of screening, and of learning.
+        steps: Of learning.
+    """
+    screened, learned = batches
+    few = images[:learned].to(classifier.device)
     return {
-        "model": model,
+        "model": classifier.name,
         "pixels": list(images.shape[1:]),
-        "screening_batch": batch,
-        "learning_batch": batch,
+        "screening_batch": screened,
+        "learning_batch": learned,
         "settings": settings,
-        "screening": screening(classifier, images[:batch], repeats, **settings),
-        "learning": learning(classifier, images, repeats, batch, **settings),
+        "screening": screening(classifier, images[:screened], repeats, **settings),
+        "learning": learning(classifier, images, steps, learned, **settings),
+        "compiled": compiled(classifier, few, steps, **settings) if repeats > 1 else None,
     }
 
 
@@ -270,17 +301,24 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     cuda = device.type == "cuda"
-    large = ("resnet50", "alexnet", "vit_b_16") if cuda else ("resnet18",)
-    batch = args.batch or (256 if cuda else 32)
+    repeats = 1 if args.smoke else args.repeats
     networks = []
-    small = () if cuda else ("lenet5",) if args.smoke else ("lenet5", "jennings-cnn")
-    for model in small:
-        sizes = (32, 32, 64) if args.smoke else (256, 500, 2000)
-        networks.append(digits(model, device, 1 if args.smoke else args.repeats, *sizes))
+    for model in () if cuda else ("lenet5",) if args.smoke else ("lenet5", "jennings-cnn"):
+        images = itn.load_images("mnist", limit=64 if args.smoke else 2000)[0]
+        settings = {"precision": "float32", "channels_last": False}
+        batches = (32, 32) if args.smoke else (500, 256)
+        networks.append(
+            measure(itn.load_classifier(model).to(device), images, settings, repeats, batches, 6 * repeats)
+        )
         _say(networks[-1])
-    for model in large:
-        sizes = (1, 32, 32) if args.smoke else (args.repeats, batch, 224)
-        networks.append(photographs(model, device, *sizes))
+    batch = args.batch or (256 if cuda else 32)
+    for model in ("resnet50", "alexnet", "vit_b_16") if cuda else ("resnet18",):
+        made = photographs(model, device, 2 * batch, 32 if args.smoke else 224)
+        settings = {
+            "precision": "bfloat16" if cuda else "float32",
+            "channels_last": not model.startswith("vit"),
+        }
+        networks.append(measure(*made, settings, repeats, (batch, batch), repeats))
         _say(networks[-1])
     out = args.out or RESULTS / f"floors{'-cuda' if cuda else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -294,6 +332,8 @@ def _say(network: Record) -> None:
         f"{network['model']}: a pass of screening costs {network['screening']['ratio']['median']:.2f} of its "
         f"floor; a step of learning: {steps}; a constrained run {network['learning']['ratio_run']:.2f}"
     )
+    if network["compiled"]:
+        print(f"{network['model']}, compiled: {network['compiled']}")
 
 
 if __name__ == "__main__":
