@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +19,7 @@ from torch import Tensor
 from itn.color import unit_float
 
 WIDTH = 7.0  # inches: a page of text
+DPI = 200
 HOLDS, BROKEN = "#1b7837", "#b2182b"
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
 _DOTS = (":", "-.", (0, (1, 4)))
@@ -36,7 +37,31 @@ _TITLE: dict[str, Any] = {"fontsize": 8, "pad": 3, "loc": "left"}
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at print resolution; equal figures make equal files."""
-    figure.savefig(path, dpi=200, metadata={"Software": None})
+    figure.set_dpi(DPI)
+    _settle(figure)
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out for good, in rounded numbers.
+
+    Matplotlib's solver adds in the order in which its variables happen to lie in memory, so that the last
+    bits of positions differ from one drawing to the next, and with them now and then the edge of a letter.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(tuple(np.round(ax.get_position(original=True).bounds, 6)))
+    areas: list[FigureBase] = [figure]
+    for area in areas:
+        areas += area.subfigs
+        if isinstance(area, SubFigure):
+            area.bbox_relative.set_points(np.round(area.bbox_relative.get_points(), 6))
+        for text in area.texts:
+            text.set_position(tuple(np.round(text.get_position(), 6)))
 
 
 def picture(ax: Axes, image: Tensor, frame: str) -> None:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from itn import plots
 
@@ -231,3 +233,30 @@ def test_nothing_is_drawn_outside_a_page(shape):
         assert min(box.x0, box.y0) >= 0
         assert box.x1 <= width
         assert box.y1 <= height
+
+
+class Trembling(ConstrainedLayoutEngine):
+    """A solver that rounds otherwise each time."""
+
+    def execute(self, figure):
+        super().execute(figure)
+        for ax in figure.axes:
+            jitter = 1e-12 * np.random.default_rng(id(self)).standard_normal(4)
+            ax._set_position(ax.get_position(original=True).bounds + jitter, which="original")
+
+
+def test_equal_figures_make_equal_files_however_the_layout_was_rounded(tmp_path):
+    found = set()
+    for number in range(3):
+        figure = Figure(figsize=(4, 3), layout=Trembling())
+        for block in figure.subfigures(1, 2):
+            block.suptitle("title")
+            block.subplots().set(xlabel="x", ylabel="y")
+        plots.save(figure, tmp_path / f"{number}.png")
+        assert all(np.array_equal(np.round(at, 6), at) for at in map(placed, figure.axes))
+        found.add((tmp_path / f"{number}.png").read_bytes())
+    assert len(found) == 1
+
+
+def placed(ax):
+    return ax.get_position(original=True).bounds
