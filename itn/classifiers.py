@@ -92,7 +92,7 @@ class Classifier(nn.Module):
         normalised = images if self.channels is None else (images - self.mean) / self.std
         if self.channels_last:
             normalised = normalised.contiguous(memory_format=torch.channels_last)
-        net = self.compiled or self.net
+        net = self.net if self.compiled is None else self.compiled
         if self.precision == "float32":
             return net(normalised)
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
@@ -108,9 +108,8 @@ class Classifier(nn.Module):
         """
         other = copy.copy(self)
         other.precision, other.channels_last = precision, channels_last
-        if compile:
-            # Not as a submodule: names of weights, and so their hash, stay what they are
-            object.__setattr__(other, "compiled", torch.compile(self.net))
+        # Not as a submodule: names of weights, and so their hash, stay what they are
+        object.__setattr__(other, "compiled", torch.compile(self.net) if compile else None)
         return other
 
     @property
@@ -157,7 +156,7 @@ class CheckedImages:
         return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
 
     def to(self, device: torch.device) -> "CheckedImages":
-        """Return the same on another device, but for images that would fill a quarter of it."""
+        """Return the same on another device, but for images that would take a quarter of what is free."""
         fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
         images = self.images.to(device) if fits else self.images
         return CheckedImages(images, self.labels.to(device), self.predictions.to(device))

@@ -269,7 +269,7 @@ class ConstrainedLearner:
         tasks, each = index.shape
         left = len(self.alive) // tasks
         chosen = index.to(self.data.labels.device)
-        images = self.data.pixels(chosen.flatten(), chosen.device).unflatten(0, (tasks, 1, each))
+        images = self.data.pixels(index.flatten(), chosen.device).unflatten(0, (tasks, 1, each))
         images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
         color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
         logits = self.rows(self._logits, images, color, space)
@@ -465,7 +465,7 @@ class ConstrainedLearner:
             labels = few.labels[rows]
             images = few.pixels(rows, labels.device)
             at = [
-                torch.zeros(len(labels), getattr(self.net, part).head.output.out_features).to(images.device)
+                labels.new_zeros(len(labels), getattr(self.net, part).head.output.out_features).float()
                 for part in self.net.parts
             ]
             found = {

@@ -270,7 +270,7 @@ def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, 
         for own in found.values():
             InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(own)
     except Exception as error:  # whatever files say that something else has written
-        raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from None
+        raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
     if label not in found:
         labels = ", ".join(str(known) for known in found if known is not None)
         cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"

@@ -144,7 +144,7 @@ def finish(
 
 def timing_record(started: datetime, seconds: dict[str, float], learner: Learner) -> dict[str, Any]:
     """Return what timing.json holds: when, how long, and how many images were in a forward pass at last."""
-    size = learner.rows.at_once or learner.config.batch_size
+    size = learner.rows.last or learner.config.batch_size
     return {"started": started.isoformat(), "seconds": seconds, "batch_size": size}
 
 

@@ -16,9 +16,16 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from itn.errors import RunError
 
+SHORT = (  # how torch on a CPU and the libraries beneath it say that memory is short
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 T = TypeVar("T")
@@ -138,7 +145,7 @@ def _unless_short(look: Callable[[slice], T], rows: slice) -> T | None:
     except torch.OutOfMemoryError:
         return None
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # how torch says it on a CPU
+        if not any(words in str(error) for words in SHORT):
             raise
         return None
 
@@ -162,15 +169,17 @@ class Rows:
 
     def __init__(self) -> None:
         self.at_once: int | None = None
-        """How many rows are computed at once; None: all that a process has."""
+        """How many rows are computed at once, at most; None: all that a process has."""
+        self.last: int | None = None
+        """How many were in one piece of the last call."""
 
     def __call__(self, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """Return function(*inputs), differentiable.
+        """Return function(*inputs), once differentiable.
 
         Args:
             function: From tensors with B rows each, or None, to a tensor with B rows; a row depends on the
-                same row of the inputs alone.
-            inputs: Tensors with B rows.
+                same row of the inputs alone, and on all that want a gradient.
+            inputs: Tensors with B rows; they must not change before the gradient is there.
 
         Raises:
             RunError: If a single row does not fit into the memory.
@@ -189,16 +198,17 @@ class _OfRows(torch.autograd.Function):
     ) -> Tensor:
         given = next(each for each in inputs if each is not None)
         parts = torch.arange(len(given)).tensor_split(count())
-        own = parts[rank()] if len(parts[rank()]) else parts[0]  # more processes than rows
+        own = parts[rank() % len(parts)]  # alone there is one part
+        own = own if len(own) else parts[0]  # more processes than rows
         ctx.rows, ctx.function, ctx.parts, ctx.own = rows, function, parts, own
         ctx.inputs = [None if each is None else each.detach()[_of(own, each)] for each in inputs]
         ctx.wanted = [each is not None and each.requires_grad for each in inputs]
         ctx.kept = []
 
-        def look(rows: slice) -> Tensor:
-            keeps = learns and rows.stop - rows.start >= len(own)
+        def look(some: slice) -> Tensor:
+            keeps = learns and some.stop - some.start >= len(own)
             with torch.set_grad_enabled(keeps):
-                found = _piece(ctx, rows)
+                found = _piece(ctx, some)
             if keeps:
                 ctx.kept = [found]
             return found[1].detach()
@@ -207,13 +217,14 @@ class _OfRows(torch.autograd.Function):
         return found.to(given.device)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad = grads[0][_of(ctx.own, grads[0])]
 
-        def look(rows: slice) -> tuple[Tensor, ...]:
+        def look(some: slice) -> tuple[Tensor, ...]:
             with torch.enable_grad():
-                inputs, found = ctx.kept.pop() if ctx.kept else _piece(ctx, rows)
-            return torch.autograd.grad(found, inputs, grad[rows])
+                inputs, found = ctx.kept.pop() if ctx.kept else _piece(ctx, some)
+            return torch.autograd.grad(found, inputs, grad[some])
 
         found = _rows_of_all(
             lambda: [torch.cat(each) for each in zip(*_fitting(ctx, look), strict=True)], ctx.parts
@@ -243,6 +254,7 @@ def _fitting(ctx: Any, look: Callable[[slice], T]) -> list[T]:
     found, fitting = in_batches(len(ctx.own), size, look)
     if fitting < size:
         ctx.rows.at_once = fitting
+    ctx.rows.last = min(fitting, len(ctx.own))
     return found
 
 

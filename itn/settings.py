@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Literal, get_args
 
@@ -16,9 +17,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
-    int: ((int,), "an integer"),
-    float: ((int, float), "a number"),
-    float | None: ((int, float, NoneType), "a number"),
+    int: ((Integral,), "an integer"),
+    float: ((Real,), "a number"),
+    float | None: ((Real, NoneType), "a number"),
     str: ((str,), "text"),
 }
 _DEFAULTS: dict[str, dict[str, float]] = {
@@ -117,7 +118,7 @@ class LearnConfig:
         )
         _require(
             self.acc_orig in ("paired", "measured")
-            or (isinstance(self.acc_orig, int | float) and 0 <= self.acc_orig <= 1),
+            or (_fits(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
         _check_precision(self.precision)
@@ -130,7 +131,6 @@ class LearnConfig:
         _require(0 < self.learn_fraction < 1, f"learn-fraction must lie in (0, 1), got {self.learn_fraction}")
         for name in ("steps", "batch_size", "hidden"):
             value = getattr(self, name)
-            _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
             _require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
         single = {
             "color": self.color_family != "affine",
@@ -143,8 +143,6 @@ class LearnConfig:
         for name in ("c_theta", "learning_rate", "color_bound"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")
-        _require(isinstance(self.seed, int), f"seed must be an integer, got {self.seed!r}")
-        _require(isinstance(self.vectors, int), f"vectors must be an integer, got {self.vectors!r}")
         _require(self.vectors >= 0, f"vectors must be 0 (exact) or more, got {self.vectors}")
         bound = self.spatial_bound
         _require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
@@ -236,7 +234,6 @@ class ScreenConfig:
             _require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
         for name, least in (("bisections", 0), ("accuracy_bisections", 0), ("batch_size", 0), ("seed", 0)):
             value = getattr(self, name)
-            _require(isinstance(value, int), f"{name.replace('_', '-')} must be an integer, got {value!r}")
             _require(
                 least <= value < 2**63, f"{name.replace('_', '-')} must be at least {least}, got {value}"
             )
@@ -278,8 +275,14 @@ def _check_kinds(config: object) -> None:
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         if field.type in _KINDS:
             value, (kinds, expected) = getattr(config, field.name), _KINDS[field.type]
-            fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-            _require(fits, f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
+            _require(_fits(value, kinds), f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
+            if isinstance(value, Real) and not isinstance(value, bool | int | float):  # numpy's
+                plain = int(value) if isinstance(value, Integral) else float(value)
+                object.__setattr__(config, field.name, plain)
+
+
+def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def _check_names(names: object, what: str) -> None:
@@ -290,6 +293,8 @@ def _check_names(names: object, what: str) -> None:
 def _numbers(values: Iterable[float], name: str) -> tuple[float, ...]:
     """Return magnitudes as one number in all files, however they were given."""
     try:
+        if isinstance(values, str):
+            raise TypeError
         return tuple(float(v) + 0.0 for v in values)
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         raise ValueError(f"magnitudes of {name} must be numbers, got {values!r}") from None

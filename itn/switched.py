@@ -51,9 +51,10 @@ class SwitchedLearner:
         """
         config, net, data = self.config, self.net, self.data
         size, device = config.batch_size, data.labels.device
-        chosen = torch.randint(len(data), (size,), generator=self.generator).to(device)
+        index = torch.randint(len(data), (size,), generator=self.generator)
+        chosen = index.to(device)
         k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
-        images, labels = data.pixels(chosen, device), data.labels[chosen]
+        images, labels = data.pixels(index, device), data.labels[chosen]
 
         color_matrix, space_matrix = net.matrices(k1, k2)
         logits = self.rows(

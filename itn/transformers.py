@@ -41,7 +41,7 @@ class ControlHead(nn.Module):
     ) -> None:
         super().__init__()
         # As single precision has it: 0 or infinity would make the identity a matrix of nan
-        if not 0 < torch.tensor(float(bound), dtype=torch.float32) < float("inf"):
+        if not torch.finfo(torch.float32).tiny <= bound <= torch.finfo(torch.float32).max:
             raise ValueError(f"bound must be positive and finite in single precision, got {bound}")
         self.hidden = nn.Linear(CONTROLS, hidden, bias=False)
         self.output = nn.Linear(hidden, outputs, bias=False)

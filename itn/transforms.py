@@ -20,7 +20,7 @@ from torch import Tensor
 from itn.color import check_images, unit_float
 from itn.spatial import PADDINGS, family_matrix, warp
 
-LARGEST = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
+LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
 
 _TRANSFORMS: dict[str, "Transform"] = {}
 TRANSFORMS: Mapping[str, "Transform"] = MappingProxyType(_TRANSFORMS)
@@ -121,8 +121,8 @@ class Transform:
                 raise ValueError(f"{self.name} takes {known} as its magnitude, got {v:g}")
             if not math.isfinite(v):
                 raise ValueError(f"{self.name} takes finite magnitudes, got {v:g}")
-            if abs(v) > LARGEST:
-                raise ValueError(f"{self.name} takes magnitudes up to {LARGEST:g}, got {v:g}")
+            if abs(v) > LARGEST_MAGNITUDE:
+                raise ValueError(f"{self.name} takes magnitudes up to {LARGEST_MAGNITUDE:g}, got {v:g}")
             if not (low <= v <= high or _same(v, low) or _same(v, high)):
                 raise ValueError(
                     f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"

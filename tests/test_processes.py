@@ -76,6 +76,11 @@ for rows in (7, 2, 1):
     assert torch.equal(found, product(x, y, None)), rows
     assert torch.allclose(torch.autograd.grad((found * weights).sum(), x)[0], whole), rows
 
+with processes.alone():  # the way out
+    x = torch.rand(3, requires_grad=True)
+    Rows()(torch.exp, x).sum().backward()
+    assert torch.allclose(x.grad, x.exp())
+
 side, blobs = side_and_blobs()
 itn.screen(side, *blobs, SCREEN, sys.argv[2] + "/screen")
 itn.learn(side, *blobs, LEARN, sys.argv[2] + "/learn")
@@ -246,6 +251,13 @@ def test_rows_that_do_not_fit_go_in_halves_and_have_the_same_gradients(there, ba
         torch.testing.assert_close(found, x.exp())
         torch.testing.assert_close(grad, weights * x.exp())
         assert rows.at_once == fits
+
+
+def test_a_gradient_that_would_be_differentiated_again_is_refused():
+    x, weights = torch.rand(2, 9, 3, requires_grad=True).unbind()
+    (grad,) = torch.autograd.grad((Rows()(torch.exp, x) * weights).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        grad.sum().backward()
 
 
 def test_rows_without_a_gradient_keep_no_graph():
