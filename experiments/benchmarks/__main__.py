@@ -69,8 +69,9 @@ def _rivals(record: Record) -> Iterator[tuple[str, str]]:
             yield f"a loop over torchvision's functions over a whole `itn.screen`: {model}", whole
             for name, ratio in each["torchvision_over_itn"].items():
                 yield f"the same over passes of itn: {model}, {name}", _spread(ratio)
-    for name, ratio in record["imagecorruptions"]["imagecorruptions_over_itn"].items():
-        yield f"imagecorruptions over itn: {name}, without a classifier", _spread(ratio)
+    for key, how in (("itn", "a batch"), ("itn_one_at_a_time", "one image")):
+        for name, ratio in record["imagecorruptions"][f"imagecorruptions_over_{key}"].items():
+            yield f"imagecorruptions one image at a time over itn {how} at a time: {name}", _spread(ratio)
     for run, ratio in record["augerino"]["itn_over_augerino"].items():
         value = "none: it certifies nothing" if ratio is None else f"{ratio:.2f}"
         yield f"certified displacement of itn over Augerino's symmetric widths: {run}", value

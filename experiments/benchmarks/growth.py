@@ -2,7 +2,7 @@
 
 Command:   python experiments/benchmarks/growth.py
            --photos DIR adds the memory of 500 photographs, from a folder of class folders
-Machine:   any; 2 CPU cores, about 10 minutes
+Machine:   Linux; 2 CPU cores, about 10 minutes
 Writes:    experiments/results/growth.json
 Published: none
 
@@ -89,15 +89,17 @@ def growth(kinds: Sequence[str], repeats: int, most: int | None = None) -> dict[
 def memory(data: str, model: str, limit: int, magnitudes: int) -> dict[str, Any]:
     """Screen in a process of its own and return its peak memory."""
     code = f"""
-import resource, torch, itn
+import torch, itn
+def peak():  # not getrusage, which starts from the peak of the process that started this one
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 torch.set_num_threads({torch.get_num_threads()})
 classifier = itn.load_classifier({model!r})
 images, labels = itn.load_images({data!r}, classifier, limit={limit}, progress=False)
-loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loaded = peak()
 sweep = tuple(90 * (n + 1) / {magnitudes} for n in range({magnitudes}))
 config = itn.ScreenConfig(("rotate",), magnitudes={{"rotate": sweep}}, control=False, bisections=0)
 itn.screen(classifier, images, labels, config, progress=False)
-print(len(images), images.nbytes, loaded, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(len(images), images.nbytes, loaded, peak())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -12,8 +12,9 @@ captum:      per-image rotation thresholds on lenet5, every 5 degrees to 180, ag
              linear mode at its fastest perturbations_per_eval, with the same images and rotation; and how
              many images pass through the classifier for them.
 foolbox:     each digit at its worst of 31 rotations times 5 x 5 shifts (those of Engstrom et al. 2017, and
-             half of them), against SpatialAttack in its fastest batches. Told to shift by s of W pixels it
-             shifts by s (W - 1) / W: itn is asked for what foolbox was told, and for what it does.
+             half of them), against SpatialAttack in the fastest batches tried. itn has no such instrument:
+             here ten lines with ``itn.warp`` and ``itn.predict`` leave out what is lost already. Told to
+             shift by s of W pixels foolbox shifts by s (W - 1) / W: itn is asked for both.
 torchvision: predictions at every magnitude that ``itn screen`` takes by default, against a loop over
              torchvision's functions as one writes it by hand: each sweep, and a whole screen with its curves
              and thresholds.
@@ -146,7 +147,7 @@ def foolbox(args: argparse.Namespace) -> Record:
     n = len(images)
     whole = _worst(classifier, images, labels, (30, 3, *args.grid), (1, 10, n), args.repeats)
     # Half as far some digits are still recognised, so that answers can differ
-    half = _worst(classifier, images, labels, (15, 1.5, *args.grid), (n,), 1)
+    half = _worst(classifier, images, labels, (15, 1.5, *args.grid), (10, n), args.repeats)
     return {"images": n, "clean_accuracy": clean, "engstrom": whole, "half": half}
 
 
