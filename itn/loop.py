@@ -134,8 +134,9 @@ def finish(
         folder.write("model.safetensors", partial(save_file, dict(weights)))
         for name, figure in figures().items():
             folder.write(f"figures/{name}.png", partial(plots.save, figure))
-        timing["seconds"]["evaluation"] += time.perf_counter() - clock
-        folder.write_json("timing.json", timing)
+        seconds = timing["seconds"]
+        drawn = seconds["evaluation"] + time.perf_counter() - clock
+        folder.write_json("timing.json", {**timing, "seconds": {**seconds, "evaluation": drawn}})
         folder.write_json("result.json", record)  # last: it says that the run is finished
         folder.remove_leftovers()
 

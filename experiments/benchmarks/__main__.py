@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 SCRIPTS = ("floors", "rivals", "growth", "processes")
 Record = dict[str, Any]
+_WORK = ("screening", "learning")
 
 
 def table(results: Path) -> str:
@@ -38,43 +39,48 @@ def table(results: Path) -> str:
 
 def _floors(record: Record) -> Iterator[tuple[str, str]]:
     for network in record["networks"]:
-        pixels = network["pixels"][-1]
-        screening, learning = network["screening"], network["learning"]
-        at = f"{network['model']}, {network['screening_batch']} images of {pixels} px"
-        yield f"screening over bare forward passes: {at}", _spread(screening["ratio"])
-        at = f"{network['model']}, {network['learning_batch']} images of {pixels} px"
-        for name, what in (
-            ("constrained", "a step of learning over bare forward and backward passes"),
-            ("cross-entropy", "switched, a step for cross-entropy over the same"),
-            ("displacement", "switched, a step for displacement over a bare forward pass"),
-        ):
-            yield f"{what}: {at}", _spread(learning["ratio"][name])
-        yield f"all steps of a run, with the choice between starts: {at}", f"{learning['ratio_run']:.2f}"
+        model, pixels, learning = network["model"], network["pixels"][-1], network["learning"]
+        screened, learned = (f"{network[f'{what}_batch']} images of {pixels} px" for what in _WORK)
+        ratios = {name: _spread(each) for name, each in learning["ratio"].items()}
+        yield f"{model}, {screened}: screening over forward passes", _spread(network["screening"]["ratio"])
+        yield f"{model}, {learned}: a step over a forward and backward pass", ratios["constrained"]
+        value = f"{learning['ratio_run']:.2f}"
+        yield f"{model}: the steps of a run, with choices between starts, over as many", value
+        yield (
+            f"{model}: a switched step for cross-entropy over a forward and backward pass",
+            (ratios["cross-entropy"]),
+        )
+        yield f"{model}: a switched step for displacement over a forward pass", ratios["displacement"]
+        compiled = network["compiled"]
+        yield (
+            f"{model}: plain over compiled, {compiled['seconds_before']:.0f} s later",
+            (f"forward {_spread(compiled['forward'])}, with backward {_spread(compiled['backward'])}"),
+        )
 
 
 def _processes(record: Record) -> Iterator[tuple[str, str]]:
-    what = f"a screen on {record['processes']} processes of one thread, times as fast as on one"
+    what = f"a screen on one process of one thread over {record['processes']} of them"
     yield what, _spread(record["speedup"])
 
 
 def _rivals(record: Record) -> Iterator[tuple[str, str]]:
     captum, foolbox, sweeps = record["captum"], record["foolbox"], record["torchvision"]
-    yield "Captum MinParamPerturbation over itn: rotation thresholds", _spread(captum["captum_over_itn"])
+    yield "Captum's MinParamPerturbation over itn: rotation thresholds", _spread(captum["captum_over_itn"])
     for grid, what in (("engstrom", "30 degrees, 3 px"), ("half", "15 degrees, 1.5 px")):
-        each = foolbox[grid]
-        yield f"foolbox SpatialAttack over itn: grid of {what}", _spread(each["foolbox_over_itn"])
+        each = foolbox[grid]["foolbox_over_itn"]
+        yield f"foolbox's SpatialAttack over itn: grid of {what}", _spread(each)
     for model, each in sweeps.items():
         if isinstance(each, dict) and "torchvision_over_itn" in each:
             whole = _spread(each["torchvision_over_itn_screen"])
             yield f"a loop over torchvision's functions over a whole `itn.screen`: {model}", whole
-            for name, ratio in each["torchvision_over_itn"].items():
-                yield f"the same over passes of itn: {model}, {name}", _spread(ratio)
-    for key, how in (("itn", "a batch"), ("itn_one_at_a_time", "one image")):
-        for name, ratio in record["imagecorruptions"][f"imagecorruptions_over_{key}"].items():
-            yield f"imagecorruptions one image at a time over itn {how} at a time: {name}", _spread(ratio)
+            yield f"the same over passes of itn: {model}", _medians(each["torchvision_over_itn"])
+    corruptions = record["imagecorruptions"]
+    for key, how in (("itn", "in a batch"), ("itn_one_at_a_time", "one at a time")):
+        ratios = _medians(corruptions[f"imagecorruptions_over_{key}"])
+        yield f"imagecorruptions, one image at a time, over itn, {how}", ratios
     for run, ratio in record["augerino"]["itn_over_augerino"].items():
         value = "none: it certifies nothing" if ratio is None else f"{ratio:.2f}"
-        yield f"certified displacement of itn over Augerino's symmetric widths: {run}", value
+        yield f"certified displacement of itn over symmetric widths as Augerino's: {run}", value
 
 
 def _growth(record: Record) -> Iterator[tuple[str, str]]:
@@ -88,6 +94,10 @@ def _growth(record: Record) -> Iterator[tuple[str, str]]:
 
 def _spread(found: Record) -> str:
     return f"{found['median']:.2f} ({found['least']:.2f} to {found['most']:.2f})"
+
+
+def _medians(found: dict[str, Record]) -> str:
+    return ", ".join(f"{name} {each['median']:.2f}" for name, each in found.items())
 
 
 def main() -> None:
