@@ -17,7 +17,7 @@ from itn.settings import ScreenConfig
 from itn.spatial import pixel_centres, warp
 from itn.statistics import generator
 from itn.thresholds import Flips, find_flips, paths
-from itn.transforms import TRANSFORMS, Transform, standard_noise
+from itn.transforms import TRANSFORMS, Transform
 
 T = TypeVar("T")
 Change = Callable[[Tensor, Tensor], Tensor]
@@ -250,13 +250,13 @@ class Screener:
 
     def _noise(self, images: Tensor, index: Tensor, v: Tensor) -> Tensor:
         """Return each image's own noise, whatever batch it is in."""
-        noise = []
-        for number, magnitude in zip(index.tolist(), v.expand(len(index)).tolist(), strict=True):
+        noise = torch.empty_like(images)
+        magnitudes = v.expand(len(index)).tolist()
+        for place, number, magnitude in zip(noise, index.tolist(), magnitudes, strict=True):
             draw = f" at {magnitude:.9g}" if self.config.fresh_noise else ""
             seed = generator(self.config.seed, f"noise of image {number}{draw}").initial_seed()
-            randomness = torch.Generator(images.device).manual_seed(seed)
-            noise.append(standard_noise(images[:1], randomness))
-        return torch.cat(noise)
+            place.normal_(generator=torch.Generator(images.device).manual_seed(seed))
+        return noise
 
 
 def flip_magnitudes(

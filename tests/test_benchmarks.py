@@ -30,7 +30,9 @@ def leaves(content):
     return {f"{key}/{path}": leaf for key, each in items for path, leaf in leaves(each).items()}
 
 
-@pytest.mark.parametrize("name", ["floors", "growth", "rivals"])
+@pytest.mark.parametrize(
+    "name", ["floors", *(pytest.param(name, marks=pytest.mark.long) for name in ("growth", "rivals"))]
+)
 def test_a_benchmark_measures_what_is_finite_and_says_by_what(name, tmp_path):
     if name == "rivals":
         for package in ("captum", "foolbox", "imagecorruptions"):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent / "experiments" / "reliability"
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "experiments" / "reliability"
+NAMES = ("kills", "damage")
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,12 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
     count, wrong = ("kills", "lost_or_differing") if name == "kills" else ("cases", "wrong")
     assert record[count] == int(options[1]) if options else record[count] >= 200
     assert record[wrong] == []
+
+
+def test_the_readme_says_what_is_recorded():
+    readme = (ROOT / "README.md").read_text()
+    kills, damage = (json.loads((ROOT / f"experiments/results/{name}.json").read_text()) for name in NAMES)
+    assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
+    runs = sum(each["runs"] for each in kills["commands"].values())
+    for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
+        assert counts in readme

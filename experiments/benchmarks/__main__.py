@@ -38,7 +38,7 @@ def table(results: Path) -> str:
 
 
 def _floors(record: Record) -> Iterator[tuple[str, str]]:
-    for network in record["networks"]:
+    for network in record.values():
         model, pixels, learning = network["model"], network["pixels"][-1], network["learning"]
         screened, learned = (f"{network[f'{what}_batch']} images of {pixels} px" for what in _WORK)
         ratios = {name: _spread(each) for name, each in learning["ratio"].items()}

@@ -39,6 +39,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import itn
+from itn import processes
 from itn.color import unit_float
 from itn.constrained import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, Task
 from itn.folder import provenance
@@ -51,6 +52,7 @@ from itn.transforms import TRANSFORMS, steps
 RESULTS = Path(__file__).parent.parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CPU, GPU = ("lenet5", "jennings-cnn", "resnet18"), ("resnet50", "alexnet", "vit_b_16")
 Record = dict[str, Any]
 
 
@@ -288,6 +290,8 @@ def measure(
         "screening_batch": screened,
         "learning_batch": learned,
         "settings": settings,
+        "threads": torch.get_num_threads(),
+        "provenance": provenance(classifier.device),
         "screening": screening(classifier, images[:screened], repeats, **settings),
         "learning": learning(classifier, images, steps, learned, **settings),
         "compiled": compiled(classifier, few, steps, **settings) if repeats > 1 else None,
@@ -298,6 +302,7 @@ def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--models", nargs="+", choices=(*CPU, *GPU), help="default: all of the device")
     parser.add_argument("--batch", type=int, help="photographs in one; default: 32 on a CPU, 256 with CUDA")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
@@ -307,27 +312,29 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    processes.keep_memory()  # as the command line does
     device = torch.device(args.device)
     cuda = device.type == "cuda"
     repeats = 1 if args.smoke else args.repeats
     out = args.out or RESULTS / f"floors{'-cuda' if cuda else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    networks: list[Record] = []
+    networks: Record = json.loads(out.read_text()) if out.exists() else {}
 
     def add(network: Record) -> None:
-        networks.append(network)
-        record = {"threads": args.threads, "networks": networks, "provenance": provenance(device)}
-        out.write_text(json.dumps(record, indent=1) + "\n")
+        networks[network["model"]] = network
+        out.write_text(json.dumps(networks, indent=1) + "\n")
         _say(network)
 
-    for model in () if cuda else ("lenet5",) if args.smoke else ("lenet5", "jennings-cnn"):
+    small, large = ((), GPU) if cuda else (("lenet5",), CPU[-1:]) if args.smoke else (CPU[:-1], CPU[-1:])
+    asked = args.models or (*small, *large)
+    for model in [model for model in small if model in asked]:
         images = itn.load_images("mnist", limit=64 if args.smoke else 2000)[0]
         settings = {"precision": "float32", "channels_last": False}
         batches = (32, 32) if args.smoke else (500, 256)
         classifier = itn.load_classifier(model).to(device)
         add(measure(classifier, images, settings, repeats, batches, 6 * repeats))
     batch = args.batch or (256 if cuda else 32)
-    for model in ("resnet50", "alexnet", "vit_b_16") if cuda else ("resnet18",):
+    for model in [model for model in large if model in asked]:
         made = photographs(model, device, 2 * batch, 32 if args.smoke else 224)
         settings = {
             "precision": "bfloat16" if cuda else "float32",
