@@ -31,6 +31,11 @@ def alternate(
     return times
 
 
+def ratio(times: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Return the spread of the quotients of two series of repetitions."""
+    return spread([one / other for one, other in zip(times, others, strict=True)])
+
+
 def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     """Return the median of what repetitions have given, and its least and most."""
     found = {"median": statistics.median(values), "least": min(values), "most": max(values)}

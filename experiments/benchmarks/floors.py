@@ -12,7 +12,6 @@ learning:  a step of the constrained objective over the bare forward pass and th
            a step of the switched objective over the same where it asks for cross-entropy, over a forward pass
            alone where it asks for displacement. A constrained run gives up starts twice, and looks at up to a
            thousand images for each of them to know which: "run" shares these passes out among all steps.
-
 compiled:  the bare classifier by torch.compile: the seconds until it has first answered, with a gradient and
            without, and how many times as fast it is afterwards.
 
@@ -33,7 +32,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torchvision
-from clock import alternate, seconds, spread
+from clock import alternate, ratio, seconds, spread
 from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -147,10 +146,7 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     work |= {name: partial(step, name) for name in learners}
     times = alternate(work, repeats, warmup=min(3, repeats))
     floors = dict.fromkeys(learners, "backward") | {"displacement": "forward"}
-    ratios = {
-        name: spread([own / bare for own, bare in zip(times[name], times[floors[name]], strict=True)])
-        for name in learners
-    }
+    ratios = {name: ratio(times[name], times[floors[name]]) for name in learners}
     median = {name: statistics.median(each) for name, each in times.items()}
     steps = itn.LearnConfig().steps
     constrained = learners["constrained"]
@@ -188,13 +184,7 @@ def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **setting
     return {
         "seconds_before": round(before, 1),
         **{
-            what: spread(
-                [
-                    one / two
-                    for one, two in zip(times[f"plain {what}"], times[f"compiled {what}"], strict=True)
-                ]
-            )
-            for what in ("forward", "backward")
+            what: ratio(times[f"plain {what}"], times[f"compiled {what}"]) for what in ("forward", "backward")
         },
     }
 

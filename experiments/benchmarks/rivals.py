@@ -40,7 +40,7 @@ import augerino
 import torch
 import torch.nn.functional as F
 import torchvision
-from clock import alternate, spread
+from clock import alternate, ratio
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as by_hand
@@ -109,7 +109,7 @@ def captum(args: argparse.Namespace) -> Record:
     return {
         "images": len(images),
         "ms_per_image": _milliseconds(times, len(images)),
-        "captum_over_itn": _ratio(times[fastest], times["itn"]),
+        "captum_over_itn": ratio(times[fastest], times["itn"]),
         "different_answers": {name: int((angles != flips).sum()) for name, angles in answers.items()},
         "forward_passes": _passes(classifier, images, ours, flips),
     }
@@ -207,7 +207,7 @@ def _worst(
     return {
         **dict(zip(("degrees", "pixels", "turns", "shifts"), grid, strict=True)),
         "ms_per_image": _milliseconds(times, len(images)),
-        "foolbox_over_itn": _ratio(times[fastest], times["itn"]),
+        "foolbox_over_itn": ratio(times[fastest], times["itn"]),
         "accuracy_at_worst": {name: found.float().mean().item() for name, found in right.items()},
         "different_answers": {name: int((right[name] != right["foolbox"]).sum()) for name in frames},
         "different_pixels_at_most": {name: unlike(frame) for name, frame in frames.items()},
@@ -276,9 +276,9 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
     return {
         "batch": list(images.shape),
         "ms_per_image": _milliseconds(times, len(images)),
-        "torchvision_over_itn_screen": _ratio(whole, times["itn.screen"]),
+        "torchvision_over_itn_screen": ratio(whole, times["itn.screen"]),
         "torchvision_over_itn": {
-            name: _ratio(times[f"torchvision: {name}"], times[f"itn: {name}"]) for name in names
+            name: ratio(times[f"torchvision: {name}"], times[f"itn: {name}"]) for name in names
         },
         "classes_predicted": len(torch.cat([found.flatten() for found in predictions.values()]).unique()),
         "equal_predictions": {
@@ -344,7 +344,7 @@ def imagecorruptions(args: argparse.Namespace) -> Record:
         "ms_per_image": _milliseconds(times, n),
         **{
             f"imagecorruptions_over_{who.replace(', ', '_').replace(' ', '_')}": {
-                name: _ratio(times[f"imagecorruptions: {name}"], times[f"{who}: {name}"]) for name in pairs
+                name: ratio(times[f"imagecorruptions: {name}"], times[f"{who}: {name}"]) for name in pairs
             }
             for who in ("itn", "itn, one at a time")
         },
@@ -371,10 +371,6 @@ def families(args: argparse.Namespace) -> Record:
 
 def _milliseconds(times: dict[str, list[float]], images: int) -> dict[str, float]:
     return {name: round(1000 * statistics.median(taken) / images, 4) for name, taken in times.items()}
-
-
-def _ratio(rival: Sequence[float], own: Sequence[float]) -> dict[str, float]:
-    return spread([one / other for one, other in zip(rival, own, strict=True)])
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Record]] = {

@@ -141,9 +141,7 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
     out = folder / "out"
     try:
         status, said = call(folder, SCREEN, out, weights, *more)
-        wrong = complaints(status, said, out)
-        if status == itn.cli.BAD_INPUT and out.exists():
-            wrong.append("began a run with input that it refuses")
+        wrong = complaints_of_input(status, said, out)
     finally:
         path.write_bytes(before)
         shutil.rmtree(out, ignore_errors=True)
@@ -159,9 +157,7 @@ def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, l
         how = f"{spoil(path, draw)} {path.name}"
         with mock.patch("itn.data._MNIST", copy):
             status, said = say([*SCREEN, "--limit", "20", "--out", str(out)])
-        wrong = complaints(status, said, out)
-        if status == itn.cli.BAD_INPUT and out.exists():
-            wrong.append("began a run with input that it refuses")
+        wrong = complaints_of_input(status, said, out)
     finally:
         shutil.rmtree(copy)
         shutil.rmtree(out, ignore_errors=True)
@@ -195,6 +191,12 @@ KINDS: dict[str, Callable[[str, Path, random.Random], tuple[str, int, list[str]]
     "learn that goes on": of_run,
     "screen that goes on": of_run,
 }
+
+
+def complaints_of_input(status: int, said: str, out: Path) -> list[str]:
+    """Return what is wrong with how a command has ended that read a damaged input."""
+    began = status == itn.cli.BAD_INPUT and out.exists()
+    return complaints(status, said, out) + ["began a run with input that it refuses"] * began
 
 
 def complaints(status: int, said: str, out: Path | None = None) -> list[str]:
