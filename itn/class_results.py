@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from itn.results import AxisReach, CalibrationPoint, Certificate
+from itn.results import AxisReach, CalibrationPoint, Certificate, read_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,29 +82,25 @@ class PerClassRecord:
         Raises:
             ValueError: If the content is no such record.
         """
-        try:
-            return cls._from_json(content)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"the content is no record of itn learn --per-class ({error!r})") from None
-
-    @classmethod
-    def _from_json(cls, content: Mapping[str, Any]) -> "PerClassRecord":
-        classes = tuple(
-            ClassFamily(
-                **{
-                    **each,
-                    "worst_k": tuple(each["worst_k"]),
-                    "axes": {
-                        part: tuple(AxisReach(**a | {"looks": tuple(map(tuple, a["looks"]))}) for a in axes)
-                        for part, axes in each["axes"].items()
-                    },
-                }
+        with read_as("itn learn --per-class"):
+            classes = tuple(
+                ClassFamily(
+                    **{
+                        **each,
+                        "worst_k": tuple(each["worst_k"]),
+                        "axes": {
+                            part: tuple(
+                                AxisReach(**a | {"looks": tuple(map(tuple, a["looks"]))}) for a in axes
+                            )
+                            for part, axes in each["axes"].items()
+                        },
+                    }
+                )
+                for each in content["classes"]
             )
-            for each in content["classes"]
-        )
-        certificate = Certificate(**{**content["certificate"], "worst_k": ()})
-        points = tuple(CalibrationPoint(**point) for point in content["calibration"])
-        return cls(**{**content, "classes": classes, "certificate": certificate, "calibration": points})
+            certificate = Certificate(**{**content["certificate"], "worst_k": ()})
+            points = tuple(CalibrationPoint(**point) for point in content["calibration"])
+            return cls(**{**content, "classes": classes, "certificate": certificate, "calibration": points})
 
 
 def class_summary(record: PerClassRecord) -> str:

@@ -1,12 +1,22 @@
 """Records of what was found: typed, frozen, to and from JSON, and in words."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from itn.transforms import TRANSFORMS
+
+
+@contextlib.contextmanager
+def read_as(command: str) -> Iterator[None]:
+    """Turn what content that is no record of a command raises into ValueError."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"the content is no record of {command} ({error!r})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,29 +190,25 @@ class LearnRecord:
         Raises:
             ValueError: If the content is no such record.
         """
-        try:
-            return cls._from_json(content)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"the content is no record of itn learn ({error!r})") from None
-
-    @classmethod
-    def _from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
-        pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
-        curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
-        certificate, ratios, axes, points = (
-            content[name] for name in ("certificate", "axis_ratio", "axes", "calibration")
-        )
-        if certificate is not None:
-            certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
-            ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
-            axes = {
-                part: tuple(AxisReach(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each)
-                for part, each in axes.items()
-            }
-            points = tuple(CalibrationPoint(**point) for point in points)
-        ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
-        nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
-        return cls(**{**content, **pairs, **nested, "curves": curves, "ranges": ranges})
+        with read_as("itn learn"):
+            pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
+            curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
+            certificate, ratios, axes, points = (
+                content[name] for name in ("certificate", "axis_ratio", "axes", "calibration")
+            )
+            if certificate is not None:
+                certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
+                ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
+                axes = {
+                    part: tuple(
+                        AxisReach(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each
+                    )
+                    for part, each in axes.items()
+                }
+                points = tuple(CalibrationPoint(**point) for point in points)
+            ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
+            nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
+            return cls(**{**content, **pairs, **nested, "curves": curves, "ranges": ranges})
 
 
 @dataclasses.dataclass(frozen=True)
