@@ -85,7 +85,7 @@ class LearnConfig:
     """Whether to hand images to the classifier in that memory format: faster for many convolutional
     networks, an error in those that call view()."""
     compile: bool = False
-    """Whether to run the classifier by torch.compile: minutes before the first step."""
+    """Whether to run the classifier by torch.compile, which takes up to minutes before the first step."""
     learn_fraction: float = 0.4
     """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
     half of the rest chooses the scale, the other half is held out."""
@@ -188,7 +188,7 @@ class ScreenConfig:
     """Whether to hand images to the classifier in that memory format: faster for many convolutional
     networks, an error in those that call view()."""
     compile: bool = False
-    """Whether to run the classifier by torch.compile: minutes before the first pass."""
+    """Whether to run the classifier by torch.compile, which takes up to minutes before the first pass."""
     batch_size: int = 0
     """Images in one forward pass; 0: as many as suit their size, 250 digits or 27 photographs of 224 pixels
     on a CPU, eight times as many photographs on a GPU."""

@@ -1,7 +1,7 @@
 """Damage what the commands read, in a thousand ways, and see what they say.
 
 Command:   python experiments/reliability/damage.py
-Machine:   any; 2 CPU cores, about 25 minutes
+Machine:   any; 2 CPU cores, about 15 minutes
 Writes:    experiments/results/damage.json
 Published: none
 

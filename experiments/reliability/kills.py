@@ -1,7 +1,7 @@
 """Kill runs at random moments, let them go on, and compare what they leave with runs that nobody touched.
 
 Command:   python experiments/reliability/kills.py
-Machine:   any; 2 CPU cores, about 40 minutes
+Machine:   any; 2 CPU cores, about 30 minutes
 Writes:    experiments/results/kills.json
 Published: none
 
