@@ -233,36 +233,39 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _ends() -> Iterator[None]:
-    """Work with the processes that torchrun has started, if any; end on SIGTERM as on Ctrl-C."""
+def _sigterm_interrupts() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, unless something is ending already, which then says why itself."""
 
     def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+        if sys.exc_info()[0] is None:
+            raise KeyboardInterrupt
 
     own = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if own else None
     try:
         yield
     finally:
-        processes.leave()
         if own:
             signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
-    try:
-        processes.keep_memory()
-        with _ends():
-            app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
-    except (CycloptsError, ValueError) as error:
-        return _complain(error, BAD_INPUT)
-    except KeyboardInterrupt as error:
-        return _complain(error, INTERRUPTED)
-    except Exception as error:  # whatever it is, a user gets one line; ITN_DEBUG=1 shows where it came from
-        if os.environ.get("ITN_DEBUG"):
-            raise
-        return _complain(error, FAILED)
+    with _sigterm_interrupts():
+        try:
+            processes.keep_memory()
+            try:
+                app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
+            finally:
+                processes.leave()
+        except (CycloptsError, ValueError) as error:
+            return _complain(error, BAD_INPUT)
+        except KeyboardInterrupt as error:
+            return _complain(error, INTERRUPTED)
+        except Exception as error:  # a user gets one line; ITN_DEBUG=1 shows where it came from
+            if os.environ.get("ITN_DEBUG"):
+                raise
+            return _complain(error, FAILED)
     return 0
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from itn import processes
 from itn.cli import main
 
 ITN = str(Path(sys.executable).parent / "itn")
@@ -214,6 +215,13 @@ REFUSED_BY_LEARN = [
 @pytest.mark.parametrize(("arguments", "message"), REFUSED_BY_LEARN)
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder, monkeypatch, capsys):
     check_refusal(("learn", *arguments), message, folder, monkeypatch, capsys)
+
+
+def test_what_is_ending_says_why_though_it_is_told_to_end(monkeypatch, capsys):
+    """torchrun tells all processes to end as soon as one has, while they say what they have met."""
+    monkeypatch.setattr(processes, "leave", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["learn", "--model", "jenings"]) == 2
+    assert "unknown model 'jenings'" in capsys.readouterr().err
 
 
 def test_a_non_finite_loss_ends_with_status_1(folder):
