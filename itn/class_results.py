@@ -88,12 +88,7 @@ class PerClassRecord:
                     **{
                         **each,
                         "worst_k": tuple(each["worst_k"]),
-                        "axes": {
-                            part: tuple(
-                                AxisReach(**a | {"looks": tuple(map(tuple, a["looks"]))}) for a in axes
-                            )
-                            for part, axes in each["axes"].items()
-                        },
+                        "axes": AxisReach.by_part(each["axes"]),
                     }
                 )
                 for each in content["classes"]

@@ -87,6 +87,14 @@ class AxisReach:
     images if the axis is certified, else of images that were learned from, estimated from some of them where
     it is too large."""
 
+    @classmethod
+    def by_part(cls, content: Mapping[str, Any]) -> dict[str, tuple["AxisReach", ...]]:
+        """Return the axes of each part from JSON."""
+        return {
+            part: tuple(cls(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each)
+            for part, each in content.items()
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationPoint:
@@ -199,12 +207,7 @@ class LearnRecord:
             if certificate is not None:
                 certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
                 ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
-                axes = {
-                    part: tuple(
-                        AxisReach(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each
-                    )
-                    for part, each in axes.items()
-                }
+                axes = AxisReach.by_part(axes)
                 points = tuple(CalibrationPoint(**point) for point in points)
             ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
             nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
