@@ -22,11 +22,13 @@ from itn import processes
 from itn.classifiers import Classifier
 from itn.results import LearnStep
 
+LEARN, PER_CLASS = "learn", "learn --per-class"  # what config.json says a run is
 CHECKPOINT, EARLIER = "checkpoint.pt", "checkpoint-before.pt"
+TIMING = "timing.json"
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each step of a screen that is done
 _FILES = (
-    *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", CHECKPOINT, EARLIER),
+    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors", CHECKPOINT, EARLIER),
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
     *(
         f"figures/{name}.png"
@@ -208,6 +210,15 @@ def working(folder: RunFolder | None) -> Iterator[None]:
         yield
     finally:
         folder.close()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return what a run has left, by path, but for the file that holds times: of equal runs it is equal."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != TIMING
+    }
 
 
 def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:

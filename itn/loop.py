@@ -11,14 +11,13 @@ from typing import Any, Protocol
 from zipfile import ZipFile
 
 import torch
-from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from itn import plots, processes
 from itn.errors import RunError
-from itn.folder import CHECKPOINT, EARLIER, RunFolder
+from itn.folder import CHECKPOINT, EARLIER, TIMING, RunFolder
 from itn.results import LearnStep
 from itn.settings import LearnConfig
 
@@ -123,7 +122,7 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
 def finish(
     folder: RunFolder,
     weights: Mapping[str, Tensor],
-    figures: Callable[[], Mapping[str, Figure]],
+    figures: Callable[[], plots.Figures],
     record: Mapping[str, Any],
     timing: Mapping[str, Any],
 ) -> None:
@@ -136,7 +135,7 @@ def finish(
             folder.write(f"figures/{name}.png", partial(plots.save, figure))
         seconds = timing["seconds"]
         drawn = seconds["evaluation"] + time.perf_counter() - clock
-        folder.write_json("timing.json", {**timing, "seconds": {**seconds, "evaluation": drawn}})
+        folder.write_json(TIMING, {**timing, "seconds": {**seconds, "evaluation": drawn}})
         folder.write_json("result.json", record)  # last: it says that the run is finished
         folder.remove_leftovers()
 

@@ -18,7 +18,7 @@ from itn import plots, processes
 from itn.classifiers import Classifier, preflight
 from itn.color import check_images
 from itn.errors import explained
-from itn.folder import POINTS, RunFolder, provenance, run_settings, working
+from itn.folder import POINTS, TIMING, RunFolder, provenance, run_settings, working
 from itn.screen_figures import draw_overview, draw_sweep
 from itn.screen_results import (
     CurveRow,
@@ -347,7 +347,7 @@ def _finish(folder: RunFolder, result: ScreenResult, clock: float, timing: dict[
     for file, figure in draw_overview(result.record):
         folder.write(f"figures/{file}.png", partial(plots.save, figure))
     timing["seconds"]["screening"] = time.perf_counter() - clock
-    folder.write_json("timing.json", timing)
+    folder.write_json(TIMING, timing)
     folder.write_json("result.json", result.record.to_json())  # last: it says that the run is finished
     folder.remove_leftovers()
 

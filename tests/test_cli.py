@@ -17,6 +17,7 @@ from PIL import Image
 
 from itn import processes
 from itn.cli import main
+from itn.folder import content
 
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
@@ -60,15 +61,6 @@ def itn(folder, *arguments, **kw):
     return subprocess.run(
         [ITN, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False, **kw
     )
-
-
-def files(path):
-    """Return the bytes of every file of a run but its times."""
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != "timing.json"
-    }
 
 
 def test_the_shipped_classifier_on_real_digits(folder):
@@ -140,7 +132,7 @@ def test_a_killed_run_goes_on_to_the_same_files(folder):
     assert refused.returncode == 2
     assert "other settings (config.learning_rate: 0.005, now 0.001)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
-    assert files(folder / "killed") == files(folder / "whole")
+    assert content(folder / "killed") == content(folder / "whole")
 
     again = itn(folder, *arguments, "--out", "killed")
     assert again.returncode == 2
@@ -323,7 +315,7 @@ def test_a_killed_screen_goes_on_to_the_same_files(folder):
     assert refused.returncode == 2
     assert "other settings (config.padding: zeros, now border)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
-    assert files(folder / "killed") == files(folder / "whole")
+    assert content(folder / "killed") == content(folder / "whole")
 
 
 def test_a_run_that_is_asked_to_end_says_what_is_kept(folder):
@@ -411,7 +403,7 @@ def test_algorithms_that_repeat_their_results_are_taken_where_asked_for(folder, 
     finally:
         torch.use_deterministic_algorithms(False)
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-    assert files(folder / "plain") == files(folder / "repeated")
+    assert content(folder / "plain") == content(folder / "repeated")
 
 
 def test_lists_and_help(folder):

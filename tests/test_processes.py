@@ -14,6 +14,7 @@ import torch
 
 import itn
 from itn import processes
+from itn.folder import content
 from itn.processes import Rows, in_batches, of_first, shared
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -115,15 +116,6 @@ def side_and_blobs():
     return itn.Classifier(Blob(), name="side"), (images, labels)
 
 
-def files(folder):
-    """All files but the one that holds times."""
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "timing.json"
-    }
-
-
 def numbers(content):
     """The figures in nested JSON."""
     if isinstance(content, dict | list):
@@ -157,7 +149,7 @@ def test_several_processes_find_what_one_does(count, alone, tmp_path):
     script = tmp_path / "work.py"
     script.write_text(WORK)
     run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"), os.getcwd())
-    assert files(tmp_path / "runs" / "screen") == files(alone / "screen")
+    assert content(tmp_path / "runs" / "screen") == content(alone / "screen")
     for name in ("learn", "switched"):
         texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", alone))
         mine, its = (numbers(json.loads(text)) for text in texts)
@@ -189,7 +181,7 @@ def test_one_process_killed_ends_all_and_the_same_command_goes_on(tmp_path):
     assert not (tmp_path / "run" / "result.json").exists()
     for out in ("run", "whole"):
         run(sys.executable, *arguments, str(tmp_path / out))
-    assert files(tmp_path / "run") == files(tmp_path / "whole")
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
 def test_alone_everything_is_done_here():

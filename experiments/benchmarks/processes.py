@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from itn.folder import provenance
+from itn.folder import content, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "processes.json"
 SCREEN = ("-m", "itn", "screen", "--model", "jennings-cnn", "--limit", "10000", "--device", "cpu")
@@ -37,15 +37,6 @@ def screen(processes: int, out: Path) -> float:
     return float(json.loads((out / "timing.json").read_text())["seconds"]["screening"])
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """Return all files but the one that holds times."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "timing.json"
-    }
-
-
 def main() -> None:
     """Be the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -58,7 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             one, several = Path(folder) / "one", Path(folder) / "several"
             pairs.append((screen(1, one), screen(options.processes, several)))
-            same = same and files(one) == files(several)
+            same = same and content(one) == content(several)
         print(f"{repetition + 1}: {pairs[-1][0]:.1f} s and {pairs[-1][1]:.1f} s")
     ratios = [alone / together for alone, together in pairs]
     record = {

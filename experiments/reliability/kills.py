@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 import itn.cli
 import itn.loop
-from itn.folder import provenance
+from itn.folder import content, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
 COMMANDS = {
@@ -79,15 +79,6 @@ def finish(job: Job) -> str:
     """Wait for the end of a job; return how it has failed, if it has."""
     job.join()
     return f"exit status {job.exitcode}" if job.exitcode else ""
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Return all files but the one that holds times."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "timing.json"
-    }
 
 
 READERS = {
@@ -142,7 +133,7 @@ def torment(
             wrong += broken(out)
         if not (out / "result.json").exists() and (said := finish(start(command, out))):
             return moments, [*wrong, f"does not go on: {said}"]
-        left = files(out)
+        left = content(out)
         # A run that is killed after its last file may leave what only an unfinished run needs, no other may
         spared = (".itn", "checkpoint") if moments[-1:] == ["after the last file"] else ()
         extra = {name for name in left.keys() - whole.keys() if not name.startswith(spared)}
@@ -177,7 +168,7 @@ def main() -> None:
             if said := finish(start(command, Path(folder) / command)):
                 raise SystemExit(said)
             lengths[command] = time.perf_counter() - clock
-            wholes[command] = files(Path(folder) / command)
+            wholes[command] = content(Path(folder) / command)
     runs = dict.fromkeys(options.commands, 0)
     counts: dict[str, Counter[str]] = {command: Counter() for command in options.commands}
     wrong: list[str] = []
