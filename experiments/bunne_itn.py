@@ -43,10 +43,10 @@ from tqdm import trange
 
 import itn
 from itn import learn_plots, plots
+from itn.building import make_net
 from itn.color import color_identity, unit_float
 from itn.evaluation import one_per_class, respond
 from itn.folder import data_fingerprint, provenance, write_whole
-from itn.learning import make_net
 from itn.photos import read_photo
 from itn.results import LearnStep
 from itn.statistics import generator, stratified_subset

@@ -39,11 +39,12 @@ from torch import Tensor
 
 import itn
 from itn import plots
+from itn.building import make_net
 from itn.certifying import prove, yardsticks
 from itn.data import ImageSet
 from itn.evaluation import measure as measured
 from itn.folder import data_fingerprint, provenance, write_whole
-from itn.learning import make_net, split_images
+from itn.runs import split_images
 from itn.switched import SwitchedLearner
 
 MODELS = ("jennings-cnn", "lenet5")

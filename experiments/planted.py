@@ -37,7 +37,7 @@ from itn import plots
 from itn.axes import RANGES
 from itn.color import unit_float
 from itn.folder import write_whole
-from itn.learning import split_images
+from itn.runs import split_images
 from itn.settings import LearnConfig, ScreenConfig
 
 TOLERANCE = 0.05

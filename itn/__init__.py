@@ -1,13 +1,14 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
 from itn.augmentation import LearnedAugmentation
+from itn.building import load_augmentation, load_net
 from itn.class_results import ClassFamily, PerClassRecord
 from itn.classifiers import CheckedImages, Classifier, predict, preflight
 from itn.color import apply_color, decompose_color
 from itn.data import ImageSet, load_images, read_images
 from itn.errors import Interrupted, RunError
 from itn.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.learning import LearnResult, learn, load_augmentation, load_net
+from itn.learning import LearnResult, learn
 from itn.loading import load_classifier, model_cards
 from itn.losses import displacement, sampled_displacement, unit_vectors
 from itn.net import InvariantTransformerNet

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn import learn_plots, processes
@@ -15,6 +14,7 @@ from itn.classifiers import CheckedImages, margins
 from itn.color import ColorParts, decompose_color, unit_float
 from itn.losses import displacement
 from itn.net import InvariantTransformerNet
+from itn.plots import Figures
 from itn.results import CurvePoint, LearnRecord, LearnStep, MagnitudeRange
 from itn.settings import LearnConfig
 from itn.spatial import SpatialParts, decompose_spatial, rms_displacement
@@ -240,7 +240,7 @@ def draw(
     history: Sequence[LearnStep],
     record: LearnRecord,
     class_name: Callable[[int], str],
-) -> dict[str, Figure]:
+) -> Figures:
     """Return the figures of a run by name; the images shown are the first held-out ones of each class."""
     rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
     four = held_out.part(one_per_class(held_out.labels, 4)).images

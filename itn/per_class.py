@@ -5,9 +5,7 @@ and what it proves is that all images together keep to the tolerance, each moved
 """
 
 import dataclasses
-import time
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +15,11 @@ from torch import Tensor
 
 from itn import class_plots, learn_plots
 from itn.axes import BEYOND, axis_record
+from itn.building import make_net
 from itn.certificate import SEQUENCE, WorstCase, calibrate, certificate_of, lost, worst_case
 from itn.certifying import (
     Yardsticks,
     calibration_points,
-    classifier_of,
     corner_displacements,
     furthest,
     mover,
@@ -29,16 +27,16 @@ from itn.certifying import (
     yardsticks,
 )
 from itn.class_results import ClassFamily, PerClassRecord, class_summary
-from itn.classifiers import CheckedImages, Classifier, preflight
-from itn.color import check_images
+from itn.classifiers import CheckedImages, Classifier
 from itn.constrained import ConstrainedLearner
-from itn.errors import explained
 from itn.evaluation import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
-from itn.folder import RunFolder, provenance, run_settings, working
-from itn.learning import PER_CLASS, Split, make_net, split_images, task
-from itn.loop import finish, kept, resume, timing_record, train
+from itn.folder import PER_CLASS
+from itn.learning import task
+from itn.loop import Learner
 from itn.net import InvariantTransformerNet
+from itn.plots import Figures
 from itn.results import CalibrationPoint, Certificate, LearnStep
+from itn.runs import Run, Split
 from itn.settings import LearnConfig
 from itn.statistics import clopper_pearson, generator
 from itn.transformers import CONTROLS
@@ -115,46 +113,143 @@ def learn_per_class(
     config = config or LearnConfig()
     if config.objective != "constrained":
         raise ValueError(f"families of classes need the constrained objective, got {config.objective}")
-    started, clock = datetime.now(UTC), time.perf_counter()
-    check_images(images, classifier.channels)
-    origin = provenance(classifier.device)
-    settings = run_settings(PER_CLASS, config, origin, classifier, images, labels, source)
-    folder = None if out is None else RunFolder(out, settings, overwrite)
-    classifier = classifier.running(config.precision, config.channels_last, config.compile)
-    data = preflight(classifier, images, labels, config.batch_size)
-    split = split_images(data, config)
-    _check_counts(split, classifier)
-    with working(folder):
-        ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
-        with ending():
-            classes = _classes(classifier, split, config)
-            target = classes[0].measures.target
-            tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in classes]
-            learner = ConstrainedLearner(tasks, config, target)
-        seconds = {"preparation": time.perf_counter() - clock}
-        history = [] if folder is None else resume(learner, folder)
-        with ending():
-            clock = time.perf_counter()
-            train(learner, history, folder, progress)
-            learner.finish()
-            seconds["learning"] = time.perf_counter() - clock
-            clock = time.perf_counter()
-            scale, calibration = _calibrated(classes, config)
-            seconds["calibration"] = time.perf_counter() - clock
-            clock = time.perf_counter()
-            found = _looked_at(classes, config)
-            record = _record(classes, found, scale, calibration, config, split.record(config.seed), origin)
-            seconds["evaluation"] = time.perf_counter() - clock
-            if folder is not None:
-                weights = {
-                    f"{each.label}.{name}": value
-                    for each in classes
-                    for name, value in each.net.transformer_state().items()
-                }
-                figures = partial(_figures, classes, record, history)
-                timing = timing_record(started, seconds, learner)
-                finish(folder, weights, figures, record.to_json(), timing)
-    return PerClassResult({each.label: each.net for each in classes}, record, tuple(history))
+    run = Run(PER_CLASS, classifier, images, labels, config, out, source, overwrite)
+    families = _ClassFamilies(run)
+    record, history = run.learn(families, progress)
+    return PerClassResult({each.label: each.net for each in families.classes}, record, history)
+
+
+class _ClassFamilies:
+    """The families of a run, one for each class that has images."""
+
+    def __init__(self, run: Run) -> None:
+        _check_counts(run.split, run.classifier)
+        self.config, self.classifier, self.split = run.config, run.classifier, run.split
+        self.classes: list[_Class] = []
+        self.scale = 0.0
+        self.calibration: tuple[CalibrationPoint, ...] = ()
+
+    def prepare(self) -> Learner:
+        config = self.config
+        assert self.split.calibration is not None
+        for label in self.split.learned.labels.unique().tolist():
+            own = (each.part((each.labels == label).nonzero().flatten()) for each in self.split if each)
+            learned, calibration, held = own
+            net = make_net(self.classifier, config, learned.images.shape)
+            # The tolerance is proven for all classes together
+            measures = yardsticks(net, learned, len(self.split.calibration), config)
+            self.classes.append(_Class(label, net, learned, calibration, held, measures))
+        tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in self.classes]
+        return ConstrainedLearner(tasks, config, self.classes[0].measures.target)
+
+    def calibrate(self) -> None:
+        """Choose one factor on what is estimated for each class, and give it to all families."""
+        batch, ways = self.config.batch_size, []
+        for each in self.classes:
+            estimate, worst = furthest(each.net, each.learned, each.measures.target, batch)
+            rescale(each.net, estimate)
+            ways.append((each, mover(each.net), worst))
+
+        def lost_at(scale: float) -> Tensor:
+            gone = [
+                [
+                    lost(self.classifier, each.calibration, family, scale * k, batch)
+                    for k in (family.corner, worst)
+                ]
+                for each, family, worst in ways
+            ]
+            return torch.cat([torch.stack(of_class) for of_class in gone], 1)
+
+        found = calibrate(lost_at, SEQUENCE, self.config.tolerated, self.config.confidence, BEYOND)
+        images = [len(each.calibration) for each in self.classes]
+        self.calibration = calibration_points(
+            found, [self._at_corners(images, scale) for scale in found.scales]
+        )
+        self.scale = found.scale
+        for each in self.classes:
+            rescale(each.net, found.scale)
+
+    def measure(
+        self, history: Sequence[LearnStep], split: dict[str, Any], origin: dict[str, Any]
+    ) -> PerClassRecord:
+        found = self._look()
+        certificate = self._certificate(found)
+        cornered = self._at_corners([len(each.held) for each in self.classes])
+        return PerClassRecord(
+            objective=self.config.objective,
+            tolerance=self.config.tolerated,
+            clean_accuracy=certificate.clean_accuracy,
+            accuracy=certificate.accuracy,
+            accuracy_at_corner=certificate.corner_accuracy,
+            color_displacement=_mean([each.uniform.color for each in found]),
+            color_displacement_at_corner=cornered.get("color"),
+            spatial_displacement=_mean([each.uniform.space for each in found]),
+            spatial_displacement_at_corner=cornered.get("space"),
+            spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
+            certificate=certificate,
+            calibration=self.calibration,
+            classes=tuple(
+                _family(each, its, self.classifier.class_name(each.label), self.config.confidence)
+                for each, its in zip(self.classes, found, strict=True)
+            ),
+            split=split,
+            provenance=origin | {"seed": self.config.seed},
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        return {
+            f"{each.label}.{name}": value
+            for each in self.classes
+            for name, value in each.net.transformer_state().items()
+        }
+
+    def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> Figures:
+        """Draw them; the images shown are the first held-out ones of some classes."""
+        chosen = self.classes[:: -(-len(self.classes) // STRIP_ROWS)]
+        shown = [strips(each.net, each.held.images[:1], STRIP_TS) for each in chosen]
+        pictures, predictions = (
+            {part: torch.cat([each[i][part] for each in shown]) for part in chosen[0].net.parts}
+            for i in (0, 1)
+        )
+        labels = torch.tensor([each.label for each in chosen])
+        name = self.classifier.class_name
+        return {
+            "families": class_plots.families(record),
+            "allowed": class_plots.allowed(record),
+            "classes": learn_plots.class_strips(pictures, predictions, labels, name, STRIP_TS),
+            "losses": learn_plots.constrained_curves(history, record.tolerance),
+        }
+
+    def _at_corners(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
+        """Return the displacement of each part at scaled corners, mean over so many images of each class."""
+        moved = [corner_displacements(each.net, scale) for each in self.classes]
+        return {part: float(np.average([each[part] for each in moved], weights=images)) for part in moved[0]}
+
+    def _look(self) -> list[_Found]:
+        """Classify the held-out images of each class at uniform k, and where its family is worst."""
+        randomness = generator(self.config.seed, "evaluation")
+        found = []
+        for each in self.classes:
+            k1, k2 = torch.rand(2, len(each.held), CONTROLS, generator=randomness)
+            uniform = respond(each.net, each.held, k1, k2, self.config.batch_size)
+            worst = worst_case(self.classifier, each.held, mover(each.net), 1.0, self.config.batch_size)
+            found.append(_Found(uniform, worst))
+        return found
+
+    def _certificate(self, found: Sequence[_Found]) -> Certificate:
+        """Certify all classes together, each at its own worst k."""
+        right, cornered, everywhere = (
+            torch.cat([getattr(each.worst, name) for each in found])
+            for name in ("right", "right_at_corner", "right_everywhere")
+        )
+        return certificate_of(
+            torch.cat([each.held.clean for each in self.classes]),
+            torch.cat([each.uniform.correct for each in found]),
+            WorstCase(torch.zeros(1, 0), right, cornered, everywhere),
+            self.scale,
+            self.config.tolerated,
+            self.config.confidence,
+        )
 
 
 def _check_counts(split: Split, classifier: Classifier) -> None:
@@ -172,118 +267,12 @@ def _check_counts(split: Split, classifier: Classifier) -> None:
             )
 
 
-def _classes(classifier: Classifier, split: Split, config: LearnConfig) -> list[_Class]:
-    """Return the classes that have images, each with an untrained net and with how far single axes go."""
-    assert split.calibration is not None
-    whole = (split.learned, split.calibration, split.held)
-    found = []
-    for label in split.learned.labels.unique().tolist():
-        learned, calibration, held = (each.part((each.labels == label).nonzero().flatten()) for each in whole)
-        net = make_net(classifier, config, learned.images.shape)
-        # The tolerance is proven for all classes together
-        measures = yardsticks(net, learned, len(split.calibration), config)
-        found.append(_Class(label, net, learned, calibration, held, measures))
-    return found
-
-
-def _calibrated(classes: list[_Class], config: LearnConfig) -> tuple[float, tuple[CalibrationPoint, ...]]:
-    """Choose one factor on what is estimated for each class, and give it to all families."""
-    ways = []
-    for each in classes:
-        estimate, worst = furthest(each.net, each.learned, each.measures.target, config.batch_size)
-        rescale(each.net, estimate)
-        ways.append((each, mover(each.net), worst))
-
-    def lost_at(scale: float) -> Tensor:
-        gone = [
-            [
-                lost(classifier_of(each.net), each.calibration, family, scale * k, config.batch_size)
-                for k in (family.corner, worst)
-            ]
-            for each, family, worst in ways
-        ]
-        return torch.cat([torch.stack(of_class) for of_class in gone], 1)
-
-    found = calibrate(lost_at, SEQUENCE, config.tolerated, config.confidence, BEYOND)
-    images = [len(each.calibration) for each in classes]
-    points = calibration_points(found, [_at_corners(classes, images, scale) for scale in found.scales])
-    for each in classes:
-        rescale(each.net, found.scale)
-    return found.scale, points
-
-
-def _at_corners(classes: list[_Class], images: list[int], scale: float = 1.0) -> dict[str, float]:
-    """Return the displacement of each part at scaled corners, mean over so many images of each class."""
-    moved = [corner_displacements(each.net, scale) for each in classes]
-    return {part: float(np.average([each[part] for each in moved], weights=images)) for part in moved[0]}
-
-
-def _looked_at(classes: list[_Class], config: LearnConfig) -> list[_Found]:
-    """Classify the held-out images of each class at uniform k, and where its family is worst."""
-    randomness = generator(config.seed, "evaluation")
-    found = []
-    for each in classes:
-        k1, k2 = torch.rand(2, len(each.held), CONTROLS, generator=randomness)
-        uniform = respond(each.net, each.held, k1, k2, config.batch_size)
-        worst = worst_case(classifier_of(each.net), each.held, mover(each.net), 1.0, config.batch_size)
-        found.append(_Found(uniform, worst))
-    return found
-
-
-def _record(
-    classes: list[_Class],
-    found: list[_Found],
-    scale: float,
-    calibration: tuple[CalibrationPoint, ...],
-    config: LearnConfig,
-    split: dict[str, Any],
-    origin: dict[str, Any],
-) -> PerClassRecord:
-    certificate = _certificate(classes, found, scale, config)
-    cornered = _at_corners(classes, [len(each.held) for each in classes])
-    return PerClassRecord(
-        objective=config.objective,
-        tolerance=config.tolerated,
-        clean_accuracy=certificate.clean_accuracy,
-        accuracy=certificate.accuracy,
-        accuracy_at_corner=certificate.corner_accuracy,
-        color_displacement=_mean([each.uniform.color for each in found]),
-        color_displacement_at_corner=cornered.get("color"),
-        spatial_displacement=_mean([each.uniform.space for each in found]),
-        spatial_displacement_at_corner=cornered.get("space"),
-        spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
-        certificate=certificate,
-        calibration=calibration,
-        classes=tuple(_family(*pair, config) for pair in zip(classes, found, strict=True)),
-        split=split,
-        provenance=origin | {"seed": config.seed},
-    )
-
-
-def _certificate(
-    classes: list[_Class], found: list[_Found], scale: float, config: LearnConfig
-) -> Certificate:
-    """Certify all classes together, each at its own worst k."""
-    right, cornered, everywhere = (
-        torch.cat([getattr(each.worst, name) for each in found])
-        for name in ("right", "right_at_corner", "right_everywhere")
-    )
-    return certificate_of(
-        torch.cat([each.held.clean for each in classes]),
-        torch.cat([each.uniform.correct for each in found]),
-        WorstCase(torch.zeros(1, 0), right, cornered, everywhere),
-        scale,
-        config.tolerated,
-        config.confidence,
-    )
-
-
-def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
+def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassFamily:
     """Return the record of one class."""
     clean, n = each.held.clean, len(each.held)
     gone = int((clean & ~found.worst.right_at_corner).sum())
     cornered = corner_displacements(each.net)
-    corner = torch.ones(1, CONTROLS, device=classifier_of(each.net).device)
+    corner = torch.ones(1, CONTROLS, device=next(each.net.parameters()).device)
     with torch.no_grad():
         color, space = each.net.matrices(corner, corner)
     axes = {
@@ -292,7 +281,7 @@ def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
     }
     return ClassFamily(
         label=each.label,
-        name=classifier_of(each.net).class_name(each.label),
+        name=name,
         images=n,
         clean_accuracy=int(clean.sum()) / n,
         accuracy=int(found.uniform.correct.sum()) / n,
@@ -301,30 +290,13 @@ def _family(each: _Class, found: _Found, config: LearnConfig) -> ClassFamily:
         worst_k_accuracy=int(found.worst.right.sum()) / n,
         lost_at_corner=gone / n,
         # An end of a two-sided interval holds with half of what that may miss
-        tolerance=clopper_pearson(gone, n, 2 * config.confidence - 1)[1],
+        tolerance=clopper_pearson(gone, n, 2 * confidence - 1)[1],
         color_displacement_at_corner=cornered.get("color"),
         spatial_displacement_at_corner=cornered.get("space"),
         color_matrix_at_corner=None if color is None else color[0].tolist(),
         spatial_matrix_at_corner=None if space is None else space[0].tolist(),
         axes=by_name(axes),
     )
-
-
-def _figures(classes: list[_Class], record: PerClassRecord, history: list[LearnStep]) -> dict[str, Any]:
-    """Return the figures of a run by name; the images shown are the first held-out ones of some classes."""
-    chosen = classes[:: -(-len(classes) // STRIP_ROWS)]
-    shown = [strips(each.net, each.held.images[:1], STRIP_TS) for each in chosen]
-    pictures, predictions = (
-        {part: torch.cat([each[i][part] for each in shown]) for part in classes[0].net.parts} for i in (0, 1)
-    )
-    labels = torch.tensor([each.label for each in chosen])
-    name = classifier_of(classes[0].net).class_name
-    return {
-        "families": class_plots.families(record),
-        "allowed": class_plots.allowed(record),
-        "classes": learn_plots.class_strips(pictures, predictions, labels, name, STRIP_TS),
-        "losses": learn_plots.constrained_curves(history, record.tolerance),
-    }
 
 
 def _mean(values: list[Tensor | None]) -> float | None:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from itn.color import unit_float
 
+Figures = Mapping[str, Figure]  # by the names of their files
+
 WIDTH = 7.0  # inches: a page of text
 DPI = 200
 HOLDS, BROKEN = "#1b7837", "#b2182b"

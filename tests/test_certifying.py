@@ -9,8 +9,9 @@ import torch
 
 import itn
 from itn.axes import Estimate, spatial_axes
+from itn.building import make_net
 from itn.certifying import Yardsticks, check_certifiable, mover, yardsticks
-from itn.learning import make_net, split_images
+from itn.runs import split_images
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=30, batch_size=64)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import itn
+from itn.building import make_net
 from itn.constrained import ConstrainedLearner, Task
-from itn.learning import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import itn
 from itn import LearnConfig
-from itn.learning import make_net
+from itn.building import make_net
 from itn.switched import SwitchedLearner
 
 QUICK = LearnConfig(objective="switched", steps=40, batch_size=32)

@@ -37,7 +37,7 @@ from itn.certificate import (
 )
 from itn.certifying import LOOKED_AT
 from itn.color import unit_float
-from itn.learning import Split, split_images
+from itn.runs import Split, split_images
 from itn.statistics import generator
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths

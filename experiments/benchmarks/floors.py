@@ -39,10 +39,10 @@ from torch.profiler import ProfilerActivity, profile
 
 import itn
 from itn import processes
+from itn.building import make_net
 from itn.color import unit_float
 from itn.constrained import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, Task
 from itn.folder import provenance
-from itn.learning import make_net
 from itn.loop import Learner
 from itn.screener import Screener
 from itn.switched import SwitchedLearner
