@@ -30,6 +30,7 @@ from clock import alternate
 from tqdm import tqdm
 
 import itn
+from itn import processes
 from itn.folder import provenance
 from itn.transforms import steps
 
@@ -55,7 +56,7 @@ def screen_photographs(pixels: int) -> None:
     itn.screen(classifier, images, labels, config, progress=False)
 
 
-def learn_digits(images: int = 4000, steps: int = 40) -> None:
+def learn_digits(images: int = 2000, steps: int = 25) -> None:
     """Learn what lenet5 does not see, calibrate and certify it."""
     config = itn.LearnConfig(parts=("space",), steps=steps, tolerance=0.05)
     classifier = itn.load_classifier("lenet5")
@@ -63,11 +64,11 @@ def learn_digits(images: int = 4000, steps: int = 40) -> None:
 
 
 WORK: dict[str, tuple[Callable[[int], None], Sequence[int]]] = {
-    "screen: images": (lambda n: screen_digits(images=n), (500, 1000, 2000, 4000, 8000)),
-    "screen: magnitudes": (lambda n: screen_digits(magnitudes=n), (6, 12, 24, 48, 96)),
+    "screen: images": (lambda n: screen_digits(images=n), (500, 1000, 2000, 4000)),
+    "screen: magnitudes": (lambda n: screen_digits(magnitudes=n), (6, 12, 24, 48)),
     "screen: pixels of an image": (lambda n: screen_photographs(round(n**0.5)), (64**2, 128**2, 256**2)),
-    "learn: steps": (lambda n: learn_digits(steps=n), (50, 100, 200)),
-    "learn: images": (lambda n: learn_digits(images=n), (2000, 6000, 18000)),
+    "learn: steps": (lambda n: learn_digits(steps=n), (25, 50, 100)),
+    "learn: images": (lambda n: learn_digits(images=n), (2000, 4000, 8000)),
 }
 
 
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/growth.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    processes.keep_memory()  # as the command line does
     few = ["screen: pixels of an image"]
     grown = growth(few, 1, most=2) if args.smoke else growth(list(WORK), args.repeats)
     runs = [memory("mnist", "lenet5", 200 if args.smoke else 10_000, m) for m in (3, 30)]
