@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="a local state dict")
     parser.add_argument("--data", default="mnist:unseen", help="as itn learn takes it; default: %(default)s")
     parser.add_argument("--class-map", type=Path, help="what the class folders mean, if not their names")
+    parser.add_argument("--parts", nargs="+", choices=("color", "space"), help="default: both")
     for name, kind in (("--tolerance", float), ("--steps", int), ("--batch-size", int)):
         parser.add_argument(name, type=kind, help="as itn learn has it")
 
@@ -101,6 +102,8 @@ def measure(protocol: Protocol) -> Record:
 def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
     names = ("tolerance", "steps", "batch_size")
     given = {name: protocol.options[name] for name in names if protocol.options[name]}
+    if protocol.options["parts"]:
+        given["parts"] = tuple(protocol.options["parts"])
     return itn.LearnConfig(seed=seed, **(protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}) | given))
 
 
@@ -153,12 +156,12 @@ def figures(record: Record) -> dict[str, Figure]:
     figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
     models, designs = (list(dict.fromkeys(run[key] for run in record["runs"])) for key in ("model", "design"))
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
-    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"]["spatial"])]
+    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"].get("spatial"))]
     top = 1.1 * max(record["expected"], *(r["ci_high"] or r["value"] for r in known))
     for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
-            ratios = [run["axis_ratio"]["spatial"] for run in runs if run["axis_ratio"]["spatial"]]
+            ratios = [ratio for run in runs if (ratio := run["axis_ratio"].get("spatial"))]
             if not ratios:
                 continue
             x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
@@ -189,19 +192,26 @@ def table(record: Record) -> str:
     for model in dict.fromkeys(run["model"] for run in record["runs"]):
         for design in dict.fromkeys(run["design"] for run in record["runs"] if run["model"] == model):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
+            learned = {
+                part: [run for run in runs if part in run["axis_ratio"]] for part in ("color", "spatial")
+            }
             ratios = {
-                part: [run["axis_ratio"][part] and run["axis_ratio"][part]["value"] for run in runs]
-                for part in ("color", "spatial")
+                part: [(ratio := run["axis_ratio"][part]) and ratio["value"] for run in each]
+                for part, each in learned.items()
+            }
+            displacements = {
+                part: [run[f"{part}_displacement_at_corner"] for run in each]
+                for part, each in learned.items()
             }
             certificates = [run["certificate"] for run in runs]
             rows.append(
                 (
                     model,
                     f"{design} x {len(runs)}",
-                    _middle([run["spatial_displacement_at_corner"] for run in runs], ".4f"),
+                    _middle(displacements["spatial"], ".4f"),
                     _middle(ratios["spatial"], ".2f"),
                     _pooled(ratios["spatial"]),
-                    _middle([run["color_displacement_at_corner"] for run in runs], ".3f"),
+                    _middle(displacements["color"], ".3f"),
                     _middle(ratios["color"], ".2f"),
                     _middle(
                         [100 * (c["clean_accuracy"] - c["corner_lower_bound"]) for c in certificates], ".2f"
@@ -239,7 +249,7 @@ def _middle(values: list[float | None], form: str) -> str:
     """Return "median (smallest to largest)"; a ratio that is None is one to an axis without an end."""
     known = [value for value in values if value is not None]
     if not known:
-        return "axis unbroken"
+        return "axis unbroken" if values else "-"  # not learned
     text = f"{median(known):{form}}"
     return text if len(known) == 1 else f"{text} ({min(known):{form}} to {max(known):{form}})"
 
