@@ -152,12 +152,14 @@ def _otherwise(
 
 
 def figures(record: Record) -> dict[str, Figure]:
-    """Return the ratios of every run with their intervals, by classifier and design."""
+    """Return the spatial ratios of every run with their intervals, by classifier and design."""
+    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"].get("spatial"))]
+    if not known:
+        return {}
     figure = Figure(figsize=(plots.WIDTH, 3.0), layout="constrained")
     models, designs = (list(dict.fromkeys(run[key] for run in record["runs"])) for key in ("model", "design"))
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
-    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"].get("spatial"))]
-    top = 1.1 * max(record["expected"], *(r["ci_high"] or r["value"] for r in known))
+    top = 1.1 * max([record["expected"], *(r["ci_high"] or r["value"] for r in known)])
     for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
             runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]

@@ -25,6 +25,7 @@ from itn.settings import LearnConfig, Part, ScreenConfig
 from itn.transforms import TRANSFORMS, steps
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+SIGTERM_AGAIN = 0.2  # seconds
 
 app = App(
     name="itn",
@@ -233,25 +234,35 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, unless something is ending already, which then says why itself."""
+def sigterm_interrupts() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, but let what ends already say why itself.
 
-    def stop(*_: object) -> None:
+    Whether an error that is being handled ends the run is not known; if it does not, the signal comes again.
+    """
+    again = threading.Timer(0, lambda: None)
+
+    def stop(number: int, _: object) -> None:
+        nonlocal again
         if sys.exc_info()[0] is None:
             raise KeyboardInterrupt
+        again.cancel()
+        again = threading.Timer(SIGTERM_AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
 
     own = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if own else None
     try:
         yield
     finally:
+        again.cancel()
         if own:
             signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
-    with _sigterm_interrupts():
+    with sigterm_interrupts():
         try:
             processes.keep_memory()
             try:

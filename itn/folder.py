@@ -212,7 +212,7 @@ def working(folder: RunFolder | None) -> Iterator[None]:
         folder.close()
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content_of(folder: Path) -> dict[str, bytes]:
     """Return what a run has left, by path, but for the file that holds times: of equal runs it is equal."""
     return {
         str(path.relative_to(folder)): path.read_bytes()

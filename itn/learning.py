@@ -97,8 +97,9 @@ class _Family:
         return ConstrainedLearner([task(net, learned, self.measures, config)], config, self.measures.target)
 
     def calibrate(self) -> None:
-        if self.calibration is not None and self.measures is not None:
-            self.proven = prove(self.net, self.learned, self.calibration, self.measures, self.config)
+        assert self.calibration is not None
+        assert self.measures is not None
+        self.proven = prove(self.net, self.learned, self.calibration, self.measures, self.config)
 
     def measure(
         self, history: Sequence[LearnStep], split: dict[str, Any], origin: dict[str, Any]

@@ -131,14 +131,15 @@ class _ClassFamilies:
 
     def prepare(self) -> Learner:
         config = self.config
-        assert self.split.calibration is not None
-        for label in self.split.learned.labels.unique().tolist():
-            own = (each.part((each.labels == label).nonzero().flatten()) for each in self.split if each)
-            learned, calibration, held = own
+        whole, calibration, held = self.split
+        assert calibration is not None
+        for label in whole.labels.unique().tolist():
+            learned = _of_class(whole, label)
             net = make_net(self.classifier, config, learned.images.shape)
             # The tolerance is proven for all classes together
-            measures = yardsticks(net, learned, len(self.split.calibration), config)
-            self.classes.append(_Class(label, net, learned, calibration, held, measures))
+            measures = yardsticks(net, learned, len(calibration), config)
+            others = _of_class(calibration, label), _of_class(held, label)
+            self.classes.append(_Class(label, net, learned, *others, measures))
         tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in self.classes]
         return ConstrainedLearner(tasks, config, self.classes[0].measures.target)
 
@@ -265,6 +266,10 @@ def _check_counts(split: Split, classifier: Classifier) -> None:
                 f"to calibrate or certify with, a family of its own needs {LEAST} and some: give more "
                 "images, or learn one family for all classes"
             )
+
+
+def _of_class(data: CheckedImages, label: int) -> CheckedImages:
+    return data.part((data.labels == label).nonzero().flatten())
 
 
 def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassFamily:

@@ -26,7 +26,11 @@ R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 
 
 class Families(Protocol[R]):
-    """What is learned in a run: one family for all images, or one a class. Called in this order."""
+    """What is learned in a run: one family for all images, or one a class.
+
+    A run calls what follows in this order, ``calibrate`` if it has images for that, the last two if it has a
+    folder.
+    """
 
     def prepare(self) -> Learner:
         """Return what learns them."""
@@ -100,8 +104,9 @@ class Run:
                 train(learner, history, folder, progress)
                 learner.finish()
                 seconds["learning"] = self._lap()
-                families.calibrate()
-                seconds["calibration"] = self._lap()
+                if self.split.calibration is not None:
+                    families.calibrate()
+                    seconds["calibration"] = self._lap()
                 record = families.measure(history, self.split.record(self.config.seed), self.origin)
                 seconds["evaluation"] = self._lap()
                 if folder is not None:

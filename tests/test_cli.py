@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from itn import processes
-from itn.cli import main
-from itn.folder import content
+from itn.cli import main, sigterm_interrupts
+from itn.errors import RunError, explained
+from itn.folder import content_of
 
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
@@ -132,7 +133,7 @@ def test_a_killed_run_goes_on_to_the_same_files(folder):
     assert refused.returncode == 2
     assert "other settings (config.learning_rate: 0.005, now 0.001)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
-    assert content(folder / "killed") == content(folder / "whole")
+    assert content_of(folder / "killed") == content_of(folder / "whole")
 
     again = itn(folder, *arguments, "--out", "killed")
     assert again.returncode == 2
@@ -214,6 +215,28 @@ def test_what_is_ending_says_why_though_it_is_told_to_end(monkeypatch, capsys):
     monkeypatch.setattr(processes, "leave", lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["learn", "--model", "jenings"]) == 2
     assert "unknown model 'jenings'" in capsys.readouterr().err
+
+
+def test_the_end_of_a_run_names_what_is_kept_though_it_is_told_to_end():
+    def kept():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "5 steps are kept"
+
+    with sigterm_interrupts(), pytest.raises(RunError, match="too hot; 5 steps are kept"):  # noqa: SIM117
+        with explained(kept, resumable=True):
+            raise RunError("too hot")
+
+
+def test_sigterm_is_not_lost_where_an_error_is_recovered_from():
+    def recover():
+        try:
+            raise ValueError
+        except ValueError:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    with sigterm_interrupts(), pytest.raises(KeyboardInterrupt):
+        recover()
 
 
 def test_a_non_finite_loss_ends_with_status_1(folder):
@@ -315,7 +338,7 @@ def test_a_killed_screen_goes_on_to_the_same_files(folder):
     assert refused.returncode == 2
     assert "other settings (config.padding: zeros, now border)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
-    assert content(folder / "killed") == content(folder / "whole")
+    assert content_of(folder / "killed") == content_of(folder / "whole")
 
 
 def test_a_run_that_is_asked_to_end_says_what_is_kept(folder):
@@ -403,7 +426,7 @@ def test_algorithms_that_repeat_their_results_are_taken_where_asked_for(folder, 
     finally:
         torch.use_deterministic_algorithms(False)
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-    assert content(folder / "plain") == content(folder / "repeated")
+    assert content_of(folder / "plain") == content_of(folder / "repeated")
 
 
 def test_lists_and_help(folder):

@@ -14,7 +14,7 @@ import torch
 
 import itn
 from itn import processes
-from itn.folder import content
+from itn.folder import content_of
 from itn.processes import Rows, in_batches, of_first, shared
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
@@ -149,7 +149,7 @@ def test_several_processes_find_what_one_does(count, alone, tmp_path):
     script = tmp_path / "work.py"
     script.write_text(WORK)
     run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"), os.getcwd())
-    assert content(tmp_path / "runs" / "screen") == content(alone / "screen")
+    assert content_of(tmp_path / "runs" / "screen") == content_of(alone / "screen")
     for name in ("learn", "switched"):
         texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", alone))
         mine, its = (numbers(json.loads(text)) for text in texts)
@@ -181,7 +181,7 @@ def test_one_process_killed_ends_all_and_the_same_command_goes_on(tmp_path):
     assert not (tmp_path / "run" / "result.json").exists()
     for out in ("run", "whole"):
         run(sys.executable, *arguments, str(tmp_path / out))
-    assert content(tmp_path / "run") == content(tmp_path / "whole")
+    assert content_of(tmp_path / "run") == content_of(tmp_path / "whole")
 
 
 def test_alone_everything_is_done_here():

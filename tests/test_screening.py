@@ -10,6 +10,7 @@ from torch import nn
 
 import itn
 from itn import ScreenConfig, screen
+from itn.folder import content_of
 
 
 @pytest.fixture
@@ -198,14 +199,6 @@ def test_the_tables_have_the_columns_that_others_read(side, blobs, tmp_path):
     }
 
 
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "timing.json"
-    }
-
-
 class Fragile(nn.Module):
     """Works like another network until it has been called often enough."""
 
@@ -235,7 +228,7 @@ def test_a_run_that_failed_goes_on_and_ends_as_if_it_had_not(side, blobs, tmp_pa
     kept = len(list((tmp_path / "parts" / ".itn-points").rglob("*.npz")))
     again = itn.Classifier(Fragile(side.net, 10**6), name="side")
     screen(again, *blobs, config, tmp_path / "parts")
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert content_of(tmp_path / "parts") == content_of(tmp_path / "whole")
     assert again.net.calls > 10**6 - 100
     if calls > 5:
         assert kept > 0
@@ -276,21 +269,21 @@ def test_a_damaged_point_is_done_again(damaged, side, blobs, tmp_path):
     point = next((tmp_path / "parts" / ".itn-points" / "rotate").iterdir())
     point.write_bytes(damaged(point.read_bytes()))
     screen(side, *blobs, config, tmp_path / "parts")
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert content_of(tmp_path / "parts") == content_of(tmp_path / "whole")
 
 
 def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
     with pytest.raises(itn.RunError):
         screen(itn.Classifier(Fragile(side.net, 6), name="side"), *blobs, config, tmp_path)
-    before = contents(tmp_path)
+    before = content_of(tmp_path)
     other = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 90.0)}, batch_size=200)
     with pytest.raises(ValueError, match=r"other settings \(config.magnitudes.rotate: \[30.0, 60.0\], now"):
         screen(side, *blobs, other, tmp_path)
     images, labels = blobs
     with pytest.raises(ValueError, match=r"images.sha256"):
         screen(side, images.flip(0), labels.flip(0), config, tmp_path)
-    assert contents(tmp_path) == before
+    assert content_of(tmp_path) == before
     screen(side, *blobs, config, tmp_path)
     with pytest.raises(ValueError, match="holds a finished run"):
         screen(side, *blobs, config, tmp_path)
@@ -346,7 +339,7 @@ def test_pictures_do_not_depend_on_the_batch(side, blobs, tmp_path):
     for size in (1, 30):
         config = ScreenConfig(("rotate",), magnitudes={"rotate": (-100.0, 0.0, 100.0)}, batch_size=size)
         screen(side, images[:30], labels[:30], config, tmp_path / str(size))
-        files[size] = contents(tmp_path / str(size))
+        files[size] = content_of(tmp_path / str(size))
     for name in ("figures/accuracy-rotate.png", "curves.csv", "flips.csv"):
         assert files[1][name] == files[30][name]
 

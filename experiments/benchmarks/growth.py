@@ -91,6 +91,8 @@ def memory(data: str, model: str, limit: int, magnitudes: int) -> dict[str, Any]
     """Screen in a process of its own and return its peak memory."""
     code = f"""
 import torch, itn
+from itn import processes
+processes.keep_memory()
 def peak():  # not getrusage, which starts from the peak of the process that started this one
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 torch.set_num_threads({torch.get_num_threads()})

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from itn.folder import content, provenance
+from itn.folder import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "processes.json"
 SCREEN = ("-m", "itn", "screen", "--model", "jennings-cnn", "--limit", "10000", "--device", "cpu")
@@ -49,7 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             one, several = Path(folder) / "one", Path(folder) / "several"
             pairs.append((screen(1, one), screen(options.processes, several)))
-            same = same and content(one) == content(several)
+            same = same and content_of(one) == content_of(several)
         print(f"{repetition + 1}: {pairs[-1][0]:.1f} s and {pairs[-1][1]:.1f} s")
     ratios = [alone / together for alone, together in pairs]
     record = {

@@ -25,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from kills import broken, files, report
+from kills import broken, report
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 import itn.cli
 import itn.data
-from itn.folder import provenance
+from itn.folder import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
 NETWORK = """
@@ -176,7 +176,7 @@ def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list
         wrong = complaints(status, said, out) if status == 0 else complaints(status, said)
         if status and (path.suffix in (".npz", ".png", ".csv", ".pt")):
             wrong.append("does not go on, though it could have done again what was damaged")
-        if status == 0 and files(out) != files(folder / f"{name}-whole"):
+        if status == 0 and content_of(out) != content_of(folder / f"{name}-whole"):
             wrong.append("ended with other files than the run that nobody touched")
     finally:
         shutil.rmtree(out)

@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 import itn.cli
 import itn.loop
-from itn.folder import content, provenance
+from itn.folder import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
 COMMANDS = {
@@ -133,7 +133,7 @@ def torment(
             wrong += broken(out)
         if not (out / "result.json").exists() and (said := finish(start(command, out))):
             return moments, [*wrong, f"does not go on: {said}"]
-        left = content(out)
+        left = content_of(out)
         # A run that is killed after its last file may leave what only an unfinished run needs, no other may
         spared = (".itn", "checkpoint") if moments[-1:] == ["after the last file"] else ()
         extra = {name for name in left.keys() - whole.keys() if not name.startswith(spared)}
@@ -168,7 +168,7 @@ def main() -> None:
             if said := finish(start(command, Path(folder) / command)):
                 raise SystemExit(said)
             lengths[command] = time.perf_counter() - clock
-            wholes[command] = content(Path(folder) / command)
+            wholes[command] = content_of(Path(folder) / command)
     runs = dict.fromkeys(options.commands, 0)
     counts: dict[str, Counter[str]] = {command: Counter() for command in options.commands}
     wrong: list[str] = []

@@ -1,0 +1,36 @@
+"""What the comparison of objectives says of runs that learned one part alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import itn
+
+COMMITTED = Path(itn.__file__).parent.parent / "experiments" / "results" / "largest_family" / "result.json"
+
+
+def only(record, part):
+    """Return a record as if nothing but one part had been learned."""
+    other = {"color": "spatial", "spatial": "color"}[part]
+    runs = [
+        {
+            **run,
+            "axis_ratio": {part: run["axis_ratio"][part]},
+            **{key: None for key in run if key.startswith(f"{other}_")},
+        }
+        for run in record["runs"]
+    ]
+    return record | {"runs": runs}
+
+
+@pytest.mark.parametrize(
+    ("part", "columns", "drawn"), [("color", (2, 3, 4), set()), ("spatial", (5, 6), {"ratios"})]
+)
+def test_a_part_that_was_not_learned_has_no_figures(part, columns, drawn, experiment):
+    record, study = only(json.loads(COMMITTED.read_text()), part), experiment("largest_family")
+    rows = [line.split(" | ") for line in study.table(record).splitlines()[2:]]
+    assert len(rows) == 2
+    for row in rows:
+        assert [number for number, cell in enumerate(row) if cell == "-"] == list(columns)
+    assert set(study.figures(record)) == drawn
