@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import itn
-
-COMMITTED = Path(itn.__file__).parent.parent / "experiments" / "results" / "largest_family" / "result.json"
+COMMITTED = Path(__file__).parent.parent / "experiments" / "results" / "largest_family" / "result.json"
 
 
 def only(record, part):
