@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from itn.folder import RunFolder, data_fingerprint, provenance
+from itn.folder import RunFolder, content_of, data_fingerprint, provenance
 from itn.results import LearnStep
 
 STEP = LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True)
@@ -125,3 +125,10 @@ def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp
     with pytest.raises(ValueError, match=r"cannot write to .*run \(Permission denied\): name another folder"):
         folder.start()
     assert not (tmp_path / "run").exists()
+
+
+def test_the_content_of_a_run_is_every_file_but_its_times(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name, text in (("result.json", "{}"), ("figures/losses.png", "red"), ("timing.json", "late")):
+        (tmp_path / name).write_text(text)
+    assert content_of(tmp_path) == {"result.json": b"{}", "figures/losses.png": b"red"}
