@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import json
+import time
 
 import pytest
 import torch
@@ -210,6 +211,19 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     loaded = itn.load_net(tmp_path / "run", side)
     assert torch.equal(loaded.space.matrix(k), result.net.space.matrix(k))
     assert torch.equal(loaded.color.matrix(k), result.net.color.matrix(k))
+
+
+@pytest.mark.parametrize("objective", ["switched", "constrained"])
+def test_the_seconds_of_a_run_are_those_of_its_parts(objective, blobs, side, tmp_path):
+    config = LearnConfig(objective=objective, tolerance=0.1, steps=3, batch_size=32)
+    clock = time.perf_counter()
+    itn.learn(side, *blobs, config, tmp_path / "run")
+    whole = time.perf_counter() - clock
+    seconds = json.loads((tmp_path / "run" / "timing.json").read_text())["seconds"]
+    parts = {"preparation", "learning", "evaluation"}
+    assert set(seconds) == (parts if objective == "switched" else parts | {"calibration"})
+    assert min(seconds.values()) > 0
+    assert 0.5 * whole < sum(seconds.values()) <= whole
 
 
 def test_rectified_runs_never_fall_below_the_identity(blobs, side):
