@@ -8,7 +8,9 @@ tolerance.
 
 Along every ray of k displacement and losses grow together. Size and direction are therefore learned apart:
 
-- Size follows the share that may be lost: it grows while a running mean at the corner is below it.
+- Size follows twice the share that may be lost: it grows while a running mean at the corner is below it. Only
+  few images are lost at the tolerance itself, and directions that spare just those go less far on others.
+  Calibration brings the size back.
 - Direction climbs displacement minus a price times losses. The price is that at which the slope along the
   size vanishes, as it must at the constrained optimum (Karush, Kuhn and Tucker). It is known at every step;
   a dual ascent would have to find it, and oscillates, since the share lost answers late.
@@ -58,7 +60,8 @@ BALANCE = 0.05  # step of the sizes of color and space against each other
 LARGEST = 30.0  # of the sizes, which are logarithms
 SATURATED = 3.0  # raw parameters, in bounds, at which growth ends: tanh 3 is 0.995
 STRICT = (0.2, 30.0)  # least and largest factor on the price at a vertex
-HELD = 0.7  # share of the target that vertices are held to, since the worst of them is what calibration meets
+LEARNED_AT = 2.0  # odds of an image to be lost while learning, over those of the target
+HELD = 0.7  # share of what is lost then, for vertices: the worst of them is what calibration meets
 
 _VERTICES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _BETWEEN = len(_VERTICES) ** 2  # pairs of vertices come first, the last of them the corner
@@ -95,14 +98,14 @@ class ConstrainedLearner:
     Args:
         tasks: Families to learn side by side, in front of one classifier, with equally many starts each.
         config: Settings.
-        target: Share of the images of each task that may be lost.
+        target: Share of the images of each task that may be lost in the end, in [0, 1).
     """
 
     def __init__(self, tasks: Sequence[Task], config: LearnConfig, target: float) -> None:
         net = tasks[0].net  # all have the same parts
         assert isinstance(net.classifier, Classifier)
         self.tasks, self.net, self.classifier, self.config = tasks, net, net.classifier, config
-        self.target = target
+        self.target = LEARNED_AT * target / (1 + (LEARNED_AT - 1) * target)
         device = self.classifier.device
         right = [task.data.part(task.data.clean) for task in tasks]
         self.data = CheckedImages(

@@ -152,10 +152,11 @@ def resized(made, lost, rate):
     return made.size - before
 
 
-def test_sizes_follow_the_tolerance(blobs, side):
+def test_sizes_follow_twice_the_odds_of_the_tolerance(blobs, side):
+    """0.06 / 0.94 doubled is 0.12 / 0.94, which is a share of 0.12 / 1.06; they settle a tenth below it."""
     made = learner(side, itn.preflight(side, *blobs))
-    assert (resized(made, lost=0.0, rate=0.1) > 0).all()
-    assert (resized(made, lost=0.5, rate=0.1) < 0).all()
+    assert (resized(made, lost=0.89 * 0.12 / 1.06, rate=0.1) > 0).all()
+    assert (resized(made, lost=0.91 * 0.12 / 1.06, rate=0.1) < 0).all()
 
 
 def test_growth_ends_where_tanh_is_flat(blobs, side):
@@ -286,7 +287,7 @@ def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, 
 def test_the_part_that_lags_catches_up(blobs, side):
     """Where a larger color would gain and a larger space would not, color grows at the cost of space."""
     made = learner(side, itn.preflight(side, *blobs))
-    made.lost[:] = QUICK.tolerance / 1.1 * 0.99  # nothing to do for the size as a whole, nearly
+    made.lost[:] = made.target / 1.1 * 0.99  # nothing to do for the size as a whole, nearly
     before = made.size.clone()
     with torch.no_grad():
         made._resize(torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1)
