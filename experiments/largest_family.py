@@ -16,6 +16,8 @@ calibration and certificate afterwards:
 - switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
 - direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions of the
   corner; only when it is asked for
+- seen: constrained, but shown all images beforehand, those that calibrate and certify too. No more can be had
+  from more images of the same kind; its certificate proves nothing. Only when it is asked for
 
 The two shipped classifiers have not seen the digits. The seed is that of split, weights and batches.
 """
@@ -40,16 +42,18 @@ from torch import Tensor
 import itn
 from itn import plots
 from itn.building import make_net
-from itn.certifying import prove, yardsticks
+from itn.certifying import Yardsticks, prove, yardsticks
+from itn.constrained import ConstrainedLearner
 from itn.data import ImageSet
 from itn.evaluation import measure as measured
 from itn.folder import data_fingerprint, provenance, write_whole
+from itn.learning import task
 from itn.runs import split_images
 from itn.switched import SwitchedLearner
 
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "dual-ascent", "switched")
-SEARCH = "direct-search"
+SEARCH, SEEN = "direct-search", "seen"
 TIMES = 10  # images that direct search may look at, over those of learning
 SWITCHED_RATE = itn.LearnConfig(objective="switched").learning_rate
 EXPECTED = 1.2  # ratio to the longest single axis
@@ -57,7 +61,7 @@ EXPECTED = 1.2  # ratio to the longest single axis
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which designs, and what is studied."""
-    known = (*DESIGNS, SEARCH)
+    known = (*DESIGNS, SEARCH, SEEN)
     parser.add_argument(
         "--designs", nargs="+", choices=known, default=DESIGNS, help="default: the first three"
     )
@@ -131,6 +135,8 @@ def _otherwise(
     split = split_images(data, config)
     learned, calibration, held = split
     assert calibration is not None
+    if design == SEEN:
+        learned = data
     net = make_net(classifier, config, data.images.shape)
     measures = yardsticks(net, learned, len(calibration), config)
     history = []
@@ -138,17 +144,27 @@ def _otherwise(
         # A backward pass costs about two forward passes
         search(net, learned, measures, TIMES * 3 * config.steps * config.batch_size, config.batch_size)
     else:
-        learner = (
-            DualAscentLearner(net, learned, config, measures.target)
-            if design == "dual-ascent"
-            else SwitchedLearner(
-                net, learned, dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
-            )
-        )
+        learner = _learner(design, net, learned, measures, config)
         history = [learner.step(number) for number in range(config.steps)]
+        learner.finish()
     proven = prove(net, learned, calibration, measures, config)
     origin = provenance(classifier.device)
     return measured(net, held, history, config, split.record(config.seed), origin, proven)
+
+
+def _learner(
+    design: str,
+    net: itn.InvariantTransformerNet,
+    learned: itn.CheckedImages,
+    measures: Yardsticks,
+    config: itn.LearnConfig,
+) -> ConstrainedLearner | DualAscentLearner | SwitchedLearner:
+    if design == SEEN:
+        return ConstrainedLearner([task(net, learned, measures, config)], config, measures.target)
+    if design == "dual-ascent":
+        return DualAscentLearner(net, learned, config, measures.target)
+    switched = dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
+    return SwitchedLearner(net, learned, switched)
 
 
 def figures(record: Record) -> dict[str, Figure]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import itn
+
 COMMITTED = Path(__file__).parent.parent / "experiments" / "results" / "largest_family" / "result.json"
 
 
@@ -32,3 +34,20 @@ def test_a_part_that_was_not_learned_has_no_figures(part, columns, drawn, experi
     for row in rows:
         assert [number for number, cell in enumerate(row) if cell == "-"] == list(columns)
     assert set(study.figures(record)) == drawn
+
+
+def test_only_seen_is_shown_the_images_that_calibrate_and_certify(experiment, monkeypatch):
+    study, shown = experiment("largest_family"), {}
+    classifier = itn.load_classifier("jennings-cnn")
+    digits = itn.load_images("mnist:unseen", limit=200)
+    config = itn.LearnConfig(steps=1, tolerance=0.1, parts=("space",))
+
+    def first_look(net, learned, *_):
+        shown[design] = len(learned)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "yardsticks", first_look)
+    for design in (study.SEEN, study.SEARCH):
+        with pytest.raises(KeyboardInterrupt):
+            study._otherwise(design, classifier, *digits, config)
+    assert shown == {study.SEEN: 200, study.SEARCH: 80}
