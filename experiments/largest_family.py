@@ -16,8 +16,8 @@ calibration and certificate afterwards:
 - switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
 - direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions of the
   corner; only when it is asked for
-- seen: constrained, but shown all images beforehand, those that calibrate and certify too. No more can be had
-  from more images of the same kind; its certificate proves nothing. Only when it is asked for
+- seen: constrained, but shown all images beforehand, those that calibrate and certify too, and fitted to just
+  these. No more can be had from more images; its certificate proves nothing. Only when it is asked for
 
 The two shipped classifiers have not seen the digits. The seed is that of split, weights and batches.
 """
@@ -43,7 +43,7 @@ import itn
 from itn import plots
 from itn.building import make_net
 from itn.certifying import Yardsticks, prove, yardsticks
-from itn.constrained import ConstrainedLearner
+from itn.constrained import LEARNED_AT, ConstrainedLearner
 from itn.data import ImageSet
 from itn.evaluation import measure as measured
 from itn.folder import data_fingerprint, provenance, write_whole
@@ -160,7 +160,9 @@ def _learner(
     config: itn.LearnConfig,
 ) -> ConstrainedLearner | DualAscentLearner | SwitchedLearner:
     if design == SEEN:
-        return ConstrainedLearner([task(net, learned, measures, config)], config, measures.target)
+        # What fits these images alone is welcome: learned at the tolerance itself
+        target = measures.target / (LEARNED_AT - (LEARNED_AT - 1) * measures.target)
+        return ConstrainedLearner([task(net, learned, measures, config)], config, target)
     if design == "dual-ascent":
         return DualAscentLearner(net, learned, config, measures.target)
     switched = dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
