@@ -61,12 +61,17 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
         moved = [getattr(step, f"{part}_displacement") for step in history]
         if moved[0] is not None:
             left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "space"))
-    left.set(xlabel="step", ylabel=r"displacement at the corner", yscale="log", title="As far as possible,")
+    left.set(
+        xlabel="step",
+        ylabel=r"displacement at the corner",
+        yscale="log",
+        title="Displacement before calibration",
+    )
     left.legend(fontsize=8, frameon=False)
     lost = [100 * (step.lost or 0) for step in history]
     right.plot(steps, lost, color="#222222", linewidth=1.2, label="running mean, sampled")
     right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance, afterwards")
-    right.set(xlabel="step", ylabel="images lost at the corner (%)", title="before calibration")
+    right.set(xlabel="step", ylabel="images lost at the corner (%)", title="Losses before calibration")
     right.set_ylim(bottom=0)
     right.legend(fontsize=8, frameon=False)
     for before, after in pairwise(history):
