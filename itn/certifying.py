@@ -44,6 +44,7 @@ from itn.settings import LearnConfig
 from itn.statistics import generator
 from itn.transformers import CONTROLS
 
+PROMISING = 0.6  # of the longest axis, those that learning sets out along
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
 STRIDES = 16  # in which half a turn, or a bound, is gone through for the end of a single parameter's range
 BISECTIONS = 7  # of the stride in which such a range ends
@@ -87,7 +88,9 @@ class Yardsticks:
         """Return what the longest axes, about, add to the identity: in pairs, then alone, m x 2 x entries."""
         axes, estimates = self.axes[part], self.estimates[part]
         longest = sorted(
-            contenders(axes, estimates), key=lambda i: axes[i].displacement(estimates[i].scale), reverse=True
+            contenders(axes, estimates, PROMISING),
+            key=lambda i: axes[i].displacement(estimates[i].scale),
+            reverse=True,
         )
         alone = [axes[i].deviation(estimates[i].scale).flatten() for i in longest]
         pairs = [(a, b) for a, b in itertools.combinations(alone, 2) if a @ b > -0.5 * a.norm() * b.norm()]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import itn
-from itn.axes import axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
+from itn.axes import Estimate, axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
 from itn.certificate import Calibration, most_lost
 from itn.statistics import generator
 from tests.test_certificate import CLASSIFIER, flat_images
@@ -69,6 +69,19 @@ def test_axes_go_as_far_as_on_paper():
     assert records["brightness", "-"].estimated_magnitude == pytest.approx(-0.1, abs=0.03)
     assert down.certified_magnitude is None  # far from the longest, which is the gain above 1
     assert not down.unbroken
+
+
+def test_an_axis_that_estimates_put_second_can_be_the_longest():
+    """Estimates are of few images. Here half as far, by them, as darkening, brightening is unbroken."""
+    data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 402)[1:-1])
+    darker, brighter = (
+        next(axis for axis in color_axes(1) if (axis.name, axis.reach > 0) == ("brightness", up))
+        for up in (False, True)
+    )
+    estimates = [Estimate(0.5, ()), Estimate(0.5 * 0.5**0.5, ())]
+    _, certified = certified_axes(CLASSIFIER, data, [darker, brighter], estimates, 0.2)
+    assert len(certified) == 2
+    assert max(certified, key=lambda each: each[0].displacement(each[1].scale))[0] is brighter
 
 
 def test_certified_axes_keep_to_the_tolerance():
