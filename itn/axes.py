@@ -221,9 +221,11 @@ def axis_ratio(
             their scales anew on the same resampled images.
 
     Returns:
-        The ratio of displacements, or None where one of these axes is unbroken at its bound, or none moves.
+        The ratio of displacements, or None where an axis is unbroken at its bound and none is longer, or none
+        moves.
     """
-    if any(calibration.scale == 1.0 for _, calibration in axes):
+    reached = [(axis.displacement(each.scale), each.scale == 1.0) for axis, each in axes]
+    if max(reached)[1]:
         return None
     n = family.lost.shape[-1]
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)

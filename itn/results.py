@@ -178,7 +178,7 @@ class LearnRecord:
     """What is proven; None with the switched objective, likewise the next three."""
     axis_ratio: dict[str, AxisRatio | None] | None
     """By part, "color" and "spatial": displacement of the family at its corner over the largest of any single
-    axis; None where an axis is unbroken at its bound."""
+    axis; None where an axis is unbroken at its bound and none is longer."""
     axes: dict[str, tuple[AxisReach, ...]] | None
     """By part, how far single axes go."""
     calibration: tuple[CalibrationPoint, ...] | None

@@ -126,6 +126,17 @@ def test_no_ratio_where_an_axis_is_unbroken():
     assert axis_ratio(whole, [1.0, 2.0], [(AXIS, whole)], generator(0, "bootstrap")) is None
 
 
+def test_an_unbroken_axis_that_is_not_the_longest_leaves_the_ratio():
+    """A zoom ends at its bound, where a rotation is long past it."""
+    shorter = next(axis for axis in spatial_axes(1.0, 0.1) if axis.name == "zoom")
+    whole = Calibration((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
+    broken = calibration_of(torch.full((500,), 0.2))
+    assert shorter.displacement(1.0) < AXIS.displacement(0.2)
+    moved = [2 * AXIS.displacement(scale) for scale in SCALES]
+    ratio = axis_ratio(broken, moved, [(AXIS, broken), (shorter, whole)], generator(0, "bootstrap"))
+    assert (ratio.value, ratio.ci_low, ratio.ci_high) == pytest.approx((2, 2, 2))
+
+
 def test_an_axis_that_half_of_the_resamples_stop_leaves_no_upper_end():
     """As many images are lost at the first scale as may be: one more, and the axis cannot move at all."""
     radii = torch.ones(500)
