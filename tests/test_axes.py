@@ -127,7 +127,7 @@ def test_no_ratio_where_an_axis_is_unbroken():
 
 
 def test_an_unbroken_axis_that_is_not_the_longest_leaves_the_ratio():
-    """A zoom ends at its bound, where a rotation is long past it."""
+    """A zoom within narrow bounds holds up to them, and is still shorter than a brightness that breaks."""
     shorter = next(axis for axis in spatial_axes(1.0, 0.1) if axis.name == "zoom")
     whole = Calibration((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
     broken = calibration_of(torch.full((500,), 0.2))

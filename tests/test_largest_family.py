@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import itn
+from itn.building import make_net
+from itn.certifying import yardsticks
 
 COMMITTED = Path(__file__).parent.parent / "experiments" / "results" / "largest_family" / "result.json"
 
@@ -51,3 +53,14 @@ def test_only_seen_is_shown_the_images_that_calibrate_and_certify(experiment, mo
         with pytest.raises(KeyboardInterrupt):
             study._otherwise(design, classifier, *digits, config)
     assert shown == {study.SEEN: 200, study.SEARCH: 80}
+
+
+def test_what_has_seen_all_images_is_learned_at_the_tolerance_itself(experiment):
+    """Others lose twice as many while they learn, since few images at the tolerance decide."""
+    study, classifier = experiment("largest_family"), itn.load_classifier("jennings-cnn")
+    config = itn.LearnConfig(steps=1, tolerance=0.1, parts=("space",))
+    data = itn.preflight(classifier, *itn.load_images("mnist:unseen", limit=200))
+    net = make_net(classifier, config, data.images.shape)
+    measures = yardsticks(net, data, len(data), config)
+    learner = study._learner(study.SEEN, net, data, measures, config)
+    assert learner.target == pytest.approx(measures.target)
