@@ -64,6 +64,3 @@ class DualAscentLearner:
             lost=lost.item(),
             price=self.price,
         )
-
-    def finish(self) -> None:
-        """Leave the net as the last step has made it."""
