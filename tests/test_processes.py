@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -285,3 +286,48 @@ def test_steps_of_learning_go_in_halves_where_the_memory_asks_for_it(config, tmp
         found.append(numbers(result.record.to_json()))
         assert json.loads((out / "timing.json").read_text())["batch_size"] == fitting
     assert found[1] == pytest.approx(found[0], rel=1e-4, abs=1e-6)
+
+
+class UnportableError(Exception):
+    """Cannot be made again from its arguments, as pickle does it."""
+
+    def __init__(self, number, *, of):
+        super().__init__(f"{number} of {of}")
+
+
+def test_an_error_that_cannot_travel_is_told_by_another():
+    error = ValueError("as it is")
+    assert processes._portable(error) is error
+    told = processes._portable(UnportableError(3, of=5))
+    assert isinstance(told, itn.RunError)
+    assert str(told) == "UnportableError: 3 of 5"
+
+
+def test_the_rank_on_a_machine_is_what_torchrun_says(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert processes.local_rank() == 0
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert processes.local_rank() == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back")
+@pytest.mark.parametrize("kept", [True, False])
+def test_memory_once_used_is_kept(kept):
+    """A block of 64 MiB is freed: is it still this process's?"""
+    work = f"""
+import resource
+import torch
+from itn import processes
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+
+if {kept}:
+    processes.keep_memory()
+before = resident()
+block = torch.ones(2**24)
+del block
+print(resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
+    assert (float(done.stdout) > 60) == kept
