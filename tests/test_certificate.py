@@ -91,7 +91,7 @@ def test_smallest_tolerance_is_what_no_loss_proves(n):
     assert most_lost(n, least * 0.999) == -1
 
 
-COUNTS = {1.0: (0, 0), 2.0: (0, 1), 3.0: (0, 8), 4.0: (0, 0), 5.0: (0, 60), 6.0: (0, 0)}
+COUNTS = {1.0: (0, 0), 2.0: (0, 1), 3.0: (0, 18), 4.0: (0, 0), 5.0: (0, 19), 6.0: (0, 0)}
 
 
 def lost_of_600(scale):
@@ -104,7 +104,7 @@ def test_scales_are_tested_in_order_until_one_fails():
     assert calibration.scales == (1.0, 2.0, 3.0)
 
 
-def test_going_on_beyond_a_failure_changes_no_choice():
+def test_going_on_beyond_a_failure_changes_no_choice_and_ends_where_more_are_lost():
     calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
     assert calibration.scale == 2.0
     assert calibration.scales == (1.0, 2.0, 3.0, 4.0, 5.0)
