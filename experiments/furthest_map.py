@@ -40,7 +40,7 @@ from itn.net import move
 LEARNED = study.RESULTS / "largest_family" / "result.json"
 TOLERANCE = 0.01
 LONGEST = 3  # axes that the search sets out along
-FRAGILE = 5  # images that may be lost near a map are looked for among one in so many
+FRAGILE = 10  # images that may be lost near a map are looked for among one in so many
 STEPS, REFRESHED = 25, 5
 PACE = 0.15  # of the first turn, in radians about
 SOFT = (0.5, 0.1)  # widths of the sigmoid of the margin, at first and in the end
@@ -138,8 +138,8 @@ def _reach_of_fragile(
     def share_at(scale: float) -> float:
         return share_lost(classifier, few, mover, scale * mover.corner, share)
 
-    low, high = max(0.0, 0.7 * guess), min(most, max(1.4 * guess, 0.1 * most))
-    return estimated_scale(share_at, share, high, low, strides=4, bisections=6)
+    low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
+    return estimated_scale(share_at, share, high, low, strides=2, bisections=7)
 
 
 def fragile(classifier: Classifier, data: CheckedImages, mover: Mover, scale: float) -> CheckedImages:
