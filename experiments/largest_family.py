@@ -214,6 +214,7 @@ def table(record: Record) -> str:
                     _middle(ratios["spatial"], ".2f"),
                     _pooled(ratios["spatial"]),
                     _middle(_to_first(learned["spatial"]), ".2f"),
+                    _pooled(_to_first(learned["spatial"])),
                     _middle(displacements["color"], ".3f"),
                     _middle(ratios["color"], ".2f"),
                     _middle(
@@ -230,6 +231,7 @@ def table(record: Record) -> str:
         "ratio to longest axis",
         "pooled",
         "ratio to the axis that estimates put first",
+        "pooled",
         "color at corner",
         "ratio",
         "clean less bound at corner, points",

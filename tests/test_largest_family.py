@@ -23,7 +23,7 @@ def only(record, part):
 
 
 @pytest.mark.parametrize(
-    ("part", "columns", "drawn"), [("color", (2, 3, 4, 5), set()), ("spatial", (6, 7), {"ratios"})]
+    ("part", "columns", "drawn"), [("color", (2, 3, 4, 5, 6), set()), ("spatial", (7, 8), {"ratios"})]
 )
 def test_a_part_that_was_not_learned_has_no_figures(part, columns, drawn, experiment):
     record, study = only(json.loads(COMMITTED.read_text()), part), experiment("largest_family")
