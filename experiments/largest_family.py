@@ -244,13 +244,16 @@ def table(record: Record) -> str:
 def _to_first(runs: list[Record]) -> list[float | None]:
     """Return ratios to the axis that images learned from show to be the longest.
 
-    The family, too, was chosen by those alone. Of several axes chance makes one long on calibration images.
+    The family, too, was chosen by those alone. Of several axes chance makes one long on calibration images;
+    but estimates look at fewer images than learning does, and so do not always put the longest first.
     """
     ratios = []
     for run in runs:
         first = max(run["axes"]["spatial"], key=lambda axis: axis["estimated_displacement"])
-        if first["certified_displacement"]:
-            ratios.append(run["spatial_displacement_at_corner"] / first["certified_displacement"])
+        ends = first["certified_displacement"] and not first["unbroken"]
+        ratios.append(
+            run["spatial_displacement_at_corner"] / first["certified_displacement"] if ends else None
+        )
     return ratios
 
 
