@@ -318,8 +318,8 @@ def _certified(record: LearnRecord) -> list[str]:
         unbroken = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.unbroken)
         if ratio is not None:
             lines.append(
-                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {_end(ratio.ci_high)}] times the displacement "
-                f"of the longest single axis ({name})"
+                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {_end(ratio.ci_high)}] times the "
+                f"displacement of the longest single axis ({name})"
             )
         elif unbroken:
             lines.append(f"{part}: {unbroken} is unbroken up to its bound, so that no ratio can be given")
