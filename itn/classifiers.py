@@ -147,6 +147,11 @@ class CheckedImages:
         """Whether the clean prediction is right, bool, N."""
         return self.predictions == self.labels
 
+    @classmethod
+    def joined(cls, sets: "Sequence[CheckedImages]") -> "CheckedImages":
+        """Return the images of several sets, one after the other."""
+        return cls(*(torch.cat([getattr(each, name) for each in sets]) for name in cls.__annotations__))
+
     def part(self, index: Tensor) -> "CheckedImages":
         """Return the images at an index tensor."""
         return CheckedImages(self.images[index], self.labels[index], self.predictions[index])

@@ -108,9 +108,7 @@ class ConstrainedLearner:
         self.target = LEARNED_AT * target / (1 + (LEARNED_AT - 1) * target)
         device = self.classifier.device
         right = [task.data.part(task.data.clean) for task in tasks]
-        self.data = CheckedImages(
-            *(torch.cat([getattr(each, name) for each in right]) for name in CheckedImages.__annotations__)
-        ).to(device)
+        self.data = CheckedImages.joined(right).to(device)
         self.members = torch.arange(len(self.data)).split([len(each) for each in right])
         self.shares = [len(each) / len(task.data) for each, task in zip(right, tasks, strict=True)]
         starts = len(tasks[0].starts)
