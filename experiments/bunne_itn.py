@@ -26,10 +26,10 @@ others, which scikit-image ships (pip install ".[test]"). Each finished run is k
 
 import argparse
 import dataclasses
-import json
 import re
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ from itn import learn_plots, plots
 from itn.building import make_net
 from itn.color import color_identity, unit_float
 from itn.evaluation import one_per_class, respond
-from itn.folder import data_fingerprint, provenance, write_whole
+from itn.folder import data_fingerprint, provenance
 from itn.photos import read_photo
 from itn.results import LearnStep
 from itn.statistics import generator, stratified_subset
@@ -130,7 +130,8 @@ def measure(protocol: Protocol) -> Record:
                 )
                 asks = about | {"reading": reading, "seed": seed, "config": dataclasses.asdict(config)}
                 part = protocol.out / "parts" / f"{_slug(asks)}-seed{seed}.json"
-                runs.append(_kept(part, asks) or _run(classifier, data, loaded.index, config, asks, part))
+                make = partial(_run, classifier, data, loaded.index, config, asks)
+                runs.append(study.kept(part, asks, make))
     claims = [{"published": claim.published, "taken": claim.taken, "limit": claim.limit} for claim in CLAIMS]
     return {"claims": claims, "photographs": bool(asked["photos"]), "runs": runs}
 
@@ -141,9 +142,8 @@ def _run(
     index: Tensor,
     config: itn.LearnConfig,
     asks: Record,
-    part: Path,
 ) -> Record:
-    """Learn one family, keep its record in a file and return it."""
+    """Learn one family, and return what is recorded of it."""
     clock, seed = time.perf_counter(), config.seed
     rows = torch.zeros(len(data), dtype=torch.bool)
     rows[stratified_subset(data.labels, round(config.learn_fraction * len(data)), seed)] = True
@@ -159,7 +159,7 @@ def _run(
         "corner": respond(net, held, corner, corner, config.batch_size),
     }
     family = _family(net, held)
-    record = asks | {
+    return {
         "learned": int(rows.sum()),
         "held_out": len(held),
         "accuracy": {"clean": _mean(held.clean)} | {k: _mean(what.correct) for k, what in at.items()},
@@ -174,8 +174,6 @@ def _run(
         "seconds": round(time.perf_counter() - clock, 1),
         "provenance": provenance(classifier.device),
     }
-    write_whole(part, lambda path: path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n"))
-    return record
 
 
 @torch.no_grad()
@@ -384,16 +382,6 @@ def _learned(runs: list[Record]) -> list[str]:
         cell(".3f", "family", "pixel_change"),
         " to ".join(study.spread(end, ".3f") for end in ends),
     ]
-
-
-def _kept(part: Path, asks: Record) -> Record | None:
-    """Return the record of a finished run with the same settings."""
-    if not part.exists():
-        return None
-    record = json.loads(part.read_text())
-    if any(record[key] != value for key, value in json.loads(json.dumps(asks)).items()):
-        raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
-    return record
 
 
 def _slug(run: Record) -> str:

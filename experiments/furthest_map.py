@@ -19,7 +19,7 @@ does a map go along a straight line from the identity (a rotation: as it turns) 
 
 import argparse
 import json
-from statistics import median
+from functools import partial
 
 import study
 import torch
@@ -33,7 +33,7 @@ from itn import plots
 from itn.axes import Axis, spatial_axes
 from itn.certificate import Mover, estimated_scale, moved_margins, share_lost
 from itn.classifiers import CheckedImages, Classifier, margins
-from itn.folder import data_fingerprint, provenance, write_whole
+from itn.folder import data_fingerprint, provenance
 from itn.losses import displacement
 from itn.net import move
 from itn.runs import split_images
@@ -71,25 +71,22 @@ def measure(protocol: Protocol) -> Record:
             "images_sha256": data_fingerprint(images, labels),
         }
         part = protocol.out / "parts" / f"{protocol.name}-{model}.json"
-        if not part.exists():
-            data = itn.preflight(classifier, images, labels)
-            corners = {
-                run["seed"]: torch.tensor(run["spatial_matrix_at_corner"]) - IDENTITY
-                for run in learned
-                if run["model"] == model
-            }
-            found = _of_one(classifier, data, {0: corners[0]} if smoke else corners, 2 if smoke else STEPS)
-            text = json.dumps(of | found | {"provenance": provenance(protocol.device)}, indent=1) + "\n"
-            write_whole(part, lambda path, text=text: path.write_text(text))
-        result = json.loads(part.read_text())
-        if of != {key: result.get(key) for key in of}:
-            raise ValueError(f"{part} was measured otherwise: remove it, or name another --out")
-        results.append(result)
+        corners = {
+            run["seed"]: torch.tensor(run["spatial_matrix_at_corner"]) - IDENTITY
+            for run in learned
+            if run["model"] == model
+        }
+        if smoke:
+            corners = {0: corners[0]}
+        make = partial(_of_one, classifier, images, labels, corners, 2 if smoke else STEPS)
+        results.append(study.kept(part, of, make))
     return {"tolerance": TOLERANCE, "images": len(images), "classifiers": results}
 
 
-def _of_one(classifier: Classifier, data: CheckedImages, corners: dict[int, Tensor], steps: int) -> Record:
-    reached = []
+def _of_one(
+    classifier: Classifier, images: Tensor, labels: Tensor, corners: dict[int, Tensor], steps: int
+) -> Record:
+    data, reached = itn.preflight(classifier, images, labels), []
     for axis in tqdm(spatial_axes(1.0), desc="axes", leave=False):
         reached.append((axis, reach(classifier, data, axis.mover, 1.0)))
     reached.sort(key=lambda each: -each[0].displacement(each[1]))
@@ -115,7 +112,8 @@ def _of_one(classifier: Classifier, data: CheckedImages, corners: dict[int, Tens
     for start, direction in tqdm(starts.items(), desc="climbing", leave=False):
         top = climb(classifier, data, direction, steps)
         found.append({"start": start, "displacement": moved(top), "map": top.tolist()})
-    return {"axes": axes, "learned": learned, "found": found}
+    origin = provenance(classifier.device)
+    return {"axes": axes, "learned": learned, "found": found, "provenance": origin}
 
 
 def _on_others(
@@ -124,12 +122,7 @@ def _on_others(
     """Return how far a corner and the longest axis go on the images that a seed has not learned from."""
     _, calibration, held = split_images(data, itn.LearnConfig(seed=seed))
     assert calibration is not None
-    others = CheckedImages(
-        *(
-            torch.cat([getattr(calibration, name), getattr(held, name)])
-            for name in CheckedImages.__annotations__
-        )
-    )
+    others = CheckedImages.joined([calibration, held])
     alone = {_name(axis): axis.displacement(reach(classifier, others, axis.mover, 1.0)) for axis in axes}
     axis = max(alone, key=lambda name: alone[name])
     return {
@@ -275,7 +268,7 @@ def table(record: Record) -> str:
             (
                 each["model"],
                 f"{axis['axis']}, {axis['displacement']:.4f}",
-                *(f"{median(own):.2f} ({min(own):.2f} to {max(own):.2f})" for own in (learned, others)),
+                *(study.middle(own, ".2f") for own in (learned, others)),
                 f"{max(found):.2f}",
                 ", ".join(f"{ratio:.2f}" for ratio in sorted(found, reverse=True)),
                 "; ".join(" ".join(f"{entry:z.3f}" for entry in row) for row in best["map"]),

@@ -22,8 +22,8 @@ The two shipped classifiers have not seen the digits. The seed is that of split,
 
 import argparse
 import dataclasses
-import json
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -43,7 +43,7 @@ from itn.building import make_net
 from itn.certifying import prove, yardsticks
 from itn.data import ImageSet
 from itn.evaluation import measure as measured
-from itn.folder import data_fingerprint, provenance, write_whole
+from itn.folder import data_fingerprint, provenance
 from itn.runs import split_images
 from itn.switched import SwitchedLearner
 
@@ -87,15 +87,8 @@ def measure(protocol: Protocol) -> Record:
             for design in asked["designs"]:
                 name = Path(classifier.name).name
                 part = protocol.out / "parts" / f"{protocol.name}-{design}-{name}-seed{seed}.json"
-                asked_for = json.loads(json.dumps({"config": dataclasses.asdict(config), **studied}))
-                if not part.exists():
-                    run = asked_for | _run(classifier, design, data, config)
-                    text = json.dumps(run, indent=1, allow_nan=False) + "\n"
-                    write_whole(part, lambda path, text=text: path.write_text(text))
-                run = json.loads(part.read_text())
-                if asked_for != {key: run.get(key) for key in asked_for}:
-                    raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
-                runs.append(run)
+                asked_for = {"config": dataclasses.asdict(config), **studied}
+                runs.append(study.kept(part, asked_for, partial(_run, classifier, design, data, config)))
     return {"expected": EXPECTED, "data": Path(asked["data"]).name, "runs": runs}
 
 
@@ -272,8 +265,7 @@ def _middle(values: list[float | None], form: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "axis unbroken" if values else "-"  # not learned
-    text = f"{median(known):{form}}"
-    return text if len(known) == 1 else f"{text} ({min(known):{form}} to {max(known):{form}})"
+    return study.middle(known, form)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ that it has not seen and that took no part in learning.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,6 @@ import itn
 from itn import plots
 from itn.axes import RANGES
 from itn.color import unit_float
-from itn.folder import write_whole
 from itn.runs import split_images
 from itn.settings import LearnConfig, ScreenConfig
 
@@ -86,13 +85,8 @@ def measure(protocol: Protocol) -> Record:
     for seed in protocol.seeds:
         for name in protocol.pick(protocol.options["plants"], protocol.options["plants"], ["shift-right"]):
             part = protocol.out / "parts" / f"{protocol.name}-{name}-seed{seed}.json"
-            if not part.exists():
-                text = json.dumps(_run(name, seed, protocol), indent=1, allow_nan=False) + "\n"
-                write_whole(part, lambda path, text=text: path.write_text(text))
-            run = json.loads(part.read_text())
-            if [run["tolerance"], *run["range"]] != [TOLERANCE, *PLANTS[name]]:
-                raise ValueError(f"{part} has another plant: remove it, or name another --out")
-            runs.append(run)
+            asked_for = {"plant": name, "range": PLANTS[name], "tolerance": TOLERANCE, "seed": seed}
+            runs.append(study.kept(part, asked_for, partial(_run, name, seed, protocol)))
     return {"tolerance": TOLERANCE, "runs": runs}
 
 
@@ -107,10 +101,6 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     few = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
     steps = protocol.pick(0, 0, 5)
     return {
-        "plant": name,
-        "range": plant,
-        "tolerance": TOLERANCE,
-        "seed": seed,
         "accuracy": study.share_right(classifier, images, labels),
         "training_seconds": round(trained, 1),
         "screened": [side for each in transforms for side in screened(classifier, *few, each)],

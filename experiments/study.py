@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -252,6 +253,27 @@ def classifier(trained: Trained) -> itn.Classifier:
     return itn.Classifier(trained.net, (recipe.mean,), (recipe.std,), name=recipe.network)
 
 
+def kept(part: Path, asked_for: Record, make: Callable[[], Record]) -> Record:
+    """Return the record of a finished part, which is made and written if there is none yet.
+
+    Args:
+        part: Its file.
+        asked_for: All that it depends on; its first entries.
+        make: Returns the others.
+
+    Raises:
+        ValueError: If the file holds what was asked for otherwise.
+    """
+    asked_for = json.loads(json.dumps(asked_for))
+    if not part.exists():
+        text = json.dumps(asked_for | make(), indent=1, allow_nan=False) + "\n"
+        write_whole(part, lambda path: path.write_text(text))
+    record: Record = json.loads(part.read_text())
+    if any(record.get(key) != value for key, value in asked_for.items()):
+        raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
+    return record
+
+
 def share_right(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:
     """Return the accuracy of a classifier on images."""
     return (itn.predict(classifier, images) == labels).double().mean().item()
@@ -312,6 +334,12 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     form = form.replace(".", "z.")  # no negative zero
     mean = format(sum(values) / len(values), form)
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+def middle(values: Sequence[float], form: str) -> str:
+    """Return "median (smallest to largest)", or the value if there is one."""
+    text = f"{median(values):{form}}"
+    return text if len(values) == 1 else f"{text} ({min(values):{form}} to {max(values):{form}})"
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
