@@ -6,6 +6,7 @@ import torch
 import itn
 from itn.axes import spatial_axes
 from itn.certificate import share_lost
+from itn.runs import split_images
 
 DIGITS, TOLERATED = 1500, 15
 
@@ -43,3 +44,19 @@ def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
 def test_what_is_added_moves_as_far_as_the_displacement_says(experiment):
     deviation = torch.tensor([[0.3, 0.0, 0.0], [0.0, -0.4, 0.5]])
     assert experiment("furthest_map").moved(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)
+
+
+def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, monkeypatch):
+    study, looked_at = experiment("furthest_map"), []
+    monkeypatch.setattr(study, "reach", lambda _, data, *rest: looked_at.append(data) or 0.5)
+    axes, corner = spatial_axes(1.0)[:3], torch.full((2, 3), 0.2)
+    found = study._on_others(*digits, corner, axes, seed=3)
+    learned, *_ = split_images(digits[1], itn.LearnConfig(seed=3))
+    for data in looked_at:
+        both = [*learned.images, *data.images]
+        assert sorted(each.numpy().tobytes() for each in both) == sorted(
+            each.numpy().tobytes() for each in digits[1].images
+        )
+    assert found["images"] == 900
+    assert found["displacement"] == pytest.approx(study.moved(0.5 * corner))
+    assert found["axis_displacement"] == max(axis.displacement(0.5) for axis in axes)
