@@ -42,15 +42,16 @@ from torch import Tensor
 from tqdm import trange
 
 import itn
-from itn import learn_plots, plots
-from itn.building import make_net
-from itn.color import color_identity, unit_float
-from itn.evaluation import one_per_class, respond
-from itn.folder import data_fingerprint, provenance
-from itn.photos import read_photo
-from itn.results import LearnStep
-from itn.statistics import generator, stratified_subset
-from itn.switched import SwitchedLearner
+from itn.data.decoding import read_photo
+from itn.functional.color import color_identity, unit_float
+from itn.learning import plots
+from itn.learning.evaluate import one_per_class, respond
+from itn.learning.load import make_net
+from itn.learning.records import LearnStep
+from itn.learning.switched import SwitchedLearner
+from itn.plotting import training
+from itn.runtime.run_dir import data_fingerprint, provenance
+from itn.stats.sampling import generator, stratified_subset
 
 READINGS = ("linear", "rectified")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
@@ -283,7 +284,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def _losses(model: str, runs: list[Record]) -> Figure:
-    figure = Figure(figsize=(plots.WIDTH, 3.1), layout="constrained")
+    figure = Figure(figsize=(training.WIDTH, 3.1), layout="constrained")
     axes = figure.subplots(1, 2)
     for ax, name in zip(axes, LOSSES, strict=True):
         for reading, colour in COLORS.items():
@@ -317,9 +318,7 @@ def _classes(run: Record) -> Figure:
     def name(index: int) -> str:
         return textwrap.fill(run["class_names"][str(index)], 12)
 
-    figure = learn_plots.class_strips(
-        _strips(_images(run), run["matrices"]), predictions, unchanged, name, TS
-    )
+    figure = plots.class_strips(_strips(_images(run), run["matrices"]), predictions, unchanged, name, TS)
     figure.suptitle(
         f"{_title(run)}: above each image its predicted class; green: the same as at t = 0, red: another",
         fontsize=8,
@@ -331,7 +330,7 @@ def _grid(run: Record) -> Figure:
     images = _images(run)[:4]
     color, space = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "space"))
     cells = torch.stack([torch.stack([_moved(images, a, b) for b in space]) for a in color])
-    figure = learn_plots.control_grid(images, cells, KS, KS)
+    figure = plots.control_grid(images, cells, KS, KS)
     figure.suptitle(f"{_title(run)}: four images under F(k1, k2)", fontsize=8)
     return figure
 

@@ -37,12 +37,12 @@ from matplotlib.figure import Figure
 from study import Protocol, Record
 
 import itn
-from itn.class_folders import class_indices
-from itn.classifiers import Classifier
-from itn.data import ImageSet
-from itn.screen_results import reach_text
-from itn.screener import suitable_batch
-from itn.transforms import PAPER, Transform
+from itn.data.class_folders import class_indices
+from itn.data.loading import ImageSet
+from itn.models.classifier import Classifier
+from itn.screening.passes import suitable_batch
+from itn.screening.records import reach_text
+from itn.transforms.registry import PAPER, Transform
 
 FIGURE2, MAP = ("noise", "rotate", "zoom"), ("translate_x", "translate_y")
 KEPT = (

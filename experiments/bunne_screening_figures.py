@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
-from itn.plots import BROKEN, WIDTH
-from itn.screen_plots import (
+from itn.plotting.training import BROKEN, WIDTH
+from itn.screening.plots import (
     BLUE,
     GRAY,
     GREEN,

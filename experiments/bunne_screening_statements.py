@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 import itn
-from itn.transforms import Transform
+from itn.transforms.registry import Transform
 
 Record = dict[str, Any]
 QUANTILES = {"nearest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "farthest": 1.0}

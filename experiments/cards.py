@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save
 
 import itn
-from itn.folder import write_whole
-from itn.zoo import NETWORKS
+from itn.models.zoo import NETWORKS
+from itn.runtime.run_dir import write_whole
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 

@@ -5,12 +5,12 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from itn.certificate import Mover, moved_margins
-from itn.certifying import Yardsticks, mover
-from itn.classifiers import CheckedImages, Classifier
-from itn.constrained import SURPLUS
-from itn.losses import displacement
-from itn.net import InvariantTransformerNet
+from itn.certification.calibration import Yardsticks, mover
+from itn.certification.worst_k import Mover, moved_margins
+from itn.functional.displacement import displacement
+from itn.learning.constrained.learner import SURPLUS
+from itn.models.classifier import CheckedImages, Classifier
+from itn.nn.net import InvariantTransformerNet
 
 FRAGILE = 1000  # images that decide, those nearest to being lost along single axes
 RESTARTS = 3

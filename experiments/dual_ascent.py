@@ -2,14 +2,14 @@
 
 import torch
 
-from itn.classifiers import CheckedImages, margins
-from itn.color import unit_float
-from itn.losses import displacement
-from itn.net import InvariantTransformerNet
-from itn.results import LearnStep
-from itn.settings import LearnConfig
-from itn.statistics import generator
-from itn.transformers import CONTROLS
+from itn.functional.color import unit_float
+from itn.functional.displacement import displacement
+from itn.learning.config import LearnConfig
+from itn.learning.records import LearnStep
+from itn.models.classifier import CheckedImages, margins
+from itn.nn.net import InvariantTransformerNet
+from itn.nn.transformers import CONTROLS
+from itn.stats.sampling import generator
 
 RATE = 0.01  # Adam's, of the net
 DUAL_RATE = 0.05  # of the price's logarithm

@@ -24,8 +24,8 @@ from study import Protocol, Record
 from tqdm import tqdm
 
 import itn
-from itn import plots
-from itn.screen_results import SweepRecord
+from itn.plotting import training
+from itn.screening.records import SweepRecord
 
 MODEL = "lenet5"
 BEYOND = 1.5
@@ -127,7 +127,7 @@ def figures(record: Record) -> dict[str, Figure]:
     """Return thresholds of the three networks, each side of each transformation as a ratio to lenet5."""
     runs = {run["network"]: run["thresholds"] for run in record["runs"]}
     sides = [(name, side) for name, both in runs["before"].items() for side in both]
-    figure = Figure(figsize=(plots.WIDTH, 0.8 + 0.22 * len(sides)), layout="constrained")
+    figure = Figure(figsize=(training.WIDTH, 0.8 + 0.22 * len(sides)), layout="constrained")
     ax = figure.subplots()
     for number, (network, title) in enumerate(NAMES.items()):
         points = [

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import itn
-from itn import plots, processes
-from itn.folder import provenance, write_whole
-from itn.zoo import NETWORKS
+from itn.models.zoo import NETWORKS
+from itn.plotting import training
+from itn.runtime import distributed
+from itn.runtime.run_dir import provenance, write_whole
 
 RESULTS = Path(__file__).parent / "results"
 SMOKE_DIGITS = 200
@@ -297,7 +298,7 @@ def run(
         table: From the content of result.json to text: published beside measured.
         add_arguments: Adds the script's own arguments, which ``measure`` finds in ``Protocol.options``.
     """
-    processes.keep_memory()
+    distributed.keep_memory()
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--full", action="store_true", help="the document's own protocol, three seeds")
@@ -325,7 +326,7 @@ def run(
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
     for figure_name, figure in figures(record).items():
-        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: plots.save(drawn, path))
+        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: training.save(drawn, path))
     print(f"{table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
 
 

@@ -19,8 +19,8 @@ from cards import PRETRAINED, ship
 from tqdm import trange
 
 import itn
-from itn.data import UNSEEN
-from itn.zoo import NETWORKS
+from itn.data.loading import UNSEEN
+from itn.models.zoo import NETWORKS
 
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits, as everybody has it
 EPOCHS, BATCH, RATE = 8, 128, 1e-3

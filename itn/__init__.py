@@ -1,29 +1,29 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
-from itn.augmentation import LearnedAugmentation
-from itn.building import load_augmentation, load_net
-from itn.class_results import ClassFamily, PerClassRecord
-from itn.classifiers import CheckedImages, Classifier, predict, preflight
-from itn.color import apply_color, decompose_color
-from itn.data import ImageSet, load_images, read_images
-from itn.errors import Interrupted, RunError
-from itn.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.learning import LearnResult, learn
-from itn.loading import load_classifier, model_cards
-from itn.losses import displacement, sampled_displacement, unit_vectors
-from itn.net import InvariantTransformerNet
-from itn.per_class import PerClassResult, learn_per_class
-from itn.preprocessing import Preprocessing
-from itn.processes import join as join_processes
-from itn.results import LearnRecord, LearnStep, read_history
-from itn.screen_results import ScreenRecord, ScreenResult
-from itn.screener import flip_magnitudes
-from itn.screening import screen
-from itn.settings import LearnConfig, ScreenConfig
-from itn.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
-from itn.thresholds import Flips, Threshold
-from itn.transformers import ColorTransformer, SpatialTransformer
-from itn.transforms import TRANSFORMS, Transform, register
+from itn.data.loading import ImageSet, load_images, read_images
+from itn.functional.color import apply_color, decompose_color
+from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
+from itn.functional.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
+from itn.learning.class_records import ClassFamily, PerClassRecord
+from itn.learning.config import LearnConfig, ScreenConfig
+from itn.learning.family import LearnResult, learn
+from itn.learning.load import load_augmentation, load_net
+from itn.learning.per_class import PerClassResult, learn_per_class
+from itn.learning.records import LearnRecord, LearnStep, read_history
+from itn.models.classifier import CheckedImages, Classifier, predict, preflight
+from itn.models.preprocessing import Preprocessing
+from itn.models.sources import load_classifier, model_cards
+from itn.nn.augmentation import LearnedAugmentation
+from itn.nn.net import InvariantTransformerNet
+from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
+from itn.runtime.distributed import join as join_processes
+from itn.runtime.errors import Interrupted, RunError
+from itn.screening.passes import flip_magnitudes
+from itn.screening.records import ScreenRecord, ScreenResult
+from itn.screening.run import screen
+from itn.screening.thresholds import Flips, Threshold
+from itn.transforms.registry import TRANSFORMS, Transform, register
 
 __all__ = [
     "FAMILIES",

@@ -1,5 +1,5 @@
 """``python -m itn``: the command line without its script."""
 
-from itn.cli import main
+from itn.cli.main import main
 
 raise SystemExit(main())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import itn
-from itn.statistics import generator
+from itn.stats.sampling import generator
 
 IMAGES = torch.rand(6, 1, 9, 12, generator=generator(0, "images"))
 

@@ -6,9 +6,16 @@ import pytest
 import torch
 
 import itn
-from itn.axes import Estimate, axis_ratio, certified_axes, color_axes, estimated_axes, spatial_axes
-from itn.certificate import Calibration, most_lost
-from itn.statistics import generator
+from itn.certification.baselines import (
+    Estimate,
+    axis_ratio,
+    certified_axes,
+    color_axes,
+    estimated_axes,
+    spatial_axes,
+)
+from itn.certification.worst_k import Calibration, most_lost
+from itn.stats.sampling import generator
 from tests.test_certificate import CLASSIFIER, flat_images
 
 SPATIAL = ("rotate", "scale_x", "scale_y", "zoom", "shear_x", "shear_y", "translate_x", "translate_y")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import itn
-from itn.certificate import (
+from itn.certification.worst_k import (
     SEQUENCE,
     Mover,
     calibrate,
@@ -20,8 +20,8 @@ from itn.certificate import (
     smallest_tolerance,
     worst_case,
 )
-from itn.classifiers import CheckedImages
-from itn.statistics import generator
+from itn.models.classifier import CheckedImages
+from itn.stats.sampling import generator
 
 
 class Brightness(torch.nn.Module):

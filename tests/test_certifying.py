@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import itn
-from itn.axes import Estimate, spatial_axes
-from itn.building import make_net
-from itn.certifying import Yardsticks, check_certifiable, mover, yardsticks
-from itn.runs import split_images
+from itn.certification.baselines import Estimate, spatial_axes
+from itn.certification.calibration import Yardsticks, check_certifiable, mover, yardsticks
+from itn.learning.load import make_net
+from itn.learning.run import split_images
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=30, batch_size=64)
 

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 import itn
-from itn.class_folders import class_indices, find_photos
+from itn.data.class_folders import class_indices, find_photos
 
 WNIDS = ["n01440764", "n01443537", "n01484850"]
 

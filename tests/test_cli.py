@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from itn import processes
-from itn.cli import main, sigterm_interrupts
-from itn.errors import RunError, explained
-from itn.folder import content_of
+from itn.cli.main import main, sigterm_interrupts
+from itn.runtime import distributed
+from itn.runtime.errors import RunError, explained
+from itn.runtime.run_dir import content_of
 
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
@@ -102,8 +102,8 @@ def test_a_certificate_for_the_shipped_classifier(folder):
 
 KILLED = """
 import sys, itn.loop, itn.cli
-itn.loop.CHECKPOINT_SECONDS = 0.05
-sys.exit(itn.cli.main(sys.argv[1:]))
+itn.learning.trainer.CHECKPOINT_SECONDS = 0.05
+sys.exit(itn.cli.main.main(sys.argv[1:]))
 """
 
 
@@ -212,7 +212,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder, mo
 
 def test_what_is_ending_says_why_though_it_is_told_to_end(monkeypatch, capsys):
     """torchrun tells all processes to end as soon as one has, while they say what they have met."""
-    monkeypatch.setattr(processes, "leave", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(distributed, "leave", lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["learn", "--model", "jenings"]) == 2
     assert "unknown model 'jenings'" in capsys.readouterr().err
 

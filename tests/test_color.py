@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from itn import TRANSFORMS
-from itn.color import (
+from itn.functional.color import (
     apply_color,
     check_images,
     color_family_matrix,

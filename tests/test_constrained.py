@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import itn
-from itn.building import make_net
-from itn.constrained import ConstrainedLearner, Task
+from itn.learning.constrained.learner import ConstrainedLearner, Task
+from itn.learning.load import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
 
@@ -257,7 +257,7 @@ def test_state_round_trip(blobs, side):
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, parts=("space",), family="translation", steps=12)
     whole = itn.learn(side, *blobs, config, tmp_path / "whole")
-    monkeypatch.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
     step = ConstrainedLearner.step
 
     def interrupted(self, number):
@@ -279,7 +279,7 @@ def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("itn.learning.yardsticks", interrupted)
+    monkeypatch.setattr("itn.learning.family.yardsticks", interrupted)
     with pytest.raises(itn.Interrupted, match="interrupted; nothing was kept; the same command"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
 

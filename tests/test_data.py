@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 import itn
-from itn import data
+from itn.data import loading
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_mnist_is_what_torchvision_reads(source, part, n, tmp_path):
         (f"{part}-labels-idx1-ubyte", read_label_file, labels),
     ):
         unpacked = tmp_path / name
-        unpacked.write_bytes(gzip.decompress((data._MNIST / f"{name}.gz").read_bytes()))
+        unpacked.write_bytes(gzip.decompress((loading._MNIST / f"{name}.gz").read_bytes()))
         assert torch.equal(read(unpacked), expected)
 
 
@@ -37,7 +37,7 @@ def test_unseen_is_the_last_training_digits_and_the_test_digits():
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "remove"])
 def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
-    for file in data._MNIST.glob("t10k*.gz"):
+    for file in loading._MNIST.glob("t10k*.gz"):
         shutil.copy(file, tmp_path)
     victim = tmp_path / "t10k-labels-idx1-ubyte.gz"
     content = bytearray(victim.read_bytes())
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
     victim.write_bytes(content)
     if damage == "remove":
         victim.unlink()
-    monkeypatch.setattr(data, "_MNIST", tmp_path)
+    monkeypatch.setattr(loading, "_MNIST", tmp_path)
     with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte.gz is (damaged|missing).*reinstall itn"):
         itn.load_images("mnist")
 
@@ -64,13 +64,13 @@ def test_unknown_images_are_refused():
 
 def test_a_subset_of_the_digits_is_stratified_and_keeps_its_identity():
     images, labels = itn.load_images("mnist")
-    subset = data.read_images("mnist", limit=1000, seed=1)
+    subset = loading.read_images("mnist", limit=1000, seed=1)
     assert torch.equal(subset.images, images[subset.index])
     assert torch.equal(subset.labels, labels[subset.index])
     assert ((subset.labels.bincount() - labels.bincount() / 10).abs() < 1).all()
     assert (subset.paths, subset.skipped) == ((), ())
     assert torch.equal(itn.load_images("mnist", limit=1000, seed=1)[0], subset.images)
-    assert not torch.equal(data.read_images("mnist", limit=1000, seed=2).index, subset.index)
+    assert not torch.equal(loading.read_images("mnist", limit=1000, seed=2).index, subset.index)
 
 
 def photographs(folder, **classes):
@@ -107,8 +107,8 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
     with pytest.raises(
         ValueError, match=r"ant/01\.png \(no image that PIL knows\): remove it, or .*--skip-bad"
     ):
-        data.read_images(tmp_path)
-    got = data.read_images(tmp_path, skip_bad=True)
+        loading.read_images(tmp_path)
+    got = loading.read_images(tmp_path, skip_bad=True)
     assert got.index.tolist() == got.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4, 5]
     assert got.labels.tolist() == [0, 0, 1, 1, 1]
     assert got.paths == ("ant/00.png", "ant/02.png", "bee/00.png", "bee/01.png", "bee/02.png")
@@ -117,17 +117,17 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
 
 def test_a_subset_is_drawn_before_anything_is_read(tmp_path):
     photographs(tmp_path, ant=20, bee=10)
-    got = data.read_images(tmp_path, limit=6, seed=3)
+    got = loading.read_images(tmp_path, limit=6, seed=3)
     assert got.labels.tolist() == [0, 0, 0, 0, 1, 1]
     assert got.index.tolist() == got.images[:, 0, 0, 0].tolist()
     for path in tmp_path.rglob("*.png"):
         if path.relative_to(tmp_path).as_posix() not in got.paths:
             path.write_text("no image")
-    again = data.read_images(tmp_path, limit=6, seed=3)
+    again = loading.read_images(tmp_path, limit=6, seed=3)
     assert torch.equal(again.images, got.images)
     assert again.skipped == ()
     with pytest.raises(ValueError, match="cannot read"):
-        data.read_images(tmp_path, limit=6, seed=4)
+        loading.read_images(tmp_path, limit=6, seed=4)
 
 
 def test_what_is_no_folder_of_images_is_refused(tmp_path):

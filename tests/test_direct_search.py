@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import itn
-from itn.building import make_net
-from itn.certificate import lost
-from itn.certifying import mover, yardsticks
+from itn.certification.calibration import mover, yardsticks
+from itn.certification.worst_k import lost
+from itn.learning.load import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, batch_size=64)
 

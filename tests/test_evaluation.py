@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.evaluation import curves, grid, one_per_class, respond, strips
+from itn.learning.evaluate import curves, grid, one_per_class, respond, strips
 
 
 @pytest.fixture

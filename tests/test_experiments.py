@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from itn import plots
+from itn.plotting import training
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 STUDIES = sorted(
@@ -47,7 +47,7 @@ def redraw(record, folder, experiment):
     """Draw the figures of a record again, and return their names."""
     folder.mkdir(exist_ok=True)
     for name, figure in experiment(record["study"]).figures(record).items():
-        plots.save(figure, folder / f"{name}.png")
+        training.save(figure, folder / f"{name}.png")
     return drawn(folder)
 
 

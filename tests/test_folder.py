@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from itn.folder import RunFolder, content_of, data_fingerprint, provenance
-from itn.results import LearnStep
+from itn.learning.records import LearnStep
+from itn.runtime.run_dir import RunFolder, content_of, data_fingerprint, provenance
 
 STEP = LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True)
 

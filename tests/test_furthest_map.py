@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import itn
-from itn.axes import spatial_axes
-from itn.certificate import share_lost
-from itn.runs import split_images
+from itn.certification.baselines import spatial_axes
+from itn.certification.worst_k import share_lost
+from itn.learning.run import split_images
 
 DIGITS, TOLERATED = 1500, 15
 

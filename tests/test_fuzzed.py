@@ -25,13 +25,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import itn
-import itn.cli
-from itn.class_folders import class_indices
-from itn.color import COLOR_FAMILIES
-from itn.folder import RunFolder
-from itn.spatial import PADDINGS
-from itn.transformers import ControlHead
-from itn.weights import read_state_dict
+import itn.cli.main
+from itn.data.class_folders import class_indices
+from itn.functional.color import COLOR_FAMILIES
+from itn.functional.spatial import PADDINGS
+from itn.models.checkpoints import read_state_dict
+from itn.nn.transformers import ControlHead
+from itn.runtime.run_dir import RunFolder
 
 law = settings(
     deadline=None,
@@ -482,7 +482,10 @@ def test_weights_with_a_payload_do_not_run_and_the_cure_is_named(form, name, tmp
 def test_a_checkpoint_with_a_payload_does_not_run(form, flats, brightness, tmp_path):
     config = itn.LearnConfig(objective="switched", steps=2, batch_size=16)
     run = tmp_path / "run"
-    with mock.patch("itn.learning.measure", side_effect=KeyboardInterrupt), pytest.raises(itn.Interrupted):
+    with (
+        mock.patch("itn.learning.family.measure", side_effect=KeyboardInterrupt),
+        pytest.raises(itn.Interrupted),
+    ):
         itn.learn(brightness, *flats, config, run)
     for checkpoint in run.glob("checkpoint*.pt"):
         plant(form, checkpoint, tmp_path / "ran")
@@ -529,7 +532,7 @@ def test_names_that_mean_harm_are_only_text_in_the_files_of_a_run(names, folders
     out, before = home / "out", tree(tmp_path, home / "out")
     where = ("--model", f"{home}/net.py:make", "--data", f"{home}/photos", "--class-map", f"{home}/map.json")
     with mock.patch("sys.dont_write_bytecode", True):
-        status = itn.cli.main(["screen", *where, "--out", str(out), "--device", "cpu", *SWEEP])
+        status = itn.cli.main.main(["screen", *where, "--out", str(out), "--device", "cpu", *SWEEP])
     after = tree(tmp_path, out)
     assert (status, capsys.readouterr().err) == (0, "")
     assert after == before | {out: False}

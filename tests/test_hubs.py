@@ -12,7 +12,7 @@ from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
 import itn
-from itn.hubs import timm_preprocessing
+from itn.models.timm_models import timm_preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def test_efficientnet_lite0_takes_a_local_file(tmp_path):
 
 
 def test_efficientnet_lite0_without_its_package(monkeypatch):
-    monkeypatch.setattr("itn.hubs.find_spec", lambda name: None)
+    monkeypatch.setattr("itn.models.timm_models.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r'pip install "itn\[imagenet\]"'):
         itn.load_classifier("efficientnet-lite0")
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import itn
-from itn.zoo import NETWORKS, jennings_cnn, lenet5
+from itn.models.zoo import NETWORKS, jennings_cnn, lenet5
 
 
 class Tokens(nn.Module):

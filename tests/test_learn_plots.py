@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import itn
-from itn import learn_plots, plots
+from itn.learning import plots
+from itn.plotting import training
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def result(blobs, side):
 
 
 def test_loss_curves_draw_both_losses_of_every_step(result):
-    left, right = learn_plots.loss_curves(result.history).axes
+    left, right = plots.loss_curves(result.history).axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [step.cross_entropy for step in result.history])
     np.testing.assert_array_equal(
         right.lines[0].get_ydata(), [step.transformer_loss for step in result.history]
@@ -26,7 +27,7 @@ def test_loss_curves_draw_both_losses_of_every_step(result):
 
 
 def test_curves_draw_the_record(result, texts):
-    figure = learn_plots.accuracy_and_displacement(result.record)
+    figure = plots.accuracy_and_displacement(result.record)
     top = figure.axes[1]
     assert top.get_title().startswith("space")
     points = [p for p in result.record.curves if p.part == "space" and p.ray == (0.0, 1.0)]
@@ -42,11 +43,11 @@ def test_strips_mark_right_and_wrong():
         "color": torch.tensor([[0, 0, 1], [1, 1, 1]]),
         "space": torch.tensor([[0, 2, 2], [1, 1, 1]]),
     }
-    figure = learn_plots.class_strips(
+    figure = plots.class_strips(
         pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
     )
     titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
-    good, bad = plots.HOLDS, plots.BROKEN
+    good, bad = training.HOLDS, training.BROKEN
     assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
     assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]
 
@@ -54,7 +55,7 @@ def test_strips_mark_right_and_wrong():
 def test_grid_shows_each_cell_where_it_belongs():
     images = torch.linspace(0.1, 0.9, 6).view(2, 3, 1, 1, 1, 1).expand(2, 3, 4, 3, 4, 5)
     original = torch.zeros(4, 3, 4, 5)
-    figure = learn_plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0))
+    figure = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0))
     shown = [ax.images[0].get_array()[0, 0, 0] for ax in figure.axes if ax.images]
     np.testing.assert_allclose(sorted(shown), [0, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9], atol=1e-6)
     cells = [ax for ax in figure.axes if ax.images][1:]
@@ -67,7 +68,7 @@ def test_grid_shows_each_cell_where_it_belongs():
 
 def test_equal_figures_make_equal_files(result, tmp_path):
     for name in ("a.png", "b.png"):
-        plots.save(learn_plots.accuracy_and_displacement(result.record), tmp_path / name)
+        training.save(plots.accuracy_and_displacement(result.record), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -76,15 +77,15 @@ def test_figures_of_one_part_alone(part, blobs, side):
     result = itn.learn(
         side, *blobs, itn.LearnConfig(objective="switched", parts=(part,), steps=3, batch_size=32)
     )
-    assert len(learn_plots.accuracy_and_displacement(result.record).axes) == 2
+    assert len(plots.accuracy_and_displacement(result.record).axes) == 2
     short = [dataclasses.replace(step) for step in result.history]
-    assert len(learn_plots.loss_curves(short).axes) == 2
+    assert len(plots.loss_curves(short).axes) == 2
 
 
 def test_axes_are_drawn_beside_the_family(blobs, side):
     config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
     record = itn.learn(side, *blobs, config).record
-    color, space = learn_plots.reach(record).axes
+    color, space = plots.reach(record).axes
     assert (color.get_title(), space.get_title()) == ("color", "space")
     learned = next(line for line in space.lines if line.get_label() == "learned")
     np.testing.assert_allclose(
@@ -107,7 +108,7 @@ def test_directions_are_drawn_in_the_plane_of_the_corner():
     first, second = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([first, 2 * second, 0 * first], -1)
     pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
-    figure = learn_plots.control_directions({"space": grid}, {"space": pictures})
+    figure = plots.control_directions({"space": grid}, {"space": pictures})
     plane, *cells = figure.axes
     drawn = [line.get_xydata() for line in plane.lines[:10]]
     ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)

@@ -9,8 +9,8 @@ from torch import nn
 
 import itn
 from itn import LearnConfig
-from itn.building import make_net
-from itn.switched import SwitchedLearner
+from itn.learning.load import make_net
+from itn.learning.switched import SwitchedLearner
 
 QUICK = LearnConfig(objective="switched", steps=40, batch_size=32)
 
@@ -271,7 +271,7 @@ class BreaksLater(nn.Module):
 
 
 def test_a_non_finite_loss_stops_and_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
     config = LearnConfig(
         objective="switched", parts=("space",), family="translation", steps=300, batch_size=32
     )
@@ -313,8 +313,8 @@ def flipped(content):
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side, tmp_path, monkeypatch):
     whole = itn.learn(side, *blobs, QUICK)
     with monkeypatch.context() as stopped:
-        stopped.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
-        stopped.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        stopped.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
+        stopped.setattr("itn.learning.family.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(itn.Interrupted, match="state after 40 steps is"):
             itn.learn(side, *blobs, QUICK, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
@@ -329,7 +329,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side,
 
 
 def test_where_all_checkpoints_are_damaged_the_run_is_refused(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("itn.learning.family.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(itn.Interrupted):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
     for checkpoint in (tmp_path / "run").glob("*.pt"):
@@ -346,7 +346,7 @@ def test_two_runs_in_one_folder_are_refused(overwrite, blobs, side, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("itn.learning.measure", during)
+        meanwhile.setattr("itn.learning.family.measure", during)
         with pytest.raises(itn.Interrupted):
             itn.learn(side, *blobs, QUICK, tmp_path / "run")
     itn.learn(side, *blobs, QUICK, tmp_path / "run")
@@ -391,7 +391,7 @@ def test_two_channels_and_too_few_class_names_make_figures(blobs, tmp_path):
 
 
 def test_any_failure_in_a_run_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.measure", lambda *args: {}["absent"])
+    monkeypatch.setattr("itn.learning.family.measure", lambda *args: {}["absent"])
     with pytest.raises(itn.RunError, match=r"KeyError: .*state after 40 steps is kept in"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
 

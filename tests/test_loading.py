@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import itn
-from itn.loading import model_table
+from itn.models.sources import model_table
 
 
 @pytest.mark.parametrize("name", ["jenings-cnn", "LeNet5"])

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from itn import ColorTransformer, SpatialTransformer
-from itn.losses import displacement, required_correct, sampled_displacement, transformer_loss, unit_vectors
+from itn.functional.displacement import (
+    displacement,
+    required_correct,
+    sampled_displacement,
+    transformer_loss,
+    unit_vectors,
+)
 
 SHAPES = [(1, 2), (2, 3), (3, 4)]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import itn
-from itn.class_results import PerClassRecord
-from itn.cli import main
-from itn.folder import RunFolder, working
-from itn.statistics import clopper_pearson
+from itn.cli.main import main
+from itn.learning.class_records import PerClassRecord
+from itn.runtime.run_dir import RunFolder, working
+from itn.stats.sampling import clopper_pearson
 
 QUICK = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
 
@@ -110,18 +110,18 @@ def test_the_pooled_counts_are_those_of_the_classes(brightness):
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, parts=("space",), steps=6)
     whole = itn.learn_per_class(side, *blobs, config, progress=False)
-    monkeypatch.setattr("itn.loop.CHECKPOINT_SECONDS", -1.0)
-    step = itn.per_class.ConstrainedLearner.step
+    monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
+    step = itn.learning.per_class.ConstrainedLearner.step
 
     def interrupted(self, number):
         if number == 3:
             raise KeyboardInterrupt
         return step(self, number)
 
-    monkeypatch.setattr(itn.per_class.ConstrainedLearner, "step", interrupted)
+    monkeypatch.setattr(itn.learning.per_class.ConstrainedLearner, "step", interrupted)
     with pytest.raises(itn.Interrupted):
         itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False)
-    monkeypatch.setattr(itn.per_class.ConstrainedLearner, "step", step)
+    monkeypatch.setattr(itn.learning.per_class.ConstrainedLearner, "step", step)
     resumed = itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False)
     assert resumed.history == whole.history
     assert resumed.record == whole.record

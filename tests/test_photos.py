@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 import itn
-from itn import photos
-from itn.photos import read_photo, read_photos
-from itn.preprocessing import Preprocessing
+from itn.data import decoding
+from itn.data.decoding import read_photo, read_photos
+from itn.models.preprocessing import Preprocessing
 
 RANDOM = np.random.default_rng(0)
 HEIGHT, WIDTH = 7, 11
@@ -245,7 +245,7 @@ def test_order_does_not_depend_on_the_timing_of_threads(workers, tmp_path, monke
         time.sleep((24 - int(path.stem)) / 2000)
         return read_photo(path, *rest)
 
-    monkeypatch.setattr(photos, "read_photo", slow_at_first)
+    monkeypatch.setattr(decoding, "read_photo", slow_at_first)
     images, bad = read_photos(tmp_path, names, workers=workers)
     assert images[:, 1, 2, 3].tolist() == list(range(24))
     assert not bad
@@ -296,7 +296,7 @@ def test_the_first_broken_image_is_named_whichever_is_found_first(tmp_path, monk
         time.sleep(0.05 if path.stem == "a" else 0)
         raise OSError(path.stem)
 
-    monkeypatch.setattr(photos, "read_photo", fail)
+    monkeypatch.setattr(decoding, "read_photo", fail)
     with pytest.raises(ValueError, match=r"a\.png \(a\)"):
         read_photos(tmp_path, ["a.png", "b.png", "c.png"], workers=3)
 
@@ -318,7 +318,7 @@ def test_nothing_more_is_read_after_a_broken_image(tmp_path, monkeypatch):
         time.sleep(0.01)
         raise OSError("broken")
 
-    monkeypatch.setattr(photos, "read_photo", fail)
+    monkeypatch.setattr(decoding, "read_photo", fail)
     with pytest.raises(ValueError, match=r"0\.png \(broken\)"):
         read_photos(tmp_path, [f"{i}.png" for i in range(500)], workers=2)
     assert next(counter) < 50
@@ -349,7 +349,7 @@ def test_ctrl_c_ends_promptly(tmp_path, monkeypatch):
         time.sleep(0.02)
         return np.zeros((3, 4, 3), np.uint8)
 
-    monkeypatch.setattr(photos, "read_photo", interrupted)
+    monkeypatch.setattr(decoding, "read_photo", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_photos(tmp_path, [f"{i}.png" for i in range(500)], workers=2)
     done = next(counter)

@@ -5,22 +5,22 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from itn import plots
+from itn.plotting import training
 
 
 def test_image_rows_show_each_image_under_its_title():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 5, 4)
     titles = [["a", "b", "c"], ["d", "e\nf", "g"]]
-    good, bad = plots.HOLDS, plots.BROKEN
+    good, bad = training.HOLDS, training.BROKEN
     colours = [[good, bad, good], [bad, bad, good]]
-    axes = plots.image_rows(images, titles, colours).axes
+    axes = training.image_rows(images, titles, colours).axes
     assert [ax.get_title() for ax in axes] == ["a", "b", "c", "d", "e\nf", "g"]
     assert [ax.title.get_color() for ax in axes] == [good, bad, good, bad, bad, good]
     frames = [ax.spines["left"].get_edgecolor() for ax in axes]
     assert frames == [to_rgba(ax.title.get_color()) for ax in axes]
     shown = [ax.images[0].get_array()[4, 3] for ax in axes]
     np.testing.assert_allclose(shown, images[:, :, 0, 0, 0].flatten())
-    as_bytes = plots.image_rows((255 * images).byte(), titles).axes
+    as_bytes = training.image_rows((255 * images).byte(), titles).axes
     np.testing.assert_allclose(as_bytes[5].images[0].get_array(), 1)
     assert {ax.title.get_color() for ax in as_bytes} == {"black"}
 
@@ -29,9 +29,9 @@ def test_image_rows_show_each_image_under_its_title():
 def test_image_rows_refuse_what_is_not_one_for_each_image(name):
     tables = {"titles": [["a"] * 3] * 2, "colours": [["red"] * 3] * 2} | {name: [["a"] * 3, ["a"] * 2]}
     with pytest.raises(ValueError, match=rf"{name} must be 2 rows of 3.*got rows of \[3, 2\]"):
-        plots.image_rows(torch.rand(2, 3, 1, 4, 4), **tables)
+        training.image_rows(torch.rand(2, 3, 1, 4, 4), **tables)
     with pytest.raises(ValueError, match=r"R x T x C x H x W.*\(3, 1, 4, 4\)"):
-        plots.image_rows(torch.rand(3, 1, 4, 4), [["a"] * 3])
+        training.image_rows(torch.rand(3, 1, 4, 4), [["a"] * 3])
 
 
 def history(*accuracies):
@@ -47,7 +47,7 @@ def test_training_curves_draw_mean_and_range_of_the_runs(texts):
         "wide": [history(0.5, 0.8, 0.9), history(0.3, 0.85, 0.96), history(0.4, 0.9, 0.9)],
         "deep": [history(0.2, 0.7)],
     }
-    figure = plots.training_curves(histories, lines={"floor": 1.25, "chance": 2.3})
+    figure = training.training_curves(histories, lines={"floor": 1.25, "chance": 2.3})
     left, right = figure.axes
     curves = {line.get_label(): line for line in right.lines}
     np.testing.assert_allclose(curves["wide, test"].get_ydata(), [40, 85, 92])
@@ -78,11 +78,11 @@ def test_training_curves_draw_mean_and_range_of_the_runs(texts):
 
 
 def test_the_axis_of_accuracy_begins_after_the_first_epoch():
-    _, right = plots.training_curves({"a": [history(0.1, 0.91, 0.95)]}).axes
+    _, right = training.training_curves({"a": [history(0.1, 0.91, 0.95)]}).axes
     low, high = right.get_ylim()
     assert 89 < low < 90  # training accuracy of the second epoch is 90
     assert 95 < high < 96
-    _, right = plots.training_curves({"a": [history(0.6)]}).axes
+    _, right = training.training_curves({"a": [history(0.6)]}).axes
     low, high = right.get_ylim()
     assert 55 < low < 59
     assert 60 < high < 65
@@ -90,11 +90,11 @@ def test_the_axis_of_accuracy_begins_after_the_first_epoch():
 
 def test_training_curves_refuse_runs_of_different_lengths():
     with pytest.raises(ValueError, match=r"runs of 'a' must have equally many epochs.*\[2, 1\]"):
-        plots.training_curves({"a": [history(0.1, 0.2), history(0.1)]})
+        training.training_curves({"a": [history(0.1, 0.2), history(0.1)]})
     with pytest.raises(ValueError, match=r"runs of 'b'.*got \[\]"):
-        plots.training_curves({"b": []})
+        training.training_curves({"b": []})
     with pytest.raises(ValueError, match="at least one variant"):
-        plots.training_curves({})
+        training.training_curves({})
 
 
 def mosaics(figure):
@@ -116,7 +116,7 @@ def test_a_kernel_lies_where_the_labels_say(shape):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
     height, width = shape[2:]
     seen = []
-    for ax in mosaics(plots.kernels(weight)):
+    for ax in mosaics(training.kernels(weight)):
         assert ax.get_xlabel() == "input channel"
         rows, columns = written(ax.yaxis, height), written(ax.xaxis, width)
         (first,) = {int(text) - row for row, text in rows.items()}
@@ -132,7 +132,7 @@ def test_a_kernel_lies_where_the_labels_say(shape):
 @pytest.mark.parametrize("count", [1, 6, 7, 20, 120])
 def test_tiles_of_a_grid_lie_where_the_labels_say(count):
     maps = torch.randn(count, 4, 3, generator=torch.Generator().manual_seed(0))
-    for figure in (plots.feature_maps(maps), plots.kernels(maps.unsqueeze(1))):
+    for figure in (training.feature_maps(maps), training.kernels(maps.unsqueeze(1))):
         (ax,) = mosaics(figure)
         canvas = ax.images[0].get_array().filled(np.nan)
         seen = []
@@ -148,7 +148,7 @@ def test_tiles_of_a_grid_lie_where_the_labels_say(count):
 
 
 def test_lines_run_between_tiles():
-    (ax,) = mosaics(plots.kernels(torch.randn(3, 8, 5, 2)))
+    (ax,) = mosaics(training.kernels(torch.randn(3, 8, 5, 2)))
     np.testing.assert_array_equal(ax.get_xticks(minor=True), np.arange(1.5, 14, 2))
     np.testing.assert_array_equal(ax.get_yticks(minor=True), [4.5, 9.5])
     for axis in (ax.xaxis, ax.yaxis):
@@ -159,26 +159,26 @@ def test_lines_run_between_tiles():
 def test_kernels_share_one_scale_that_is_symmetric_about_zero(inputs):
     weight = torch.rand(90, inputs, 3, 3)
     weight[80, 0, 1, 1] = -7
-    figure = plots.kernels(weight)
+    figure = training.kernels(weight)
     assert {ax.images[0].get_clim() for ax in mosaics(figure)} == {(-7, 7)}
     assert figure.axes[-1].get_ylabel() == "weight"
-    for ax in mosaics(plots.kernels(torch.zeros(2, inputs, 3, 3))):
+    for ax in mosaics(training.kernels(torch.zeros(2, inputs, 3, 3))):
         low, high = ax.images[0].get_clim()
         assert -low == high > 0
 
 
 def test_kernels_that_are_left_out_are_counted(texts):
     weight = torch.rand(9, 7, 3, 3)
-    figure = plots.kernels(weight, most=4, title="conv")
+    figure = training.kernels(weight, most=4, title="conv")
     assert "conv (4 of 9 output channels, 4 of 7 input channels)" in texts(figure)
     np.testing.assert_array_equal(mosaics(figure)[-1].images[0].get_array()[-3:, -3:], weight[3, 3])
-    assert "conv" in texts(plots.kernels(weight, title="conv"))
+    assert "conv" in texts(training.kernels(weight, title="conv"))
 
 
 def test_feature_maps_share_one_scale(texts):
     maps = torch.rand(6, 5, 5)
     maps[4, 2, 2], maps[1, 0, 0] = 9, -2
-    figure = plots.feature_maps(maps, "conv1")
+    figure = training.feature_maps(maps, "conv1")
     (ax,) = mosaics(figure)
     assert ax.images[0].get_clim() == (-2, 9)
     assert figure.axes[-1].get_ylabel() == "activation"
@@ -188,7 +188,7 @@ def test_feature_maps_share_one_scale(texts):
 def test_layers_of_an_image_have_each_a_scale_and_a_count():
     image = torch.randint(0, 256, (1, 6, 6), dtype=torch.uint8)
     layers = {"conv1": torch.rand(64, 5, 4), "pool1": 50 * torch.rand(6, 2, 2)}
-    figure = plots.feature_map_layers(image, layers, most=20)
+    figure = training.feature_map_layers(image, layers, most=20)
     shown, conv1, pool1 = mosaics(figure)
     np.testing.assert_allclose(shown.images[0].get_array(), image[0] / 255)
     assert conv1.get_title(loc="left") == "conv1: 20 of 64 maps, 5 x 4"
@@ -204,15 +204,15 @@ def test_layers_of_an_image_have_each_a_scale_and_a_count():
 
 def test_layer_plots_name_what_they_cannot_draw():
     with pytest.raises(ValueError, match=r"weight must be O x I x h x w.*\(10, 84\)"):
-        plots.kernels(torch.rand(10, 84))
+        training.kernels(torch.rand(10, 84))
     with pytest.raises(ValueError, match="most must be at least 1, got 0"):
-        plots.kernels(torch.rand(1, 1, 3, 3), most=0)
+        training.kernels(torch.rand(1, 1, 3, 3), most=0)
     with pytest.raises(ValueError, match=r"maps must be C x H x W.*\(1, 6, 5, 5\).*maps\[0\]"):
-        plots.feature_maps(torch.rand(1, 6, 5, 5))
+        training.feature_maps(torch.rand(1, 6, 5, 5))
     with pytest.raises(ValueError, match=r"fc1 must be C x H x W.*\(120,\)"):
-        plots.feature_map_layers(torch.rand(1, 5, 5), {"fc1": torch.rand(120)})
+        training.feature_map_layers(torch.rand(1, 5, 5), {"fc1": torch.rand(120)})
     with pytest.raises(ValueError, match="at least one layer"):
-        plots.feature_map_layers(torch.rand(1, 5, 5), {})
+        training.feature_map_layers(torch.rand(1, 5, 5), {})
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,13 @@ def test_layer_plots_name_what_they_cannot_draw():
 def test_nothing_is_drawn_outside_a_page(shape):
     maps = torch.randn(shape[0], *shape[2:])
     figures = (
-        plots.kernels(torch.randn(shape), title="features.0.conv.weight"),
-        plots.feature_maps(maps),
-        plots.feature_map_layers(torch.rand(3, 9, 7), {"a": maps}),
+        training.kernels(torch.randn(shape), title="features.0.conv.weight"),
+        training.feature_maps(maps),
+        training.feature_map_layers(torch.rand(3, 9, 7), {"a": maps}),
     )
     for figure in figures:
         width, height = figure.get_size_inches()
-        assert width < plots.WIDTH + 1e-6
+        assert width < training.WIDTH + 1e-6
         assert height < 9
         box = figure.get_tightbbox()
         assert min(box.x0, box.y0) >= 0
@@ -252,7 +252,7 @@ def test_equal_figures_make_equal_files_however_the_layout_was_rounded(tmp_path)
         for block in figure.subfigures(1, 2):
             block.suptitle("title")
             block.subplots().set(xlabel="x", ylabel="y")
-        plots.save(figure, tmp_path / f"{number}.png")
+        training.save(figure, tmp_path / f"{number}.png")
         assert all(np.array_equal(np.round(at, 6), at) for at in map(placed, figure.axes))
         found.add((tmp_path / f"{number}.png").read_bytes())
     assert len(found) == 1

@@ -7,8 +7,8 @@ from torch import nn
 from torchvision.models import EfficientNet_B0_Weights, Inception_V3_Weights, ResNet18_Weights
 
 import itn
-from itn.photos import read_photos
-from itn.preprocessing import Preprocessing
+from itn.data.decoding import read_photos
+from itn.models.preprocessing import Preprocessing
 
 
 @pytest.fixture

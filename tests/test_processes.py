@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import itn
-from itn import processes
-from itn.folder import content_of
-from itn.processes import Rows, in_batches, of_first, shared
+from itn.runtime import distributed
+from itn.runtime.distributed import Rows, in_batches, of_first, shared
+from itn.runtime.run_dir import content_of
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
@@ -25,13 +25,13 @@ import sys
 import torch
 import itn
 sys.path.append(sys.argv[3])
-from itn import processes
-from itn.processes import Rows, in_batches, of_first, shared
+from itn.runtime import distributed
+from itn.runtime.distributed import Rows, in_batches, of_first, shared
 from tests.test_processes import SCREEN, LEARN, SWITCHED, side_and_blobs
 
 torch.set_num_threads(1)
-processes.join()
-n, rank = processes.count(), processes.rank()
+distributed.join()
+n, rank = distributed.count(), distributed.rank()
 assert n == int(sys.argv[1])
 
 own = []
@@ -78,7 +78,7 @@ for rows in (7, 2, 1):
     assert torch.equal(found, product(x, y, None)), rows
     assert torch.allclose(torch.autograd.grad((found * weights).sum(), x)[0], whole), rows
 
-with processes.alone():  # the way out
+with distributed.alone():  # the way out
     x = torch.rand(3, requires_grad=True)
     Rows()(torch.exp, x).sum().backward()
     assert torch.allclose(x.grad, x.exp())
@@ -87,7 +87,7 @@ side, blobs = side_and_blobs()
 itn.screen(side, *blobs, SCREEN, sys.argv[2] + "/screen")
 itn.learn(side, *blobs, LEARN, sys.argv[2] + "/learn")
 itn.learn(side, *blobs, SWITCHED, sys.argv[2] + "/switched")
-processes.leave()
+distributed.leave()
 """
 
 SCREEN = itn.ScreenConfig(
@@ -186,7 +186,7 @@ def test_one_process_killed_ends_all_and_the_same_command_goes_on(tmp_path):
 
 
 def test_alone_everything_is_done_here():
-    assert (processes.count(), processes.rank()) == (1, 0)
+    assert (distributed.count(), distributed.rank()) == (1, 0)
     assert shared("abc", str.upper) == ["A", "B", "C"]
     assert of_first(lambda: 3) == 3
     x = torch.rand(3, 2)
@@ -297,17 +297,17 @@ class UnportableError(Exception):
 
 def test_an_error_that_cannot_travel_is_told_by_another():
     error = ValueError("as it is")
-    assert processes._portable(error) is error
-    told = processes._portable(UnportableError(3, of=5))
+    assert distributed._portable(error) is error
+    told = distributed._portable(UnportableError(3, of=5))
     assert isinstance(told, itn.RunError)
     assert str(told) == "UnportableError: 3 of 5"
 
 
 def test_the_rank_on_a_machine_is_what_torchrun_says(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert processes.local_rank() == 0
+    assert distributed.local_rank() == 0
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert processes.local_rank() == 3
+    assert distributed.local_rank() == 3
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back")
@@ -317,13 +317,13 @@ def test_memory_once_used_is_kept(kept):
     work = f"""
 import resource
 import torch
-from itn import processes
+from itn.runtime import distributed
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
 
 if {kept}:
-    processes.keep_memory()
+    distributed.keep_memory()
 before = resident()
 block = torch.ones(2**24)
 del block

@@ -4,7 +4,7 @@ import json
 import pytest
 
 import itn
-from itn.results import summary
+from itn.learning.records import summary
 
 QUICK = itn.LearnConfig(objective="switched", steps=5, batch_size=32)
 

@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 import itn
-from itn import screen_plots
-from itn.plots import BROKEN, HOLDS, save
+from itn.plotting.training import BROKEN, HOLDS, save
+from itn.screening import plots
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,7 @@ def texts(figure):
 def test_accuracy_curve_draws_the_record_above_its_images(result):
     sweep = result.record.transforms["rotate"]
     images, held = torch.rand(2, 3, 1, 8, 8), torch.tensor([[True, False, True], [False, True, True]])
-    figure = screen_plots.accuracy_curve(
-        itn.TRANSFORMS["rotate"], sweep, images, held, (-120.0, 0.0, 120.0), 0.95
-    )
+    figure = plots.accuracy_curve(itn.TRANSFORMS["rotate"], sweep, images, held, (-120.0, 0.0, 120.0), 0.95)
     ax, strip = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for label, curve in (
@@ -61,7 +59,7 @@ def test_accuracy_curve_draws_the_record_above_its_images(result):
 
 def test_class_softmax_has_a_panel_for_each_class(result):
     rows = [row for row in result.softmax if row.transform == "zoom"]
-    figure = screen_plots.class_softmax(itn.TRANSFORMS["zoom"], rows)
+    figure = plots.class_softmax(itn.TRANSFORMS["zoom"], rows)
     panels = [ax for ax in figure.axes if ax.lines]
     assert [ax.get_title(loc="left") for ax in panels] == [str(k) for k in range(10)]
     true = [row.softmax for row in rows if row.class_ == row.output == "3"]
@@ -72,7 +70,7 @@ def test_class_softmax_has_a_panel_for_each_class(result):
 
 def test_survival_ends_where_the_images_end(result):
     rows = [row for row in result.flips if row.transform == "rotate"]
-    figure = screen_plots.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
+    figure = plots.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
     ax = figure.axes[0]
     lines = [line for line in ax.lines if line.get_label() == "all images"]
     for line, side in zip(lines, ("below", "above"), strict=True):
@@ -87,7 +85,7 @@ def test_survival_ends_where_the_images_end(result):
 
 def test_pair_map_shows_the_table(result):
     pair = result.record.pairs["translate_x,zoom"]
-    figure = screen_plots.pair_map(pair, itn.TRANSFORMS["translate_x"], itn.TRANSFORMS["zoom"], 0.9)
+    figure = plots.pair_map(pair, itn.TRANSFORMS["translate_x"], itn.TRANSFORMS["zoom"], 0.9)
     mesh = figure.axes[0].collections[0]
     np.testing.assert_allclose(np.ravel(mesh.get_array()), 100 * np.ravel(pair.accuracy))
     assert "translate_x (fraction of the width)" in texts(figure)
@@ -96,9 +94,9 @@ def test_pair_map_shows_the_table(result):
 
 def test_thresholds_are_drawn_where_they_are(result):
     record = result.record
-    figure = screen_plots.thresholds(record, dict(itn.TRANSFORMS))
+    figure = plots.thresholds(record, dict(itn.TRANSFORMS))
     assert len(figure.axes) == 3
-    for ax, (name, _) in zip(figure.axes, itn.screen_results.breaking_order(record), strict=True):
+    for ax, (name, _) in zip(figure.axes, itn.screening.records.breaking_order(record), strict=True):
         drawn = {
             round(float(x), 6)
             for line in ax.lines
@@ -112,6 +110,6 @@ def test_thresholds_are_drawn_where_they_are(result):
 
 def test_equal_figures_make_equal_files(result, tmp_path):
     for name in "ab":
-        save(screen_plots.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
+        save(plots.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import itn
-from itn.screen_results import CurveRow, FlipRow, ScreenRecord, breaking_order, statement, to_csv
+from itn.screening.records import CurveRow, FlipRow, ScreenRecord, breaking_order, statement, to_csv
 
 
 @pytest.fixture(scope="module")

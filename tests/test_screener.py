@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import itn
-from itn.screener import Screener, suitable_batch
-from itn.settings import ScreenConfig
-from itn.transforms import TRANSFORMS
+from itn.learning.config import ScreenConfig
+from itn.screening.passes import Screener, suitable_batch
+from itn.transforms.registry import TRANSFORMS
 
 
 class Counting(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 
 import itn
 from itn import ScreenConfig, screen
-from itn.folder import content_of
+from itn.runtime.run_dir import content_of
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_all_three_kinds_of_threshold_on_paper(side, spread):
     and class 0 has lost the half of its images, and the majority of its softmax, at v = 0.25.
     """
     images, labels = spread
-    grid = itn.transforms.steps(-0.3, 0.3, 0.02)
+    grid = itn.transforms.registry.steps(-0.3, 0.3, 0.02)
     found = screen(side, images, labels, ScreenConfig(("translate_x",), magnitudes={"translate_x": grid}))
     sweep = found.record.transforms["translate_x"]
     assert found.record.clean_accuracy == 1
@@ -83,7 +83,7 @@ def test_factors_break_where_arithmetic_says(brightness, flats):
 
 def test_an_island_is_found_by_the_sweep_and_reported(side, blobs):
     """Turned by 90 to 270 degrees the blobs lie on the other side; from there they are back."""
-    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.steps(0, 360, 40)})
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.registry.steps(0, 360, 40)})
     found = screen(side, *blobs, config)
     assert (
         "comes back under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; class 1"
@@ -290,9 +290,9 @@ def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
 
 
 def test_gray_images_need_no_grayscale(side, blobs):
-    magnitudes = {name: (itn.TRANSFORMS[name].magnitudes[-1],) for name in itn.transforms.PAPER}
+    magnitudes = {name: (itn.TRANSFORMS[name].magnitudes[-1],) for name in itn.transforms.registry.PAPER}
     found = screen(side, *blobs, ScreenConfig(magnitudes=magnitudes))
-    assert set(found.record.transforms) == set(itn.transforms.PAPER) - {"grayscale"}
+    assert set(found.record.transforms) == set(itn.transforms.registry.PAPER) - {"grayscale"}
     assert "gray already" in found.record.left_out["grayscale"]
     assert "grayscale is left out" in str(found)
 
@@ -373,12 +373,12 @@ def test_a_changed_transformation_is_another_run(side, blobs, tmp_path):
             return images * (1 - v / 2)
 
         assert fade is not faded
-        itn.transforms._TRANSFORMS.pop("fade")
+        itn.transforms.registry._TRANSFORMS.pop("fade")
         itn.register(**settings)(fade)
         with pytest.raises(ValueError, match=r"other settings \(transforms.fade.code_sha256"):
             screen(side, *blobs, config, tmp_path)
     finally:
-        itn.transforms._TRANSFORMS.pop("fade", None)
+        itn.transforms.registry._TRANSFORMS.pop("fade", None)
 
 
 class Viewing(nn.Module):

@@ -6,10 +6,10 @@ import re
 import pytest
 import torch
 
-import itn.transforms
+import itn.transforms.registry
 from itn import LearnConfig
-from itn.settings import ScreenConfig
-from itn.transforms import TRANSFORMS, register
+from itn.learning.config import ScreenConfig
+from itn.transforms.registry import TRANSFORMS, register
 
 
 def test_defaults_are_those_of_the_objective():
@@ -67,7 +67,7 @@ def coarse():
         return images
 
     yield coarse
-    itn.transforms._TRANSFORMS.pop("coarse")
+    itn.transforms.registry._TRANSFORMS.pop("coarse")
 
 
 def test_screen_defaults_are_the_papers():
@@ -184,7 +184,7 @@ def test_a_pair_sweep_keeps_an_identity_at_an_odd_place():
     try:
         assert ScreenConfig(pairs=(("uneven", "blur"),)).pair_sweep("uneven") == (0, 2)
     finally:
-        itn.transforms._TRANSFORMS.pop("uneven")
+        itn.transforms.registry._TRANSFORMS.pop("uneven")
 
 
 def test_a_pair_sweep_without_the_identity(coarse):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from itn import TRANSFORMS
-from itn.spatial import (
+from itn.functional.spatial import (
     FAMILIES,
     PADDINGS,
     decompose_spatial,

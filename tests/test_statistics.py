@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from itn.statistics import (
+from itn.stats.sampling import (
     binomial_tail,
     clopper_pearson,
     generator,

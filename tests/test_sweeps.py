@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from itn.settings import ScreenConfig
-from itn.sweeps import Samples, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
-from itn.thresholds import Flips
-from itn.transforms import TRANSFORMS
+from itn.learning.config import ScreenConfig
+from itn.screening.curves import Samples, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
+from itn.screening.thresholds import Flips
+from itn.transforms.registry import TRANSFORMS
 
 SAMPLES = Samples(
     np.array([0, 2, 2]),

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from itn.thresholds import Threshold, crossing, curve_threshold, find_flips, islands, median_flip, paths
-from itn.transforms import TRANSFORMS
+from itn.screening.thresholds import (
+    Threshold,
+    crossing,
+    curve_threshold,
+    find_flips,
+    islands,
+    median_flip,
+    paths,
+)
+from itn.transforms.registry import TRANSFORMS
 
 SHIFT, ZOOM, FLIP = TRANSFORMS["translate_x"], TRANSFORMS["zoom"], TRANSFORMS["horizontal_flip"]
 

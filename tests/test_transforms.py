@@ -6,9 +6,9 @@ import pytest
 import scipy.ndimage
 import torch
 
-import itn.transforms
-from itn.spatial import PADDINGS
-from itn.transforms import PAPER, TRANSFORMS, octaves, register, steps
+import itn.transforms.registry
+from itn.functional.spatial import PADDINGS
+from itn.transforms.registry import PAPER, TRANSFORMS, octaves, register, steps
 
 # What scipy and numpy call the world beyond the frame
 SCIPY_WARP = {"zeros": "grid-constant", "border": "nearest", "reflection": "reflect"}
@@ -611,7 +611,7 @@ def registered():
     before = dict(TRANSFORMS)
     yield TRANSFORMS
     for name in set(TRANSFORMS) - set(before):
-        itn.transforms._TRANSFORMS.pop(name)
+        itn.transforms.registry._TRANSFORMS.pop(name)
     assert dict(TRANSFORMS) == before
 
 

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 import itn
-from itn.weights import hub_file, read_state_dict
-from itn.zoo import jennings_cnn
+from itn.models.checkpoints import hub_file, read_state_dict
+from itn.models.zoo import jennings_cnn
 
 
 @pytest.mark.parametrize("form", ["safetensors", "plain", "state_dict", "model-module"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import itn
-from itn.zoo import NETWORKS
+from itn.models.zoo import NETWORKS
 
 PARAMETERS = {
     "jennings-cnn": 431_080,  # published

@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import itn
-from itn.axes import BEYOND
-from itn.certificate import (
+from itn.certification.baselines import BEYOND
+from itn.certification.calibration import LOOKED_AT
+from itn.certification.worst_k import (
     SEQUENCE,
     Mover,
     WorstCase,
@@ -35,10 +36,9 @@ from itn.certificate import (
     moved_margins,
     share_lost,
 )
-from itn.certifying import LOOKED_AT
-from itn.color import unit_float
-from itn.runs import Split, split_images
-from itn.statistics import generator
+from itn.functional.color import unit_float
+from itn.learning.run import Split, split_images
+from itn.stats.sampling import generator
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
 RATE = 0.1  # Adam's

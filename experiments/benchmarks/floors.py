@@ -38,15 +38,15 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import itn
-from itn import processes
-from itn.building import make_net
-from itn.color import unit_float
-from itn.constrained import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, Task
-from itn.folder import provenance
-from itn.loop import Learner
-from itn.screener import Screener
-from itn.switched import SwitchedLearner
-from itn.transforms import TRANSFORMS, steps
+from itn.functional.color import unit_float
+from itn.learning.constrained.learner import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, Task
+from itn.learning.load import make_net
+from itn.learning.switched import SwitchedLearner
+from itn.learning.trainer import Learner
+from itn.runtime import distributed
+from itn.runtime.run_dir import provenance
+from itn.screening.passes import Screener
+from itn.transforms.registry import TRANSFORMS, steps
 
 RESULTS = Path(__file__).parent.parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep
@@ -302,7 +302,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    processes.keep_memory()  # as the command line does
+    distributed.keep_memory()  # as the command line does
     device = torch.device(args.device)
     cuda = device.type == "cuda"
     repeats = 1 if args.smoke else args.repeats

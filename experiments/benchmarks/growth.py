@@ -10,7 +10,7 @@ time:   whole screens and whole runs of learning, each at several sizes of one k
         the slope is that of the logarithms: 1 is proportional, below 1 a part that does not grow.
 memory: peak resident memory of whole screens, each in a process of its own, with few and many magnitudes.
 
-How it grows with processes is measured by processes.py.
+How it grows with processes is measured by distributed.py.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from clock import alternate
 from tqdm import tqdm
 
 import itn
-from itn import processes
-from itn.folder import provenance
-from itn.transforms import steps
+from itn.runtime import distributed
+from itn.runtime.run_dir import provenance
+from itn.transforms.registry import steps
 
 RESULTS = Path(__file__).parent.parent / "results" / "growth.json"
 
@@ -91,8 +91,8 @@ def memory(data: str, model: str, limit: int, magnitudes: int) -> dict[str, Any]
     """Screen in a process of its own and return its peak memory."""
     code = f"""
 import torch, itn
-from itn import processes
-processes.keep_memory()
+from itn.runtime import distributed
+distributed.keep_memory()
 def peak():  # not getrusage, which starts from the peak of the process that started this one
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 torch.set_num_threads({torch.get_num_threads()})
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/growth.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    processes.keep_memory()  # as the command line does
+    distributed.keep_memory()  # as the command line does
     few = ["screen: pixels of an image"]
     grown = growth(few, 1, most=2) if args.smoke else growth(list(WORK), args.repeats)
     runs = [memory("mnist", "lenet5", 200 if args.smoke else 10_000, m) for m in (3, 30)]

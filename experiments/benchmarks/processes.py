@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from itn.folder import content_of, provenance
+from itn.runtime.run_dir import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "processes.json"
 SCREEN = ("-m", "itn", "screen", "--model", "jennings-cnn", "--limit", "10000", "--device", "cpu")

@@ -46,10 +46,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as by_hand
 
 import itn
-from itn.classifiers import first_line
-from itn.folder import package_version, provenance
-from itn.screener import Screener
-from itn.transforms import TRANSFORMS, steps
+from itn.models.classifier import first_line
+from itn.runtime.run_dir import package_version, provenance
+from itn.screening.passes import Screener
+from itn.transforms.registry import TRANSFORMS, steps
 
 RESULTS = Path(__file__).parent.parent / "results" / "rivals.json"
 ANGLES = steps(5, 180, 5)

@@ -31,9 +31,9 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
-import itn.cli
-import itn.data
-from itn.folder import content_of, provenance
+import itn.cli.main
+import itn.data.loading
+from itn.runtime.run_dir import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
 NETWORK = """
@@ -94,9 +94,9 @@ def prepare(folder: Path) -> None:
     for name, command in (("learn", LEARN), ("screen", SCREEN)):
         whole, left = folder / f"{name}-whole", folder / f"{name}-left"
         assert call(folder, command, whole)[0] == 0
-        stopped = "itn.learning.measure" if name == "learn" else "itn.screening.draw_overview"
+        stopped = "itn.learning.family.measure" if name == "learn" else "itn.screening.run.draw_overview"
         with mock.patch(stopped, side_effect=KeyboardInterrupt):
-            assert call(folder, command, left)[0] == itn.cli.INTERRUPTED
+            assert call(folder, command, left)[0] == itn.cli.main.INTERRUPTED
 
 
 def call(
@@ -111,7 +111,7 @@ def say(arguments: list[str]) -> tuple[int, str]:
     """Give a command with all its arguments; return its status and what it has said on stderr."""
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        status = itn.cli.main([*arguments, "--device", "cpu"])
+        status = itn.cli.main.main([*arguments, "--device", "cpu"])
     return status, said.getvalue().strip()
 
 
@@ -151,11 +151,11 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
 def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
     """Damage the digits that the package ships, in a copy of their own, and screen."""
     out, copy = folder / "out", folder / "mnist"
-    shutil.copytree(itn.data._MNIST, copy)
+    shutil.copytree(itn.data.loading._MNIST, copy)
     try:
         path = draw.choice(sorted(copy.glob("t10k*")))
         how = f"{spoil(path, draw)} {path.name}"
-        with mock.patch("itn.data._MNIST", copy):
+        with mock.patch("itn.data.loading._MNIST", copy):
             status, said = say([*SCREEN, "--limit", "20", "--out", str(out)])
         wrong = complaints_of_input(status, said, out)
     finally:
@@ -195,14 +195,14 @@ KINDS: dict[str, Callable[[str, Path, random.Random], tuple[str, int, list[str]]
 
 def complaints_of_input(status: int, said: str, out: Path) -> list[str]:
     """Return what is wrong with how a command has ended that read a damaged input."""
-    began = status == itn.cli.BAD_INPUT and out.exists()
+    began = status == itn.cli.main.BAD_INPUT and out.exists()
     return complaints(status, said, out) + ["began a run with input that it refuses"] * began
 
 
 def complaints(status: int, said: str, out: Path | None = None) -> list[str]:
     """Return what is wrong with how a command has ended."""
     wrong = [] if out is None else broken(out)
-    if status not in (0, itn.cli.FAILED, itn.cli.BAD_INPUT):
+    if status not in (0, itn.cli.main.FAILED, itn.cli.main.BAD_INPUT):
         wrong.append(f"status {status}")
     errors = [line for line in said.splitlines() if line.startswith("itn")]
     if status and (len(errors) != 1 or "Traceback" in said):

@@ -33,9 +33,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 from tqdm import tqdm
 
-import itn.cli
-import itn.loop
-from itn.folder import content_of, provenance
+import itn.cli.main
+import itn.learning.trainer
+from itn.runtime.run_dir import content_of, provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
 COMMANDS = {
@@ -71,8 +71,8 @@ def _run(arguments: list[str]) -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
     torch.set_num_threads(1)
-    itn.loop.CHECKPOINT_SECONDS = 0.05
-    sys.exit(itn.cli.main(arguments))
+    itn.learning.trainer.CHECKPOINT_SECONDS = 0.05
+    sys.exit(itn.cli.main.main(arguments))
 
 
 def finish(job: Job) -> str:

@@ -1,0 +1,1 @@
+"""How far a family may go with which certainty, beside single transformations."""

@@ -1,0 +1,1 @@
+"""Labelled images: digits inside the package, folders of photographs."""

@@ -1,0 +1,1 @@
+"""Learning the family of transformations that a classifier is invariant to."""

@@ -1,0 +1,69 @@
+"""Families of single classes to figures; each function returns a Figure and shows nothing."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from itn.learning.class_records import PerClassRecord
+from itn.plotting.training import WIDTH, literal
+from itn.transforms.registry import TRANSFORMS
+
+_COLUMNS = 5
+_NAMED = 20  # classes that have room for their names
+
+
+def families(record: PerClassRecord) -> Figure:
+    """Draw how far the family of each class goes at its corner, beside the longest single axis there."""
+    parts = list(record.classes[0].axes)
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    x = np.arange(len(record.classes))
+    for ax, part in zip(panels, parts, strict=True):
+        moved = [getattr(each, f"{part}_displacement_at_corner") for each in record.classes]
+        alone = [each.longest(part).estimated_displacement for each in record.classes]
+        ax.bar(x, moved, 0.7, color="#4477aa", label="family of the class, scale certified")
+        ax.plot(x, alone, "_", color="#222222", markersize=12, label="longest single axis, estimated")
+        ax.set(title=part.replace("spatial", "space"), ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
+        ax.set_ylim(0, 1.45 * max(*moved, *alone, 1e-6))
+        ax.legend(frameon=False, fontsize=7, loc="upper left")
+        _classes(ax, record, named=True)
+    return figure
+
+
+def allowed(record: PerClassRecord) -> Figure:
+    """Draw between which magnitudes of each transformation each class holds, by the estimates."""
+    names = list(dict.fromkeys(a.transform for axes in record.classes[0].axes.values() for a in axes))
+    rows = -(-len(names) // _COLUMNS)
+    figure = Figure(figsize=(WIDTH, 1.6 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, min(_COLUMNS, len(names)), squeeze=False).flatten()
+    for ax in panels[len(names) :]:
+        ax.axis("off")
+    x = np.arange(len(record.classes))
+    for ax, name in zip(panels, names, strict=False):
+        transform = TRANSFORMS[name]
+        ends = [
+            [a.estimated_magnitude for axes in each.axes.values() for a in axes if a.transform == name]
+            for each in record.classes
+        ]
+        low, high = (np.array([end([transform.identity, *each]) for each in ends]) for end in (min, max))
+        ax.use_sticky_edges = False  # no bar ends on the frame
+        ax.bar(x, high - low, 0.7, bottom=low, color="#4477aa")
+        ax.axhline(transform.identity, color="#222222", linewidth=0.8)
+        ax.set_title(name, fontsize=7)
+        ax.set_ylabel(textwrap.fill(transform.unit, 18), fontsize=6)
+        ax.tick_params(labelsize=6)
+        _classes(ax, record, named=len(record.classes) <= _NAMED // 2)
+    figure.supxlabel(
+        f"class; bars: where no more than {100 * record.tolerance:g} % of its images are lost, estimated",
+        fontsize=8,
+    )
+    return figure
+
+
+def _classes(ax: Axes, record: PerClassRecord, named: bool) -> None:
+    names = [literal(each.name) for each in record.classes]
+    if named and len(names) <= _NAMED:
+        long = max(map(len, names)) > 2
+        ax.set_xticks(range(len(names)), names, fontsize=7 if not long else 6, rotation=90 if long else 0)

@@ -1,0 +1,1 @@
+"""The constrained objective: as far as the tolerance allows."""

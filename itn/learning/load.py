@@ -1,0 +1,108 @@
+"""Nets with transformers: new ones for a configuration, learned ones from the folder of a finished run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from itn.learning.config import LearnConfig
+from itn.models.classifier import Classifier
+from itn.nn.augmentation import LearnedAugmentation
+from itn.nn.net import InvariantTransformerNet
+from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.runtime.run_dir import PER_CLASS
+from itn.stats.sampling import generator
+
+
+def make_net(
+    classifier: Classifier, config: LearnConfig, shape: Sequence[int], start: int = 0
+) -> InvariantTransformerNet:
+    """Return an untrained net that a configuration describes, for images of shape N x C x H x W.
+
+    Its weights depend on the seed of the configuration and on the number of the start.
+    """
+    return InvariantTransformerNet(classifier, *_transformers(config, shape, start)).to(classifier.device)
+
+
+def _transformers(
+    config: LearnConfig, shape: Sequence[int], start: int = 0
+) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+    _, channels, height, width = shape
+    weights = generator(config.seed, f"weights {start}" if start else "weights")
+    rectified = config.rectified
+    color = space = None
+    if "color" in config.parts:
+        color = ColorTransformer(
+            channels, config.hidden, config.color_bound, weights, rectified, config.color_family
+        )
+    if "space" in config.parts:
+        aspect = width / height
+        space = SpatialTransformer(
+            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, rectified
+        )
+    return color, space
+
+
+def load_net(folder: str | Path, classifier: Classifier, label: int | None = None) -> InvariantTransformerNet:
+    """Return the net that a finished run has learned.
+
+    Args:
+        folder: The run's output folder.
+        classifier: What to put behind the transformers; usually the one that they were learned for.
+        label: Whose family, if the run has learned one for each class.
+
+    Raises:
+        ValueError: If the folder holds no finished run of ``learn``, or no family of that class.
+    """
+    return InvariantTransformerNet(classifier, *_learned(Path(folder), label)).to(classifier.device)
+
+
+def load_augmentation(
+    folder: str | Path, scale: float = 1.0, label: int | None = None
+) -> LearnedAugmentation:
+    """Return the family that a finished run has learned, as a random transform.
+
+    Args:
+        folder: The run's output folder.
+        scale: Factor on k; 1 leaves the family as it was learned, or certified.
+        label: Whose family, if the run has learned one for each class.
+
+    Raises:
+        ValueError: If the folder holds no finished run of ``learn``, or no family of that class, or the scale
+            is negative.
+    """
+    return LearnedAugmentation(*_learned(Path(folder), label), scale=scale)
+
+
+def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+    """Return the transformers of a finished run."""
+    try:
+        (folder / "result.json").stat()
+        settings = json.loads((folder / "config.json").read_text())
+        state = load_file(folder / "model.safetensors")
+        config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
+        found = _families(state, settings["command"] == PER_CLASS)
+        color, space = _transformers(config, settings["images"]["shape"])
+        for own in found.values():
+            InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(own)
+    except Exception as error:  # whatever files say that something else has written
+        raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
+    if label not in found:
+        labels = ", ".join(str(known) for known in found if known is not None)
+        cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
+        raise ValueError(f"label {label}: {folder} {cure}")
+    InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(found[label])
+    return color, space
+
+
+def _families(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:
+    """Return the weights of each family by its label; None if one is for all classes."""
+    if not per_class:
+        return {None: state}
+    found: dict[int | None, dict[str, Tensor]] = {}
+    for name, weights in state.items():
+        label, _, own = name.partition(".")
+        found.setdefault(int(label), {})[own] = weights
+    return dict(sorted(found.items(), key=lambda item: item[0] or 0))

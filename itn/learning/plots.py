@@ -1,0 +1,301 @@
+"""Records of learning to figures; each function returns a Figure and shows nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from itn.learning.records import CurvePoint, LearnRecord, LearnStep
+from itn.plotting.training import BROKEN, HOLDS, WIDTH, literal, picture, titled
+
+_RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
+_AXES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+_CONTROL = {"color": "k1", "space": "k2"}
+
+
+def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
+    """Draw both branches of the switch over the steps of learning (Bunne et al., figure 4a).
+
+    Left the cross-entropy of the classifier on transformed images, right the loss of the transformers.
+    Both are drawn at every step, whichever of them the switch minimised; the bold line is the mean of
+    ``window`` steps.
+    """
+    window = min(window, len(history))
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = np.array([step.step for step in history])
+    losses = np.array([step.transformer_loss for step in history], dtype=float)
+    share = np.mean([step.asked_cross_entropy for step in history])
+    _curve(left, steps, np.array([step.cross_entropy for step in history]), window)
+    _curve(right, steps, losses, window)
+    left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Classifier on transformed images")
+    left.set_ylim(bottom=0)
+    right.set(
+        xlabel="step",
+        ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$",
+        title="Transformers",
+    )
+    left.legend([left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], fontsize=8)
+    right.set_title(
+        f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
+    )
+    return figure
+
+
+def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
+    """Draw displacement at the corner and the share lost there over the steps, of the best start so far.
+
+    More than the tolerance is lost while learning; calibration scales back to it afterwards. Vertical lines
+    are where starts were given up; before the last of them a step may change to another start.
+    """
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [step.step for step in history]
+    for part, colour in (("color", "#ee6677"), ("spatial", "#4477aa")):
+        moved = [getattr(step, f"{part}_displacement") for step in history]
+        if moved[0] is not None:
+            left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "space"))
+    left.set(
+        xlabel="step",
+        ylabel=r"displacement at the corner",
+        yscale="log",
+        title="Displacement before calibration",
+    )
+    left.legend(fontsize=8, frameon=False)
+    lost = [100 * (step.lost or 0) for step in history]
+    right.plot(steps, lost, color="#222222", linewidth=1.2, label="running mean, sampled")
+    right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance, afterwards")
+    right.set(xlabel="step", ylabel="images lost at the corner (%)", title="Losses before calibration")
+    right.set_ylim(bottom=0)
+    right.legend(fontsize=8, frameon=False)
+    for before, after in pairwise(history):
+        if before.starts != after.starts:
+            for ax in (left, right):
+                ax.axvline(after.step, color="0.8", linewidth=0.8, zorder=0)
+    return figure
+
+
+def class_strips(
+    images: dict[str, Tensor],
+    predictions: dict[str, Tensor],
+    labels: Tensor,
+    class_name: Callable[[int], str],
+    ts: Sequence[float],
+) -> Figure:
+    """Draw images under growing k with their predicted classes (Bunne et al., figure 4b).
+
+    Args:
+        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"space"`` under
+            F([0, 0], [t, 0]): R x T x C x H x W in [0, 1].
+        predictions: For each part, R x T predicted class indices.
+        labels: True class of each row, R.
+        class_name: From a class index to its name.
+        ts: The T values of t; the first is 0, where the image is unchanged.
+    """
+    rows, columns = len(labels), len(ts)
+    cell = WIDTH / (2 * columns + 1.2)
+    width = cell * (len(images) * columns + 0.2 + len(images))
+    figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
+    blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
+    for block, (part, pictures) in zip(blocks, images.items(), strict=True):
+        control = "[t, 0], [0, 0]" if part == "color" else "[0, 0], [t, 0]"
+        block.suptitle(f"{part}: F({control})", fontsize=9)
+        classes = predictions[part].tolist()
+        right = (predictions[part] == labels[:, None]).tolist()
+        titles = [[literal(class_name(index)) for index in row] for row in classes]
+        axes = titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
+        for ax, t in zip(axes[-1], ts, strict=True):
+            ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
+        block.supxlabel("t", fontsize=8)
+    figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
+    return figure
+
+
+def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Figure:
+    """Draw the same images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
+
+    Args:
+        original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
+        images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
+        k1: Values of both entries of k1, the rows: color.
+        k2: Values of both entries of k2, the columns: space.
+    """
+    rows, columns = len(k1), len(k2)
+    figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.2, columns + 0.15), squeeze=False)[0]
+    axes = left.subplots(rows, 1, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    picture(axes[rows // 2, 0], _mosaic(original), "black")
+    axes[rows // 2, 0].axis("on")
+    axes[rows // 2, 0].set_title("original", fontsize=8, pad=3)
+    cells = right.subplots(rows, columns, squeeze=False)
+    for (row, column), ax in np.ndenumerate(cells):
+        picture(ax, _mosaic(images[row, column]), "0.6")
+        if row == rows - 1:
+            ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
+        if column == 0:
+            ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
+    right.supxlabel("k2 (space)", fontsize=9)
+    right.supylabel("k1 (color)", fontsize=9)
+    return figure
+
+
+def accuracy_and_displacement(record: LearnRecord) -> Figure:
+    """Draw held-out accuracy and displacement along three rays of k, for color and for space.
+
+    Bands are Clopper-Pearson 95 % intervals; the line across is the accuracy of the same images, unchanged.
+    """
+    parts = list(dict.fromkeys(point.part for point in record.curves))
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplots(2, len(parts), sharex=True, sharey="row", squeeze=False)
+    for column, part in enumerate(parts):
+        top, bottom = axes[:, column]
+        for ray, (colour, dashes) in _RAYS.items():
+            points = [point for point in record.curves if (point.part, point.ray) == (part, ray)]
+            _ray(top, bottom, points, colour, dashes, _ray_name(part, ray))
+        unchanged = next(point for point in record.curves if point.t == 0)
+        top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
+        top.set_title(f"{part} ({_CONTROL[part]} moves, the other control is 0)", fontsize=9)
+        bottom.set_xlabel("t")
+        bottom.legend(frameon=False, fontsize=8)
+    n = record.curves[0].n
+    axes[0, 0].set_ylabel(f"accuracy (%)\n{n:,} held-out images")
+    axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
+    axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
+    return figure
+
+
+def reach(record: LearnRecord) -> Figure:
+    """Draw accuracy against displacement: the learned family at its corner beside every single axis.
+
+    Accuracy counts images that are right unchanged and moved. Of the family and of axes that may be the
+    longest, calibration images are counted, of all others images that were learned from. The family moves
+    color and space at once, in both panels.
+    """
+    assert record.axes is not None
+    assert record.calibration is not None
+    assert record.certificate is not None
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(record.axes), sharey=True, squeeze=False)[0]
+    clean = 100 * record.certificate.clean_accuracy
+    for ax, (part, found) in zip(panels, record.axes.items(), strict=True):
+        certified = [axis for axis in found if axis.certified_displacement is not None]
+        certified.sort(key=lambda axis: axis.certified_displacement or 0, reverse=True)
+        longest = certified[: len(_AXES)]
+        others = [axis for axis in found if axis not in longest]
+        for axis in others:
+            _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
+        for axis, colour in zip(longest, _AXES, strict=False):
+            name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.unbroken else "")
+            _accuracies(ax, axis.looks, clean, color=colour, linewidth=1.2, label=name)
+        family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
+        _accuracies(
+            ax, family, clean, color="#222222", linewidth=2, marker="o", markersize=3, label="learned"
+        )
+        if others:
+            ax.plot([], [], color="0.8", linewidth=0.8, label="other axes")
+        ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
+        proven = getattr(record, f"{part}_displacement_at_corner")
+        ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "space"))
+        ax.set_xlim(0, 1.25 * max(proven, certified[0].certified_displacement or 0, 1e-6))
+        ax.legend(frameon=False, fontsize=7, loc="lower left")
+    panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
+    panels[0].set_ylabel("accuracy (%)")
+    figure.supxlabel(
+        "dotted lines: clean accuracy less the tolerance; displacement that is certified of the family",
+        fontsize=8,
+    )
+    return figure
+
+
+def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tensor]) -> Figure:
+    """Draw where a square grid of k leads, and an image at the vertices of the square.
+
+    A family that is a curve is drawn as one. The plane is that of the corner, k = (1, 1), and of the
+    difference between k = (1, 0) and k = (0, 1), as far as it is at right angles to the corner.
+
+    Args:
+        grids: For each part, deviations of the matrix from the identity, n x n x entries; the first index
+            goes with k[0].
+        pictures: For each part, an image at k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W in [0, 1].
+    """
+    figure = Figure(figsize=(WIDTH, 2.7 * len(grids)), layout="constrained")
+    blocks = figure.subfigures(len(grids), 1, squeeze=False)[:, 0]
+    for block, (part, grid) in zip(blocks, grids.items(), strict=True):
+        control = _CONTROL[part]
+        left, right = block.subfigures(1, 2, width_ratios=(1.7, 1))
+        ax = left.subplots()
+        flat = _in_plane(grid)
+        for lines, colour, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
+            for number, line in enumerate(lines):
+                name = f"only {control}[{entry}] varies" if number == 0 else None
+                ax.plot(line[:, 0], line[:, 1], color=colour, linewidth=0.8, label=name)
+        names: dict[tuple[float, float], list[str]] = {}  # of a range two vertices coincide
+        for index, name in (((-1, 0), "(1, 0)"), ((0, -1), "(0, 1)"), ((-1, -1), "(1, 1)")):
+            x, y = (round(value, 3) for value in flat[index].tolist())
+            names.setdefault((x, y), []).append(name)
+        for place, each in names.items():
+            ax.plot(*place, "o", color="#222222", markersize=3)
+            ax.annotate("\n".join(each), place, (4, 3), textcoords="offset points", fontsize=7)
+        ax.set(title=part, xlabel="towards (1, 1)", ylabel="across")
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.margins(0.15)
+        ax.legend(frameon=False, fontsize=6.5, loc="best")
+        titles = [["(0, 0)", "(1, 0)"], ["(0, 1)", "(1, 1)"]]
+        titled(right, pictures[part].unflatten(0, (2, 2)), titles, [["black"] * 2] * 2)
+        right.suptitle(f"{control} is", fontsize=8)
+    return figure
+
+
+def _in_plane(grid: Tensor) -> Tensor:
+    """Return deviations, n x n x entries, in the plane of the corner and of what its two entries do apart."""
+    corner, apart = grid[-1, -1], grid[-1, 0] - grid[0, -1]
+    first = corner / corner.norm().clamp_min(1e-12)
+    second = apart - (apart @ first) * first
+    second = second / second.norm().clamp_min(1e-12)
+    return torch.stack([grid @ first, grid @ second], -1)
+
+
+def _accuracies(ax: Axes, looks: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
+    moved, lost = zip((0.0, 0.0), *looks, strict=True)
+    ax.plot(moved, [clean - 100 * share for share in lost], **style)
+
+
+def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], colour: str, dashes: str, name: str) -> None:
+    ts = [point.t for point in points]
+    low, high = (
+        [100 * value for value in ends] for ends in zip(*((p.ci_low, p.ci_high) for p in points), strict=True)
+    )
+    top.fill_between(ts, low, high, color=colour, alpha=0.15, linewidth=0)
+    top.plot(ts, [100 * point.accuracy for point in points], dashes, color=colour)
+    bottom.plot(ts, [point.displacement for point in points], dashes, color=colour, label=name)
+
+
+def _ray_name(part: str, ray: tuple[float, float]) -> str:
+    entries = ", ".join("t" if entry else "0" for entry in ray)
+    return f"{_CONTROL[part]} = ({entries})"
+
+
+def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
+    ax.plot(steps, values, color="0.75", linewidth=0.6)
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
+    ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
+
+
+def _mosaic(images: Tensor) -> Tensor:
+    """Return up to four images, R x C x H x W, as one of two by two with a thin white line between."""
+    channels, height, width = images.shape[1:]
+    line = max(1, width // 28)
+    canvas = images.new_ones(channels, 2 * height + line, 2 * width + line)
+    for number, image in enumerate(images[:4]):
+        y, x = (number // 2) * (height + line), (number % 2) * (width + line)
+        canvas[:, y : y + height, x : x + width] = image
+    return canvas

@@ -1,0 +1,145 @@
+"""The switched objective of Bunne et al.: one step down cross-entropy, or one towards more displacement."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from itn.functional.displacement import (
+    displacement,
+    required_correct,
+    sampled_displacement,
+    transformer_loss,
+    unit_vectors,
+)
+from itn.learning.config import LearnConfig
+from itn.learning.records import LearnStep
+from itn.models.classifier import CheckedImages, Classifier
+from itn.nn.net import InvariantTransformerNet
+from itn.nn.transformers import CONTROLS
+from itn.runtime import distributed
+from itn.runtime.errors import RunError
+from itn.stats.sampling import generator
+
+
+class SwitchedLearner:
+    """The loop's body: draws a batch and k, lets the switch choose a loss, updates the transformers.
+
+    Args:
+        net: What learns; its classifier does not.
+        data: Images to learn from.
+        config: Settings.
+    """
+
+    def __init__(self, net: InvariantTransformerNet, data: CheckedImages, config: LearnConfig) -> None:
+        assert isinstance(net.classifier, Classifier)
+        self.net, self.classifier, self.config = net, net.classifier, config
+        self.data = data.to(self.classifier.device)
+        self.clean = self.data.clean
+        self.rows = distributed.Rows()
+        self.generator = generator(config.seed, "batches")
+        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        # A balance needs two sides
+        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0
+        self.accuracy = self.clean.double().mean().item()
+
+    def step(self, number: int) -> LearnStep:
+        """Take one step and return what happened in it.
+
+        Args:
+            number: Index of the step, from 0.
+
+        Raises:
+            RunError: If the loss is not finite.
+        """
+        config, net, data = self.config, self.net, self.data
+        size, device = config.batch_size, data.labels.device
+        index = torch.randint(len(data), (size,), generator=self.generator)
+        chosen = index.to(device)
+        k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
+        images, labels = data.pixels(index, device), data.labels[chosen]
+
+        color_matrix, space_matrix = net.matrices(k1, k2)
+        logits = self.rows(
+            lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, space_matrix
+        )
+        cross_entropy = F.cross_entropy(logits, labels)
+        color, space = self._displacement(color_matrix), self._displacement(space_matrix)
+        moved = transformer_loss(color, space, k1, k2, self.c_theta)
+
+        # One transfer from the device for all that the switch and the record need
+        zero = cross_entropy.new_zeros((), dtype=torch.float64)
+        correct, clean, entropy, transformers, color_mean, space_mean = torch.stack(
+            [
+                (logits.argmax(1) == labels).sum().to(zero),
+                self.clean[chosen].sum().to(zero),
+                cross_entropy.detach().to(zero),
+                moved.detach().to(zero),
+                zero if color is None else color.detach().mean().to(zero),
+                zero if space is None else space.detach().mean().to(zero),
+            ]
+        ).tolist()
+        if not (math.isfinite(entropy) and math.isfinite(transformers)):
+            raise RunError(
+                f"the loss is not finite at step {number}: look at the classifier's logits on transformed "
+                "images, or begin anew with a smaller learning rate"
+            )
+
+        asks_accuracy = correct < required_correct(self._acc_orig(clean / size), config.tolerated, size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * number / config.steps))
+        self.optimizer.zero_grad()
+        # Displacement depends on the matrices alone: its backward pass never enters the classifier.
+        (cross_entropy if asks_accuracy else moved).backward()
+        self.optimizer.step()
+        return LearnStep(
+            step=number,
+            cross_entropy=entropy,
+            transformer_loss=transformers,
+            accuracy=correct / size,
+            clean_accuracy=clean / size,
+            color_displacement=None if color is None else color_mean,
+            spatial_displacement=None if space is None else space_mean,
+            asked_cross_entropy=asks_accuracy,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on, as references to the live tensors."""
+        return {
+            "transformers": self.net.transformer_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.net.load_transformer_state(state["transformers"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.parameters)
+
+    def finish(self) -> None:
+        """Leave the net as the last step has made it."""
+
+    def _acc_orig(self, batch_clean: float) -> float:
+        match self.config.acc_orig:
+            case "paired":
+                return batch_clean
+            case "measured":
+                return self.accuracy
+            case number:
+                return float(number)
+
+    def _displacement(self, matrix: Tensor | None) -> Tensor | None:
+        if matrix is None:
+            return None
+        if not self.config.vectors:
+            return displacement(matrix)
+        vectors = unit_vectors(self.config.vectors, matrix.shape[-1], self.generator)
+        return sampled_displacement(matrix, vectors.to(matrix))

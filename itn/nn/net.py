@@ -1,0 +1,121 @@
+"""The Invariant Transformer Net: color, then space, then the frozen classifier."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from itn.functional.color import apply_color, unit_float
+from itn.functional.spatial import warp
+from itn.nn.transformers import ColorTransformer, SpatialTransformer, check_controls
+
+
+class InvariantTransformerNet(nn.Module):
+    """Learnable transformations F(k1, k2) in front of a classifier that never changes.
+
+    k1 drives color and k2 drives space, as in figure 1 and the loss of Bunne et al. (the text of
+    their section IV.B has it the other way round).
+
+    Args:
+        classifier: Takes images in [0, 1] and returns logits; an ``itn.Classifier`` or any module of
+            that kind. It is frozen in place: eval mode, no gradients to its parameters.
+        color: The color transformer, or None to leave colors alone.
+        space: The spatial transformer, or None to leave geometry alone.
+
+    Example:
+        >>> net = InvariantTransformerNet(itn.load_classifier("lenet5"), None, SpatialTransformer())
+        >>> net(torch.rand(8, 1, 28, 28), torch.zeros(2), torch.rand(8, 2)).shape
+        torch.Size([8, 10])
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        color: ColorTransformer | None = None,
+        space: SpatialTransformer | None = None,
+    ) -> None:
+        super().__init__()
+        if color is None and space is None:
+            raise ValueError("nothing to learn: give a color transformer, a spatial one, or both")
+        self.classifier = classifier.eval().requires_grad_(False)
+        self.color = color
+        self.space = space
+
+    def train(self, mode: bool = True) -> "InvariantTransformerNet":
+        """Set the transformers' mode; the classifier stays in eval mode."""
+        super().train(mode)
+        self.classifier.eval()
+        return self
+
+    def forward(self, images: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+        """Return the classifier's logits, B x K, of the transformed images."""
+        return self.classifier(self.transform(images, k1, k2))
+
+    def transform(self, images: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+        """Return F(k1, k2) of the images: float in [0, 1], same shape.
+
+        Args:
+            images: B x C x H x W, uint8 or float in [0, 1].
+            k1: Controls of color, (2,), (1, 2) or (B, 2), in [0, 1].
+            k2: Controls of space, likewise. F(0, 0) returns the images bit for bit.
+
+        Raises:
+            ValueError: If images, k1 or k2 are not that.
+        """
+        images = unit_float(images)
+        for k in (k1, k2):  # also the one that no part listens to
+            check_controls(torch.as_tensor(k))
+        if self.color is not None:
+            images = self.color(images, k1)
+        if self.space is not None:
+            images = self.space(images, k2)
+        return images
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which of "color" and "space" this net transforms, in this order."""
+        return tuple(name for name in ("color", "space") if getattr(self, name) is not None)
+
+    def single(self, part: str) -> bool:
+        """Return whether a part has a single parameter, so that its family is a range."""
+        return bool(getattr(self, part).head.output.out_features == 1)
+
+    def matrices(self, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the color and spatial matrices of valid controls B x 2, unchecked; None where no part."""
+        return (
+            None if self.color is None else self.color.generate(k1),
+            None if self.space is None else self.space.generate(k2),
+        )
+
+    def render(self, images: Tensor, color: Tensor | None, space: Tensor | None) -> Tensor:
+        """Return valid float images under given matrices, unchecked: ``transform`` for inner loops."""
+        return move(images, color, space, "zeros" if self.space is None else self.space.padding)
+
+    def transformer_state(self) -> dict[str, Tensor]:
+        """Return the weights of the transformers alone: all that learning changes."""
+        state: dict[str, Tensor] = self.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("classifier.")}
+
+    def load_transformer_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load what ``transformer_state`` returned, all of it and nothing else.
+
+        Raises:
+            ValueError: If names or shapes are not those of this net.
+        """
+        own = self.transformer_state()
+        shapes, others = ({name: value.shape for name, value in s.items()} for s in (own, state))
+        if shapes != others:
+            raise ValueError(f"weights are those of another net: {others}, expected {shapes}")
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(state[name])
+
+
+def move(images: Tensor, color: Tensor | None, space: Tensor | None, padding: str = "zeros") -> Tensor:
+    """Return float images under color matrices, then spatial ones, unchecked; None moves nothing.
+
+    Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.
+    """
+    if color is not None:
+        images = apply_color(images, color)
+    return images if space is None else warp(images, space, padding)

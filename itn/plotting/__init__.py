@@ -1,0 +1,1 @@
+"""What figures share, and pictures of networks and of their training."""

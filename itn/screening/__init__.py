@@ -1,0 +1,1 @@
+"""Screening: how far each transformation goes before predictions break."""

@@ -1,0 +1,1 @@
+"""The screening table: transformations F(I, v) by a magnitude v."""

@@ -1,0 +1,379 @@
+"""The screening table: transformations F(I, v) of images in [0, 1] by a magnitude v, with their units.
+
+Bunne et al., section III.C, as documented in each record below. Spatial magnitudes refer to pixel edges
+(``align_corners=False``) and to the centre of the frame, y points down. Results are clamped to [0, 1],
+and at its identity every transformation returns the image bit for bit.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from itn.functional.color import check_images, unit_float
+from itn.functional.spatial import PADDINGS, family_matrix, warp
+
+LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
+
+_TRANSFORMS: dict[str, "Transform"] = {}
+TRANSFORMS: Mapping[str, "Transform"] = MappingProxyType(_TRANSFORMS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """One transformation F(I, v): call it with images and a magnitude.
+
+    Example:
+        >>> turned = TRANSFORMS["rotate"](torch.rand(2, 3, 32, 48), torch.tensor([10.0, -90.0]))
+    """
+
+    name: str
+    unit: str
+    """What the magnitude counts."""
+    identity: float
+    """The magnitude that changes nothing."""
+    magnitudes: tuple[float, ...]
+    """What a sweep takes unless told otherwise, ascending."""
+    function: Callable[..., Tensor]
+    """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
+    (see ``itn.warp``), at the identity the identity matrix. Otherwise: from images and magnitudes
+    B x 1 x 1 x 1 to images; it is also given ``padding`` or ``noise`` (standard normal, one value per
+    pixel) if it has a parameter of that name."""
+    spatial: bool = False
+    domain: tuple[float, float] = (-math.inf, math.inf)
+    """Smallest and largest magnitude that have a meaning."""
+    logarithmic: bool = False
+    """Whether v is a factor, so that 2 and 1/2 are equally far from the identity."""
+    discrete: bool = False
+    """Whether only ``magnitudes`` have a meaning, nothing between them."""
+
+    def __call__(
+        self,
+        images: Tensor,
+        magnitude: float | Tensor,
+        *,
+        padding: str = "zeros",
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return transformed images.
+
+        Args:
+            images: B x C x H x W, uint8 or float in [0, 1].
+            magnitude: One number for all images, or one per image, B; in the unit of the transformation.
+            padding: What lies outside the frame: zeros, border or reflection.
+            noise: For noise, its pattern at magnitude 1, of the images' shape.
+            generator: For noise, what draws the pattern; default one that draws the same at every call.
+
+        Returns:
+            Float images in [0, 1] of the same shape.
+
+        Raises:
+            ValueError: If an argument is out of its range.
+        """
+        check_images(images)
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
+        images = unit_float(images)
+        dtype = torch.promote_types(images.dtype, torch.float32)  # a half-precision angle is a coarse one
+        v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
+        if v.ndim > 1 or (v.ndim == 1 and len(v) not in (1, len(images))):
+            raise ValueError(
+                f"{self.name} takes one magnitude, or one for each of {len(images)} images, "
+                f"got shape {tuple(v.shape)}"
+            )
+        self.check_magnitudes(torch.as_tensor(magnitude, dtype=torch.float64).flatten().tolist())
+        if self.random and noise is None:
+            noise = standard_noise(images, generator or torch.Generator(images.device).manual_seed(0))
+        if noise is not None and noise.shape != images.shape:
+            raise ValueError(
+                f"noise must have the images' shape {tuple(images.shape)}, got {tuple(noise.shape)}"
+            )
+        return self.apply(images, v.reshape(-1), padding, noise)
+
+    def apply(self, images: Tensor, v: Tensor, padding: str = "zeros", noise: Tensor | None = None) -> Tensor:
+        """``__call__`` without its checks, for loops: float images, v of shape (1,) or (B,)."""
+        if self.spatial:
+            return warp(images, self.matrix(v, images), padding).clamp(0, 1)
+        given = {"padding": padding, "noise": noise}
+        v = v.view(-1, 1, 1, 1)
+        changed = self.function(images.to(v.dtype), v, **{name: given[name] for name in self._asks})
+        return torch.where(v == self.identity, images, changed.clamp(0, 1).to(images.dtype))
+
+    def matrix(self, v: Tensor, images: Tensor) -> Tensor:
+        """Return the matrices, B x 2 x 3, of a spatial transformation for the frame of ``images``."""
+        height, width = images.shape[-2:]
+        return self.function(v, width / height)
+
+    def check_magnitudes(self, magnitudes: Sequence[float]) -> None:
+        """Raise ValueError unless all magnitudes have a meaning."""
+        low, high = self.domain
+        for v in magnitudes:
+            if self.discrete and not any(_same(v, known) for known in self.magnitudes):
+                known = " or ".join(f"{m:g}" for m in self.magnitudes)
+                raise ValueError(f"{self.name} takes {known} as its magnitude, got {v:g}")
+            if not math.isfinite(v):
+                raise ValueError(f"{self.name} takes finite magnitudes, got {v:g}")
+            if abs(v) > LARGEST_MAGNITUDE:
+                raise ValueError(f"{self.name} takes magnitudes up to {LARGEST_MAGNITUDE:g}, got {v:g}")
+            if not (low <= v <= high or _same(v, low) or _same(v, high)):
+                raise ValueError(
+                    f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"
+                )
+
+    def distance(self, v: float) -> float:
+        """Return how far a magnitude is from the identity: |v - identity|, of factors |log(v / identity)|."""
+        return abs(math.log(v / self.identity)) if self.logarithmic else abs(v - self.identity)
+
+    def at_distance(self, distance: float, side: str) -> float:
+        """Return the magnitude at a distance from the identity, on its side "below" or "above"."""
+        signed = -distance if side == "below" else distance
+        return self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the magnitudes halfway between two, for factors on the logarithmic scale."""
+        return (a * b).sqrt() if self.logarithmic else (a + b) / 2
+
+    def describe(self) -> dict[str, Any]:
+        """Return what tells this transformation from another one of its name, for JSON."""
+        try:
+            code = inspect.getsource(self.function)
+        except (OSError, TypeError):  # defined where there is no file
+            code = repr((self.function.__code__.co_code, self.function.__code__.co_consts))
+        return {
+            "unit": self.unit,
+            "identity": self.identity,
+            "spatial": self.spatial,
+            "logarithmic": self.logarithmic,
+            "discrete": self.discrete,
+            "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
+        }
+
+    @property
+    def random(self) -> bool:
+        """Whether the transformation needs a noise pattern."""
+        return "noise" in self._asks
+
+    @property
+    def _asks(self) -> tuple[str, ...]:
+        return _keywords(self.function)
+
+
+@functools.cache
+def _keywords(function: Callable[..., Tensor]) -> tuple[str, ...]:
+    """Return which of the keywords that a transformation may ask for a function takes."""
+    parameters = inspect.signature(function).parameters
+    return tuple(name for name in ("padding", "noise") if name in parameters)
+
+
+def register(
+    unit: str,
+    identity: float,
+    magnitudes: Sequence[float],
+    *,
+    spatial: bool = False,
+    domain: tuple[float, float] = (-math.inf, math.inf),
+    logarithmic: bool = False,
+    discrete: bool = False,
+) -> Callable[[Callable[..., Tensor]], Transform]:
+    """Make a function a transformation of its own name in ``TRANSFORMS``; the arguments are its fields.
+
+    Raises:
+        ValueError: If there is one of that name, or the description contradicts itself.
+
+    Example:
+        >>> @register("threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
+        ... def solarize(images, v):
+        ...     return torch.where(images > v, 1 - images, images)
+        >>> inverted = solarize(torch.rand(2, 3, 32, 32), 0.0)
+    """
+
+    def add(function: Callable[..., Tensor]) -> Transform:
+        name = function.__name__
+        if name in TRANSFORMS:
+            raise ValueError(f"there is a transformation {name!r} already: give yours another name")
+        if logarithmic and not (identity > 0 and domain[0] >= 0):
+            raise ValueError(f"{name} is a factor: its identity must be positive, its domain from 0 or above")
+        transform = Transform(
+            name,
+            unit,
+            identity,
+            tuple(sorted(magnitudes)),
+            function,
+            spatial=spatial,
+            domain=domain,
+            logarithmic=logarithmic,
+            discrete=discrete,
+        )
+        object.__setattr__(transform, "__doc__", function.__doc__)
+        transform.check_magnitudes((identity, *magnitudes))
+        _TRANSFORMS[name] = transform
+        return transform
+
+    return add
+
+
+def steps(start: float, stop: float, step: float) -> tuple[float, ...]:
+    """Return start, start + step, ..., with stop if a step hits it, free of accumulated rounding.
+
+    Raises:
+        ValueError: If there is no such sequence.
+    """
+    if not (math.isfinite(start) and math.isfinite(stop) and math.isfinite(step)) or step == 0:
+        raise ValueError(
+            f"START:STOP:STEP must be finite, with a step other than 0, got {start}:{stop}:{step}"
+        )
+    count = math.floor((stop - start) / step + 1e-9) + 1
+    if count < 1:
+        raise ValueError(f"a step of {step:g} does not lead from {start:g} to {stop:g}: turn its sign")
+    return tuple(round(start + number * step, 10) + 0.0 for number in range(count))  # no -0.0
+
+
+def octaves(low: int, high: int, each: int) -> tuple[float, ...]:
+    """Return factors from 2^low to 2^high with ``each`` steps an octave, to four digits."""
+    return tuple(float(f"{2 ** (n / each):.4g}") for n in range(low * each, high * each + 1))
+
+
+def standard_noise(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return standard normal noise of the images' shape and dtype."""
+    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
+    return noise.to(images.device)
+
+
+def _same(a: float, b: float) -> bool:
+    """Whether two magnitudes are equal but for the rounding of a float32."""
+    return math.isclose(a, b, rel_tol=1e-6)
+
+
+_FACTOR = (0.0, math.inf)
+
+
+@register("fraction of the width", 0.0, steps(-0.4, 0.4, 0.05), spatial=True)
+def translate_x(v: Tensor, aspect: float) -> Tensor:
+    """Move the content right by v of the width: I(x - vW, y)."""
+    return family_matrix("translation", torch.stack([-2 * v, 0 * v], -1))
+
+
+@register("fraction of the height", 0.0, steps(-0.4, 0.4, 0.05), spatial=True)
+def translate_y(v: Tensor, aspect: float) -> Tensor:
+    """Move the content down by v of the height: I(x, y - vH)."""
+    return family_matrix("translation", torch.stack([0 * v, -2 * v], -1))
+
+
+@register("degrees", 0.0, steps(-180, 180, 15), spatial=True)
+def rotate(v: Tensor, aspect: float) -> Tensor:
+    """Turn the content by v degrees about the centre, clockwise on the screen: I(rot((x, y), -v))."""
+    return family_matrix("rotation", v.deg2rad().unsqueeze(-1), aspect)
+
+
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
+def scale_x(v: Tensor, aspect: float) -> Tensor:
+    """Divide the width of the content by v, about the centre: I(vx - (v - 1)W/2, y)."""
+    return family_matrix("scale", torch.stack([v - 1, 0 * v], -1))
+
+
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
+def scale_y(v: Tensor, aspect: float) -> Tensor:
+    """Divide the height of the content by v, about the centre: I(x, vy - (v - 1)H/2)."""
+    return family_matrix("scale", torch.stack([0 * v, v - 1], -1))
+
+
+@register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
+def zoom(v: Tensor, aspect: float) -> Tensor:
+    """Divide width and height of the content by v: scale_x then scale_y. Above 1 the content shrinks."""
+    return family_matrix("scale", torch.stack([v - 1, v - 1], -1))
+
+
+@register("fraction of full range", 0.0, steps(-1, 1, 0.125), domain=(-1.0, 1.0))
+def brightness(images: Tensor, v: Tensor) -> Tensor:
+    """Add v to every value: I + v (the paper's I + 255 v, on [0, 255])."""
+    return images + v
+
+
+@register("factor", 1.0, octaves(-4, 4, 1), domain=_FACTOR, logarithmic=True)
+def contrast(images: Tensor, v: Tensor) -> Tensor:
+    """Multiply every value by v: v I."""
+    return images * v
+
+
+@register("fraction", 0.0, steps(0, 1, 0.1), domain=(0.0, 1.0))
+def grayscale(images: Tensor, v: Tensor) -> Tensor:
+    """Fade to gray: (1 - v) I + v I_gray (the paper prints the last term without its v).
+
+    The luma of ITU-R BT.601 for three channels, their mean for any other number. One channel is gray
+    already: the identity, whatever v.
+    """
+    if images.shape[1] == 1:
+        return images
+    if images.shape[1] == 3:
+        from kornia.color import rgb_to_grayscale  # noqa: PLC0415  # seconds to import, for three lines
+
+        return images + v * (rgb_to_grayscale(images) - images)
+    return images + v * (images.mean(1, keepdim=True) - images)
+
+
+@register("sigma in pixels", 0.0, steps(0, 5, 0.5), domain=(0.0, 1000.0))
+def blur(images: Tensor, v: Tensor, padding: str) -> Tensor:
+    """Convolve with a Gaussian of standard deviation v pixels, sampled at pixels and cut at 4 v."""
+    rows, columns = (_gaussian(v.flatten(), n, padding).unsqueeze(1) for n in images.shape[-2:])
+    if len(v) == 1:  # one product of two matrices, not one for each image
+        rows, columns = rows[0, 0], columns[0, 0]
+    return rows @ images @ columns.mT
+
+
+@register("sigma, fraction of full range", 0.0, steps(0, 1, 0.1), domain=(0.0, math.inf))
+def noise(images: Tensor, v: Tensor, noise: Tensor) -> Tensor:
+    """Add v z to every value, z standard normal: I + z, z ~ N(0, v) (the paper's 255 z)."""
+    return images + v * noise
+
+
+@register("pixels along x per pixel along y", 0.0, steps(-1, 1, 0.1), spatial=True)
+def shear_x(v: Tensor, aspect: float) -> Tensor:
+    """Move each row right by v times its distance below the centre: I(x - v(y - H/2), y)."""
+    return family_matrix("shear", torch.stack([-v / aspect, 0 * v], -1))
+
+
+@register("pixels along y per pixel along x", 0.0, steps(-1, 1, 0.1), spatial=True)
+def shear_y(v: Tensor, aspect: float) -> Tensor:
+    """Move each column down by v times its distance right of the centre: I(x, y - v(x - W/2))."""
+    return family_matrix("shear", torch.stack([0 * v, -v * aspect], -1))
+
+
+@register("0 or 1", 0.0, (0.0, 1.0), domain=(0.0, 1.0), discrete=True)
+def horizontal_flip(images: Tensor, v: Tensor) -> Tensor:
+    """Mirror left and right at v = 1: I(W - x, y)."""
+    return torch.where(v == 1, images.flip(-1), images)
+
+
+PAPER = tuple(name for name in TRANSFORMS if name not in ("shear_x", "shear_y", "horizontal_flip"))
+
+
+def _gaussian(sigma: Tensor, n: int, padding: str) -> Tensor:
+    """Return the matrices, B x n x n, that blur n pixels, the world beyond them as ``padding`` says.
+
+    Dense products beat a convolution on CPU and GPU, for any sigma and a sigma for each image.
+    """
+    sigma = sigma.unsqueeze(-1)
+    radius = (4 * sigma + 0.5).floor()
+    reach = int(radius.max())
+    distance = torch.arange(n + reach, dtype=sigma.dtype, device=sigma.device)
+    weight = torch.exp(-0.5 * (distance / sigma.clamp_min(1e-6)).square()) * (distance <= radius)
+    weight = weight / (2 * weight[:, : reach + 1].sum(-1, keepdim=True) - 1)
+    output = torch.arange(n, device=sigma.device)
+    if padding == "zeros":
+        return weight[:, (output.unsqueeze(-1) - output).abs()]
+    source = torch.arange(-reach, n + reach, device=sigma.device)
+    if padding == "border":
+        inside = source.clamp(0, n - 1)
+    else:
+        inside = torch.minimum(source % (2 * n), 2 * n - 1 - source % (2 * n))
+    # A product, since adding by index is not reproducible on GPUs
+    fold = (inside.unsqueeze(-1) == output).to(sigma.dtype)
+    return weight[:, (output.unsqueeze(-1) - source).abs()] @ fold
