@@ -42,16 +42,16 @@ from torch import Tensor
 from tqdm import trange
 
 import itn
+from itn import plotting
 from itn.data.decoding import read_photo
 from itn.functional.color import color_identity, unit_float
 from itn.learning import plots
-from itn.learning.evaluate import one_per_class, respond
+from itn.learning.evaluate import respond
 from itn.learning.load import make_net
 from itn.learning.records import LearnStep
 from itn.learning.switched import SwitchedLearner
-from itn.plotting import training
-from itn.runtime.run_dir import data_fingerprint, provenance
-from itn.stats.sampling import generator, stratified_subset
+from itn.runtime.provenance import data_fingerprint, provenance
+from itn.stats.sampling import generator, one_per_class, stratified_subset
 
 READINGS = ("linear", "rectified")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
@@ -284,7 +284,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def _losses(model: str, runs: list[Record]) -> Figure:
-    figure = Figure(figsize=(training.WIDTH, 3.1), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 3.1), layout="constrained")
     axes = figure.subplots(1, 2)
     for ax, name in zip(axes, LOSSES, strict=True):
         for reading, colour in COLORS.items():

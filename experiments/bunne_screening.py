@@ -41,8 +41,9 @@ from itn.data.class_folders import class_indices
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier
 from itn.screening.passes import suitable_batch
-from itn.screening.records import reach_text
-from itn.transforms.registry import PAPER, Transform
+from itn.screening.summary import reach_text
+from itn.transforms.builtin import PAPER
+from itn.transforms.registry import Transform
 
 FIGURE2, MAP = ("noise", "rotate", "zoom"), ("translate_x", "translate_y")
 KEPT = (

@@ -9,18 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
-from itn.plotting.training import BROKEN, WIDTH
-from itn.screening.plots import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    cell_edges,
-    draw_band,
-    mark_identity,
-    set_scale,
-    shortened,
-)
+from itn.plotting.style import BROKEN, WIDTH
+from itn.screening.plot_scales import cell_edges, draw_band, mark_identity, set_scale, shortened
+from itn.screening.plots import BLUE, GRAY, GREEN, ORANGE
 
 Record = dict[str, Any]
 COLUMNS = 3

@@ -5,11 +5,13 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from itn.certification.calibration import Yardsticks, mover
-from itn.certification.worst_k import Mover, moved_margins
+from itn.certification.family import mover
+from itn.certification.parametric import Mover, moved_margins
+from itn.certification.yardsticks import Yardsticks
 from itn.functional.displacement import displacement
 from itn.learning.constrained.learner import SURPLUS
-from itn.models.classifier import CheckedImages, Classifier
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 
 FRAGILE = 1000  # images that decide, those nearest to being lost along single axes

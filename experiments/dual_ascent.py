@@ -6,9 +6,10 @@ from itn.functional.color import unit_float
 from itn.functional.displacement import displacement
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
-from itn.models.classifier import CheckedImages, margins
+from itn.models.classifier import margins
+from itn.models.preflight import CheckedImages
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import CONTROLS
 from itn.stats.sampling import generator
 
 RATE = 0.01  # Adam's, of the net

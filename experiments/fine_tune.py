@@ -24,7 +24,7 @@ from study import Protocol, Record
 from tqdm import tqdm
 
 import itn
-from itn.plotting import training
+from itn import plotting
 from itn.screening.records import SweepRecord
 
 MODEL = "lenet5"
@@ -127,7 +127,7 @@ def figures(record: Record) -> dict[str, Figure]:
     """Return thresholds of the three networks, each side of each transformation as a ratio to lenet5."""
     runs = {run["network"]: run["thresholds"] for run in record["runs"]}
     sides = [(name, side) for name, both in runs["before"].items() for side in both]
-    figure = Figure(figsize=(training.WIDTH, 0.8 + 0.22 * len(sides)), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 0.8 + 0.22 * len(sides)), layout="constrained")
     ax = figure.subplots()
     for number, (network, title) in enumerate(NAMES.items()):
         points = [

@@ -29,14 +29,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 import itn
+from itn import plotting
 from itn.certification.baselines import Axis, spatial_axes
-from itn.certification.worst_k import Mover, estimated_scale, moved_margins, share_lost
+from itn.certification.parametric import Mover, moved_margins, share_lost
+from itn.certification.scale_search import estimated_scale
 from itn.functional.displacement import displacement
-from itn.learning.run import split_images
-from itn.models.classifier import CheckedImages, Classifier, margins
+from itn.learning.split import split_images
+from itn.models.classifier import Classifier, margins
+from itn.models.preflight import CheckedImages
 from itn.nn.net import move
-from itn.plotting import training
-from itn.runtime.run_dir import data_fingerprint, provenance
+from itn.runtime.provenance import data_fingerprint, provenance
 
 LEARNED = study.RESULTS / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
@@ -231,7 +233,7 @@ def _slope(classifier: Classifier, few: CheckedImages, deviation: Tensor, width:
 
 def figures(record: Record) -> dict[str, Figure]:
     """Return how far axes, learned corners and what was found go, by classifier."""
-    figure = Figure(figsize=(training.WIDTH, 2.6), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 2.6), layout="constrained")
     panels = figure.subplots(1, len(record["classifiers"]), sharey=True, squeeze=False)[0]
     for ax, each in zip(panels, record["classifiers"], strict=True):
         for number, kind in enumerate(("axes", "learned", "found")):

@@ -25,8 +25,9 @@ from study import Protocol, Record
 from torch import Tensor
 
 import itn
-from itn.plotting import training
-from itn.runtime.run_dir import provenance, write_whole
+from itn import plotting
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import write_whole
 
 ANGLES = (0, 90, 180, 270, 360)
 PUBLISHED = {
@@ -95,16 +96,16 @@ def figures(record: Record) -> dict[str, Figure]:
     views = {f"maps{n}": (maps[f"relu{n}"][0], f"conv{n}, after its activation") for n in (1, 2, 3)}
     weights = {f"kernels{n}": (getattr(classifier.net, f"conv{n}").weight, f"conv{n}") for n in (1, 2, 3)}
     return {
-        "digits": training.image_rows(quarters[None] / 255, [titles]),
-        **{name: training.kernels(weight, title=title) for name, (weight, title) in weights.items()},
-        **{name: training.feature_maps(*view) for name, view in views.items()},
+        "digits": plotting.image_rows(quarters[None] / 255, [titles]),
+        **{name: plotting.kernels(weight, title=title) for name, (weight, title) in weights.items()},
+        **{name: plotting.feature_maps(*view) for name, view in views.items()},
         "classes": _first_angles(record["screen"]["transforms"]["rotate"]),
     }
 
 
 def _first_angles(rotate: Record) -> Figure:
     """Draw over which angles each class keeps the largest mean softmax, with intervals at the ends."""
-    figure = Figure(figsize=(training.WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 3.2), layout="constrained")
     ax = figure.subplots()
     ends = {"below": rotate["magnitudes"][0], "above": rotate["magnitudes"][-1]}
     classes = rotate["thresholds"]["classes"]

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from study import Protocol, Recipe, Record
 
 import itn
+from itn import plotting
 from itn.models.zoo import NETWORKS
-from itn.plotting import training
 
 UPRIGHT = Recipe("jennings-cnn", "sgd", 0.01, 64, 3, mean=0.1307, std=0.3081, momentum=0.5, log_every=10)
 TURNED = dataclasses.replace(UPRIGHT, epochs=5, turn=1)
@@ -60,7 +60,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def _loss_curves(record: Record) -> Figure:
-    figure = Figure(figsize=(training.WIDTH, 2.9), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 2.9), layout="constrained")
     names = ("upright", "turned, as published", "turned, as intended")
     for ax, name in zip(figure.subplots(1, 3, sharey=True), names, strict=True):
         for number, run in enumerate(run for run in record["runs"] if run["run"] == name):
@@ -89,7 +89,7 @@ def _digits() -> Figure:
     images, labels = itn.load_images("mnist", limit=10)
     pictures = torch.stack([images, images.rot90(1, (2, 3))]) / 255
     titles = [[str(label) for label in labels.tolist()], [f"{label}, turned" for label in labels.tolist()]]
-    return training.image_rows(pictures, titles)
+    return plotting.image_rows(pictures, titles)
 
 
 def table(record: Record) -> str:

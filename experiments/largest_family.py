@@ -38,14 +38,15 @@ from study import Protocol, Record
 from torch import Tensor
 
 import itn
-from itn.certification.calibration import prove, yardsticks
+from itn import plotting
+from itn.certification.calibration import prove
+from itn.certification.yardsticks import yardsticks
 from itn.data.loading import ImageSet
 from itn.learning.evaluate import measure as measured
 from itn.learning.load import make_net
-from itn.learning.run import split_images
+from itn.learning.split import split_images
 from itn.learning.switched import SwitchedLearner
-from itn.plotting import training
-from itn.runtime.run_dir import data_fingerprint, provenance
+from itn.runtime.provenance import data_fingerprint, provenance
 
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "dual-ascent", "switched")
@@ -149,7 +150,7 @@ def figures(record: Record) -> dict[str, Figure]:
     known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"].get("spatial"))]
     if not known:
         return {}
-    figure = Figure(figsize=(training.WIDTH, 3.0), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 3.0), layout="constrained")
     models, designs = (list(dict.fromkeys(run[key] for run in record["runs"])) for key in ("model", "design"))
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     top = 1.1 * max([record["expected"], *(r["ci_high"] or r["value"] for r in known)])

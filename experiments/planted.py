@@ -33,11 +33,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import itn
+from itn import plotting
 from itn.certification.baselines import RANGES
 from itn.functional.color import unit_float
-from itn.learning.config import LearnConfig, ScreenConfig
-from itn.learning.run import split_images
-from itn.plotting import training
+from itn.learning.config import LearnConfig
+from itn.learning.split import split_images
+from itn.screening.config import ScreenConfig
 
 TOLERANCE = 0.05
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits
@@ -250,7 +251,7 @@ def figures(record: Record) -> dict[str, Figure]:
     there = {found["transform"] for run in record["runs"] for found in run["learned"]}
     names = [name for name in FAMILIES if name in there]
     height = -(-len(names) // 2)
-    figure = Figure(figsize=(training.WIDTH, 0.6 + 2 * height), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 0.6 + 2 * height), layout="constrained")
     panels = figure.subplots(height, min(2, len(names)), squeeze=False).flatten()
     for ax in panels[len(names) :]:
         ax.remove()

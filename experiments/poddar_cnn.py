@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from study import Protocol, Recipe, Record
 
 import itn
-from itn.plotting import training
+from itn import plotting
 
 FLOOR = math.log(math.e + 9) - 1
 """The cross-entropy of probabilities that are all on the true class."""
@@ -76,7 +76,7 @@ def figures(record: Record) -> dict[str, Figure]:
         for variant in VARIANTS
     )
     floor = {f"ln(e + 9) - 1 = {record['floor']:.4f}": record["floor"]}
-    curves = training.training_curves({"measured": published["as published"]}, lines=floor)
+    curves = plotting.training_curves({"measured": published["as published"]}, lines=floor)
     curves.legends[0].remove()  # each panel gets its own, with the published curve
     loss, accuracy = curves.axes
     epochs = range(1, len(record["published"]["test_loss"]) + 1)
@@ -92,8 +92,8 @@ def figures(record: Record) -> dict[str, Figure]:
     layers = {"conv1": maps["relu1"], "pool1": maps["pool1"], "conv2": maps["relu2"], "pool2": maps["pool2"]}
     return {
         "curves-as-published": curves,
-        "curves-as-intended": training.training_curves(intended),
-        "activations": training.feature_map_layers(image[0] / 255, {k: v[0] for k, v in layers.items()}, 20),
+        "curves-as-intended": plotting.training_curves(intended),
+        "activations": plotting.feature_map_layers(image[0] / 255, {k: v[0] for k, v in layers.items()}, 20),
     }
 
 

@@ -32,7 +32,7 @@ from study import Protocol, Recipe, Record, Trained
 from torch import Tensor
 
 import itn
-from itn.plotting import training
+from itn import plotting
 from itn.stats.sampling import generator
 
 SHIFTS = {"unshifted": (0, 0), "up to (1, 1)": (1, 1), "up to (4, 3)": (4, 3)}  # pixels along x, y
@@ -115,13 +115,13 @@ def figures(record: Record) -> dict[str, Figure]:
     titles = [[f"{name}: {label}" for label in labels.tolist()] for name in SHIFTS]
     return {
         "accuracy": _accuracies(record),
-        "curves": training.training_curves({name: runs for name, runs in histories.items() if runs}),
-        "shifts": training.image_rows(rows, titles),
+        "curves": plotting.training_curves({name: runs for name, runs in histories.items() if runs}),
+        "shifts": plotting.image_rows(rows, titles),
     }
 
 
 def _accuracies(record: Record) -> Figure:
-    figure = Figure(figsize=(training.WIDTH, 3.9), layout="constrained")
+    figure = Figure(figsize=(plotting.WIDTH, 3.9), layout="constrained")
     ax = figure.subplots()
     for number, (network, published) in enumerate(record["published"].items()):
         runs = [run for run in record["runs"] if run["network"] == network]

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import itn
+from itn import plotting
 from itn.models.zoo import NETWORKS
-from itn.plotting import training
-from itn.runtime import distributed
-from itn.runtime.run_dir import provenance, write_whole
+from itn.runtime import batching
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 SMOKE_DIGITS = 200
@@ -298,7 +299,7 @@ def run(
         table: From the content of result.json to text: published beside measured.
         add_arguments: Adds the script's own arguments, which ``measure`` finds in ``Protocol.options``.
     """
-    distributed.keep_memory()
+    batching.keep_memory()
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--full", action="store_true", help="the document's own protocol, three seeds")
@@ -326,7 +327,7 @@ def run(
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
     for figure_name, figure in figures(record).items():
-        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: training.save(drawn, path))
+        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: plotting.save(drawn, path))
     print(f"{table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
 
 

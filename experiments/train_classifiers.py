@@ -19,7 +19,7 @@ from cards import PRETRAINED, ship
 from tqdm import trange
 
 import itn
-from itn.data.loading import UNSEEN
+from itn.data.mnist import UNSEEN
 from itn.models.zoo import NETWORKS
 
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits, as everybody has it

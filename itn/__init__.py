@@ -5,12 +5,13 @@ from itn.functional.color import apply_color, decompose_color
 from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
 from itn.functional.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
 from itn.learning.class_records import ClassFamily, PerClassRecord
-from itn.learning.config import LearnConfig, ScreenConfig
+from itn.learning.config import LearnConfig
 from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.per_class import PerClassResult, learn_per_class
 from itn.learning.records import LearnRecord, LearnStep, read_history
-from itn.models.classifier import CheckedImages, Classifier, predict, preflight
+from itn.models.classifier import Classifier, predict
+from itn.models.preflight import CheckedImages, preflight
 from itn.models.preprocessing import Preprocessing
 from itn.models.sources import load_classifier, model_cards
 from itn.nn.augmentation import LearnedAugmentation
@@ -19,10 +20,13 @@ from itn.nn.transformers import ColorTransformer, SpatialTransformer
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
 from itn.runtime.distributed import join as join_processes
 from itn.runtime.errors import Interrupted, RunError
+from itn.screening.config import ScreenConfig
+from itn.screening.flips import Flips
 from itn.screening.passes import flip_magnitudes
-from itn.screening.records import ScreenRecord, ScreenResult
+from itn.screening.records import ScreenRecord
+from itn.screening.result import ScreenResult
 from itn.screening.run import screen
-from itn.screening.thresholds import Flips, Threshold
+from itn.screening.thresholds import Threshold
 from itn.transforms.registry import TRANSFORMS, Transform, register
 
 __all__ = [

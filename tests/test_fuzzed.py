@@ -30,7 +30,7 @@ from itn.data.class_folders import class_indices
 from itn.functional.color import COLOR_FAMILIES
 from itn.functional.spatial import PADDINGS
 from itn.models.checkpoints import read_state_dict
-from itn.nn.transformers import ControlHead
+from itn.nn.control_head import ControlHead
 from itn.runtime.run_dir import RunFolder
 
 law = settings(

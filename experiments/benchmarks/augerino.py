@@ -23,21 +23,13 @@ from torch import Tensor
 
 import itn
 from itn.certification.baselines import BEYOND
-from itn.certification.calibration import LOOKED_AT
-from itn.certification.worst_k import (
-    SEQUENCE,
-    Mover,
-    WorstCase,
-    calibrate,
-    certificate_of,
-    estimated_scale,
-    lost,
-    most_lost,
-    moved_margins,
-    share_lost,
-)
+from itn.certification.parametric import Mover, lost, moved_margins, share_lost
+from itn.certification.records import certificate_of
+from itn.certification.scale_search import LOOKED_AT, estimated_scale
+from itn.certification.worst_k import WorstCase
 from itn.functional.color import unit_float
-from itn.learning.run import Split, split_images
+from itn.learning.split import Split, split_images
+from itn.stats.fixed_sequence import SEQUENCE, calibrate, most_lost
 from itn.stats.sampling import generator
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths

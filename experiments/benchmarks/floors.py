@@ -43,10 +43,11 @@ from itn.learning.constrained.learner import CUTS, JUDGED, KEPT, STARTS, Constra
 from itn.learning.load import make_net
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
-from itn.runtime import distributed
-from itn.runtime.run_dir import provenance
+from itn.runtime import batching
+from itn.runtime.provenance import provenance
 from itn.screening.passes import Screener
-from itn.transforms.registry import TRANSFORMS, steps
+from itn.transforms.magnitudes import steps
+from itn.transforms.registry import TRANSFORMS
 
 RESULTS = Path(__file__).parent.parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep
@@ -302,7 +303,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    distributed.keep_memory()  # as the command line does
+    batching.keep_memory()  # as the command line does
     device = torch.device(args.device)
     cuda = device.type == "cuda"
     repeats = 1 if args.smoke else args.repeats

@@ -30,9 +30,9 @@ from clock import alternate
 from tqdm import tqdm
 
 import itn
-from itn.runtime import distributed
-from itn.runtime.run_dir import provenance
-from itn.transforms.registry import steps
+from itn.runtime import batching
+from itn.runtime.provenance import provenance
+from itn.transforms.magnitudes import steps
 
 RESULTS = Path(__file__).parent.parent / "results" / "growth.json"
 
@@ -92,7 +92,7 @@ def memory(data: str, model: str, limit: int, magnitudes: int) -> dict[str, Any]
     code = f"""
 import torch, itn
 from itn.runtime import distributed
-distributed.keep_memory()
+batching.keep_memory()
 def peak():  # not getrusage, which starts from the peak of the process that started this one
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 torch.set_num_threads({torch.get_num_threads()})
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/growth.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    distributed.keep_memory()  # as the command line does
+    batching.keep_memory()  # as the command line does
     few = ["screen: pixels of an image"]
     grown = growth(few, 1, most=2) if args.smoke else growth(list(WORK), args.repeats)
     runs = [memory("mnist", "lenet5", 200 if args.smoke else 10_000, m) for m in (3, 30)]

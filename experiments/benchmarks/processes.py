@@ -21,7 +21,8 @@ from pathlib import Path
 
 import torch
 
-from itn.runtime.run_dir import content_of, provenance
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import content_of
 
 RESULTS = Path(__file__).parent.parent / "results" / "processes.json"
 SCREEN = ("-m", "itn", "screen", "--model", "jennings-cnn", "--limit", "10000", "--device", "cpu")

@@ -47,9 +47,10 @@ from torchvision.transforms.v2 import functional as by_hand
 
 import itn
 from itn.models.classifier import first_line
-from itn.runtime.run_dir import package_version, provenance
+from itn.runtime.provenance import package_version, provenance
 from itn.screening.passes import Screener
-from itn.transforms.registry import TRANSFORMS, steps
+from itn.transforms.magnitudes import steps
+from itn.transforms.registry import TRANSFORMS
 
 RESULTS = Path(__file__).parent.parent / "results" / "rivals.json"
 ANGLES = steps(5, 180, 5)

@@ -33,7 +33,8 @@ from tqdm import tqdm
 
 import itn.cli.main
 import itn.data.loading
-from itn.runtime.run_dir import content_of, provenance
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import content_of
 
 RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
 NETWORK = """

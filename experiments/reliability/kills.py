@@ -35,7 +35,8 @@ from tqdm import tqdm
 
 import itn.cli.main
 import itn.learning.trainer
-from itn.runtime.run_dir import content_of, provenance
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import content_of
 
 RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
 COMMANDS = {

@@ -11,19 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.worst_k import (
-    SEQUENCE,
-    Calibration,
-    Mover,
-    calibrate,
-    estimated_scale,
-    lost,
-    share_lost,
-)
+from itn.certification.parametric import Mover, lost, share_lost
+from itn.certification.records import AxisRatio, AxisReach
+from itn.certification.scale_search import estimated_scale
 from itn.functional.color import color_identity
 from itn.functional.displacement import displacement
-from itn.learning.records import AxisRatio, AxisReach
-from itn.models.classifier import CheckedImages, Classifier
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
+from itn.stats.fixed_sequence import SEQUENCE, Calibration, calibrate
 from itn.transforms.registry import TRANSFORMS
 
 LOOKED_AT, BISECTIONS = 2000, 4  # images, and halvings of a quarter of the way, that tell which axes are long

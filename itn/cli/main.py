@@ -14,15 +14,18 @@ import torch
 from cyclopts import App, CycloptsError, Parameter, Token
 
 from itn.data.loading import ImageSet, read_images
-from itn.learning.config import LearnConfig, Part, ScreenConfig
+from itn.learning.config import LearnConfig, Part
 from itn.learning.family import learn
 from itn.learning.per_class import learn_per_class
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards, model_table
 from itn.runtime import distributed
-from itn.runtime.run_dir import package_version
+from itn.runtime.batching import keep_memory
+from itn.runtime.provenance import package_version
+from itn.screening.config import ScreenConfig
 from itn.screening.run import screen
-from itn.transforms.registry import TRANSFORMS, steps
+from itn.transforms.magnitudes import steps
+from itn.transforms.registry import TRANSFORMS
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 SIGTERM_AGAIN = 0.2  # seconds
@@ -264,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
     with sigterm_interrupts():
         try:
-            distributed.keep_memory()
+            keep_memory()
             try:
                 app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
             finally:

@@ -1,7 +1,5 @@
 """What learning minimises: displacement of matrices, and the switched objective of Bunne et al."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -41,40 +39,6 @@ def unit_vectors(count: int, dimension: int, generator: torch.Generator | None =
     return torch.nn.functional.normalize(
         torch.randn(count, dimension, generator=generator, device=device), dim=-1
     )
-
-
-def weighted_displacement(displacements: Tensor, k: Tensor) -> Tensor:
-    """Return -L_k(A), the mean over the batch of (k_0 + k_1) times the displacement; B and B x 2 in."""
-    return (k.sum(-1) * displacements).mean()
-
-
-def transformer_loss(
-    color: Tensor | None, space: Tensor | None, k1: Tensor, k2: Tensor, c_theta: float
-) -> Tensor:
-    """Return the displacement branch of the switch: c_theta L_k1(A_phi) + L_k2(A_theta).
-
-    Args:
-        color: Displacements of the color matrices, B, or None without a color transformer.
-        space: Displacements of the spatial matrices, B, or None without a spatial transformer.
-        k1: Controls of color, B x 2.
-        k2: Controls of space, B x 2.
-        c_theta: Weight of color against space.
-    """
-    loss = k1.new_zeros(())
-    if color is not None:
-        loss = loss - c_theta * weighted_displacement(color, k1)
-    if space is not None:
-        loss = loss - weighted_displacement(space, k2)
-    return loss
-
-
-def required_correct(accuracy: float, tolerance: float, batch: int) -> int:
-    """Return how many of a batch must be right for the switch to ask for displacement.
-
-    Cross-entropy is asked for if and only if ``correct / batch < accuracy - tolerance``; counting
-    keeps rounding out of the comparison.
-    """
-    return math.ceil((accuracy - tolerance) * batch - 1e-6)
 
 
 def _deviation(matrix: Tensor) -> Tensor:

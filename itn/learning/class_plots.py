@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from itn.learning.class_records import PerClassRecord
-from itn.plotting.training import WIDTH, literal
+from itn.plotting.style import WIDTH, literal
 from itn.transforms.registry import TRANSFORMS
 
 _COLUMNS = 5

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from itn.learning.records import AxisReach, CalibrationPoint, Certificate, read_as
+from itn.certification.records import AxisReach, CalibrationPoint, Certificate
+from itn.runtime.records import read_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,39 +97,3 @@ class PerClassRecord:
             certificate = Certificate(**{**content["certificate"], "worst_k": ()})
             points = tuple(CalibrationPoint(**point) for point in content["calibration"])
             return cls(**{**content, "classes": classes, "certificate": certificate, "calibration": points})
-
-
-def class_summary(record: PerClassRecord) -> str:
-    """Return the closing table of a run: a row for each class, then what is certified of all together."""
-    parts = [part for part in ("color", "spatial") if getattr(record, f"{part}_displacement") is not None]
-    header = ("class", "images", "unchanged", "at its corner", "lost there", *parts, "longest single axis")
-    rows = [header]
-    for each in record.classes:
-        axis = each.longest(parts[-1])
-        rows.append(
-            (
-                each.name,
-                f"{each.images:,}",
-                f"{100 * each.clean_accuracy:.2f} %",
-                f"{100 * each.accuracy_at_corner:.2f} %",
-                f"at most {100 * each.tolerance:.2f} %",
-                *(f"{getattr(each, f'{part}_displacement_at_corner'):.4f}" for part in parts),
-                f"{axis.transform} {axis.sign}, {axis.estimated_magnitude:.3g}",
-            )
-        )
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    c = record.certificate
-    return "\n".join(
-        (
-            *lines,
-            f"certified with {100 * c.confidence:g} % confidence, each image under the family of its class: "
-            f"accuracy at least {100 * c.accuracy_lower_bound:.2f} % with k uniform and at least "
-            f"{100 * c.corner_lower_bound:.2f} % at the corner ({c.images:,} images, "
-            f"{100 * c.clean_accuracy:.2f} % unchanged)",
-            f"worst found: {100 * c.worst_k_accuracy:.2f} % with each class at its own worst k, "
-            f"{100 * c.worst_image_accuracy:.2f} % with each image at its own",
-            f"the share lost of one class is bounded with {100 * c.confidence:g} % confidence for that class "
-            "alone",
-        )
-    )

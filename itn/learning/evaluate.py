@@ -1,33 +1,33 @@
 """What a learned net does to held-out images: accuracy, displacement, curves over k, pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from itn.certification.baselines import RANGES
-from itn.certification.calibration import Proven, classifier_of, mover
-from itn.certification.worst_k import certificate_of, worst_case
-from itn.functional.color import ColorParts, decompose_color, unit_float
+from itn.certification.calibration import Proven
+from itn.certification.family import classifier_of, mover
+from itn.certification.records import certificate_of
+from itn.certification.worst_k import worst_case
+from itn.functional.color import ColorParts, decompose_color
 from itn.functional.displacement import displacement
 from itn.functional.spatial import SpatialParts, decompose_spatial, rms_displacement
-from itn.learning import plots
 from itn.learning.config import LearnConfig
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange
-from itn.models.classifier import CheckedImages, margins
+from itn.models.classifier import margins
+from itn.models.preflight import CheckedImages
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import CONTROLS
-from itn.plotting.training import Figures
-from itn.runtime import distributed
-from itn.stats.sampling import clopper_pearson, generator
+from itn.runtime.batching import in_batches
+from itn.stats.intervals import clopper_pearson
+from itn.stats.sampling import generator
 
 CURVE_IMAGES = 2000
-CURVE_TS = STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+CURVE_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RANGE_POINTS = 21
-GRID_KS = (0.0, 0.5, 1.0)
-STRIP_ROWS = 10
 
 
 class Response(NamedTuple):
@@ -66,7 +66,7 @@ def respond(
 
     height, width = data.images.shape[-2:]
     return Response(
-        torch.cat(distributed.in_batches(len(data), batch_size, look)[0]),
+        torch.cat(in_batches(len(data), batch_size, look)[0]),
         None if color is None else displacement(color),
         None if space is None else displacement(space),
         None if space is None else rms_displacement(space, (height, width)),
@@ -89,86 +89,6 @@ def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -
                 low, high = clopper_pearson(correct, n)
                 points.append(CurvePoint(part, ray, t, n, correct / n, low, high, moved.item()))
     return tuple(points)
-
-
-def one_per_class(labels: Tensor, most: int) -> Tensor:
-    """Return the index of the first image of each class, then of the second, ..., at most ``most``."""
-    turns = torch.zeros_like(labels)
-    for label in labels.unique():
-        members = labels == label
-        turns[members] = torch.arange(int(members.sum()))
-    return (turns * (labels.max() + 1) + labels).argsort(stable=True)[:most]
-
-
-@torch.no_grad()
-def control_deviations(net: InvariantTransformerNet, part: str, k: Tensor) -> Tensor:
-    """Return what controls B x 2 add to the identity matrix of one part, B x entries."""
-    k = k.to(getattr(net, part).head.output.weight)
-    matrices, unmoved = (getattr(net, part).generate(each) for each in (k, 0 * k[:1]))
-    return (matrices - unmoved).flatten(1).cpu()
-
-
-@torch.inference_mode()
-def strips(
-    net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return images under F([t, 0], [0, 0]) (color) and F([0, 0], [t, 0]) (space), and their classes.
-
-    Args:
-        net: The net.
-        images: R x C x H x W, uint8 or float in [0, 1].
-        ts: T values in [0, 1].
-
-    Returns:
-        For each part that is learned, pictures R x T x C x H x W and predicted classes R x T.
-    """
-    pictures, predictions = {}, {}
-    device, rows = next(net.parameters()).device, len(images)
-    k = torch.tensor([[t, 0.0] for t in ts], device=device).repeat(rows, 1)
-    repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
-    for part in net.parts:
-        k1, k2 = (k, 0 * k) if part == "color" else (0 * k, k)
-        moved = net.transform(repeated, k1, k2)
-        pictures[part] = moved.unflatten(0, (rows, len(ts))).cpu()
-        predictions[part] = net.classifier(moved).argmax(1).unflatten(0, (rows, len(ts))).cpu()
-    return pictures, predictions
-
-
-@torch.inference_mode()
-def grid(net: InvariantTransformerNet, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Tensor:
-    """Return images under F((a, a), (b, b)), len(k1) x len(k2) x R x C x H x W, a in k1, b in k2."""
-    device = next(net.parameters()).device
-    images = unit_float(images.to(device))
-    cells = [[net.transform(images, torch.full((2,), a), torch.full((2,), b)) for b in k2] for a in k1]
-    return torch.stack([torch.stack(row) for row in cells]).cpu()
-
-
-def directions(
-    net: InvariantTransformerNet, image: Tensor, points: int = 11
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return, for each part, where a square grid of k leads, and an image at the vertices of the square.
-
-    Args:
-        net: The net.
-        image: 1 x C x H x W, uint8 or float in [0, 1].
-        points: Along each side of the grid, n.
-
-    Returns:
-        Deviations from the identity, n x n x entries, the first index for k[0]; and the image under
-        k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W.
-    """
-    line = torch.linspace(0, 1, points)
-    square = torch.cartesian_prod(line, line)
-    vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    vertices = vertices.to(next(net.parameters()).device)
-    images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
-    grids, pictures = {}, {}
-    for part in net.parts:
-        grids[part] = control_deviations(net, part, square).unflatten(0, (points, points))
-        k1, k2 = (vertices, 0 * vertices) if part == "color" else (0 * vertices, vertices)
-        with torch.no_grad():
-            pictures[part] = net.transform(images, k1, k2).cpu()
-    return grids, pictures
 
 
 def measure(
@@ -235,28 +155,6 @@ def measure(
     )
 
 
-def draw(
-    net: InvariantTransformerNet,
-    held_out: CheckedImages,
-    history: Sequence[LearnStep],
-    record: LearnRecord,
-    class_name: Callable[[int], str],
-) -> Figures:
-    """Return the figures of a run by name; the images shown are the first held-out ones of each class."""
-    rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
-    four = held_out.part(one_per_class(held_out.labels, 4)).images
-    pictures, predictions = strips(net, rows.images, STRIP_TS)
-    return {
-        "losses": plots.loss_curves(history)
-        if record.certificate is None
-        else plots.constrained_curves(history, record.tolerance),
-        "classes": plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
-        "grid": plots.control_grid(unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS),
-        "curves": plots.accuracy_and_displacement(record),
-        "directions": plots.control_directions(*directions(net, four[:1])),
-    } | ({} if record.certificate is None else {"axes": plots.reach(record)})
-
-
 @torch.no_grad()
 def _angle(net: InvariantTransformerNet, part: str) -> float | None:
     """Return the angle between what k = (1, 0) and k = (0, 1) add to the identity, in degrees, if any."""
@@ -300,3 +198,11 @@ def _as_dict(parts: ColorParts | SpatialParts) -> dict[str, Any] | None:
     if not all(value.isfinite().all() for value in parts):
         return None
     return {name: value[0].tolist() for name, value in parts._asdict().items()}
+
+
+@torch.no_grad()
+def control_deviations(net: InvariantTransformerNet, part: str, k: Tensor) -> Tensor:
+    """Return what controls B x 2 add to the identity matrix of one part, B x entries."""
+    k = k.to(getattr(net, part).head.output.weight)
+    matrices, unmoved = (getattr(net, part).generate(each) for each in (k, 0 * k[:1]))
+    return (matrices - unmoved).flatten(1).cpu()

@@ -8,18 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.certification.calibration import Proven, Yardsticks, classifier_of, prove, yardsticks
+from itn.certification.calibration import Proven, prove
+from itn.certification.family import classifier_of
+from itn.certification.yardsticks import Yardsticks, yardsticks
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import STARTS, ConstrainedLearner, Task
-from itn.learning.evaluate import draw, measure
+from itn.learning.evaluate import measure
+from itn.learning.figures import draw
 from itn.learning.load import make_net
-from itn.learning.records import LearnRecord, LearnStep, summary
+from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import Run
+from itn.learning.summary import summary
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
-from itn.models.classifier import CheckedImages, Classifier
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
-from itn.plotting.training import Figures
+from itn.plotting.style import Figures
 from itn.runtime.run_dir import LEARN
 
 

@@ -14,32 +14,35 @@ import torch
 from torch import Tensor
 
 from itn.certification.baselines import BEYOND, axis_record
-from itn.certification.calibration import (
-    Yardsticks,
-    calibration_points,
-    corner_displacements,
-    furthest,
-    mover,
-    rescale,
-    yardsticks,
-)
-from itn.certification.worst_k import SEQUENCE, WorstCase, calibrate, certificate_of, lost, worst_case
+from itn.certification.calibration import calibration_points
+from itn.certification.family import corner_displacements, mover, rescale
+from itn.certification.parametric import lost
+from itn.certification.records import CalibrationPoint, Certificate, certificate_of
+from itn.certification.scale_search import furthest
+from itn.certification.worst_k import WorstCase, worst_case
+from itn.certification.yardsticks import Yardsticks, yardsticks
 from itn.learning import class_plots, plots
-from itn.learning.class_records import ClassFamily, PerClassRecord, class_summary
+from itn.learning.class_records import ClassFamily, PerClassRecord
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.evaluate import STRIP_ROWS, STRIP_TS, Response, by_name, respond, strips
+from itn.learning.evaluate import Response, by_name, respond
 from itn.learning.family import task
+from itn.learning.figures import STRIP_ROWS, STRIP_TS, strips
 from itn.learning.load import make_net
-from itn.learning.records import CalibrationPoint, Certificate, LearnStep
-from itn.learning.run import Run, Split
+from itn.learning.records import LearnStep
+from itn.learning.run import Run
+from itn.learning.split import Split
+from itn.learning.summary import class_summary
 from itn.learning.trainer import Learner
-from itn.models.classifier import CheckedImages, Classifier
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import CONTROLS
-from itn.plotting.training import Figures
+from itn.plotting.style import Figures
 from itn.runtime.run_dir import PER_CLASS
-from itn.stats.sampling import clopper_pearson, generator
+from itn.stats.fixed_sequence import SEQUENCE, calibrate
+from itn.stats.intervals import clopper_pearson
+from itn.stats.sampling import generator
 
 STARTS = 8  # for each class
 LEAST = 20  # images of a class to learn from

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep
-from itn.plotting.training import BROKEN, HOLDS, WIDTH, literal, picture, titled
+from itn.plotting.style import BROKEN, HOLDS, WIDTH, literal, picture, titled
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
 _AXES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")

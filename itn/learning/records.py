@@ -1,22 +1,13 @@
 """Records of what was found: typed, frozen, to and from JSON, and in words."""
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itn.transforms.registry import TRANSFORMS
-
-
-@contextlib.contextmanager
-def read_as(command: str) -> Iterator[None]:
-    """Turn what content that is no record of a command raises into ValueError."""
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the content is no record of {command} ({error!r})") from None
+from itn.certification.records import AxisRatio, AxisReach, CalibrationPoint, Certificate
+from itn.runtime.records import read_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,88 +27,6 @@ class CurvePoint:
     """Clopper-Pearson, 95 %."""
     ci_high: float
     displacement: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Certificate:
-    """What is certain of a family F(k), and the worst that was found in it; accuracies are fractions."""
-
-    confidence: float
-    """Of the tolerance, over calibration images; of both lower bounds at once, over the certified ones."""
-    tolerance: float
-    """Largest share of the images that may be right unchanged and wrong under F(k): at the corner, and at the
-    k that a search has found to be worst on images that were learned from."""
-    family_scale: float
-    """Factor on k that calibration has chosen; 0 if no motion at all can be proven harmless."""
-    images: int
-    """Images that the bounds come from; nothing was learned from or chosen by them."""
-    clean_accuracy: float
-    """Of these images, unchanged."""
-    accuracy: float
-    """k uniform, one draw for each image."""
-    accuracy_lower_bound: float
-    corner_accuracy: float
-    """All entries of k at 1."""
-    corner_lower_bound: float
-    worst_k: tuple[float, ...]
-    """The single k, color first, that a search found to be worst."""
-    worst_k_accuracy: float
-    """All images at that k."""
-    worst_image_accuracy: float
-    """Each image at the worst k that was found for it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class AxisReach:
-    """How far a single axis of the screening table goes at the tolerance; magnitudes in the table's unit."""
-
-    transform: str
-    sign: str
-    """"+" above the identity, "-" below it."""
-    estimated_magnitude: float
-    """From images that were learned from."""
-    estimated_displacement: float
-    certified_magnitude: float | None
-    """From calibration images, as for the family; None where the estimate is far from the largest."""
-    certified_displacement: float | None
-    unbroken: bool
-    """Whether it is certified up to its bound: how far it would go is not known."""
-    looks: tuple[tuple[float, float], ...]
-    """Displacements that were tried, ascending, each with the share of images lost there: of calibration
-    images if the axis is certified, else of images that were learned from, estimated from some of them where
-    it is too large."""
-
-    @classmethod
-    def by_part(cls, content: Mapping[str, Any]) -> dict[str, tuple["AxisReach", ...]]:
-        """Return the axes of each part from JSON."""
-        return {
-            part: tuple(cls(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each)
-            for part, each in content.items()
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class CalibrationPoint:
-    """A scale of the family that was tried on calibration images; it passes if no share is too large."""
-
-    scale: float
-    lost_at_corner: float
-    """Share of the images that are right unchanged and wrong under F(k), all entries of k at 1."""
-    lost_at_worst: float
-    """The same at the k that is worst on images that were learned from."""
-    color_displacement: float | None
-    """At the corner, like the next one."""
-    spatial_displacement: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class AxisRatio:
-    """Displacement of a family at its corner over the largest of any single axis, with its interval."""
-
-    value: float
-    ci_low: float
-    ci_high: float | None
-    """None where the images do not tell: on too many of their resamples no single axis can move at all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,115 +158,3 @@ def read_history(folder: str | Path) -> list[LearnStep]:
         return [LearnStep(**json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no history of itn learn ({error}): name the folder of a run") from None
-
-
-def summary(record: LearnRecord) -> str:
-    """Return the closing table of a run: accuracies, displacements, and in words what was learned."""
-    held_out = f"{record.split['held_out']:,} held-out images"
-    rows = [
-        ("accuracy, unchanged images", _percent(record.clean_accuracy, record.clean_accuracy_ci), held_out),
-        ("accuracy, F(k1, k2) with k uniform", _percent(record.accuracy, record.accuracy_ci), held_out),
-        (
-            "accuracy at the corner, k1 = k2 = (1, 1)",
-            _percent(record.accuracy_at_corner, record.accuracy_at_corner_ci),
-            held_out,
-        ),
-    ]
-    if record.color_displacement is not None:
-        rows.append(
-            (
-                "color displacement, k uniform / corner",
-                f"{record.color_displacement:.4f} / {record.color_displacement_at_corner:.4f}",
-                f"entries of A - I within {record.color_bound:g}",
-            )
-        )
-    if record.spatial_displacement is not None:
-        rows += [
-            (
-                "spatial displacement, k uniform / corner",
-                f"{record.spatial_displacement:.4f} / {record.spatial_displacement_at_corner:.4f}",
-                f"parameters within {record.spatial_bound:.4g}",
-            ),
-            (
-                "rms displacement of pixels, likewise",
-                f"{_number(record.spatial_rms_displacement)} / "
-                f"{_number(record.spatial_rms_displacement_at_corner)}",
-                "fraction of the image width",
-            ),
-        ]
-    width, middle = (max(len(row[i]) for row in rows) for i in (0, 1))
-    lines = [f"{name:<{width}}  {value:<{middle}}  {note}" for name, value, note in rows]
-    lines += [f"at the corner, {words}" for words in _words(record)]
-    lines += [
-        f"over all k, {found.transform} from {found.low:.3g} to {found.high:.3g} "
-        f"({TRANSFORMS[found.transform].unit})"
-        for found in record.ranges.values()
-        if found
-    ]
-    lines += _certified(record)
-    return "\n".join(lines)
-
-
-def _certified(record: LearnRecord) -> list[str]:
-    """Return the statement to quote, and how the family compares with single axes."""
-    c = record.certificate
-    if c is None:
-        return []
-    lines = [
-        f"certified with {100 * c.confidence:g} % confidence: accuracy at least "
-        f"{100 * c.accuracy_lower_bound:.2f} % under F(k1, k2) with k uniform and at least "
-        f"{100 * c.corner_lower_bound:.2f} % at the corner ({c.images:,} images, "
-        f"{100 * c.clean_accuracy:.2f} % unchanged)",
-        f"worst found: {100 * c.worst_k_accuracy:.2f} % at a single k, "
-        f"{100 * c.worst_image_accuracy:.2f} % with each image at its own worst k",
-    ]
-    for part, ratio in (record.axis_ratio or {}).items():
-        reached = [axis for axis in (record.axes or {})[part] if axis.certified_displacement is not None]
-        longest = max(reached, key=lambda axis: axis.certified_displacement or 0)
-        name = f"{longest.transform} {longest.sign}, {longest.certified_magnitude:.3g}"
-        unbroken = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.unbroken)
-        if ratio is not None:
-            lines.append(
-                f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {_end(ratio.ci_high)}] times the "
-                f"displacement of the longest single axis ({name})"
-            )
-        elif unbroken:
-            lines.append(f"{part}: {unbroken} is unbroken up to its bound, so that no ratio can be given")
-        else:
-            lines.append(f"{part}: no single axis may move at all")
-    return lines
-
-
-def _words(record: LearnRecord) -> list[str]:
-    words = []
-    if record.color_at_corner is not None:
-        c = record.color_at_corner
-        text = f"colors have gain {_each(c['gain'], '.2f')} and bias {_each(c['bias'], '+.2f')} of full range"
-        words.append(text + (f", mixing up to {c['mixing']:.2f}" if c["mixing"] else ""))
-    if record.spatial_at_corner is not None:
-        s = record.spatial_at_corner
-        words.append(
-            f"content is turned {abs(s['rotation']):.1f} degrees "
-            f"{'clockwise' if s['rotation'] >= 0 else 'counter-clockwise'}, "
-            f"scaled x {s['scale_x']:.2f} and y {s['scale_y']:.2f} (above 1 shrinks), "
-            f"sampled with shear {s['shear']:+.2f}, "
-            f"shifted {100 * abs(s['shift_x']):.1f} % of the width {'left' if s['shift_x'] < 0 else 'right'} "
-            f"and {100 * abs(s['shift_y']):.1f} % of the height {'up' if s['shift_y'] < 0 else 'down'}"
-        )
-    return words
-
-
-def _percent(value: float, interval: tuple[float, float]) -> str:
-    return f"{100 * value:.2f} % [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _each(values: Any, form: str) -> str:
-    return " / ".join(format(value, form) for value in values)
-
-
-def _end(ci_high: float | None) -> str:
-    return "no upper end" if ci_high is None else f"{ci_high:.2f}"

@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
-from itn.certification.calibration import check_certifiable
+from itn.data.inputs import run_settings
 from itn.functional.color import check_images
 from itn.learning.class_records import PerClassRecord
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnRecord, LearnStep
+from itn.learning.split import split_images
 from itn.learning.trainer import Learner, finish, kept, resume, timing_record, train
-from itn.models.classifier import CheckedImages, Classifier, preflight
-from itn.plotting.training import Figures
+from itn.models.classifier import Classifier
+from itn.models.preflight import preflight
+from itn.plotting.style import Figures
 from itn.runtime.errors import explained
-from itn.runtime.run_dir import RunFolder, data_fingerprint, provenance, run_settings, working
-from itn.stats.sampling import stratified_split, stratified_subset
+from itn.runtime.provenance import provenance
+from itn.runtime.run_dir import RunFolder, working
 
 R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 
@@ -119,41 +120,3 @@ class Run:
         """Return the seconds since it was last asked."""
         before, self.clock = self.clock, time.perf_counter()
         return self.clock - before
-
-
-class Split(NamedTuple):
-    """Images to learn from, to calibrate with, and to measure on."""
-
-    learned: CheckedImages
-    calibration: CheckedImages | None
-    held: CheckedImages
-
-    def record(self, seed: int) -> dict[str, Any]:
-        """Return what the record of a run holds of it."""
-        return {
-            "learned": len(self.learned),
-            "calibration": 0 if self.calibration is None else len(self.calibration),
-            "held_out": len(self.held),
-            "seed": seed,
-            "held_out_sha256": data_fingerprint(self.held.images, self.held.labels),
-        }
-
-
-def split_images(data: CheckedImages, config: LearnConfig) -> Split:
-    """Split images as a configuration says; only a constrained objective calibrates.
-
-    Raises:
-        ValueError: If there are too few images for that, with the tolerance that they could prove.
-    """
-    if config.objective == "switched":
-        learned, held = stratified_split(data.labels, config.learn_fraction, config.seed)
-        return Split(data.part(learned), None, data.part(held))
-    n = len(data)
-    learned = stratified_subset(data.labels, max(1, round(config.learn_fraction * n)), config.seed)
-    rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
-    chosen = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
-    held = torch.ones(len(rest), dtype=torch.bool).index_fill(0, chosen, False)
-    if not held.any():
-        raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
-    check_certifiable(len(chosen), config)
-    return Split(data.part(learned), data.part(rest[chosen]), data.part(rest[held]))

@@ -7,20 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itn.functional.displacement import (
-    displacement,
-    required_correct,
-    sampled_displacement,
-    transformer_loss,
-    unit_vectors,
-)
+from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
-from itn.models.classifier import CheckedImages, Classifier
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import CONTROLS
-from itn.runtime import distributed
 from itn.runtime.errors import RunError
+from itn.runtime.sharded_forward import Rows
 from itn.stats.sampling import generator
 
 
@@ -38,7 +33,7 @@ class SwitchedLearner:
         self.net, self.classifier, self.config = net, net.classifier, config
         self.data = data.to(self.classifier.device)
         self.clean = self.data.clean
-        self.rows = distributed.Rows()
+        self.rows = Rows()
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
@@ -143,3 +138,37 @@ class SwitchedLearner:
             return displacement(matrix)
         vectors = unit_vectors(self.config.vectors, matrix.shape[-1], self.generator)
         return sampled_displacement(matrix, vectors.to(matrix))
+
+
+def weighted_displacement(displacements: Tensor, k: Tensor) -> Tensor:
+    """Return -L_k(A), the mean over the batch of (k_0 + k_1) times the displacement; B and B x 2 in."""
+    return (k.sum(-1) * displacements).mean()
+
+
+def transformer_loss(
+    color: Tensor | None, space: Tensor | None, k1: Tensor, k2: Tensor, c_theta: float
+) -> Tensor:
+    """Return the displacement branch of the switch: c_theta L_k1(A_phi) + L_k2(A_theta).
+
+    Args:
+        color: Displacements of the color matrices, B, or None without a color transformer.
+        space: Displacements of the spatial matrices, B, or None without a spatial transformer.
+        k1: Controls of color, B x 2.
+        k2: Controls of space, B x 2.
+        c_theta: Weight of color against space.
+    """
+    loss = k1.new_zeros(())
+    if color is not None:
+        loss = loss - c_theta * weighted_displacement(color, k1)
+    if space is not None:
+        loss = loss - weighted_displacement(space, k2)
+    return loss
+
+
+def required_correct(accuracy: float, tolerance: float, batch: int) -> int:
+    """Return how many of a batch must be right for the switch to ask for displacement.
+
+    Cross-entropy is asked for if and only if ``correct / batch < accuracy - tolerance``; counting
+    keeps rounding out of the comparison.
+    """
+    return math.ceil((accuracy - tolerance) * batch - 1e-6)

@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
-from itn.plotting import training
+from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.run_dir import CHECKPOINT, EARLIER, TIMING, RunFolder
+from itn.runtime.sharded_forward import Rows
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -29,7 +30,7 @@ class Learner(Protocol):
     """An objective, as the loop sees it."""
 
     config: LearnConfig
-    rows: distributed.Rows
+    rows: Rows
     """What takes moved images through the classifier."""
 
     def step(self, number: int) -> LearnStep:
@@ -123,7 +124,7 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
 def finish(
     folder: RunFolder,
     weights: Mapping[str, Tensor],
-    figures: Callable[[], training.Figures],
+    figures: Callable[[], style.Figures],
     record: Mapping[str, Any],
     timing: Mapping[str, Any],
 ) -> None:
@@ -133,7 +134,7 @@ def finish(
         clock = time.perf_counter()
         folder.write("model.safetensors", partial(save_file, dict(weights)))
         for name, figure in figures().items():
-            folder.write(f"figures/{name}.png", partial(training.save, figure))
+            folder.write(f"figures/{name}.png", partial(style.save, figure))
         seconds = timing["seconds"]
         drawn = seconds["evaluation"] + time.perf_counter() - clock
         folder.write_json(TIMING, {**timing, "seconds": {**seconds, "evaluation": drawn}})

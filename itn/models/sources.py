@@ -15,15 +15,9 @@ from torch import Tensor, nn
 
 from itn.models.checkpoints import fit, read_state_dict
 from itn.models.classifier import Classifier, first_line
-from itn.models.timm_models import (
-    LITE0,
-    LITE0_PACKAGE,
-    lite0_classifier,
-    timm_classifier,
-    torchvision_classifier,
-    torchvision_names,
-    unknown,
-)
+from itn.models.libraries import unknown
+from itn.models.timm_models import LITE0, LITE0_PACKAGE, lite0_classifier, timm_classifier
+from itn.models.torchvision_models import torchvision_classifier, torchvision_names
 from itn.models.zoo import NETWORKS
 
 

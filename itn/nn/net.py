@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from itn.functional.color import apply_color, unit_float
 from itn.functional.spatial import warp
-from itn.nn.transformers import ColorTransformer, SpatialTransformer, check_controls
+from itn.nn.control_head import check_controls
+from itn.nn.transformers import ColorTransformer, SpatialTransformer
 
 
 class InvariantTransformerNet(nn.Module):

@@ -1,1 +1,25 @@
 """What figures share, and pictures of networks and of their training."""
+
+from itn.plotting.channels import feature_map_layers, feature_maps, kernels
+from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
+from itn.plotting.style import BROKEN, HOLDS, WIDTH, image_rows, literal, picture, save, titled
+from itn.plotting.training import training_curves
+
+__all__ = [
+    "BROKEN",
+    "HOLDS",
+    "WIDTH",
+    "LayerRow",
+    "ModelSummary",
+    "feature_map_layers",
+    "feature_maps",
+    "image_rows",
+    "kernels",
+    "layer_outputs",
+    "literal",
+    "model_summary",
+    "picture",
+    "save",
+    "titled",
+    "training_curves",
+]

@@ -3,23 +3,17 @@
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from torch import Tensor
 
 from itn.learning.records import LearnStep
-from itn.models.classifier import Classifier
 from itn.runtime import distributed
 
 LEARN, PER_CLASS = "learn", "learn --per-class"  # what config.json says a run is
@@ -238,75 +232,9 @@ def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
     return target
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Return what a figure depends on beside its settings: versions, commit, device, threads."""
-    packages = ("torch", "torchvision", "timm", "kornia", "numpy", "scipy")
-    return {
-        "itn": package_version("itn"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        **{name: package_version(name) for name in packages},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def run_settings(
-    command: str,
-    config: Any,
-    origin: Mapping[str, Any],
-    classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    source: str | None,
-) -> dict[str, Any]:
-    """Return all that the results of a run depend on: the content of config.json."""
-    return {
-        "command": command,
-        "version": package_version("itn"),
-        "config": dataclasses.asdict(config),
-        "device": classifier.device.type,
-        "environment": {key: origin[key] for key in ("torch", "device", "threads")},
-        "classifier": {"name": classifier.name, "sha256": classifier.sha256()},
-        "images": {
-            "source": source,
-            "shape": list(images.shape),
-            "sha256": data_fingerprint(images, labels),
-        },
-    }
-
-
-def data_fingerprint(images: Tensor, labels: Tensor) -> str:
-    """Return a hash of images and labels, to tell one data set from another."""
-    digest = hashlib.sha256(f"{images.dtype} {tuple(images.shape)}".encode())
-    for tensor in (images, torch.as_tensor(labels)):
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _differences(there: Any, here: Any, name: str = "") -> list[str]:
     """Return the leaves in which two nested mappings differ, each as ``name: there, now here``."""
     if isinstance(there, dict) and isinstance(here, dict):
         keys = sorted(there.keys() | here.keys())
         return [d for key in keys for d in _differences(there.get(key), here.get(key), f"{name}{key}.")]
     return [] if there == here else [f"{name.rstrip('.')}: {there}, now {here}"]
-
-
-def package_version(package: str) -> str | None:
-    """Return the version of an installed package, None if there is none."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Return the commit of the clone that this package runs from; None when it was installed from one."""
-    clone = Path(__file__).parents[2]
-    if not (clone / ".git").exists():
-        return None
-    try:
-        command = ("git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

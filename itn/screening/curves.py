@@ -6,23 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from itn.learning.config import ScreenConfig
+from itn.screening.config import ScreenConfig
+from itn.screening.flips import Flips, median_flip
 from itn.screening.passes import Arrays
-from itn.screening.records import (
-    Curve,
-    CurveRow,
-    FlipRow,
-    FlipSummary,
-    Islands,
-    PairRecord,
-    PairRow,
-    Sides,
-    SoftmaxRow,
-    SweepRecord,
-    Thresholds,
-)
-from itn.screening.thresholds import Flips, curve_threshold, islands, median_flip, paths
-from itn.stats.sampling import clopper_pearson
+from itn.screening.records import Curve, FlipSummary, Islands, PairRecord, Sides, SweepRecord, Thresholds
+from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
+from itn.screening.thresholds import curve_threshold, islands, paths
+from itn.stats.intervals import clopper_pearson
 from itn.transforms.registry import Transform
 
 NAMED_OUTPUTS = 3

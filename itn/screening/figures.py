@@ -7,11 +7,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.learning.evaluate import one_per_class
 from itn.screening import plots
 from itn.screening.curves import Sweep
 from itn.screening.passes import Screener
-from itn.screening.records import FlipRow, ScreenRecord, SoftmaxRow, SweepRecord
+from itn.screening.records import ScreenRecord, SweepRecord
+from itn.screening.tables import FlipRow, SoftmaxRow
+from itn.stats.sampling import one_per_class
 from itn.transforms.registry import TRANSFORMS, Transform
 
 STRIP_ROWS, STRIP_COLUMNS = 2, 13

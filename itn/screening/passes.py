@@ -11,11 +11,13 @@ from torch import Tensor
 
 from itn.functional.color import check_images
 from itn.functional.spatial import pixel_centres, warp
-from itn.learning.config import ScreenConfig
-from itn.models.classifier import SAMPLE, CheckedImages, Classifier, first_line
-from itn.runtime import distributed
+from itn.models.classifier import Classifier, first_line
+from itn.models.preflight import SAMPLE, CheckedImages
+from itn.runtime.batching import in_batches
 from itn.runtime.errors import RunError
-from itn.screening.thresholds import Flips, find_flips, paths
+from itn.screening.config import ScreenConfig
+from itn.screening.flips import Flips, find_flips
+from itn.screening.thresholds import paths
 from itn.stats.sampling import generator
 from itn.transforms.registry import TRANSFORMS, Transform
 
@@ -63,7 +65,7 @@ class Screener:
 
         Batches that are too large for the memory are halved, for this pass and those that follow.
         """
-        found, self.batch_size = distributed.in_batches(
+        found, self.batch_size = in_batches(
             len(index), self.batch_size, lambda rows: look(self.output(change, index[rows]))
         )
         self.seen += len(index)
@@ -259,6 +261,18 @@ class Screener:
         return noise
 
 
+def suitable_batch(images: Tensor, device: torch.device) -> int:
+    """Return how many images to pass at once: larger batches of photographs only cost memory and time."""
+    values = 2**22 if device.type == "cpu" else 2**25
+    return max(1, min(250, values // images[0].numel()))
+
+
+def _square(matrix: Tensor) -> Tensor:
+    """Return spatial matrices, B x 2 x 3, as B x 3 x 3."""
+    last = matrix.new_tensor([0.0, 0.0, 1.0]).expand(len(matrix), 1, 3)
+    return torch.cat([matrix, last], 1)
+
+
 def flip_magnitudes(
     classifier: Classifier,
     images: Tensor,
@@ -312,15 +326,3 @@ def flip_magnitudes(
     return {
         side: screener.flips(known, path, clean) for side, path in paths(known, config.sweep(name)).items()
     }
-
-
-def suitable_batch(images: Tensor, device: torch.device) -> int:
-    """Return how many images to pass at once: larger batches of photographs only cost memory and time."""
-    values = 2**22 if device.type == "cpu" else 2**25
-    return max(1, min(250, values // images[0].numel()))
-
-
-def _square(matrix: Tensor) -> Tensor:
-    """Return spatial matrices, B x 2 x 3, as B x 3 x 3."""
-    last = matrix.new_tensor([0.0, 0.0, 1.0]).expand(len(matrix), 1, 3)
-    return torch.cat([matrix, last], 1)

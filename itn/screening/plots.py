@@ -1,6 +1,5 @@
 """Records of a screen to figures; each function returns a Figure and shows nothing."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -8,21 +7,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
-from itn.plotting.training import BROKEN, HOLDS, WIDTH, literal, pixels
-from itn.screening.records import (
-    FlipRow,
-    PairRecord,
-    ScreenRecord,
-    SoftmaxRow,
-    SweepRecord,
-    breaking_order,
+from itn.plotting.style import BROKEN, HOLDS, WIDTH, pixels
+from itn.screening.plot_scales import (
+    cell_edges,
+    draw_band,
+    limits,
+    mark_identity,
+    natural_order,
+    percent,
+    position,
+    set_scale,
+    shortened,
 )
+from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
+from itn.screening.summary import breaking_order
+from itn.screening.tables import FlipRow, SoftmaxRow
 from itn.screening.thresholds import Threshold
-from itn.stats.sampling import kaplan_meier
+from itn.stats.survival import kaplan_meier
 from itn.transforms.registry import Transform
 
 BLUE, ORANGE, GREEN, GRAY = "#4477aa", "#ee7733", "#228833", "#777777"
@@ -56,16 +60,16 @@ def accuracy_curve(
     ax = figure.add_axes((0.09, (strip + 0.55) / total, 0.89, 2.3 / total))
     x = sweep.magnitudes
     draw_band(ax, x, sweep.ci_low, sweep.ci_high, BLUE)
-    ax.plot(x, _percent(sweep.accuracy), "o-", color=BLUE, markersize=4, linewidth=2, label="accuracy")
+    ax.plot(x, percent(sweep.accuracy), "o-", color=BLUE, markersize=4, linewidth=2, label="accuracy")
     draw_band(ax, x, sweep.agreement_ci_low, sweep.agreement_ci_high, ORANGE)
     ax.plot(
-        x, _percent(sweep.agreement), color=ORANGE, linewidth=1, label="agreement with unchanged prediction"
+        x, percent(sweep.agreement), color=ORANGE, linewidth=1, label="agreement with unchanged prediction"
     )
     if sweep.control_accuracy is not None:
-        control = _percent(sweep.control_accuracy)
+        control = percent(sweep.control_accuracy)
         ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, there and back")
     if sweep.lost_content is not None:
-        lost = _percent(sweep.lost_content)
+        lost = percent(sweep.lost_content)
         ax.fill_between(x, 0, lost, color="0.88", zorder=0, label="area out of frame (%)")
     mark_identity(ax, transform)
     broken = [t.value for t in sweep.thresholds.accuracy.values() if t.value is not None]
@@ -78,11 +82,11 @@ def accuracy_curve(
     bottom = figure.add_axes((0.09, 0.3 / total, 0.89, strip / total))
     bottom.axis("off")
     bottom.set(xlim=(0, 1), ylim=(0, 1), autoscale_on=False)
-    low, high = (_position(transform, v) for v in ax.get_xlim())
+    low, high = (position(transform, v) for v in ax.get_xlim())
     width = cell / (0.89 * WIDTH)
     for row in range(rows):
         for column, v in enumerate(magnitudes):
-            centre = (_position(transform, v) - low) / (high - low)
+            centre = (position(transform, v) - low) / (high - low)
             left, base = centre - width / 2, 1 - (row + 1) / rows
             extent = (left, left + 0.97 * width, base, base + 0.94 / rows)
             bottom.imshow(
@@ -163,7 +167,7 @@ def survival(
 ) -> Figure:
     """Draw the share of images whose prediction has not flipped yet, over magnitude: all, and by class."""
     figure = Figure(figsize=(WIDTH, 3.2))
-    classes = sorted({row.class_ for row in rows}, key=_natural)
+    classes = sorted({row.class_ for row in rows}, key=natural_order)
     classes = classes if len(classes) <= MOST_CURVES else []
     ax = figure.add_axes((0.1, 0.14, 0.73 if classes else 0.87, 0.83))
     for side, of_side in groupby(rows, lambda row: row.side):
@@ -233,7 +237,7 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         ax.set(ylim=(-1, 1), yticks=[])
         ax.spines[["left", "right", "top"]].set_visible(False)
         set_scale(ax, transform, sweep.magnitudes)
-        ax.set_xlim(*_limits(transform, sweep.magnitudes))
+        ax.set_xlim(*limits(transform, sweep.magnitudes))
         mark_identity(ax, transform)
         medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
         for y, sides, colour, marker in (
@@ -304,60 +308,3 @@ def _survivors(
     if band:
         ax.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
     ax.step(x, share, where="post", color=colour, linewidth=1.8 if band else 0.8, label=name)
-
-
-def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
-    """Shade an interval of fractions, in percent."""
-    ax.fill_between(x, _percent(low), _percent(high), color=colour, alpha=0.2, linewidth=0)
-
-
-def mark_identity(ax: Axes, transform: Transform) -> None:
-    """Draw a vertical line where a transformation changes nothing."""
-    ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
-
-
-def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], few: bool = False) -> None:
-    """Set the limits of x, and for factors its logarithmic scale with plain numbers."""
-    if transform.logarithmic:
-        ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_locator(LogLocator(2 if not few else 4))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    elif transform.unit == "degrees" and max(magnitudes) - min(magnitudes) >= 180:
-        ax.set_xticks(np.arange(-360, 361, 180 if few else 45))
-    low, high = (_position(transform, v) for v in _limits(transform, magnitudes))
-    margin = 0.055 * (high - low)
-    ends = (low - margin, high + margin)
-    ax.set_xlim(*(np.exp(ends) if transform.logarithmic else ends))
-
-
-def _limits(transform: Transform, magnitudes: Sequence[float]) -> tuple[float, float]:
-    return min(*magnitudes, transform.identity), max(*magnitudes, transform.identity)
-
-
-def _position(transform: Transform, v: float) -> float:
-    return float(np.log(v)) if transform.logarithmic else v
-
-
-def _percent(values: Sequence[float]) -> list[float]:
-    return [100 * value for value in values]
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that puts class 2 before class 10."""
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
-
-
-def cell_edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
-    """Return the edges of cells about magnitudes, halfway between them; for factors in their logarithm."""
-    x = np.array([_position(transform, v) for v in centres])
-    middle = (x[1:] + x[:-1]) / 2
-    first, last = (x[0] - middle[0], x[-1] - middle[-1]) if len(x) > 1 else (-0.5, 0.5)
-    edges = np.concatenate([[x[0] + first], middle, [x[-1] + last]])
-    return np.exp(edges) if transform.logarithmic else edges
-
-
-def shortened(name: str, most: int = 14) -> str:
-    """Return a name, cut to a number of characters, as it can be drawn."""
-    return literal(name if len(name) <= most else name[: most - 1] + "…")

@@ -35,11 +35,14 @@ from torch.func import functional_call
 from itn.functional.displacement import displacement
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
-from itn.models.classifier import CheckedImages, Classifier, margins
+from itn.models.classifier import Classifier, margins
+from itn.models.preflight import CheckedImages
+from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet, move
-from itn.nn.transformers import CONTROLS
 from itn.runtime import distributed
+from itn.runtime.batching import in_batches
 from itn.runtime.errors import RunError
+from itn.runtime.sharded_forward import Rows
 from itn.stats.sampling import generator
 
 STARTS = 16
@@ -119,7 +122,7 @@ class ConstrainedLearner:
                 [[(1 - SURPLUS) * (part in task.bounded) for part in net.parts] for task in tasks],
             )
         )
-        self.rows = distributed.Rows()
+        self.rows = Rows()
         self.generator = generator(config.seed, "batches")
         self.alive = torch.arange(len(tasks) * starts)  # those of the first task come first
         self.hidden, self.output = (
@@ -478,7 +481,7 @@ class ConstrainedLearner:
             slopes = torch.autograd.grad(margin.sum(), at)
             return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
 
-        squares, _ = distributed.in_batches(len(few), self.config.batch_size, look)
+        squares, _ = in_batches(len(few), self.config.batch_size, look)
         reach = [torch.cat(each).mean(0).rsqrt() for each in zip(*squares, strict=True)]
         bounds = [getattr(self.net, part).head.bound for part in self.net.parts]
         return [torch.minimum(own, bound) for own, bound in zip(reach, bounds, strict=True)]
@@ -499,7 +502,7 @@ class ConstrainedLearner:
             labels = self.data.labels[rows]
             return margins(self.classifier.logits(self.data.pixels(rows, labels.device)), labels)
 
-        found, _ = distributed.in_batches(len(self.data), self.config.batch_size, look)
+        found, _ = in_batches(len(self.data), self.config.batch_size, look)
         unchanged = torch.cat(found).cpu()
         return torch.sigmoid(2 - 4 * unchanged / unchanged.median())
 

@@ -1,0 +1,49 @@
+"""Images to learn from, to calibrate with, and to measure on."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from itn.certification.calibration import check_certifiable
+from itn.learning.config import LearnConfig
+from itn.models.preflight import CheckedImages
+from itn.runtime.provenance import data_fingerprint
+from itn.stats.sampling import stratified_split, stratified_subset
+
+
+class Split(NamedTuple):
+    """Images to learn from, to calibrate with, and to measure on."""
+
+    learned: CheckedImages
+    calibration: CheckedImages | None
+    held: CheckedImages
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """Return what the record of a run holds of it."""
+        return {
+            "learned": len(self.learned),
+            "calibration": 0 if self.calibration is None else len(self.calibration),
+            "held_out": len(self.held),
+            "seed": seed,
+            "held_out_sha256": data_fingerprint(self.held.images, self.held.labels),
+        }
+
+
+def split_images(data: CheckedImages, config: LearnConfig) -> Split:
+    """Split images as a configuration says; only a constrained objective calibrates.
+
+    Raises:
+        ValueError: If there are too few images for that, with the tolerance that they could prove.
+    """
+    if config.objective == "switched":
+        learned, held = stratified_split(data.labels, config.learn_fraction, config.seed)
+        return Split(data.part(learned), None, data.part(held))
+    n = len(data)
+    learned = stratified_subset(data.labels, max(1, round(config.learn_fraction * n)), config.seed)
+    rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
+    chosen = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
+    held = torch.ones(len(rest), dtype=torch.bool).index_fill(0, chosen, False)
+    if not held.any():
+        raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
+    check_certifiable(len(chosen), config)
+    return Split(data.part(learned), data.part(rest[chosen]), data.part(rest[held]))

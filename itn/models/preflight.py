@@ -1,0 +1,128 @@
+"""Checks that a classifier and labelled images belong together, before time is spent on them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from itn.functional.color import check_images, unit_float
+from itn.models.classifier import Classifier, first_line, predict
+from itn.stats.intervals import binomial_tail
+
+SAMPLE = 32  # images that a network is tried with
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedImages:
+    """Labelled images that passed ``preflight``, with what the classifier says of them unchanged."""
+
+    images: Tensor
+    """N x C x H x W, uint8 or float in [0, 1]."""
+    labels: Tensor
+    """N, int64."""
+    predictions: Tensor
+    """Clean predictions, N, int64."""
+
+    @property
+    def clean(self) -> Tensor:
+        """Whether the clean prediction is right, bool, N."""
+        return self.predictions == self.labels
+
+    @classmethod
+    def joined(cls, sets: "Sequence[CheckedImages]") -> "CheckedImages":
+        """Return the images of several sets, one after the other."""
+        return cls(*(torch.cat([getattr(each, name) for each in sets]) for name in cls.__annotations__))
+
+    def part(self, index: Tensor) -> "CheckedImages":
+        """Return the images at an index tensor."""
+        return CheckedImages(self.images[index], self.labels[index], self.predictions[index])
+
+    def spread(self, most: int) -> "CheckedImages":
+        """Return at most so many images, evenly spaced, so that images sorted by class keep all classes."""
+        return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
+
+    def to(self, device: torch.device) -> "CheckedImages":
+        """Return the same on another device, but for images that would take a quarter of what is free."""
+        fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
+        images = self.images.to(device) if fits else self.images
+        return CheckedImages(images, self.labels.to(device), self.predictions.to(device))
+
+    def pixels(self, index: Tensor | slice, device: torch.device) -> Tensor:
+        """Return some images as floats in [0, 1] on a device, wherever the set lies."""
+        chosen = self.images[index if isinstance(index, slice) else index.to(self.images.device)]
+        if device.type == "cuda" and chosen.device.type == "cpu":
+            chosen = chosen.pin_memory()  # is copied while the GPU works
+        return unit_float(chosen.to(device, non_blocking=True))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@torch.no_grad()
+def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
+    """Check that a classifier and labelled images belong together, before time is spent on them.
+
+    Args:
+        classifier: What is to be studied.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        labels: N, integers in [0, K).
+        batch_size: Images in one forward pass.
+
+    Returns:
+        The same images and labels with their clean predictions, on the CPU.
+
+    Raises:
+        ValueError: If images or labels are invalid, if the network rejects them, returns something
+            else than repeatable finite logits, or is not better than chance.
+    """
+    check_images(images, classifier.channels)
+    labels = torch.as_tensor(labels).cpu()
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(
+            f"labels must be {len(images)} integers, one per image, "
+            f"got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    sample = images[: min(batch_size, SAMPLE)].to(classifier.device)
+    try:
+        logits = classifier.logits(sample)
+    except Exception as error:  # whatever a user's network raises
+        size = "x".join(map(str, images.shape[1:]))
+        raise ValueError(f"{classifier.name} cannot take images of {size}: {first_line(error)}") from None
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"{classifier.name} returns a {type(logits).__name__}, expected a tensor of logits")
+    _check_logits(classifier, logits, classifier.logits(sample))
+    classes = logits.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, but {classifier.name} has {classes} classes, "
+            f"0 to {classes - 1}"
+        )
+    predictions = predict(classifier, images, batch_size)
+    checked = CheckedImages(images.cpu(), labels.long(), predictions.cpu())
+    correct = int(checked.clean.sum())
+    counts = labels.bincount()
+    # One class alone says nothing about a constant answer; several do.
+    chance = float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else 1 / classes
+    # A few images cannot prove much; halfway to perfect will do for them
+    doubtful = correct / len(labels) < (1 + chance) / 2
+    if doubtful and binomial_tail(correct, len(labels), chance) > 1e-3:
+        raise ValueError(
+            f"{classifier.name} is at chance level on these images: {correct} of {len(labels)} right "
+            f"({100 * correct / len(labels):.1f} %, a constant answer has {100 * chance:.1f} %); "
+            "check the weights, the order of the labels and the normalisation"
+        )
+    return checked
+
+
+def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None:
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"{classifier.name} returns shape {tuple(logits.shape)}, expected logits B x classes"
+        )
+    if not logits.isfinite().all():
+        raise ValueError(f"{classifier.name} returns non-finite logits on these images: check its weights")
+    if not torch.allclose(logits, again, rtol=1e-3, atol=1e-4):
+        raise ValueError(f"{classifier.name} answers differently the second time: is its dropout on?")
+    if logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):
+        raise ValueError(f"{classifier.name} returns probabilities, expected logits: drop its last softmax")

@@ -1,0 +1,70 @@
+"""A small MLP that turns a control input k into bounded parameters."""
+
+import torch
+from torch import Tensor, nn
+
+CONTROLS = 2  # k has two entries, as in the paper
+
+
+class ControlHead(nn.Module):
+    """Two fully connected layers from k in [0, 1]^2 to bounded parameters that are zero at k = 0.
+
+    The layers have no biases. A ReLU network without biases is positively homogeneous, so along
+    every ray ``t * k`` each parameter is a monotone function of t that starts at exactly 0: k = 0 is
+    the identity and displacement grows with k *by construction*, not by training. The direction of
+    the ray stays an arbitrary (piecewise linear) function of k. (At exactly k = 0 the ReLUs have no
+    slope: to optimise k itself, start beside 0.)
+
+    Args:
+        outputs: Number P of parameters.
+        hidden: Width of the hidden layer.
+        bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero.
+        generator: Randomness of the initial weights; None is torch's global generator.
+        rectified: Rectify the last layer too, as the words of Bunne et al. can be read: parameters are
+            then never negative.
+            Its initial weights are the absolute values of those without: with signs at random, half of
+            the parameters would start at zero for all k, without a gradient.
+    """
+
+    bound: Tensor
+
+    def __init__(
+        self,
+        outputs: int,
+        hidden: int = 32,
+        bound: float = 1.0,
+        generator: torch.Generator | None = None,
+        rectified: bool = False,
+    ) -> None:
+        super().__init__()
+        # As single precision has it: 0 or infinity would make the identity a matrix of nan
+        if not torch.finfo(torch.float32).tiny <= bound <= torch.finfo(torch.float32).max:
+            raise ValueError(f"bound must be positive and finite in single precision, got {bound}")
+        self.hidden = nn.Linear(CONTROLS, hidden, bias=False)
+        self.output = nn.Linear(hidden, outputs, bias=False)
+        # Small, so that an untrained net is within 1e-2 of the identity for certain; not zero, since
+        # displacement has no gradient at the identity.
+        nn.init.uniform_(self.hidden.weight, -0.7, 0.7, generator=generator)
+        nn.init.uniform_(self.output.weight, -2e-3 / hidden, 2e-3 / hidden, generator=generator)
+        self.rectified = rectified
+        if rectified:
+            with torch.no_grad():
+                self.output.weight.abs_()
+        self.register_buffer("bound", torch.tensor(float(bound)))
+
+    def forward(self, k: Tensor) -> Tensor:
+        """Return parameters, B x P, of controls B x 2, in full precision also under autocast."""
+        with torch.autocast(k.device.type, enabled=False):
+            raw = self.output(self.hidden(k).relu())
+            if self.rectified:
+                raw = raw.relu()
+            return self.bound * torch.tanh(raw / self.bound)
+
+
+def check_controls(k: Tensor) -> Tensor:
+    """Return k as B x 2, or raise ValueError unless it is (2,) or (B, 2) with values in [0, 1]."""
+    if k.ndim not in (1, 2) or k.shape[-1] != CONTROLS:
+        raise ValueError(f"k must have shape (2,), (1, 2) or (B, 2), got {tuple(k.shape)}")
+    if not torch.compiler.is_compiling() and not ((k >= 0) & (k <= 1)).all():
+        raise ValueError(f"k must lie in [0, 1], got values from {k.min():.4g} to {k.max():.4g}")
+    return k.reshape(-1, CONTROLS)

@@ -1,0 +1,114 @@
+"""What all figures share: size, saving, rows of images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase, SubFigure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from itn.functional.color import unit_float
+
+Figures = Mapping[str, Figure]  # by the names of their files
+
+
+WIDTH = 7.0  # inches: a page of text
+
+
+DPI = 200
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG at print resolution; equal figures make equal files."""
+    figure.set_dpi(DPI)
+    _settle(figure)
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out for good, in rounded numbers.
+
+    Matplotlib's solver adds in the order in which its variables happen to lie in memory, so that the last
+    bits of positions differ from one drawing to the next, and with them now and then the edge of a letter.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(tuple(np.round(ax.get_position(original=True).bounds, 6)))
+    areas: list[FigureBase] = [figure]
+    for area in areas:
+        areas += area.subfigs
+        if isinstance(area, SubFigure):
+            area.bbox_relative.set_points(np.round(area.bbox_relative.get_points(), 6))
+        for text in area.texts:
+            text.set_position(tuple(np.round(text.get_position(), 6)))
+
+
+def picture(ax: Axes, image: Tensor, frame: str) -> None:
+    """Show an image, C x H x W in [0, 1], in a frame of a colour."""
+    ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(color=frame, linewidth=1.2)
+
+
+def pixels(image: Tensor) -> NDArray[np.float32]:
+    """Return an image, C x H x W, as what matplotlib shows: H x W x 3, or H x W."""
+    array = image.movedim(0, -1).cpu().float().numpy()
+    # Neither gray nor RGB has no natural look: its first channel is shown
+    return array if array.shape[-1] == 3 else array[..., 0]
+
+
+def literal(name: str) -> str:
+    """Return a name as matplotlib draws it as it stands: no formula, nothing that is not Unicode."""
+    return name.encode(errors="backslashreplace").decode().replace("$", r"\$")
+
+
+def titled(
+    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
+) -> NDArray[np.object_]:
+    """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
+    axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
+    for (row, column), ax in np.ndenumerate(axes):
+        picture(ax, images[row, column], colours[row][column])
+        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colours[row][column])
+    return axes
+
+
+def image_rows(
+    images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]] | None = None
+) -> Figure:
+    """Draw rows of images with a title above each, such as turned digits with their predicted classes.
+
+    Args:
+        images: R x T x C x H x W, uint8 or float in [0, 1].
+        titles: R rows of T titles, of one line or of several.
+        colours: R rows of T colours of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
+
+    Raises:
+        ValueError: If the images have another shape, or titles or colours are not as many.
+    """
+    if images.ndim != 5 or 0 in images.shape:
+        raise ValueError(f"images must be R x T x C x H x W, none of them 0, got {tuple(images.shape)}")
+    rows, columns, _, height, width = images.shape
+    colours = [["black"] * columns] * rows if colours is None else colours
+    for name, table in (("titles", titles), ("colours", colours)):
+        if [len(row) for row in table] != [columns] * rows:
+            raise ValueError(
+                f"{name} must be {rows} rows of {columns}, one per image, got rows of "
+                f"{[len(row) for row in table]}"
+            )
+    lines = 1 + max(title.count("\n") for row in titles for title in row)
+    cell = min(WIDTH / columns, 1.2)
+    tall = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
+    figure = Figure(figsize=(cell * columns, tall), layout="constrained")
+    titled(figure, unit_float(images), titles, colours)
+    return figure
+
+
+HOLDS, BROKEN = "#1b7837", "#b2182b"

@@ -1,0 +1,52 @@
+"""What a result depends on beside its settings: versions, commit, device, the data themselves."""
+
+import hashlib
+import importlib
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return what a figure depends on beside its settings: versions, commit, device, threads."""
+    packages = ("torch", "torchvision", "timm", "kornia", "numpy", "scipy")
+    return {
+        "itn": package_version("itn"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in packages},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def data_fingerprint(images: Tensor, labels: Tensor) -> str:
+    """Return a hash of images and labels, to tell one data set from another."""
+    digest = hashlib.sha256(f"{images.dtype} {tuple(images.shape)}".encode())
+    for tensor in (images, torch.as_tensor(labels)):
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package, None if there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the clone that this package runs from; None when it was installed from one."""
+    clone = Path(__file__).parents[2]
+    if not (clone / ".git").exists():
+        return None
+    try:
+        command = ("git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

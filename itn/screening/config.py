@@ -1,0 +1,123 @@
+"""Settings of a screen."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+
+from itn.functional.spatial import PADDINGS
+from itn.runtime.validation import Precision, check_kinds, check_names, check_precision, numbers, require
+from itn.transforms.builtin import PAPER
+from itn.transforms.registry import TRANSFORMS, Transform
+
+
+@dataclasses.dataclass(frozen=True)
+class ScreenConfig:
+    """Settings of ``itn.screen``.
+
+    Raises:
+        ValueError: If a setting is out of its range; the message says which range.
+    """
+
+    transforms: tuple[str, ...] | None = None
+    """Names from ``itn.TRANSFORMS`` to sweep; default the eleven of the paper, or none if there are pairs."""
+    pairs: tuple[tuple[str, ...], ...] = ()
+    """Pairs of names to sweep in two dimensions, the first applied first."""
+    magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """Magnitudes by name, in the transformation's own unit; default ``Transform.magnitudes``, in pairs every
+    other one."""
+    accuracy_fraction: float = 0.9
+    """A transformation breaks the classifier where accuracy falls below this fraction of the clean one."""
+    bisections: int = 4
+    """How often the bracket around each image's flip is halved."""
+    accuracy_bisections: int = 3
+    """How often the bracket around the magnitude where accuracy breaks is halved, before interpolating."""
+    control: bool = True
+    """Whether to classify, beside each spatial curve, the same images warped there and back."""
+    fresh_noise: bool = False
+    """Whether to draw new noise at every magnitude instead of the same for an image throughout."""
+    padding: str = "zeros"
+    """What lies outside the frame: zeros, border or reflection."""
+    precision: Precision = "float32"
+    """Precision of the classifier; transformations and statistics are always in float32 or more."""
+    channels_last: bool = False
+    """Whether to hand images to the classifier in that memory format: faster for many convolutional
+    networks, an error in those that call view()."""
+    compile: bool = False
+    """Whether to run the classifier by torch.compile, which takes up to minutes before the first pass."""
+    batch_size: int = 0
+    """Images in one forward pass; 0: as many as suit their size, 250 digits or 27 photographs of 224 pixels
+    on a CPU, eight times as many photographs on a GPU."""
+    confidence: float = 0.95
+    """Confidence of all intervals, pointwise."""
+    seed: int = 0
+    """Seed of the noise, and of the subset of the images on the command line."""
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+        if self.transforms is not None:
+            check_names(self.transforms, "transforms are")
+            object.__setattr__(self, "transforms", tuple(self.transforms))
+        require(isinstance(self.pairs, tuple | list), f"pairs are a tuple of pairs, got {self.pairs!r}")
+        for pair in self.pairs:
+            check_names(pair, "a pair is")
+        require(
+            isinstance(self.magnitudes, Mapping) and all(isinstance(name, str) for name in self.magnitudes),
+            f"magnitudes are a mapping from names to numbers, got {self.magnitudes!r}",
+        )
+        magnitudes = {name: numbers(values, name) for name, values in self.magnitudes.items()}
+        object.__setattr__(self, "magnitudes", magnitudes)
+        object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
+        used = {*self.names, *(name for pair in self.pairs for name in pair)}
+        for name in sorted(used | set(self.magnitudes)):
+            near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
+            require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
+        require(len(set(self.names)) == len(self.names), f"transforms name one twice: {self.names}")
+        require(bool(self.names or self.pairs), "there is nothing to screen: give transforms or pairs")
+        for pair in self.pairs:
+            require(len(pair) == len(set(pair)) == 2, f"a pair is two different names, got {','.join(pair)}")
+        require(len(set(self.pairs)) == len(self.pairs), f"pairs name one twice: {self.pairs}")
+        for name in self.magnitudes:
+            require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
+        for name in sorted(used):
+            _check_sweep(TRANSFORMS[name], self.sweep(name))
+        require(
+            self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
+        )
+        check_precision(self.precision)
+        for name in ("accuracy_fraction", "confidence"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
+        for name, least in (("bisections", 0), ("accuracy_bisections", 0), ("batch_size", 0), ("seed", 0)):
+            value = getattr(self, name)
+            require(least <= value < 2**63, f"{name.replace('_', '-')} must be at least {least}, got {value}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The transformations to sweep in one dimension."""
+        if self.transforms is None:
+            return () if self.pairs else PAPER
+        return self.transforms
+
+    def sweep(self, name: str) -> tuple[float, ...]:
+        """Return the magnitudes of a one-dimensional sweep, ascending."""
+        return tuple(sorted(set(map(float, self.magnitudes.get(name, TRANSFORMS[name].magnitudes)))))
+
+    def pair_sweep(self, name: str) -> tuple[float, ...]:
+        """Return the magnitudes of one axis of a two-dimensional sweep, ascending."""
+        if name in self.magnitudes or TRANSFORMS[name].discrete:
+            return self.sweep(name)
+        magnitudes, identity = self.sweep(name), TRANSFORMS[name].identity
+        start = magnitudes.index(identity) % 2 if identity in magnitudes else 0
+        return magnitudes[start::2]
+
+
+def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:
+    transform.check_magnitudes(magnitudes)
+    require(
+        any(v != transform.identity for v in magnitudes),
+        f"{transform.name} needs a magnitude other than its identity, {transform.identity:g}",
+    )
+    require(
+        not transform.logarithmic or min(magnitudes) > 0,
+        f"{transform.name} is a factor: magnitudes to sweep must be above 0, got {min(magnitudes):g}",
+    )

@@ -1,0 +1,74 @@
+"""Where the prediction of each image flips."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from itn.screening.thresholds import Threshold, _ordered
+from itn.stats.survival import Floats, kaplan_meier
+from itn.transforms.registry import Transform
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""From indices of images (M,) and magnitudes, (1,) or (M,), to predicted classes (M,)."""
+
+
+class Flips(NamedTuple):
+    """Where the predictions of N images flip on one side of the identity."""
+
+    magnitude: Tensor
+    """Float64, N: the smallest magnitude at which the prediction was seen to differ from the one at the
+    identity; where it never did, the last magnitude tried."""
+    flipped: Tensor
+    """Bool, N: whether it ever did; otherwise the magnitude is right-censored."""
+    resolution: float
+    """Widest bracket that a flip was narrowed to, in the unit of the magnitude (factors: its logarithm)."""
+
+
+def find_flips(
+    predict: Predict, clean: Tensor, transform: Transform, path: Sequence[float], bisections: int
+) -> Flips:
+    """Search, for each image, the smallest magnitude on the path at which its prediction flips.
+
+    Images are tried along the path and dropped once they flip; then all brackets are halved together.
+
+    Args:
+        predict: The classifier on transformed images.
+        clean: Its predictions at the identity, N.
+        transform: Whose magnitudes.
+        path: From the nearest to the farthest, without the identity.
+        bisections: How many times to halve a bracket; none where there is nothing between.
+    """
+    high = torch.full((len(clean),), path[-1], dtype=torch.float64)
+    low = torch.full_like(high, transform.identity)
+    flipped = torch.zeros(len(clean), dtype=torch.bool)
+    standing = torch.arange(len(clean))
+    previous = transform.identity
+    for v in path:
+        differs = predict(standing, high.new_tensor([v])) != clean[standing]
+        fallen, standing = standing[differs], standing[~differs]
+        low[fallen], high[fallen], flipped[fallen] = previous, v, True
+        previous = v
+        if not len(standing):
+            break
+    bracketed = flipped.nonzero().flatten()
+    for _ in range(0 if transform.discrete or not len(bracketed) else bisections):
+        middle = transform.between(low[bracketed], high[bracketed])
+        differs = predict(bracketed, middle) != clean[bracketed]
+        high[bracketed] = torch.where(differs, middle, high[bracketed])
+        low[bracketed] = torch.where(differs, low[bracketed], middle)
+    a, b = (end[bracketed].log() if transform.logarithmic else end[bracketed] for end in (low, high))
+    return Flips(high, flipped, (b - a).abs().max().item() if len(bracketed) else 0.0)
+
+
+def median_flip(
+    transform: Transform, path: Sequence[float], magnitude: Floats, flipped: np.ndarray, confidence: float
+) -> Threshold:
+    """Return the Kaplan-Meier median of flip magnitudes, and its interval."""
+    distance = np.array([transform.distance(v) for v in magnitude])
+    median, low, high = kaplan_meier(distance, flipped, confidence).median()
+    side = "above" if path[-1] > transform.identity else "below"
+    ends = (None if d is None else transform.at_distance(d, side) for d in (median, low, high))
+    return _ordered((transform.identity, *path), *ends)

@@ -1,0 +1,72 @@
+"""Scales and marks that the figures of a screen share."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
+
+from itn.plotting.style import literal
+from itn.transforms.registry import Transform
+
+
+def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """Shade an interval of fractions, in percent."""
+    ax.fill_between(x, percent(low), percent(high), color=colour, alpha=0.2, linewidth=0)
+
+
+def mark_identity(ax: Axes, transform: Transform) -> None:
+    """Draw a vertical line where a transformation changes nothing."""
+    ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
+
+
+def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], few: bool = False) -> None:
+    """Set the limits of x, and for factors its logarithmic scale with plain numbers."""
+    if transform.logarithmic:
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_locator(LogLocator(2 if not few else 4))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    elif transform.unit == "degrees" and max(magnitudes) - min(magnitudes) >= 180:
+        ax.set_xticks(np.arange(-360, 361, 180 if few else 45))
+    low, high = (position(transform, v) for v in limits(transform, magnitudes))
+    margin = 0.055 * (high - low)
+    ends = (low - margin, high + margin)
+    ax.set_xlim(*(np.exp(ends) if transform.logarithmic else ends))
+
+
+def limits(transform: Transform, magnitudes: Sequence[float]) -> tuple[float, float]:
+    """Return the first and last position to draw."""
+    return min(*magnitudes, transform.identity), max(*magnitudes, transform.identity)
+
+
+def position(transform: Transform, v: float) -> float:
+    """Return where a magnitude lies on its axis: factors by their logarithm."""
+    return float(np.log(v)) if transform.logarithmic else v
+
+
+def percent(values: Sequence[float]) -> list[float]:
+    """Return fractions in percent."""
+    return [100 * value for value in values]
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that puts class 2 before class 10."""
+    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+
+
+def cell_edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
+    """Return the edges of cells about magnitudes, halfway between them; for factors in their logarithm."""
+    x = np.array([position(transform, v) for v in centres])
+    middle = (x[1:] + x[:-1]) / 2
+    first, last = (x[0] - middle[0], x[-1] - middle[-1]) if len(x) > 1 else (-0.5, 0.5)
+    edges = np.concatenate([[x[0] + first], middle, [x[-1] + last]])
+    return np.exp(edges) if transform.logarithmic else edges
+
+
+def shortened(name: str, most: int = 14) -> str:
+    """Return a name, cut to a number of characters, as it can be drawn."""
+    return literal(name if len(name) <= most else name[: most - 1] + "…")

@@ -1,0 +1,42 @@
+"""Runs that are killed and inputs that are damaged: a few here, with ``-m long`` as many as are recorded."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "experiments" / "reliability"
+NAMES = ("kills", "damage")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("kills", "--kills", "2", "--commands", "screen"),
+        ("damage", "--cases", "10"),
+        pytest.param(("kills",), marks=pytest.mark.long),
+        pytest.param(("damage",), marks=pytest.mark.long),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
+    name, *options = arguments
+    command = [sys.executable, SCRIPTS / f"{name}.py", *options, "--out", tmp_path / "record.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "record.json").read_text())
+    count, wrong = ("kills", "lost_or_differing") if name == "kills" else ("cases", "wrong")
+    assert record[count] == int(options[1]) if options else record[count] >= 200
+    assert record[wrong] == []
+
+
+def test_the_readme_says_what_is_recorded():
+    readme = (ROOT / "README.md").read_text()
+    kills, damage = (json.loads((ROOT / f"experiments/results/{name}.json").read_text()) for name in NAMES)
+    assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
+    runs = sum(each["runs"] for each in kills["commands"].values())
+    for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
+        assert counts in readme

@@ -1,0 +1,236 @@
+"""Certificates: on a classifier whose answers are known on paper, and by simulation with a known truth."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import itn
+from itn.certification.parametric import Mover, lost, moved_margins, share_lost
+from itn.certification.records import certificate_of
+from itn.certification.scale_search import estimated_scale
+from itn.certification.worst_k import worst_case
+from itn.models.preflight import CheckedImages
+from itn.stats.fixed_sequence import SEQUENCE, calibrate, most_lost, smallest_tolerance
+from itn.stats.sampling import generator
+
+
+class Brightness(torch.nn.Module):
+    """Says 1 where the mean of an image exceeds a half: two opposite logits."""
+
+    def forward(self, images):
+        excess = images.mean((1, 2, 3)) - 0.5
+        return torch.stack([-excess, excess], 1)
+
+
+def flat_images(values, labels=None):
+    """Images of one value each; by default all are what the classifier says."""
+    values = torch.as_tensor(values, dtype=torch.float32)
+    images = values.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
+    said = (values > 0.5).long()
+    return CheckedImages(images, said if labels is None else torch.as_tensor(labels), said)
+
+
+def shade(k):
+    """Two controls: the first darkens by as much as it says, the second brightens by half of that."""
+    matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
+    matrix[:, 0, 1] = -k[:, 0] + k[:, 1] / 2
+    return matrix, None
+
+
+def scaled(mover, scale):
+    """The same mover at a scale."""
+    return Mover(mover.controls, lambda k: mover.matrices(scale * k))
+
+
+CLASSIFIER = itn.Classifier(Brightness())
+SHADE = Mover(2, shade)
+
+
+def test_margins_are_those_on_paper():
+    data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
+    k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
+    assert moved_margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
+        [0.2, 0.5, 0.0], abs=1e-6
+    )
+
+
+def test_lost_are_those_that_were_right():
+    data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
+    everyone = torch.tensor([[0.2, 0.0]])
+    assert lost(CLASSIFIER, data, SHADE, everyone).tolist() == [True, False, False, False]
+    own = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.0], [0.0, 0.3]])
+    assert lost(CLASSIFIER, data, SHADE, own).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(20, 0.01), (150, 0.02), (600, 0.01), (6000, 0.01)])
+def test_most_lost_is_the_last_count_that_one_in_twenty_would_show(n, tolerance):
+    chance, count = 0.0, -1
+    while (
+        chance := chance
+        + math.comb(n, count + 1) * tolerance ** (count + 1) * (1 - tolerance) ** (n - count - 1)
+    ) <= 0.05:
+        count += 1
+    assert most_lost(n, tolerance) == count
+
+
+@pytest.mark.parametrize("n", [29, 150, 6000])
+def test_smallest_tolerance_is_what_no_loss_proves(n):
+    least = smallest_tolerance(n)
+    assert (1 - least) ** n == pytest.approx(0.05)
+    assert most_lost(n, least * 1.001) == 0
+    assert most_lost(n, least * 0.999) == -1
+
+
+COUNTS = {1.0: (0, 0), 2.0: (0, 1), 3.0: (0, 18), 4.0: (0, 0), 5.0: (0, 19), 6.0: (0, 0)}
+
+
+def lost_of_600(scale):
+    return torch.stack([torch.arange(600) < count for count in COUNTS[scale]])
+
+
+def test_scales_are_tested_in_order_until_one_fails():
+    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01)
+    assert calibration.scale == 2.0
+    assert calibration.scales == (1.0, 2.0, 3.0)
+
+
+def test_going_on_beyond_a_failure_changes_no_choice_and_ends_where_more_are_lost():
+    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    assert calibration.scale == 2.0
+    assert calibration.scales == (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def test_resampled_images_choose_for_themselves():
+    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    weights = torch.ones(3, 600)
+    weights[1, 0] = 5  # an image that is lost from the second scale on, five times
+    weights[2, :60] = 0  # all that are ever lost, never
+    assert calibration.passed(weights).tolist() == [2, 1, 5]
+
+
+def test_nothing_is_chosen_where_nothing_is_sure():
+    calibration = calibrate(lambda _: torch.zeros(1, 20, dtype=torch.bool), SEQUENCE, tolerance=0.01)
+    assert calibration.scale == 0.0
+
+
+def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
+    def share_at(scale):
+        return scale
+
+    assert estimated_scale(share_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
+    assert estimated_scale(share_at, 0.25, most=0.2) == 0.2
+    assert 0.009 < estimated_scale(share_at, 0.01, most=1.0, bisections=2) <= 0.01
+    assert estimated_scale(lambda scale: scale > 0, 0.5, most=1.0) == 0
+    island = estimated_scale(lambda scale: 0.3 < scale < 0.6, 0.5, most=1.0)
+    assert island == pytest.approx(0.3, abs=0.01)  # what holds again beyond is not reached
+
+
+@pytest.mark.parametrize(("enough", "looked_at"), [(1.0, 981), (0.2, 981), (0.05, 550), (0.005, 100)])
+def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, looked_at):
+    labels = torch.ones(1000).long()
+    labels[::50] = 0  # a fiftieth is wrong from the start, and not lost; so is the first, at the boundary
+    data = flat_images(torch.linspace(0.5, 1.0, 1000), labels)
+    seen = []
+
+    class Counting(itn.Classifier):
+        def logits(self, images):
+            seen.append(len(images))
+            return super().logits(images)
+
+    counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
+    share = share_lost(counting, data, DARKEN, 0.05 * DARKEN.corner, enough, batch_size=100)
+    assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
+    assert sum(seen) == pytest.approx(looked_at, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
+
+
+def test_the_worst_is_found_inside_not_at_the_corner():
+    # Half as dark at the corner as at (1, 0)
+    data = flat_images(torch.linspace(0.5, 1.0, 402)[1:-1])
+    worst = worst_case(CLASSIFIER, data, SHADE, scale=0.3)
+    assert worst.k.tolist() == [[1.0, 0.0]]
+    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert torch.equal(worst.right, worst.right_everywhere)
+
+
+def test_each_image_has_its_own_worst_control():
+    # The darker class is lost to brightening, the brighter one to darkening: no single k does both
+    data = flat_images(
+        torch.cat([torch.linspace(0.4, 0.499, 50), torch.linspace(0.501, 0.6, 50), torch.ones(900)])
+    )
+    worst = worst_case(CLASSIFIER, data, SHADE, scale=0.2)
+    assert int((~worst.right).sum()) == 50
+    assert int((~worst.right_everywhere).sum()) == 100
+
+
+def test_refinement_goes_where_the_grid_does_not():
+    # Brightness falls fastest at 3/4 of the way and recovers after it
+    def dip(k):
+        matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
+        matrix[:, 0, 1] = -(0.4 - 1.6 * (k[:, 0] - 0.75).abs()).clamp_min(0)
+        return matrix, None
+
+    data = flat_images(torch.linspace(0.51, 1.0, 400))
+    assert worst_case(CLASSIFIER, data, Mover(1, dip), scale=1.0).k.item() == 0.75
+
+
+def certify(data, mover, uniform, scale, tolerance, batch_size=250):
+    recognised = moved_margins(CLASSIFIER, data, mover, uniform, batch_size) > 0
+    worst = worst_case(CLASSIFIER, data, mover, 1.0, batch_size)
+    return certificate_of(data.clean, recognised, worst, scale, tolerance)
+
+
+def test_certificate_counts_what_it_says():
+    data = flat_images(torch.linspace(0.5, 1.0, 1002)[1:-1])
+    uniform = torch.rand(1000, 2, generator=generator(0, "certificate"))
+    found = certify(data, scaled(SHADE, 0.2), uniform, 0.2, 0.01)
+    assert found.images == 1000
+    assert found.clean_accuracy == 1.0
+    assert found.corner_accuracy == pytest.approx(0.8, abs=2e-3)  # darker by 0.1 of the range of 0.5
+    assert found.worst_k_accuracy == found.worst_image_accuracy == pytest.approx(0.6, abs=2e-3)
+    assert found.corner_lower_bound == pytest.approx(0.7738, abs=3e-3)
+    # Darker by 0.2 (a - b / 2), a and b uniform: its positive part is 0.2 * 7 / 24 in the mean
+    assert found.accuracy == pytest.approx(1 - 0.2 * 7 / 24 / 0.5, abs=0.03)
+    assert found.accuracy_lower_bound < found.accuracy
+
+
+DARKEN = Mover(1, lambda k: (torch.stack([torch.ones_like(k), -k], -1), None))
+
+
+def test_coverage_by_simulation():
+    """Over 1,000 repetitions, what is said with 95 % is true in at least 95 %, less two standard errors.
+
+    Brightness is uniform between 1/2 and 1, a fiftieth of the labels is wrong. Darkened by d, the share 2 d
+    of the images changes its class: 0.98 * 2 d are lost, and the accuracy is 0.98 - 0.96 * 2 d.
+    """
+    repetitions, tolerance, n = 1000, 0.04, 500
+    randomness = generator(0, "population")
+
+    def sample():
+        labels = torch.rand(n, generator=randomness) > 0.02
+        return flat_images(0.5 + 0.5 * torch.rand(n, generator=randomness), labels.long())
+
+    reach = tolerance / (0.98 * 2)
+    estimate = (most_lost(n, tolerance) + 0.5) / n / (0.98 * 2)  # where calibration will end, about
+    kept = covered = 0
+    chosen = []
+    for _ in range(repetitions):
+        calibration, third = sample(), sample()
+        scale = calibrate(
+            lambda s, seen=calibration: lost(CLASSIFIER, seen, DARKEN, s * DARKEN.corner, n)[None],
+            [estimate * s for s in SEQUENCE],
+            tolerance,
+        ).scale
+        uniform = torch.rand(n, 1, generator=randomness)
+        found = certify(third, scaled(DARKEN, scale), uniform, scale, tolerance, n)
+        chosen.append(scale / reach)
+        kept += scale <= reach
+        covered += (
+            found.corner_lower_bound <= 0.98 - 0.96 * 2 * scale
+            and found.accuracy_lower_bound <= 0.98 - 0.96 * scale
+        )
+    least = 0.95 - 2 * math.sqrt(0.95 * 0.05 / repetitions)
+    assert kept / repetitions >= least
+    assert covered / repetitions >= least
+    assert np.median(chosen) > 0.5  # and still says something

@@ -1,0 +1,40 @@
+"""The search that learning is measured against, where the answer is known on paper."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import itn
+from itn.certification.family import mover
+from itn.certification.parametric import lost
+from itn.certification.yardsticks import yardsticks
+from itn.learning.load import make_net
+
+QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, batch_size=64)
+
+
+@pytest.fixture
+def searched(experiment, flats, brightness):
+    """Return the net that the search has found for colors, and what it has looked at."""
+    config = dataclasses.replace(QUICK, parts=("color",))
+    data = itn.preflight(brightness, *flats)
+    net = make_net(brightness, config, data.images.shape)
+    measures = yardsticks(net, data, 200, config)
+    experiment("direct_search").search(net, data, measures, images=400 * len(data), batch=64)
+    return net, data, measures
+
+
+def test_goes_further_than_any_axis_and_loses_no_more_than_the_target(searched):
+    """Gain g and bias b hold if and only if 0.25 g + b <= 0.5 <= 0.75 g + b; a gain alone has 0.5."""
+    net, data, measures = searched
+    corner = itn.displacement(net.color.generate(torch.ones(1, 2))).item()
+    assert corner > 1.2 * measures.references["color"]
+    assert lost(net.classifier, data, mover(net), mover(net).corner).float().mean() <= 0.06
+
+
+def test_its_family_grows_in_proportion_to_the_mean_of_k(searched):
+    net, *_ = searched
+    half, likewise, whole = net.color.head(torch.tensor([[1.0, 0.0], [0.25, 0.75], [1.0, 1.0]])).atanh()
+    torch.testing.assert_close(half, likewise)
+    torch.testing.assert_close(whole, 2 * half, rtol=1e-3, atol=1e-3)

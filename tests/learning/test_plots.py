@@ -1,0 +1,119 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import itn
+from itn import plotting
+from itn.learning import plots
+
+
+@pytest.fixture
+def result(blobs, side):
+    return itn.learn(side, *blobs, itn.LearnConfig(objective="switched", steps=60, batch_size=32))
+
+
+def test_loss_curves_draw_both_losses_of_every_step(result):
+    left, right = plots.loss_curves(result.history).axes
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [step.cross_entropy for step in result.history])
+    np.testing.assert_array_equal(
+        right.lines[0].get_ydata(), [step.transformer_loss for step in result.history]
+    )
+    expected = np.mean([step.cross_entropy for step in result.history[:50]])
+    assert left.lines[1].get_ydata()[0] == pytest.approx(expected)
+    assert left.lines[1].get_xdata()[0] == 49
+    assert all(ax.get_xlabel() == "step" and ax.get_ylabel() for ax in (left, right))
+
+
+def test_curves_draw_the_record(result, texts):
+    figure = plots.accuracy_and_displacement(result.record)
+    top = figure.axes[1]
+    assert top.get_title().startswith("space")
+    points = [p for p in result.record.curves if p.part == "space" and p.ray == (0.0, 1.0)]
+    np.testing.assert_allclose(top.lines[1].get_ydata(), [100 * p.accuracy for p in points])
+    told = " ".join(texts(figure))
+    assert "120 held-out images" in told
+    assert "k2 = (t, t)" in told
+
+
+def test_strips_mark_right_and_wrong():
+    pictures = {"color": torch.rand(2, 3, 1, 5, 5), "space": torch.rand(2, 3, 1, 5, 5)}
+    predictions = {
+        "color": torch.tensor([[0, 0, 1], [1, 1, 1]]),
+        "space": torch.tensor([[0, 2, 2], [1, 1, 1]]),
+    }
+    figure = plots.class_strips(
+        pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
+    )
+    titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
+    good, bad = plotting.HOLDS, plotting.BROKEN
+    assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
+    assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]
+
+
+def test_grid_shows_each_cell_where_it_belongs():
+    images = torch.linspace(0.1, 0.9, 6).view(2, 3, 1, 1, 1, 1).expand(2, 3, 4, 3, 4, 5)
+    original = torch.zeros(4, 3, 4, 5)
+    figure = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0))
+    shown = [ax.images[0].get_array()[0, 0, 0] for ax in figure.axes if ax.images]
+    np.testing.assert_allclose(sorted(shown), [0, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9], atol=1e-6)
+    cells = [ax for ax in figure.axes if ax.images][1:]
+    np.testing.assert_allclose(
+        [ax.images[0].get_array()[0, 0, 0] for ax in cells], images[:, :, 0, 0, 0, 0].flatten()
+    )
+    assert cells[0].get_ylabel() == "(0, 0)"
+    assert cells[-1].get_xlabel() == "(1, 1)"
+
+
+def test_equal_figures_make_equal_files(result, tmp_path):
+    for name in ("a.png", "b.png"):
+        plotting.save(plots.accuracy_and_displacement(result.record), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["color", "space"])
+def test_figures_of_one_part_alone(part, blobs, side):
+    result = itn.learn(
+        side, *blobs, itn.LearnConfig(objective="switched", parts=(part,), steps=3, batch_size=32)
+    )
+    assert len(plots.accuracy_and_displacement(result.record).axes) == 2
+    short = [dataclasses.replace(step) for step in result.history]
+    assert len(plots.loss_curves(short).axes) == 2
+
+
+def test_axes_are_drawn_beside_the_family(blobs, side):
+    config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
+    record = itn.learn(side, *blobs, config).record
+    color, space = plots.reach(record).axes
+    assert (color.get_title(), space.get_title()) == ("color", "space")
+    learned = next(line for line in space.lines if line.get_label() == "learned")
+    np.testing.assert_allclose(
+        learned.get_xdata(), [0, *(point.spatial_displacement for point in record.calibration)]
+    )
+    clean = record.certificate.clean_accuracy
+    np.testing.assert_allclose(
+        learned.get_ydata(), [100 * clean, *(100 * (clean - p.lost_at_corner) for p in record.calibration)]
+    )
+    assert len(space.lines) == 16 + 4  # axes; the family, a line for the legend, tolerance and certificate
+    named = {line.get_label() for line in space.lines if not line.get_label().startswith("_")}
+    # A zoom moves half as far, at its bound; none shorter than two fifths is certified
+    assert named == {"rotate +", "rotate -", "zoom +, unbroken", "zoom -", "learned", "other axes"}
+    assert "contrast +, unbroken" in [line.get_label() for line in color.lines]
+
+
+def test_directions_are_drawn_in_the_plane_of_the_corner():
+    """k[0] moves along the first entry of the matrix, k[1] along the second, twice as far."""
+    line = torch.linspace(0, 1, 5)
+    first, second = torch.meshgrid(line, line, indexing="ij")
+    grid = torch.stack([first, 2 * second, 0 * first], -1)
+    pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
+    figure = plots.control_directions({"space": grid}, {"space": pictures})
+    plane, *cells = figure.axes
+    drawn = [line.get_xydata() for line in plane.lines[:10]]
+    ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)
+    np.testing.assert_allclose(np.linalg.norm(ends, axis=1), [5**0.5, 1, 2], atol=1e-6)
+    np.testing.assert_allclose(ends[1] @ ends[2], 0, atol=1e-6)
+    np.testing.assert_allclose(ends[0], [5**0.5, 0], atol=1e-6)
+    assert [cell.get_title() for cell in cells] == ["(0, 0)", "(1, 0)", "(0, 1)", "(1, 1)"]
+    assert [cell.images[0].get_array()[0, 0] for cell in cells] == pytest.approx([0, 1 / 3, 2 / 3, 1])

@@ -1,0 +1,135 @@
+import json
+
+import pytest
+import torch
+
+from itn.learning.records import LearnStep
+from itn.runtime.provenance import data_fingerprint, provenance
+from itn.runtime.run_dir import RunFolder, content_of
+
+STEP = LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True)
+
+
+def started(path, settings=None, **kw):
+    folder = RunFolder(path, settings or {"config": {"steps": 3}}, **kw)
+    folder.start()
+    return folder
+
+
+@pytest.mark.parametrize("make", ["new", "deep", "empty"])
+def test_new_and_empty_folders_start(make, tmp_path):
+    path = {"new": tmp_path / "a", "deep": tmp_path / "a" / "b", "empty": tmp_path}[make]
+    folder = started(path)
+    assert not folder.resumes
+    assert json.loads((path / "config.json").read_text()) == {"config": {"steps": 3}}
+
+
+def test_unfinished_runs_go_on_only_with_the_same_settings(tmp_path):
+    started(tmp_path)
+    assert started(tmp_path).resumes
+    with pytest.raises(ValueError, match=r"other settings \(config.steps: 3, now 4\).*--overwrite"):
+        RunFolder(tmp_path, {"config": {"steps": 4}})
+
+
+def test_finished_runs_and_other_files_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.png").write_text("a photograph")
+    with pytest.raises(ValueError, match="holds other files"):
+        started(tmp_path)
+    folder = started(tmp_path, overwrite=True)
+    folder.write_json("result.json", {"accuracy": 1})
+    folder.close()
+    with pytest.raises(ValueError, match="holds a finished run"):
+        started(tmp_path)
+    started(tmp_path, overwrite=True)
+    assert not (tmp_path / "result.json").exists()
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert (tmp_path / "figures" / "mine.png").exists()
+
+
+def test_what_a_kill_in_the_first_write_leaves_is_no_obstacle(tmp_path):
+    (tmp_path / ".config.partial.json").write_text("{")
+    folder = started(tmp_path)
+    assert not folder.resumes
+    folder.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_damaged_configuration_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"config": ')
+    with pytest.raises(ValueError, match="damaged"):
+        started(tmp_path)
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="is a file: name another folder"):
+            RunFolder(path, {})
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path):
+    folder = started(tmp_path)
+    folder.write_json("result.json", {"accuracy": 1})
+
+    def half(path):
+        path.write_text("{")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        folder.write("result.json", half)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_json("result.json", {"accuracy": float("nan")})
+    assert json.loads((tmp_path / "result.json").read_text()) == {"accuracy": 1}
+    folder.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "result.json"]
+
+
+def test_history_is_cut_to_what_the_checkpoint_knows(tmp_path):
+    folder = started(tmp_path)
+    folder.append_history([STEP, STEP])
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"step": 2, "cross_')  # a kill in mid-line
+    assert folder.cut_history(1) == [STEP]
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1
+    assert folder.cut_history(0) == []
+
+
+def test_fingerprints_tell_data_apart():
+    images, labels = torch.randint(0, 256, (5, 1, 3, 3), dtype=torch.uint8), torch.arange(5)
+    before = data_fingerprint(images, labels)
+    assert data_fingerprint(images.clone(), labels.clone()) == before
+    assert data_fingerprint(images.flip(0), labels) != before
+    assert data_fingerprint(images, labels.flip(0)) != before
+
+
+def test_provenance_names_versions_and_device():
+    found = provenance(torch.device("cpu"))
+    assert found["torch"] == torch.__version__.split("+")[0] or found["torch"] == torch.__version__
+    assert found["device"] == "cpu"
+    assert found["threads"] == torch.get_num_threads()
+    assert found["itn"]
+
+
+def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=r"no permission in .*: name another folder"):
+        RunFolder(tmp_path / "run", {})
+    monkeypatch.undo()
+
+    def refuse(*args, **kw):
+        raise PermissionError(13, "Permission denied")
+
+    folder = RunFolder(tmp_path / "run", {})
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(ValueError, match=r"cannot write to .*run \(Permission denied\): name another folder"):
+        folder.start()
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_content_of_a_run_is_every_file_but_its_times(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name, text in (("result.json", "{}"), ("figures/losses.png", "red"), ("timing.json", "late")):
+        (tmp_path / name).write_text(text)
+    assert content_of(tmp_path) == {"result.json": b"{}", "figures/losses.png": b"red"}

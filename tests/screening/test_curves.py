@@ -1,0 +1,98 @@
+"""From arrays to rows, on arrays written out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from itn.screening.config import ScreenConfig
+from itn.screening.curves import Samples, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
+from itn.screening.flips import Flips
+from itn.transforms.registry import TRANSFORMS
+
+SAMPLES = Samples(
+    np.array([0, 2, 2]),
+    ("a.png", "b.png", "c.png"),
+    {0: "cat", 2: "dog"},
+    ("cat", "cow", "dog", "eel", "fox"),
+)
+
+
+def point(predictions, softmax_true, class_softmax):
+    return {
+        "predictions": np.array(predictions),
+        "softmax_true": np.array(softmax_true, dtype=np.float32),
+        "class_softmax": np.array(class_softmax, dtype=np.float32),
+    }
+
+
+@pytest.fixture
+def sweep():
+    clean = point([0, 2, 3], [0.9, 0.8, 0.3], [[0.9, 0.1, 0, 0, 0], [0, 0, 0.5, 0.3, 0.2]])
+    near = point([1, 2, 2], [0.2, 0.6, 0.5], [[0.2, 0.5, 0.1, 0.2, 0], [0.1, 0, 0.4, 0.1, 0.4]])
+    far = point([4, 4, 4], [0.1, 0.1, 0.2], [[0.1, 0.1, 0.1, 0.1, 0.6], [0.45, 0, 0.15, 0, 0.4]])
+    return Sweep(
+        TRANSFORMS["rotate"],
+        (0.0, 10.0, 20.0),
+        clean,
+        (clean, near, far),
+        {},
+        (np.array([0, 2, 3]), np.array([0, 2, 2]), np.array([0, 1, 1])),
+        {"area": np.array([0.0, 0.1, 0.2]), "intensity": np.array([0.0, 0.2, 0.3])},
+        {"above": Flips(torch.tensor([10.0, 20.0, 5.5]).double(), torch.tensor([True, False, True]), 0.1)},
+    )
+
+
+def test_curve_rows_count_what_a_reader_would_count(sweep):
+    rows = list(curve_rows(sweep, SAMPLES, ScreenConfig()))
+    assert [(row.magnitude, row.class_, row.n) for row in rows[:3]] == [
+        (0, "all", 3),
+        (0, "cat", 1),
+        (0, "dog", 2),
+    ]
+    near = {row.class_: row for row in rows if row.magnitude == 10}
+    assert (near["all"].accuracy, near["cat"].accuracy, near["dog"].accuracy) == (2 / 3, 0, 1)
+    # Agreement is with the clean prediction: the second dog was wrong, and is right now
+    assert (near["all"].agreement, near["cat"].agreement, near["dog"].agreement) == (1 / 3, 0, 1 / 2)
+    assert near["dog"].softmax_true == pytest.approx(0.55)
+    assert (near["all"].control_accuracy, near["dog"].lost_content) == (1, 0.1)
+    assert rows[-1].control_accuracy == 0
+    assert (near["dog"].ci_low, near["dog"].ci_high) == (pytest.approx(0.025**0.5), 1)
+
+
+def test_softmax_rows_name_who_reaches_the_top_and_hold_the_largest_of_the_rest(sweep):
+    rows = list(softmax_rows(sweep, SAMPLES))
+    cat = {(row.output, row.magnitude): row.softmax for row in rows if row.class_ == "cat"}
+    # Cow is on top at 10, fox at 20; dog and eel never: the larger of them is "others"
+    assert {output for output, _ in cat} == {"cat", "cow", "fox", "others"}
+    assert [cat["others", v] for v in (0, 10, 20)] == pytest.approx([0, 0.2, 0.1])
+    assert [cat["cow", v] for v in (0, 10, 20)] == pytest.approx([0.1, 0.5, 0.1])
+    dog = {(row.output, row.magnitude): row.softmax for row in rows if row.class_ == "dog"}
+    # Fox ties with dog at 10 and is never above it: only cat reaches the top
+    assert {output for output, _ in dog} == {"dog", "cat", "others"}
+    assert [dog["others", v] for v in (0, 10, 20)] == pytest.approx([0.3, 0.4, 0.4])
+
+
+def test_flip_rows_name_the_images(sweep):
+    rows = list(flip_rows(sweep, SAMPLES))
+    assert [(row.side, row.image, row.class_, row.magnitude, row.flipped) for row in rows] == [
+        ("above", "a.png", "cat", 10, True),
+        ("above", "b.png", "dog", 20, False),
+        ("above", "c.png", "dog", 5.5, True),
+    ]
+
+
+def test_a_pair_record_has_x_along_its_rows():
+    clean = point([0, 2, 2], [1, 1, 1], np.eye(5)[[0, 2]])
+    seen = {
+        (v, w): point([0 if v else 1, 2, 2 if w else 1], [v, w, w], np.eye(5)[[0, 2]])
+        for v in (0.0, 0.3)
+        for w in (0.0, 0.5, 1.0)
+    }
+    x, y = TRANSFORMS["translate_x"], TRANSFORMS["grayscale"]
+    rows = list(pair_rows(x, y, seen, clean, SAMPLES, ScreenConfig()))
+    record = pair_record(rows, ScreenConfig(accuracy_fraction=0.8))
+    assert (record.magnitudes_x, record.magnitudes_y) == ((0, 0.3), (0, 0.5, 1))
+    assert record.accuracy == ((1 / 3, 2 / 3), (2 / 3, 1), (2 / 3, 1))
+    assert record.accuracy_fraction == 0.8
+    dogs = [row.accuracy for row in rows if row.class_ == "dog" and row.magnitude_x == 0]
+    assert dogs == [0.5, 1, 1]

@@ -1,0 +1,115 @@
+"""Figures show the numbers of the records, and say what they are."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+import itn
+from itn.plotting.style import BROKEN, HOLDS, save
+from itn.screening import plots
+
+
+@pytest.fixture(scope="module")
+def result():
+    images, labels = itn.load_images("mnist", limit=120)
+    config = itn.ScreenConfig(
+        ("rotate", "zoom", "noise"),
+        (("translate_x", "zoom"),),
+        {
+            "rotate": (-120.0, -60.0, 0.0, 60.0, 120.0),
+            "zoom": (0.5, 1.0, 2.0),
+            "noise": (0.0, 0.5),
+            "translate_x": (-0.2, 0.0, 0.2),
+        },
+        bisections=2,
+    )
+    return itn.screen(itn.load_classifier("lenet5"), images, labels, config)
+
+
+def texts(figure):
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_accuracy_curve_draws_the_record_above_its_images(result):
+    sweep = result.record.transforms["rotate"]
+    images, held = torch.rand(2, 3, 1, 8, 8), torch.tensor([[True, False, True], [False, True, True]])
+    figure = plots.accuracy_curve(itn.TRANSFORMS["rotate"], sweep, images, held, (-120.0, 0.0, 120.0), 0.95)
+    ax, strip = figure.axes
+    lines = {line.get_label(): line for line in ax.lines}
+    for label, curve in (
+        ("accuracy", sweep.accuracy),
+        ("agreement with unchanged prediction", sweep.agreement),
+        ("accuracy, there and back", sweep.control_accuracy),
+    ):
+        np.testing.assert_allclose(lines[label].get_ydata(), 100 * np.array(curve))
+        np.testing.assert_allclose(lines[label].get_xdata(), sweep.magnitudes)
+    assert len(strip.images) == 6
+    frames = [patch.get_edgecolor()[:3] for patch in strip.patches]
+    assert frames == [to_rgb(HOLDS if ok else BROKEN) for ok in held.flatten()]
+    # Each image stands under its magnitude
+    for image, v in zip(strip.images[:3], (-120, 0, 120), strict=True):
+        left, right, *_ = image.get_extent()
+        on_axis = ax.transAxes.inverted().transform(ax.transData.transform((v, 0)))[0]
+        assert (left + right) / 2 == pytest.approx(on_axis, abs=0.01)
+    for words in ("rotate (degrees)", "95 % intervals", "% of 120 images", "accuracy at 90 % of clean"):
+        assert words in texts(figure)
+
+
+def test_class_softmax_has_a_panel_for_each_class(result):
+    rows = [row for row in result.softmax if row.transform == "zoom"]
+    figure = plots.class_softmax(itn.TRANSFORMS["zoom"], rows)
+    panels = [ax for ax in figure.axes if ax.lines]
+    assert [ax.get_title(loc="left") for ax in panels] == [str(k) for k in range(10)]
+    true = [row.softmax for row in rows if row.class_ == row.output == "3"]
+    np.testing.assert_allclose(panels[3].lines[0].get_ydata(), true)
+    assert all(ax.get_xscale() == "log" for ax in panels)
+    assert "zoom (factor)" in texts(figure)
+
+
+def test_survival_ends_where_the_images_end(result):
+    rows = [row for row in result.flips if row.transform == "rotate"]
+    figure = plots.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
+    ax = figure.axes[0]
+    lines = [line for line in ax.lines if line.get_label() == "all images"]
+    for line, side in zip(lines, ("below", "above"), strict=True):
+        of_side = [row for row in rows if row.side == side]
+        kept = sum(not row.flipped for row in of_side) / len(of_side)
+        assert line.get_ydata()[0] == 100
+        assert line.get_ydata()[-1] == pytest.approx(100 * kept)
+        assert line.get_xdata()[-1] == (-120 if side == "below" else 120)
+    labels = [line.get_label() for line in ax.lines]
+    assert [label for label in labels[1:11]] == [str(k) for k in range(10)]  # noqa: C416
+
+
+def test_pair_map_shows_the_table(result):
+    pair = result.record.pairs["translate_x,zoom"]
+    figure = plots.pair_map(pair, itn.TRANSFORMS["translate_x"], itn.TRANSFORMS["zoom"], 0.9)
+    mesh = figure.axes[0].collections[0]
+    np.testing.assert_allclose(np.ravel(mesh.get_array()), 100 * np.ravel(pair.accuracy))
+    assert "translate_x (fraction of the width)" in texts(figure)
+    assert "red: accuracy 90.0 %" in texts(figure)
+
+
+def test_thresholds_are_drawn_where_they_are(result):
+    record = result.record
+    figure = plots.thresholds(record, dict(itn.TRANSFORMS))
+    assert len(figure.axes) == 3
+    for ax, (name, _) in zip(figure.axes, itn.screening.records.breaking_order(record), strict=True):
+        drawn = {
+            round(float(x), 6)
+            for line in ax.lines
+            if line.get_marker() == "o" and len(line.get_xdata()) == 1
+            for x in line.get_xdata()
+        }
+        values = [t.value for t in record.transforms[name].thresholds.accuracy.values()]
+        assert drawn == {round(v, 6) for v in values if v is not None}
+    assert "lenet5, 120 images" in texts(figure)
+
+
+def test_equal_figures_make_equal_files(result, tmp_path):
+    for name in "ab":
+        save(plots.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
