@@ -165,7 +165,7 @@ def _run(
         "held_out": len(held),
         "accuracy": {"clean": _mean(held.clean)} | {k: _mean(what.correct) for k, what in at.items()},
         "color_displacement": {k: _mean(what.color) for k, what in at.items()},
-        "spatial_displacement": {k: _mean(what.space) for k, what in at.items()},
+        "spatial_displacement": {k: _mean(what.spatial) for k, what in at.items()},
         "rms_displacement": {k: _mean(what.rms) for k, what in at.items()},
         "cross_entropy_share": sum(step.asked_cross_entropy for step in history) / len(history),
         "family": family,
@@ -180,10 +180,10 @@ def _run(
 @torch.no_grad()
 def _family(net: itn.InvariantTransformerNet, held: itn.CheckedImages) -> Record:
     """Return what a family does, at the corner and over k; angles in degrees."""
-    color, space = (matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2))
+    color, spatial = (matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2))
     aspect = held.images.shape[-1] / held.images.shape[-2]
-    zoom, words = space[:, :, :2].det().abs().sqrt(), itn.decompose_spatial(space, aspect)
-    (a, b), (c, d) = (row.unbind(-1) for row in space[:, :, :2].unbind(-2))
+    zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.decompose_spatial(spatial, aspect)
+    (a, b), (c, d) = (row.unbind(-1) for row in spatial[:, :, :2].unbind(-2))
     nearest = torch.atan2(b * aspect - c / aspect, a + d).rad2deg()
     share = (color - color_identity(color.shape[1], color)).abs().amax((1, 2)) / net.color.head.bound.cpu()
     squares = [
@@ -194,7 +194,7 @@ def _family(net: itn.InvariantTransformerNet, held: itn.CheckedImages) -> Record
         "zoom": zoom,
         "area": zoom.square(),
         "scale_x": words.scale_x,
-        "scale_y": space[:, :, :2].det() / words.scale_x,
+        "scale_y": spatial[:, :, :2].det() / words.scale_x,
         "shear": words.shear,
         "rotation": words.rotation,
         "nearest_rotation": nearest,
@@ -233,7 +233,7 @@ def _shown(
         "preprocessing": classifier.preprocessing and dataclasses.asdict(classifier.preprocessing),
         "matrices": {
             part: {"ray": _rounded(rays[i].cpu()), "square": _rounded(squares[i].cpu())}
-            for i, part in enumerate(("color", "space"))
+            for i, part in enumerate(("color", "spatial"))
         },
     }
     images, predictions = _images(shown), {}
@@ -256,14 +256,17 @@ def _images(run: Record) -> Tensor:
     return torch.from_numpy(np.stack(photos)).movedim(-1, 1) / 255
 
 
-def _moved(images: Tensor, color: Tensor, space: Tensor) -> Tensor:
-    return itn.warp(itn.apply_color(images, color), space).clamp(0, 1)
+def _moved(images: Tensor, color: Tensor, spatial: Tensor) -> Tensor:
+    return itn.warp(itn.apply_color(images, color), spatial).clamp(0, 1)
 
 
 def _strips(images: Tensor, matrices: Record) -> dict[str, Tensor]:
     """Return images under F([t, 0], [0, 0]) and F([0, 0], [t, 0]), each R x T x C x H x W."""
-    color, space = (torch.tensor(matrices[part]["ray"]) for part in ("color", "space"))
-    sides = {"color": (color, space[:1].expand_as(space)), "space": (color[:1].expand_as(color), space)}
+    color, spatial = (torch.tensor(matrices[part]["ray"]) for part in ("color", "spatial"))
+    sides = {
+        "color": (color, spatial[:1].expand_as(spatial)),
+        "spatial": (color[:1].expand_as(color), spatial),
+    }
     return {
         part: torch.stack([_moved(image.expand(len(TS), -1, -1, -1), *both) for image in images])
         for part, both in sides.items()
@@ -328,8 +331,8 @@ def _classes(run: Record) -> Figure:
 
 def _grid(run: Record) -> Figure:
     images = _images(run)[:4]
-    color, space = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "space"))
-    cells = torch.stack([torch.stack([_moved(images, a, b) for b in space]) for a in color])
+    color, spatial = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "spatial"))
+    cells = torch.stack([torch.stack([_moved(images, a, b) for b in spatial]) for a in color])
     figure = plots.control_grid(images, cells, KS, KS)
     figure.suptitle(f"{_title(run)}: four images under F(k1, k2)", fontsize=8)
     return figure

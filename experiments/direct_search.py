@@ -62,10 +62,10 @@ def search(
         moved = matrices(parameters)
 
         def constant(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
-            color, space = (
-                moved[part].expand(len(k), -1, -1) if part in moved else None for part in ("color", "space")
+            color, spatial = (
+                moved[part].expand(len(k), -1, -1) if part in moved else None for part in ("color", "spatial")
             )
-            return color, space
+            return color, spatial
 
         found = moved_margins(
             classifier, few, Mover(1, constant, mover(net).padding), torch.ones(1, 1), batch

@@ -45,11 +45,13 @@ class DualAscentLearner:
         index = torch.randint(len(self.data), (n,), generator=self.generator)
         k1, k2 = torch.rand(2, n, CONTROLS, generator=self.generator)
         k1[: n // 2] = k2[: n // 2] = 1
-        color, space = self.net.matrices(k1.to(self.device), k2.to(self.device))
+        color, spatial = self.net.matrices(k1.to(self.device), k2.to(self.device))
         images = unit_float(self.data.images[index].to(self.device))
-        logits = self.net.classifier(self.net.render(images, color, space).clamp(0, 1))
+        logits = self.net.classifier(self.net.render(images, color, spatial).clamp(0, 1))
         margin = margins(logits, self.data.labels[index].to(self.device))
-        moved = {part: displacement(m) for part, m in (("color", color), ("space", space)) if m is not None}
+        moved = {
+            part: displacement(m) for part, m in (("color", color), ("spatial", spatial)) if m is not None
+        }
         reach = torch.stack([(each + 1e-9).log().mean() for each in moved.values()]).mean()
         losses = self.share * (-margin).sigmoid().mean() / self.target
         self.optimizer.zero_grad()
@@ -61,7 +63,7 @@ class DualAscentLearner:
         return LearnStep(
             step=number,
             color_displacement=at.get("color"),
-            spatial_displacement=at.get("space"),
+            spatial_displacement=at.get("spatial"),
             lost=lost.item(),
             price=self.price,
         )

@@ -77,7 +77,7 @@ def measure(protocol: Protocol) -> Record:
         "epochs": epochs,
         "seed": seed,
         "images": len(labels),
-        "spatial_displacement_at_corner": itn.displacement(family.space.matrix(torch.ones(2))).item(),
+        "spatial_displacement_at_corner": itn.displacement(family.spatial.matrix(torch.ones(2))).item(),
         "runs": runs,
         "provenance": study.provenance(protocol.device),
     }

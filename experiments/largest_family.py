@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="a local state dict")
     parser.add_argument("--data", default="mnist:unseen", help="as itn learn takes it; default: %(default)s")
     parser.add_argument("--class-map", type=Path, help="what the class folders mean, if not their names")
-    parser.add_argument("--parts", nargs="+", choices=("color", "space"), help="default: both")
+    parser.add_argument("--parts", nargs="+", choices=("color", "spatial"), help="default: both")
     for name, kind in (("--tolerance", float), ("--steps", int), ("--batch-size", int)):
         parser.add_argument(name, type=kind, help="as itn learn has it")
 
@@ -221,7 +221,7 @@ def table(record: Record) -> str:
     header = (
         "classifier",
         "design x seeds",
-        "space at corner",
+        "spatial at corner",
         "ratio to longest axis",
         "pooled",
         "ratio to the axis that estimates put first",

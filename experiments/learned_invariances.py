@@ -19,7 +19,7 @@ import itn
 
 RESULTS = Path(__file__).parent / "results" / "learned_invariances.json"
 MODELS = ("jennings-cnn", "lenet5")
-PARTS = (("space",), ("color",), ("color", "space"))
+PARTS = (("spatial",), ("color",), ("color", "spatial"))
 COLUMNS = {
     "clean_accuracy": 100,
     "accuracy": 100,

@@ -68,10 +68,10 @@ AFFINE = ("rotate-45", "rotate-90")
 
 
 FAMILIES: dict[str, dict[str, Any]] = {
-    "rotate": {"parts": ("space",), "family": "rotation"},
-    "translate_x": {"parts": ("space",), "family": "translation_x"},
+    "rotate": {"parts": ("spatial",), "family": "rotation"},
+    "translate_x": {"parts": ("spatial",), "family": "translation_x"},
     "contrast": {"parts": ("color",), "color_family": "gain"},
-    "zoom": {"parts": ("space",), "family": "zoom"},
+    "zoom": {"parts": ("spatial",), "family": "zoom"},
 }
 
 
@@ -212,7 +212,7 @@ def learned(
 
 def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int = 0) -> Record:
     """Return what an affine family has at its corner, and how much of it is rotation."""
-    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("space",))
+    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("spatial",))
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock

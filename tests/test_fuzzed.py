@@ -138,10 +138,10 @@ def random_net(before, family="affine", color_family="affine", rectified=False, 
     randomness = torch.Generator().manual_seed(3)
     channels, height, width = before.shape[1:]
     color = itn.ColorTransformer(channels, 4, 1.0, randomness, rectified, color_family)
-    space = itn.SpatialTransformer(family, 4, None, "border", width / height, randomness, rectified)
-    for weights in (*color.head.parameters(), *space.head.parameters()):
+    spatial = itn.SpatialTransformer(family, 4, None, "border", width / height, randomness, rectified)
+    for weights in (*color.head.parameters(), *spatial.head.parameters()):
         torch.nn.init.normal_(weights, std=size, generator=randomness)
-    return itn.InvariantTransformerNet(torch.nn.Identity(), color, space)
+    return itn.InvariantTransformerNet(torch.nn.Identity(), color, spatial)
 
 
 @pytest.mark.parametrize("family", itn.FAMILIES)

@@ -166,7 +166,7 @@ def compare(models: list[str], seeds: list[int], smoke: bool = False) -> Record:
         given = itn.read_images("mnist:unseen", classifier, limit=400 if smoke else 0)
         data = itn.preflight(classifier, given.images, given.labels)
         for seed in seeds:
-            config = itn.LearnConfig(parts=("space",), seed=seed, **small)
+            config = itn.LearnConfig(parts=("spatial",), seed=seed, **small)
             run = _run(classifier, data, config, WEIGHTS[:1] if smoke else WEIGHTS)
             runs.append({"model": model, "seed": seed, **run})
     return {

@@ -196,8 +196,11 @@ def _learners(
     """Return the constrained learner, and switched ones that always ask for the same, with moved images."""
     config = itn.LearnConfig(batch_size=batch)
     nets = [make_net(classifier, config, data.images.shape, start) for start in range(STARTS)]
-    none = {"color": torch.zeros(0, 2, nets[0].color.head.output.out_features), "space": torch.zeros(0, 2, 6)}
-    task = Task(nets[0], nets, data, {"color": 0.1, "space": 0.1}, (), none)
+    none = {
+        "color": torch.zeros(0, 2, nets[0].color.head.output.out_features),
+        "spatial": torch.zeros(0, 2, 6),
+    }
+    task = Task(nets[0], nets, data, {"color": 0.1, "spatial": 0.1}, (), none)
     yield "constrained", ConstrainedLearner([task], config, config.tolerated)
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
     wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
@@ -207,7 +210,7 @@ def _learners(
         )
         net = make_net(classifier, config, data.images.shape)
         with torch.no_grad():
-            for transformer in (net.color, net.space):
+            for transformer in (net.color, net.spatial):
                 transformer.head.output.weight.mul_(300)
         yield asks, SwitchedLearner(net, images, config)
 

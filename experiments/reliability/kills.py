@@ -42,7 +42,7 @@ RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
 COMMANDS = {
     "learn": (
         *("learn", "--model", "lenet5", "--limit", "300", "--tolerance", "0.2", "--batch-size", "64"),
-        *("--parts", "space", "--family", "rotation", "--steps", "100"),
+        *("--parts", "spatial", "--family", "rotation", "--steps", "100"),
     ),
     "learn, switched": (
         *("learn", "--model", "lenet5", "--limit", "300", "--objective", "switched"),

@@ -45,7 +45,7 @@ class Axis(NamedTuple):
     """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
     mover: Mover
     part: int
-    """Which of the mover's matrices it has: 0 color, 1 space."""
+    """Which of the mover's matrices it has: 0 color, 1 spatial."""
 
     def displacement(self, scale: float) -> float:
         """Return the displacement at the corner."""

@@ -96,7 +96,7 @@ def calibration_points(
 ) -> tuple[CalibrationPoint, ...]:
     """Return the records of the scales that were tried, with displacements of each part at their corners."""
     return tuple(
-        CalibrationPoint(scale, corner, at_worst, moved.get("color"), moved.get("space"))
+        CalibrationPoint(scale, corner, at_worst, moved.get("color"), moved.get("spatial"))
         for scale, (corner, at_worst), moved in zip(
             found.scales, found.shares.tolist(), displacements, strict=True
         )

@@ -11,7 +11,7 @@ from itn.nn.net import InvariantTransformerNet
 
 def mover(net: InvariantTransformerNet) -> Mover:
     """Return a net as something that grows with a scale: k1 first, then k2, those that it listens to."""
-    padding = "zeros" if net.space is None else net.space.padding
+    padding = "zeros" if net.spatial is None else net.spatial.padding
     both = len(net.parts) == 2
     return Mover(
         CONTROLS * len(net.parts),
@@ -31,7 +31,7 @@ def rescale(net: InvariantTransformerNet, scale: float) -> None:
 def corner_displacements(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
     """Return the displacement of each part of a net where all controls are 1 times the scale."""
     k = torch.full((1, CONTROLS), scale, device=classifier_of(net).device)
-    pairs = zip(("color", "space"), net.matrices(k, k), strict=True)
+    pairs = zip(("color", "spatial"), net.matrices(k, k), strict=True)
     return {part: displacement(matrix).item() for part, matrix in pairs if matrix is not None}
 
 

@@ -42,12 +42,12 @@ def moved_margins(
         k: Controls times scale, N x controls, or 1 x controls for all.
         batch_size: Images in one forward pass.
     """
-    color, space = mover.matrices(k.to(classifier.device).expand(len(data), -1))
+    color, spatial = mover.matrices(k.to(classifier.device).expand(len(data), -1))
 
     def look(rows: slice) -> Tensor:
         images = data.pixels(rows, classifier.device)
-        own_color, own_space = (None if matrix is None else matrix[rows] for matrix in (color, space))
-        moved = move(images, own_color, own_space, mover.padding).clamp(0, 1)
+        own_color, own_spatial = (None if matrix is None else matrix[rows] for matrix in (color, spatial))
+        moved = move(images, own_color, own_spatial, mover.padding).clamp(0, 1)
         labels = data.labels[rows].to(classifier.device)
         return margins(classifier.logits(moved), labels).cpu()
 

@@ -81,8 +81,8 @@ def yardsticks(
     axes = {}
     if net.color is not None:
         axes["color"] = color_axes(channels, config.color_bound)
-    if net.space is not None:
-        axes["space"] = spatial_axes(width / height, net.space.entry_bound, config.padding)
+    if net.spatial is not None:
+        axes["spatial"] = spatial_axes(width / height, net.spatial.entry_bound, config.padding)
     classifier = classifier_of(net)
     estimates = {
         part: estimated_axes(classifier, learned, each, target, config.batch_size)

@@ -25,7 +25,7 @@ def families(record: PerClassRecord) -> Figure:
         alone = [each.longest(part).estimated_displacement for each in record.classes]
         ax.bar(x, moved, 0.7, color="#4477aa", label="family of the class, scale certified")
         ax.plot(x, alone, "_", color="#222222", markersize=12, label="longest single axis, estimated")
-        ax.set(title=part.replace("spatial", "space"), ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
+        ax.set(title=part.replace("spatial", "spatial"), ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
         ax.set_ylim(0, 1.45 * max(*moved, *alone, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="upper left")
         _classes(ax, record, named=True)

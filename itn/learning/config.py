@@ -8,7 +8,7 @@ from itn.functional.color import COLOR_FAMILIES
 from itn.functional.spatial import FAMILIES, PADDINGS
 from itn.runtime.validation import Precision, check_kinds, check_names, check_precision, fits, require
 
-Part = Literal["color", "space"]
+Part = Literal["color", "spatial"]
 
 
 _DEFAULTS: dict[str, dict[str, float]] = {
@@ -25,8 +25,8 @@ class LearnConfig:
         ValueError: If a setting is out of its range; the message says which range.
     """
 
-    parts: tuple[Part, ...] = ("color", "space")
-    """Transformers to learn: color, space, or both."""
+    parts: tuple[Part, ...] = ("color", "spatial")
+    """Transformers to learn: color, spatial, or both."""
     family: str = "affine"
     """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear or
     similarity."""
@@ -88,7 +88,7 @@ class LearnConfig:
         known = get_args(Part)
         require(
             0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(known),
-            f"parts must be color, space, or both, got {','.join(self.parts) or 'none'}",
+            f"parts must be color, spatial, or both, got {','.join(self.parts) or 'none'}",
         )
         require(
             self.objective in tuple(_DEFAULTS),
@@ -123,7 +123,7 @@ class LearnConfig:
             require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
         single = {
             "color": self.color_family != "affine",
-            "space": len(FAMILIES[self.family].parameters) == 1,
+            "spatial": len(FAMILIES[self.family].parameters) == 1,
         }
         require(
             self.hidden > 1 or self.objective == "switched" or not any(single[part] for part in self.parts),

@@ -37,7 +37,7 @@ class Response(NamedTuple):
     """Bool, N."""
     color: Tensor | None
     """Displacement of the color matrix, N."""
-    space: Tensor | None
+    spatial: Tensor | None
     """Displacement of the spatial matrix, N."""
     rms: Tensor | None
     """Root mean square displacement of pixels, fraction of the width, N."""
@@ -57,19 +57,19 @@ def respond(
         batch_size: Images in one forward pass.
     """
     device = next(net.parameters()).device
-    color, space = net.matrices(k1.to(device), k2.to(device))
+    color, spatial = net.matrices(k1.to(device), k2.to(device))
 
     def look(rows: slice) -> Tensor:
         images = data.pixels(rows, device)
-        logits = net.classifier(net.render(images, _rows(color, rows), _rows(space, rows)).clamp(0, 1))
+        logits = net.classifier(net.render(images, _rows(color, rows), _rows(spatial, rows)).clamp(0, 1))
         return margins(logits, data.labels[rows].to(device)).cpu() > 0
 
     height, width = data.images.shape[-2:]
     return Response(
         torch.cat(in_batches(len(data), batch_size, look)[0]),
         None if color is None else displacement(color),
-        None if space is None else displacement(space),
-        None if space is None else rms_displacement(space, (height, width)),
+        None if spatial is None else displacement(spatial),
+        None if spatial is None else rms_displacement(spatial, (height, width)),
     )
 
 
@@ -84,7 +84,7 @@ def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -
                 k1, k2 = (k, origin) if part == "color" else (origin, k)
                 response = respond(net, data, k1, k2, batch_size)
                 correct, n = int(response.correct.sum()), len(data)
-                moved = response.color if part == "color" else response.space
+                moved = response.color if part == "color" else response.spatial
                 assert moved is not None
                 low, high = clopper_pearson(correct, n)
                 points.append(CurvePoint(part, ray, t, n, correct / n, low, high, moved.item()))
@@ -111,7 +111,7 @@ def measure(
         int(right.sum()) for right in (held_out.clean, uniform.correct, at_corner.correct)
     )
     with torch.no_grad():
-        color, space = net.matrices(corner.to(device), corner.to(device))
+        color, spatial = net.matrices(corner.to(device), corner.to(device))
     height, width = held_out.images.shape[-2:]
     few = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
     certificate = None
@@ -132,17 +132,17 @@ def measure(
         accuracy_at_corner_ci=clopper_pearson(cornered, n),
         color_displacement=_mean(uniform.color),
         color_displacement_at_corner=_mean(at_corner.color),
-        spatial_displacement=_mean(uniform.space),
-        spatial_displacement_at_corner=_mean(at_corner.space),
+        spatial_displacement=_mean(uniform.spatial),
+        spatial_displacement_at_corner=_mean(at_corner.spatial),
         spatial_rms_displacement=_mean(uniform.rms),
         spatial_rms_displacement_at_corner=_mean(at_corner.rms),
         color_bound=None if net.color is None else net.color.head.bound.item(),
-        spatial_bound=None if net.space is None else net.space.head.bound.item(),
+        spatial_bound=None if net.spatial is None else net.spatial.head.bound.item(),
         cross_entropy_share=sum(asked) / len(asked) if asked else None,
         color_matrix_at_corner=None if color is None else color[0].tolist(),
-        spatial_matrix_at_corner=None if space is None else space[0].tolist(),
+        spatial_matrix_at_corner=None if spatial is None else spatial[0].tolist(),
         color_at_corner=None if color is None else _as_dict(decompose_color(color)),
-        spatial_at_corner=None if space is None else _as_dict(decompose_spatial(space, width / height)),
+        spatial_at_corner=None if spatial is None else _as_dict(decompose_spatial(spatial, width / height)),
         angle=by_name({part: _angle(net, part) for part in net.parts}),
         ranges=by_name({part: _range(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
@@ -182,7 +182,7 @@ def _range(net: InvariantTransformerNet, part: str) -> MagnitudeRange | None:
 
 def by_name(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what belongs to parts by the names of result.json."""
-    return {{"color": "color", "space": "spatial"}[part]: value for part, value in parts.items()}
+    return {{"color": "color", "spatial": "spatial"}[part]: value for part, value in parts.items()}
 
 
 def _rows(matrix: Tensor | None, rows: slice) -> Tensor | None:

@@ -74,7 +74,7 @@ def learn(
         Interrupted: On Ctrl-C with ``out``; names what was kept.
 
     Example:
-        >>> result = itn.learn(clf, images, labels, itn.LearnConfig(parts=("space",)), out="runs/space")
+        >>> result = itn.learn(clf, images, labels, itn.LearnConfig(parts=("spatial",)), out="runs/spatial")
         >>> result.record.spatial_displacement_at_corner
         0.12
     """

@@ -32,17 +32,17 @@ def _transformers(
     _, channels, height, width = shape
     weights = generator(config.seed, f"weights {start}" if start else "weights")
     rectified = config.rectified
-    color = space = None
+    color = spatial = None
     if "color" in config.parts:
         color = ColorTransformer(
             channels, config.hidden, config.color_bound, weights, rectified, config.color_family
         )
-    if "space" in config.parts:
+    if "spatial" in config.parts:
         aspect = width / height
-        space = SpatialTransformer(
+        spatial = SpatialTransformer(
             config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, rectified
         )
-    return color, space
+    return color, spatial
 
 
 def load_net(folder: str | Path, classifier: Classifier, label: int | None = None) -> InvariantTransformerNet:
@@ -84,17 +84,17 @@ def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, 
         state = load_file(folder / "model.safetensors")
         config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
         found = _families(state, settings["command"] == PER_CLASS)
-        color, space = _transformers(config, settings["images"]["shape"])
+        color, spatial = _transformers(config, settings["images"]["shape"])
         for own in found.values():
-            InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(own)
+            InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(own)
     except Exception as error:  # whatever files say that something else has written
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
     if label not in found:
         labels = ", ".join(str(known) for known in found if known is not None)
         cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
         raise ValueError(f"label {label}: {folder} {cure}")
-    InvariantTransformerNet(nn.Identity(), color, space).load_transformer_state(found[label])
-    return color, space
+    InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(found[label])
+    return color, spatial
 
 
 def _families(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:

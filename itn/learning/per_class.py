@@ -187,8 +187,8 @@ class _ClassFamilies:
             accuracy_at_corner=certificate.corner_accuracy,
             color_displacement=_mean([each.uniform.color for each in found]),
             color_displacement_at_corner=cornered.get("color"),
-            spatial_displacement=_mean([each.uniform.space for each in found]),
-            spatial_displacement_at_corner=cornered.get("space"),
+            spatial_displacement=_mean([each.uniform.spatial for each in found]),
+            spatial_displacement_at_corner=cornered.get("spatial"),
             spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
             certificate=certificate,
             calibration=self.calibration,
@@ -282,7 +282,7 @@ def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassF
     cornered = corner_displacements(each.net)
     corner = torch.ones(1, CONTROLS, device=next(each.net.parameters()).device)
     with torch.no_grad():
-        color, space = each.net.matrices(corner, corner)
+        color, spatial = each.net.matrices(corner, corner)
     axes = {
         part: tuple(map(axis_record, own, each.measures.estimates[part]))
         for part, own in each.measures.axes.items()
@@ -300,9 +300,9 @@ def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassF
         # An end of a two-sided interval holds with half of what that may miss
         tolerance=clopper_pearson(gone, n, 2 * confidence - 1)[1],
         color_displacement_at_corner=cornered.get("color"),
-        spatial_displacement_at_corner=cornered.get("space"),
+        spatial_displacement_at_corner=cornered.get("spatial"),
         color_matrix_at_corner=None if color is None else color[0].tolist(),
-        spatial_matrix_at_corner=None if space is None else space[0].tolist(),
+        spatial_matrix_at_corner=None if spatial is None else spatial[0].tolist(),
         axes=by_name(axes),
     )
 

@@ -16,7 +16,7 @@ from itn.plotting.style import BROKEN, HOLDS, WIDTH, literal, picture, titled
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
 _AXES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-_CONTROL = {"color": "k1", "space": "k2"}
+_CONTROL = {"color": "k1", "spatial": "k2"}
 
 
 def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
@@ -60,7 +60,7 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     for part, colour in (("color", "#ee6677"), ("spatial", "#4477aa")):
         moved = [getattr(step, f"{part}_displacement") for step in history]
         if moved[0] is not None:
-            left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "space"))
+            left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "spatial"))
     left.set(
         xlabel="step",
         ylabel=r"displacement at the corner",
@@ -91,7 +91,7 @@ def class_strips(
     """Draw images under growing k with their predicted classes (Bunne et al., figure 4b).
 
     Args:
-        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"space"`` under
+        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"spatial"`` under
             F([0, 0], [t, 0]): R x T x C x H x W in [0, 1].
         predictions: For each part, R x T predicted class indices.
         labels: True class of each row, R.
@@ -142,7 +142,7 @@ def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequ
             ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
         if column == 0:
             ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
-    right.supxlabel("k2 (space)", fontsize=9)
+    right.supxlabel("k2 (spatial)", fontsize=9)
     right.supylabel("k1 (color)", fontsize=9)
     return figure
 
@@ -204,7 +204,7 @@ def reach(record: LearnRecord) -> Figure:
         ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
         proven = getattr(record, f"{part}_displacement_at_corner")
         ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
-        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "space"))
+        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "spatial"))
         ax.set_xlim(0, 1.25 * max(proven, certified[0].certified_displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)

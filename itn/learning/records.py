@@ -15,7 +15,7 @@ class CurvePoint:
     """Held-out accuracy and mean displacement at one k on a ray, with the other control at 0."""
 
     part: str
-    """``"color"`` (k1 moves) or ``"space"`` (k2 moves)."""
+    """``"color"`` (k1 moves) or ``"spatial"`` (k2 moves)."""
     ray: tuple[float, float]
     """Direction of k."""
     t: float

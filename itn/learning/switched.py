@@ -57,24 +57,24 @@ class SwitchedLearner:
         k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
         images, labels = data.pixels(index, device), data.labels[chosen]
 
-        color_matrix, space_matrix = net.matrices(k1, k2)
+        color_matrix, spatial_matrix = net.matrices(k1, k2)
         logits = self.rows(
-            lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, space_matrix
+            lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, spatial_matrix
         )
         cross_entropy = F.cross_entropy(logits, labels)
-        color, space = self._displacement(color_matrix), self._displacement(space_matrix)
-        moved = transformer_loss(color, space, k1, k2, self.c_theta)
+        color, spatial = self._displacement(color_matrix), self._displacement(spatial_matrix)
+        moved = transformer_loss(color, spatial, k1, k2, self.c_theta)
 
         # One transfer from the device for all that the switch and the record need
         zero = cross_entropy.new_zeros((), dtype=torch.float64)
-        correct, clean, entropy, transformers, color_mean, space_mean = torch.stack(
+        correct, clean, entropy, transformers, color_mean, spatial_mean = torch.stack(
             [
                 (logits.argmax(1) == labels).sum().to(zero),
                 self.clean[chosen].sum().to(zero),
                 cross_entropy.detach().to(zero),
                 moved.detach().to(zero),
                 zero if color is None else color.detach().mean().to(zero),
-                zero if space is None else space.detach().mean().to(zero),
+                zero if spatial is None else spatial.detach().mean().to(zero),
             ]
         ).tolist()
         if not (math.isfinite(entropy) and math.isfinite(transformers)):
@@ -97,7 +97,7 @@ class SwitchedLearner:
             accuracy=correct / size,
             clean_accuracy=clean / size,
             color_displacement=None if color is None else color_mean,
-            spatial_displacement=None if space is None else space_mean,
+            spatial_displacement=None if spatial is None else spatial_mean,
             asked_cross_entropy=asks_accuracy,
         )
 
@@ -146,7 +146,7 @@ def weighted_displacement(displacements: Tensor, k: Tensor) -> Tensor:
 
 
 def transformer_loss(
-    color: Tensor | None, space: Tensor | None, k1: Tensor, k2: Tensor, c_theta: float
+    color: Tensor | None, spatial: Tensor | None, k1: Tensor, k2: Tensor, c_theta: float
 ) -> Tensor:
     """Return the displacement branch of the switch: c_theta L_k1(A_phi) + L_k2(A_theta).
 
@@ -160,8 +160,8 @@ def transformer_loss(
     loss = k1.new_zeros(())
     if color is not None:
         loss = loss - c_theta * weighted_displacement(color, k1)
-    if space is not None:
-        loss = loss - weighted_displacement(space, k2)
+    if spatial is not None:
+        loss = loss - weighted_displacement(spatial, k2)
     return loss
 
 

@@ -29,16 +29,16 @@ class LearnedAugmentation(nn.Module):
     def __init__(
         self,
         color: ColorTransformer | None = None,
-        space: SpatialTransformer | None = None,
+        spatial: SpatialTransformer | None = None,
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if color is None and space is None:
+        if color is None and spatial is None:
             raise ValueError("nothing to draw from: give a color transformer, a spatial one, or both")
         if not 0 <= scale < float("inf"):
             raise ValueError(f"scale must be at least 0, got {scale}")
         self.color = color if color is None else color.requires_grad_(False)
-        self.space = space if space is None else space.requires_grad_(False)
+        self.spatial = spatial if spatial is None else spatial.requires_grad_(False)
         self.scale = scale
 
     def forward(self, images: Tensor) -> Tensor:
@@ -58,9 +58,9 @@ class LearnedAugmentation(nn.Module):
             raise ValueError(f"images have {batch.shape[1]} channels, the family moves {self.color.channels}")
         k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
         color = None if self.color is None else self.color.generate(k1)
-        space = None if self.space is None else self.space.generate(k2)
-        padding = "zeros" if self.space is None else self.space.padding
-        return move(unit_float(batch), color, space, padding).clamp(0, 1).view(images.shape)
+        spatial = None if self.spatial is None else self.spatial.generate(k2)
+        padding = "zeros" if self.spatial is None else self.spatial.padding
+        return move(unit_float(batch), color, spatial, padding).clamp(0, 1).view(images.shape)
 
     @torch.inference_mode()
     def probabilities(self, classifier: Classifier, images: Tensor, draws: int = 8) -> Tensor:

@@ -33,14 +33,14 @@ class InvariantTransformerNet(nn.Module):
         self,
         classifier: nn.Module,
         color: ColorTransformer | None = None,
-        space: SpatialTransformer | None = None,
+        spatial: SpatialTransformer | None = None,
     ) -> None:
         super().__init__()
-        if color is None and space is None:
+        if color is None and spatial is None:
             raise ValueError("nothing to learn: give a color transformer, a spatial one, or both")
         self.classifier = classifier.eval().requires_grad_(False)
         self.color = color
-        self.space = space
+        self.spatial = spatial
 
     def train(self, mode: bool = True) -> "InvariantTransformerNet":
         """Set the transformers' mode; the classifier stays in eval mode."""
@@ -68,14 +68,14 @@ class InvariantTransformerNet(nn.Module):
             check_controls(torch.as_tensor(k))
         if self.color is not None:
             images = self.color(images, k1)
-        if self.space is not None:
-            images = self.space(images, k2)
+        if self.spatial is not None:
+            images = self.spatial(images, k2)
         return images
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Which of "color" and "space" this net transforms, in this order."""
-        return tuple(name for name in ("color", "space") if getattr(self, name) is not None)
+        """Which of "color" and "spatial" this net transforms, in this order."""
+        return tuple(name for name in ("color", "spatial") if getattr(self, name) is not None)
 
     def single(self, part: str) -> bool:
         """Return whether a part has a single parameter, so that its family is a range."""
@@ -85,12 +85,12 @@ class InvariantTransformerNet(nn.Module):
         """Return the color and spatial matrices of valid controls B x 2, unchecked; None where no part."""
         return (
             None if self.color is None else self.color.generate(k1),
-            None if self.space is None else self.space.generate(k2),
+            None if self.spatial is None else self.spatial.generate(k2),
         )
 
-    def render(self, images: Tensor, color: Tensor | None, space: Tensor | None) -> Tensor:
+    def render(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
         """Return valid float images under given matrices, unchecked: ``transform`` for inner loops."""
-        return move(images, color, space, "zeros" if self.space is None else self.space.padding)
+        return move(images, color, spatial, "zeros" if self.spatial is None else self.spatial.padding)
 
     def transformer_state(self) -> dict[str, Tensor]:
         """Return the weights of the transformers alone: all that learning changes."""
@@ -112,11 +112,11 @@ class InvariantTransformerNet(nn.Module):
                 value.copy_(state[name])
 
 
-def move(images: Tensor, color: Tensor | None, space: Tensor | None, padding: str = "zeros") -> Tensor:
+def move(images: Tensor, color: Tensor | None, spatial: Tensor | None, padding: str = "zeros") -> Tensor:
     """Return float images under color matrices, then spatial ones, unchecked; None moves nothing.
 
     Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.
     """
     if color is not None:
         images = apply_color(images, color)
-    return images if space is None else warp(images, space, padding)
+    return images if spatial is None else warp(images, spatial, padding)

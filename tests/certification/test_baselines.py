@@ -27,8 +27,8 @@ def test_spatial_axes_reach_their_bound_and_no_further(aspect, bound):
     axes = spatial_axes(aspect, bound)
     assert sorted(axis.name for axis in axes) == sorted(2 * SPATIAL)
     for axis in axes:
-        _, space = axis.mover.matrices(torch.tensor([[0.0], [0.5], [1.0]]))
-        deviation = (space - torch.eye(2, 3)).abs().amax((1, 2))
+        _, spatial = axis.mover.matrices(torch.tensor([[0.0], [0.5], [1.0]]))
+        deviation = (spatial - torch.eye(2, 3)).abs().amax((1, 2))
         assert deviation[0] == 0
         assert 0 < deviation[1] < deviation[2]
         assert deviation[2] == pytest.approx(bound, rel=1e-5)
@@ -37,9 +37,9 @@ def test_spatial_axes_reach_their_bound_and_no_further(aspect, bound):
 @pytest.mark.parametrize("axis", spatial_axes(1.5), ids=lambda axis: f"{axis.name} {axis.reach:+.1f}")
 def test_spatial_axes_are_those_of_the_table(axis):
     images = torch.rand(1, 3, 20, 30, generator=generator(0, "images"))
-    _, space = axis.mover.matrices(torch.tensor([[0.25]]))
+    _, spatial = axis.mover.matrices(torch.tensor([[0.25]]))
     moved = itn.TRANSFORMS[axis.name](images, axis.magnitude(0.25))
-    assert torch.equal(itn.warp(images, space).clamp(0, 1), moved)
+    assert torch.equal(itn.warp(images, spatial).clamp(0, 1), moved)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

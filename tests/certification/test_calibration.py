@@ -35,11 +35,11 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
     assert measures.target == (6 + 0.5) / 200  # of 200 images 6 may be lost: below 6 % with 95 % confidence
     by_name = {
         (axis.name, axis.reach > 0): estimate.scale
-        for axis, estimate in zip(measures.axes["space"], measures.estimates["space"], strict=True)
+        for axis, estimate in zip(measures.axes["spatial"], measures.estimates["spatial"], strict=True)
     }
     assert by_name["translate_x", True] == pytest.approx(0.5, abs=0.04)  # a quarter of the width
     assert by_name["shear_x", True] == 1.0
-    assert measures.references["space"] >= 1 / 3
+    assert measures.references["spatial"] >= 1 / 3
     assert measures.references["color"] == pytest.approx(0.5)
     assert measures.bounded == {"color"}  # a rotation that ends at a right angle is longer than a shear
 
@@ -49,9 +49,9 @@ def test_pairs_are_of_the_longest_axes_and_never_opposite():
     axes = [axis for axis in spatial_axes(1.0) if axis.name in ("shear_x", "scale_y", "translate_x")]
     lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.32, ("scale_y", 1): 0.35}
     scales = [lengths.get((axis.name, 1 if axis.reach > 0 else -1), 0.01) for axis in axes]
-    measures = Yardsticks({"space": axes}, {"space": [Estimate(scale, ()) for scale in scales]}, 0.01)
+    measures = Yardsticks({"spatial": axes}, {"spatial": [Estimate(scale, ()) for scale in scales]}, 0.01)
     assert measures.bounded == set()
-    found = measures.pairs("space")
+    found = measures.pairs("spatial")
     # Matrices say where an output pixel comes from: a shear to the right has a negative entry
     up, down, taller = ([0, -0.4, 0, 0, 0, 0], [0, 0.32, 0, 0, 0, 0], [0, 0, 0, 0, 0.35, 0])
     none = [0.0] * 6
@@ -59,14 +59,14 @@ def test_pairs_are_of_the_longest_axes_and_never_opposite():
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
-@pytest.mark.parametrize("parts", [("color",), ("space",), ("color", "space")])
+@pytest.mark.parametrize("parts", [("color",), ("spatial",), ("color", "spatial")])
 def test_controls_of_a_net_are_those_that_it_listens_to(parts, blobs, side):
     config = dataclasses.replace(QUICK, parts=parts)
     net = make_net(side, config, blobs[0].shape)
     k = torch.rand(5, 2 * len(parts))
-    color, space = mover(net).matrices(k)
+    color, spatial = mover(net).matrices(k)
     expected = net.matrices(k[:, :2], k[:, -2:])
-    for found, wanted in zip((color, space), expected, strict=True):
+    for found, wanted in zip((color, spatial), expected, strict=True):
         assert (found is None) == (wanted is None)
         assert found is None or torch.equal(found, wanted)
 
@@ -89,7 +89,7 @@ def test_the_record_holds_what_the_contract_says(blobs, side, tmp_path):
     assert itn.LearnRecord.from_json(content) == result.record
     k = torch.rand(7, 2)
     loaded = itn.load_net(tmp_path / "run", side)
-    assert torch.equal(loaded.space.matrix(k), result.net.space.matrix(k))
+    assert torch.equal(loaded.spatial.matrix(k), result.net.spatial.matrix(k))
     written = str(result)
     assert "certified with 95 % confidence: accuracy at least" in written
     assert "worst found:" in written

@@ -65,7 +65,7 @@ def itn(folder, *arguments, **kw):
 
 
 def test_the_shipped_classifier_on_real_digits(folder):
-    done = itn(folder, "learn", *QUICK, "--out", "run", "--parts", "color,space", "--seed", "3")
+    done = itn(folder, "learn", *QUICK, "--out", "run", "--parts", "color,spatial", "--seed", "3")
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["clean_accuracy"] > 0.98
@@ -82,7 +82,7 @@ def test_the_shipped_classifier_on_real_digits(folder):
 
 
 def test_a_certificate_for_the_shipped_classifier(folder):
-    asked = ("--parts", "space", "--tolerance", "0.05", "--steps", "40")
+    asked = ("--parts", "spatial", "--tolerance", "0.05", "--steps", "40")
     done = itn(
         folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "1000", *asked, "--out", "run"
     )
@@ -196,7 +196,7 @@ REFUSED_BY_LEARN = [
     (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
     (["--out", "."], "holds other files: name a new folder, or add --overwrite"),
     (["--steps", "many"], 'unable to convert "many" into int'),
-    (["--parts", "color,sound"], "parts must be color, space, or both, got color,sound"),
+    (["--parts", "color,sound"], "parts must be color, spatial, or both, got color,sound"),
     (["--stesp", "3"], "Unknown option"),
     (
         ["--data", "mnist", "--limit", "300"],

@@ -18,8 +18,8 @@ def script(experiment):
 class Known:
     """A net whose matrices are k[0] on the way from the identity to given ones."""
 
-    def __init__(self, color, space):
-        self.ends = torch.tensor(color), torch.tensor(space)
+    def __init__(self, color, spatial):
+        self.ends = torch.tensor(color), torch.tensor(spatial)
         self.classifier = itn.Classifier(torch.nn.Identity())
         self.color = itn.ColorTransformer(1, bound=0.5)
 
@@ -86,7 +86,7 @@ def test_finished_runs_are_kept_and_figures_redraw_from_json(script, tmp_path, m
     images = itn.load_images("mnist:unseen")[0][run["shown"]]
     predicted = itn.predict(itn.load_classifier("jennings-cnn"), images).tolist()
     assert [row[0] for row in run["predictions"]["color"]] == predicted
-    assert [row[0] for row in run["predictions"]["space"]] == predicted
+    assert [row[0] for row in run["predictions"]["spatial"]] == predicted
     with monkeypatch.context() as without:
         without.setattr(itn, "load_classifier", lambda *args: pytest.fail("drawing needs no classifier"))
         drawn = script.figures(record)

@@ -45,13 +45,13 @@ def test_unit_vectors_have_length_one_and_no_direction():
 
 def test_loss_is_the_papers_sum():
     """c_theta (k_0 + k_1) L(A_phi) + (k_0 + k_1) L(A_theta), averaged over the batch, term by term."""
-    color, space = displacement(matrices((3, 4))), displacement(matrices((2, 3)))
+    color, spatial = displacement(matrices((3, 4))), displacement(matrices((2, 3)))
     k1, k2 = torch.rand(2, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     expected = sum(
-        -7 * (k1[i, 0] + k1[i, 1]) * color[i] - (k2[i, 0] + k2[i, 1]) * space[i] for i in range(5)
+        -7 * (k1[i, 0] + k1[i, 1]) * color[i] - (k2[i, 0] + k2[i, 1]) * spatial[i] for i in range(5)
     ).item()
-    assert transformer_loss(color, space, k1, k2, 7.0).item() == pytest.approx(expected / 5)
-    without = transformer_loss(None, space, k1, k2, 7.0) + transformer_loss(color, None, k1, k2, 7.0)
+    assert transformer_loss(color, spatial, k1, k2, 7.0).item() == pytest.approx(expected / 5)
+    without = transformer_loss(None, spatial, k1, k2, 7.0) + transformer_loss(color, None, k1, k2, 7.0)
     assert without.item() == pytest.approx(expected / 5)
 
 

@@ -25,8 +25,8 @@ def test_defaults_are_those_of_the_objective():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"parts": ()}, "parts must be color, space, or both, got none"),
-        ({"parts": ("space", "space")}, "got space,space"),
+        ({"parts": ()}, "parts must be color, spatial, or both, got none"),
+        ({"parts": ("spatial", "spatial")}, "got space,space"),
         ({"parts": ("colour",)}, "got colour"),
         ({"objective": "best"}, "objective must be constrained"),
         ({"color_family": "hue"}, "color-family must be one of affine, gain, bias, got 'hue'"),

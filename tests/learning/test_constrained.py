@@ -17,8 +17,8 @@ QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch
 def learner(classifier, data, references=None, bounded=(), **settings):
     config = dataclasses.replace(QUICK, **settings)
     starts = [make_net(classifier, config, data.images.shape, start) for start in range(4)]
-    references = references or {"color": 0.5, "space": 0.1}
-    directions = {"color": torch.zeros(0, 2, 2), "space": torch.zeros(0, 2, 6)}
+    references = references or {"color": 0.5, "spatial": 0.1}
+    directions = {"color": torch.zeros(0, 2, 2), "spatial": torch.zeros(0, 2, 6)}
     task = Task(starts[0], starts, data, references, bounded, directions)
     return ConstrainedLearner([task], config, config.tolerated)
 
@@ -26,9 +26,9 @@ def learner(classifier, data, references=None, bounded=(), **settings):
 @pytest.mark.parametrize("seed", range(2))
 def test_turns_as_far_as_a_blob_may_and_no_further(seed, blobs, side):
     """Less than a right angle changes nothing, more changes every answer."""
-    config = dataclasses.replace(QUICK, parts=("space",), family="rotation", steps=150, seed=seed)
+    config = dataclasses.replace(QUICK, parts=("spatial",), family="rotation", steps=150, seed=seed)
     result = itn.learn(side, *blobs, config)
-    record, (corner,) = result.record, result.net.space.head(torch.ones(1, 2)).abs()
+    record, (corner,) = result.record, result.net.spatial.head(torch.ones(1, 2)).abs()
     assert 0.9 * math.pi / 2 < corner.item() < math.pi / 2  # scales are tested in steps of 2 %
     assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
     assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
@@ -38,11 +38,11 @@ def test_turns_as_far_as_a_blob_may_and_no_further(seed, blobs, side):
 def test_shifts_to_the_bound_where_nobody_looks(seed, blobs, side):
     """Shifts along x below 0.5 change nothing, larger ones lose one class; along y only the bound does."""
     config = dataclasses.replace(
-        QUICK, parts=("space",), family="translation", spatial_bound=0.8, steps=150, seed=seed
+        QUICK, parts=("spatial",), family="translation", spatial_bound=0.8, steps=150, seed=seed
     )
     result = itn.learn(side, *blobs, config)
     vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    x, y = result.net.space.matrix(vertices)[:, :, 2].abs().unbind(1)
+    x, y = result.net.spatial.matrix(vertices)[:, :, 2].abs().unbind(1)
     assert 0.75 < y[-1] <= 0.8
     assert x.max() < 0.5
     assert result.record.certificate.worst_image_accuracy == 1
@@ -61,10 +61,10 @@ def test_color_goes_as_far_as_a_threshold_allows(flats, brightness):
 @pytest.mark.parametrize("family", ["rotation", "zoom"])
 def test_a_single_parameter_has_both_signs(family, blobs, side):
     """Right angles both ways, and zooms down to nothing and up to twice the size, change no answer."""
-    config = dataclasses.replace(QUICK, parts=("space",), family=family, steps=150)
+    config = dataclasses.replace(QUICK, parts=("spatial",), family=family, steps=150)
     net = itn.learn(side, *blobs, config).net
     limit = {"rotation": math.pi / 2, "zoom": 1.0}[family]
-    low, high = net.space.head(torch.cartesian_prod(*2 * [torch.linspace(0, 1, 11)])).aminmax()
+    low, high = net.spatial.head(torch.cartesian_prod(*2 * [torch.linspace(0, 1, 11)])).aminmax()
     assert -limit <= low.item() < -0.9 * limit
     assert 0.9 * limit < high.item() <= limit
 
@@ -101,9 +101,9 @@ def test_beyond_an_axis_that_meets_its_bound_little_is_gained(blobs, side):
 
 
 def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, side):
-    config = dataclasses.replace(QUICK, parts=("space",), steps=150)
+    config = dataclasses.replace(QUICK, parts=("spatial",), steps=150)
     net = itn.learn(side, *blobs, config).net
-    first, second = (net.space.matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
+    first, second = (net.spatial.matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
     assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).abs() < 0.5
     assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
 
@@ -111,8 +111,8 @@ def test_what_moves_grows_along_both_controls_in_directions_of_their_own(blobs, 
 def test_every_task_has_images_and_starts_of_its_own(blobs, side):
     data = itn.preflight(side, *blobs)
     parts = [data.part((data.labels == label).nonzero().flatten()) for label in (0, 1)]
-    single = [learner(side, part, parts=("space",), steps=10) for part in (*parts, data)]
-    tasks = [made.tasks[0]._replace(references={"space": 0.1 * n}) for n, made in enumerate(single, 1)]
+    single = [learner(side, part, parts=("spatial",), steps=10) for part in (*parts, data)]
+    tasks = [made.tasks[0]._replace(references={"spatial": 0.1 * n}) for n, made in enumerate(single, 1)]
     made = ConstrainedLearner(tasks, single[0].config, 0.06)
     assert [members.tolist() for members in made.members] == [
         list(range(100)),
@@ -130,7 +130,7 @@ def test_every_task_has_images_and_starts_of_its_own(blobs, side):
     best = made._weights(0, made.size[made.alive], made.alive)
     made.finish()
     for task, weights in zip(tasks, best, strict=True):
-        assert torch.equal(task.net.space.head.output.weight, weights)
+        assert torch.equal(task.net.spatial.head.output.weight, weights)
     assert len({weights.sum().item() for weights in best}) == 3
 
 
@@ -170,14 +170,14 @@ def test_growth_ends_where_tanh_is_flat(blobs, side):
 
 
 def test_first_displacements_are_a_quarter_of_the_references(blobs, side):
-    made = learner(side, itn.preflight(side, *blobs), references={"color": 0.2, "space": 0.04})
+    made = learner(side, itn.preflight(side, *blobs), references={"color": 0.2, "spatial": 0.04})
     _, moved = made._scores()
     torch.testing.assert_close(moved, torch.tensor([[0.05, 0.01]]).expand(4, 2), rtol=1e-3, atol=0)
 
 
 def test_units_tell_what_the_classifier_is_sensitive_to(blobs, side):
     """It reads the horizontal centre: a shift by 0.5 along x is as far as it goes, along y to the bound."""
-    made = learner(side, itn.preflight(side, *blobs), parts=("space",))
+    made = learner(side, itn.preflight(side, *blobs), parts=("spatial",))
     ((unit, *_),) = made.unit
     _, skew_x, shift_x, skew_y, scale_y, shift_y = unit.tolist()
     assert shift_x == pytest.approx(0.5, rel=0.05)
@@ -205,13 +205,13 @@ def test_worse_starts_are_given_up_and_the_best_is_what_the_net_gets(blobs, side
     history = [made.step(number) for number in range(20)]
     assert [step.starts for step in history] == [4] * 6 + [1] * 14
     made.finish()
-    color, space = (itn.displacement(m).item() for m in made.net.matrices(*[torch.ones(1, 2)] * 2))
+    color, spatial = (itn.displacement(m).item() for m in made.net.matrices(*[torch.ones(1, 2)] * 2))
     assert color == pytest.approx(history[-1].color_displacement, rel=1e-5)
-    assert space == pytest.approx(history[-1].spatial_displacement, rel=1e-5)
+    assert spatial == pytest.approx(history[-1].spatial_displacement, rel=1e-5)
 
 
 def test_directions_that_go_nowhere_leave_the_starts_as_they_were_drawn(blobs, side):
-    made = learner(side, itn.preflight(side, *blobs), parts=("space",))
+    made = learner(side, itn.preflight(side, *blobs), parts=("spatial",))
     before = made.output[0].detach().clone()
     made._aim(0, slice(None), torch.zeros(1, 2, 6))
     torch.testing.assert_close(made.output[0].detach(), before)
@@ -255,7 +255,7 @@ def test_state_round_trip(blobs, side):
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
-    config = dataclasses.replace(QUICK, parts=("space",), family="translation", steps=12)
+    config = dataclasses.replace(QUICK, parts=("spatial",), family="translation", steps=12)
     whole = itn.learn(side, *blobs, config, tmp_path / "whole")
     monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
     step = ConstrainedLearner.step
@@ -291,9 +291,9 @@ def test_the_part_that_lags_catches_up(blobs, side):
     before = made.size.clone()
     with torch.no_grad():
         made._resize(torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1)
-    color, space = (made.size - before).unbind(1)
+    color, spatial = (made.size - before).unbind(1)
     assert (color > 0.02).all()
-    assert (space < -0.02).all()
+    assert (spatial < -0.02).all()
 
 
 def test_images_far_from_the_boundary_are_drawn_less_and_less(blobs, side):
@@ -308,7 +308,7 @@ def test_images_far_from_the_boundary_are_drawn_less_and_less(blobs, side):
 def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
     """Three starts of four: the first at (1, 0), the second at (0, 1), the sum at the corner, about."""
     data = itn.preflight(side, *blobs)
-    made = learner(side, data, parts=("space",))
+    made = learner(side, data, parts=("spatial",))
     pair = torch.zeros(1, 2, 6)
     pair[0, 0, 0], pair[0, 1, 4] = 0.3, 0.3  # scales along x and along y
     made._aim(0, slice(None), pair)
@@ -322,7 +322,7 @@ def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
 
 def test_starts_are_compared_as_if_all_lost_the_same(blobs, side):
     """A start that moves along y alone, which nobody sees, stands before one that moves along x."""
-    made = learner(side, itn.preflight(side, *blobs), parts=("space",), family="translation")
+    made = learner(side, itn.preflight(side, *blobs), parts=("spatial",), family="translation")
     with torch.no_grad():
         for start in range(4):
             made.output[0][start] = 0

@@ -11,13 +11,13 @@ from itn.stats.sampling import one_per_class
 @pytest.fixture
 def net(side):
     """Sampling moves 0.6 (k2)_0 to the right, so content moves to the left by as much: exactly known."""
-    space = itn.SpatialTransformer("translation")
+    spatial = itn.SpatialTransformer("translation")
     with torch.no_grad():
-        space.head.hidden.weight.zero_()
-        space.head.output.weight.zero_()
-        space.head.hidden.weight[0, 0] = 1
-        space.head.output.weight[0, 0] = torch.atanh(torch.tensor(0.6))
-    return itn.InvariantTransformerNet(side, None, space)
+        spatial.head.hidden.weight.zero_()
+        spatial.head.output.weight.zero_()
+        spatial.head.hidden.weight[0, 0] = 1
+        spatial.head.output.weight[0, 0] = torch.atanh(torch.tensor(0.6))
+    return itn.InvariantTransformerNet(side, None, spatial)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_response_is_what_paper_and_pencil_say(net, data, batch_size):
     expected = (data.labels == 0) | (shift < 0.5)
     near = (shift - 0.5).abs() < 0.02
     assert torch.equal(response.correct[~near], expected[~near])
-    torch.testing.assert_close(response.space, shift**2 / 3)
+    torch.testing.assert_close(response.spatial, shift**2 / 3)
     torch.testing.assert_close(response.rms, shift / 2)
     assert response.color is None
     assert 0 < expected.sum() < 200
@@ -53,14 +53,14 @@ def test_curves_fall_where_the_blob_crosses(net, data):
 
 def test_strips_show_what_the_classifier_says(net, data):
     pictures, predictions = strips(net, data.images[:2], (0.0, 1.0))
-    assert predictions["space"].tolist() == [[0, 0], [1, 0]]
-    assert torch.equal(pictures["space"][:, 0], data.images[:2])
-    assert pictures["space"].shape == (2, 2, 1, 20, 20)
+    assert predictions["spatial"].tolist() == [[0, 0], [1, 0]]
+    assert torch.equal(pictures["spatial"][:, 0], data.images[:2])
+    assert pictures["spatial"].shape == (2, 2, 1, 20, 20)
 
 
 def test_grid_has_the_original_in_its_first_cell(side, data):
     net = itn.InvariantTransformerNet(side, itn.ColorTransformer(1), itn.SpatialTransformer())
-    for part in (net.color, net.space):
+    for part in (net.color, net.spatial):
         nn.init.normal_(part.head.output.weight, std=0.2, generator=torch.Generator().manual_seed(0))
     cells = grid(net, data.images[:4], (0.0, 1.0), (0.0, 0.5, 1.0))
     assert cells.shape == (2, 3, 4, 1, 20, 20)

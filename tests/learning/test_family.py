@@ -27,7 +27,7 @@ def test_finds_how_far_a_blob_may_move(blobs, side):
     average over k only, may overstep the first by a little at the corner)."""
     config = LearnConfig(
         objective="switched",
-        parts=("space",),
+        parts=("spatial",),
         family="translation",
         steps=300,
         batch_size=64,
@@ -54,7 +54,7 @@ def test_finds_the_gain_and_bias_that_a_threshold_allows(seed, flats, brightness
     assert min(abs(gain - 2) + abs(bias + 1), abs(gain) + abs(bias - 0.5)) < 0.15
 
 
-@pytest.mark.parametrize("parts", [("color",), ("space",), ("color", "space")])
+@pytest.mark.parametrize("parts", [("color",), ("spatial",), ("color", "spatial")])
 def test_same_seed_same_result_other_seed_other_result(blobs, side, parts):
     config = dataclasses.replace(QUICK, parts=parts)
     first, second = (itn.learn(side, *blobs, config) for _ in range(2))
@@ -145,7 +145,7 @@ def test_the_branch_taken_is_the_loss_that_falls(half_right, side):
     """One step down the branch lowers that branch's loss on the same batch."""
     for acc_orig, name in ((0.0, "transformer_loss"), (1.0, "cross_entropy")):
         made = learner(side, half_right, acc_orig=acc_orig, learning_rate=1e-3)
-        for part in (made.net.color, made.net.space):
+        for part in (made.net.color, made.net.spatial):
             nn.init.normal_(part.head.output.weight, std=0.1, generator=torch.Generator().manual_seed(0))
         before_step = made.generator.get_state()
         first = made.step(0)
@@ -154,7 +154,7 @@ def test_the_branch_taken_is_the_loss_that_falls(half_right, side):
 
 
 def test_sampled_displacement_is_learned_too(blobs, side):
-    config = dataclasses.replace(QUICK, parts=("space",), vectors=16, steps=100)
+    config = dataclasses.replace(QUICK, parts=("spatial",), vectors=16, steps=100)
     sampled = itn.learn(side, *blobs, config).record
     exact = itn.learn(side, *blobs, dataclasses.replace(config, vectors=0)).record
     assert sampled.spatial_displacement == pytest.approx(exact.spatial_displacement, rel=0.5)
@@ -209,7 +209,7 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     assert content["split"]["held_out"] == 120
     k = torch.rand(7, 2)
     loaded = itn.load_net(tmp_path / "run", side)
-    assert torch.equal(loaded.space.matrix(k), result.net.space.matrix(k))
+    assert torch.equal(loaded.spatial.matrix(k), result.net.spatial.matrix(k))
     assert torch.equal(loaded.color.matrix(k), result.net.color.matrix(k))
 
 
@@ -234,7 +234,7 @@ def test_rectified_runs_never_fall_below_the_identity(blobs, side):
         learned = itn.learn(side, *blobs, dataclasses.replace(QUICK, rectified=rectified)).net
         lowest[rectified] = [
             (part.matrix(ks) - torch.eye(*part.matrix(ks).shape[1:])).min()
-            for part in (learned.color, learned.space)
+            for part in (learned.color, learned.spatial)
         ]
     assert max(lowest[False]) < -1e-2
     assert min(lowest[True]) == 0
@@ -244,12 +244,12 @@ def test_an_option_is_read_from_the_folder_and_a_run_from_before_it_has_its_defa
     config = dataclasses.replace(QUICK, rectified=True)
     result = itn.learn(side, *blobs, config, tmp_path / "run")
     k = torch.rand(7, 2)
-    assert torch.equal(itn.load_net(tmp_path / "run", side).space.matrix(k), result.net.space.matrix(k))
+    assert torch.equal(itn.load_net(tmp_path / "run", side).spatial.matrix(k), result.net.spatial.matrix(k))
     path = tmp_path / "run" / "config.json"
     settings = json.loads(path.read_text())
     assert settings["config"].pop("rectified")
     path.write_text(json.dumps(settings))
-    assert not itn.load_net(tmp_path / "run", side).space.head.rectified
+    assert not itn.load_net(tmp_path / "run", side).spatial.head.rectified
 
 
 def test_loading_from_no_run_is_refused(tmp_path, side):
@@ -273,7 +273,7 @@ class BreaksLater(nn.Module):
 def test_a_non_finite_loss_stops_and_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
     monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
     config = LearnConfig(
-        objective="switched", parts=("space",), family="translation", steps=300, batch_size=32
+        objective="switched", parts=("spatial",), family="translation", steps=300, batch_size=32
     )
     with pytest.raises(
         itn.RunError, match=r"not finite at step \d+.*state after \d+ steps is kept in .*checkpoint"
@@ -366,7 +366,7 @@ def test_a_family_at_its_bound_still_makes_a_record(tmp_path):
     labels = torch.arange(100) % 2
     images = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 20, 20).clone()
     config = LearnConfig(
-        objective="switched", parts=("space",), family="scale", padding="border", steps=400, batch_size=32
+        objective="switched", parts=("spatial",), family="scale", padding="border", steps=400, batch_size=32
     )
     record = itn.learn(itn.Classifier(BlindToScale()), images, labels, config, tmp_path / "run").record
     ((a, _, _), (_, d, _)) = record.spatial_matrix_at_corner
@@ -404,7 +404,7 @@ def test_learning_in_half_precision_finds_what_full_precision_does(blobs):
         linear.weight.copy_(torch.stack([-x, x]) / 20)
         linear.bias.zero_()
     classifier = itn.Classifier(nn.Sequential(nn.Flatten(), linear))
-    config = LearnConfig(parts=("space",), family="translation_x", tolerance=0.1, steps=30)
+    config = LearnConfig(parts=("spatial",), family="translation_x", tolerance=0.1, steps=30)
     whole, half = (
         itn.learn(classifier, *blobs, dataclasses.replace(config, **other)).record
         for other in ({}, {"precision": "bfloat16", "channels_last": True})

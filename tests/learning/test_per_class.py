@@ -30,7 +30,7 @@ class Third(torch.nn.Module):
 @pytest.fixture
 def shifts(blobs, side, tmp_path):
     """Families of shifts along x, and the folder of their run."""
-    config = dataclasses.replace(QUICK, parts=("space",), family="translation_x", spatial_bound=0.8)
+    config = dataclasses.replace(QUICK, parts=("spatial",), family="translation_x", spatial_bound=0.8)
     return itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False), tmp_path / "run"
 
 
@@ -39,7 +39,7 @@ def test_each_class_goes_its_own_way(shifts):
     result, _ = shifts
     square = torch.cartesian_prod(*2 * [torch.linspace(0, 1, 11)])
     # Matrices say where an output pixel comes from: a positive entry moves content to the left
-    left, right = (result.nets[label].space.head(square) for label in (0, 1))
+    left, right = (result.nets[label].spatial.head(square) for label in (0, 1))
     assert -0.5 < left.min() < -0.4
     assert 0.7 < left.max() <= 0.8
     assert 0.4 < right.max() < 0.5
@@ -71,7 +71,7 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
     k = torch.rand(5, 2)
     for label, net in result.nets.items():
         read = itn.load_net(folder, side, label)
-        torch.testing.assert_close(read.space.matrix(k), net.space.matrix(k), rtol=0, atol=0)
+        torch.testing.assert_close(read.spatial.matrix(k), net.spatial.matrix(k), rtol=0, atol=0)
         assert itn.load_augmentation(folder, label=label)(blobs[0][:2]).shape == (2, 1, 20, 20)
     for label in (None, 2):
         with pytest.raises(ValueError, match=rf"^label {label}: .* give its label, one of 0, 1$"):
@@ -108,7 +108,7 @@ def test_the_pooled_counts_are_those_of_the_classes(brightness):
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path, monkeypatch):
-    config = dataclasses.replace(QUICK, parts=("space",), steps=6)
+    config = dataclasses.replace(QUICK, parts=("spatial",), steps=6)
     whole = itn.learn_per_class(side, *blobs, config, progress=False)
     monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
     step = itn.learning.per_class.ConstrainedLearner.step
@@ -154,7 +154,7 @@ def test_a_class_with_few_images_is_named(blobs, side, tmp_path):
 def test_the_command_line_says_what_each_class_allows(tmp_path, capsys):
     out = tmp_path / "run"
     command = ["learn", "--per-class", "--limit", "1000", "--steps", "3", "--tolerance", "0.05"]
-    assert main([*command, "--parts", "space", "--family", "zoom", "--out", str(out)]) == 0
+    assert main([*command, "--parts", "spatial", "--family", "zoom", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     record = PerClassRecord.from_json(json.loads((out / "result.json").read_text()))
     assert [line.split()[0] for line in shown.splitlines()[2:12]] == [str(digit) for digit in range(10)]

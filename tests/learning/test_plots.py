@@ -29,8 +29,8 @@ def test_loss_curves_draw_both_losses_of_every_step(result):
 def test_curves_draw_the_record(result, texts):
     figure = plots.accuracy_and_displacement(result.record)
     top = figure.axes[1]
-    assert top.get_title().startswith("space")
-    points = [p for p in result.record.curves if p.part == "space" and p.ray == (0.0, 1.0)]
+    assert top.get_title().startswith("spatial")
+    points = [p for p in result.record.curves if p.part == "spatial" and p.ray == (0.0, 1.0)]
     np.testing.assert_allclose(top.lines[1].get_ydata(), [100 * p.accuracy for p in points])
     told = " ".join(texts(figure))
     assert "120 held-out images" in told
@@ -38,10 +38,10 @@ def test_curves_draw_the_record(result, texts):
 
 
 def test_strips_mark_right_and_wrong():
-    pictures = {"color": torch.rand(2, 3, 1, 5, 5), "space": torch.rand(2, 3, 1, 5, 5)}
+    pictures = {"color": torch.rand(2, 3, 1, 5, 5), "spatial": torch.rand(2, 3, 1, 5, 5)}
     predictions = {
         "color": torch.tensor([[0, 0, 1], [1, 1, 1]]),
-        "space": torch.tensor([[0, 2, 2], [1, 1, 1]]),
+        "spatial": torch.tensor([[0, 2, 2], [1, 1, 1]]),
     }
     figure = plots.class_strips(
         pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
@@ -72,7 +72,7 @@ def test_equal_figures_make_equal_files(result, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize("part", ["color", "space"])
+@pytest.mark.parametrize("part", ["color", "spatial"])
 def test_figures_of_one_part_alone(part, blobs, side):
     result = itn.learn(
         side, *blobs, itn.LearnConfig(objective="switched", parts=(part,), steps=3, batch_size=32)
@@ -85,9 +85,9 @@ def test_figures_of_one_part_alone(part, blobs, side):
 def test_axes_are_drawn_beside_the_family(blobs, side):
     config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
     record = itn.learn(side, *blobs, config).record
-    color, space = plots.reach(record).axes
-    assert (color.get_title(), space.get_title()) == ("color", "space")
-    learned = next(line for line in space.lines if line.get_label() == "learned")
+    color, spatial = plots.reach(record).axes
+    assert (color.get_title(), spatial.get_title()) == ("color", "spatial")
+    learned = next(line for line in spatial.lines if line.get_label() == "learned")
     np.testing.assert_allclose(
         learned.get_xdata(), [0, *(point.spatial_displacement for point in record.calibration)]
     )
@@ -95,8 +95,8 @@ def test_axes_are_drawn_beside_the_family(blobs, side):
     np.testing.assert_allclose(
         learned.get_ydata(), [100 * clean, *(100 * (clean - p.lost_at_corner) for p in record.calibration)]
     )
-    assert len(space.lines) == 16 + 4  # axes; the family, a line for the legend, tolerance and certificate
-    named = {line.get_label() for line in space.lines if not line.get_label().startswith("_")}
+    assert len(spatial.lines) == 16 + 4  # axes; the family, a line for the legend, tolerance and certificate
+    named = {line.get_label() for line in spatial.lines if not line.get_label().startswith("_")}
     # A zoom moves half as far, at its bound; none shorter than two fifths is certified
     assert named == {"rotate +", "rotate -", "zoom +, unbroken", "zoom -", "learned", "other axes"}
     assert "contrast +, unbroken" in [line.get_label() for line in color.lines]
@@ -108,7 +108,7 @@ def test_directions_are_drawn_in_the_plane_of_the_corner():
     first, second = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([first, 2 * second, 0 * first], -1)
     pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
-    figure = plots.control_directions({"space": grid}, {"space": pictures})
+    figure = plots.control_directions({"spatial": grid}, {"spatial": pictures})
     plane, *cells = figure.axes
     drawn = [line.get_xydata() for line in plane.lines[:10]]
     ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)

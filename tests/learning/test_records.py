@@ -46,12 +46,12 @@ def test_summary_says_what_the_matrices_do(record):
     assert "shifted 3.4 % of the width left and 2.1 % of the height down" in told
 
 
-@pytest.mark.parametrize("part", ["color", "space"])
+@pytest.mark.parametrize("part", ["color", "spatial"])
 def test_summary_and_record_leave_out_what_was_not_learned(part, blobs, side):
     record = itn.learn(side, *blobs, dataclasses.replace(QUICK, parts=(part,))).record
     told = summary(record)
     assert ("colors have gain" in told) == (part == "color")
-    assert ("content is turned" in told) == (part == "space")
-    assert (record.color_displacement is None) == (part == "space")
+    assert ("content is turned" in told) == (part == "spatial")
+    assert (record.color_displacement is None) == (part == "spatial")
     assert (record.spatial_rms_displacement is None) == (part == "color")
     assert {point.part for point in record.curves} == {part}

@@ -11,13 +11,13 @@ IMAGES = torch.rand(6, 1, 9, 12, generator=generator(0, "images"))
 
 def family(scale=1.0):
     """Gains up to 1.5 and shifts along x of up to a tenth of the frame, growing with both entries of k."""
-    color, space = itn.ColorTransformer(1), itn.SpatialTransformer("translation", aspect=12 / 9)
-    for head, row, size in ((color.head, 0, 0.5), (space.head, 0, 0.2)):
+    color, spatial = itn.ColorTransformer(1), itn.SpatialTransformer("translation", aspect=12 / 9)
+    for head, row, size in ((color.head, 0, 0.5), (spatial.head, 0, 0.2)):
         with torch.no_grad():
             head.hidden.weight.fill_(1)
             head.output.weight.zero_()
             head.output.weight[row] = head.bound * torch.atanh(size / head.bound) / (2 * 32)
-    return itn.LearnedAugmentation(color, space, scale)
+    return itn.LearnedAugmentation(color, spatial, scale)
 
 
 def test_every_image_has_a_draw_of_its_own_and_seeds_rule_it():

@@ -21,7 +21,7 @@ def classifier():
 @pytest.fixture
 def net(classifier):
     net = InvariantTransformerNet(classifier, ColorTransformer(3), SpatialTransformer(aspect=13 / 9))
-    for part in (net.color, net.space):
+    for part in (net.color, net.spatial):
         nn.init.normal_(part.head.output.weight, std=0.2, generator=torch.Generator().manual_seed(1))
     return net
 
@@ -35,13 +35,13 @@ def test_zero_is_exactly_the_classifier(net, classifier):
 
 def test_color_comes_before_space(net):
     images, k1, k2 = torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
-    assert torch.equal(net.transform(images, k1, k2), net.space(net.color(images, k1), k2))
-    assert not torch.allclose(net.transform(images, k1, k2), net.color(net.space(images, k2), k1))
+    assert torch.equal(net.transform(images, k1, k2), net.spatial(net.color(images, k1), k2))
+    assert not torch.allclose(net.transform(images, k1, k2), net.color(net.spatial(images, k2), k1))
 
 
 def test_k1_drives_color_and_k2_drives_space(net):
     zero, k = torch.zeros(2), torch.tensor([0.9, 0.8])
-    net.space.padding = "border"  # so that no warp changes a constant image
+    net.spatial.padding = "border"  # so that no warp changes a constant image
     flat = torch.full((1, 3, 9, 13), 0.5)
     assert not torch.allclose(net.transform(flat, k, zero), flat)
     torch.testing.assert_close(net.transform(flat, zero, k), flat)
@@ -61,11 +61,11 @@ def test_render_is_transform_without_checks(net):
     torch.testing.assert_close(rendered, net.transform(images, k1, k2), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("missing", ["color", "space"])
+@pytest.mark.parametrize("missing", ["color", "spatial"])
 def test_a_part_may_be_missing(classifier, missing):
-    parts = {"color": ColorTransformer(3), "space": SpatialTransformer()} | {missing: None}
+    parts = {"color": ColorTransformer(3), "spatial": SpatialTransformer()} | {missing: None}
     net = InvariantTransformerNet(classifier, **parts)
-    assert net.parts == tuple(part for part in ("color", "space") if part != missing)
+    assert net.parts == tuple(part for part in ("color", "spatial") if part != missing)
     images = torch.rand(2, 3, 9, 13)
     assert net(images, torch.rand(2, 2), torch.rand(2, 2)).shape == (2, 5)
     k1, k2 = (torch.ones(2), torch.zeros(2)) if missing == "color" else (torch.zeros(2), torch.ones(2))
@@ -97,7 +97,7 @@ def test_any_module_may_be_the_classifier():
 def test_transformer_state_is_all_that_learns(net):
     assert set(net.transformer_state()) == {
         f"{part}.head.{name}"
-        for part in ("color", "space")
+        for part in ("color", "spatial")
         for name in ("hidden.weight", "output.weight", "bound")
     }
     learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}

@@ -5,7 +5,7 @@ from torch import nn
 from itn import FAMILIES, ColorTransformer, SpatialTransformer, displacement
 
 MAKERS = {
-    f"space-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
+    f"spatial-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
 }
 MAKERS |= {f"color-{c}": lambda c=c, **kw: ColorTransformer(c, **kw) for c in (1, 3, 4)}
 MAKERS |= {f"color-{f}": lambda f=f, **kw: ColorTransformer(3, family=f, **kw) for f in ("gain", "bias")}

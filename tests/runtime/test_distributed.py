@@ -98,7 +98,7 @@ SCREEN = itn.ScreenConfig(
     {"translate_x": (-0.3, 0.1, 0.3), "noise": (0.5,), "zoom": (0.5, 2.0), "blur": (1.0,)},
     batch_size=30,
 )
-LEARN = itn.LearnConfig(parts=("space",), family="translation", tolerance=0.1, steps=12, batch_size=33)
+LEARN = itn.LearnConfig(parts=("spatial",), family="translation", tolerance=0.1, steps=12, batch_size=33)
 SWITCHED = itn.LearnConfig(objective="switched", steps=30, batch_size=33)
 
 

@@ -214,7 +214,7 @@ class ConstrainedLearner:
         return LearnStep(
             step=number,
             color_displacement=moved.get("color"),
-            spatial_displacement=moved.get("space"),
+            spatial_displacement=moved.get("spatial"),
             lost=self.lost[alive[best]].mean().item(),
             price=price[best].mean().item(),
             starts=left,
@@ -275,13 +275,13 @@ class ConstrainedLearner:
         chosen = index.to(self.data.labels.device)
         images = self.data.pixels(index.flatten(), chosen.device).unflatten(0, (tasks, 1, each))
         images = images.expand(-1, left, *images.shape[2:]).flatten(0, 2)
-        color, space = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
-        logits = self.rows(self._logits, images, color, space)
+        color, spatial = (None if matrix is None else matrix.flatten(0, 1) for matrix in matrices)
+        logits = self.rows(self._logits, images, color, spatial)
         labels = self.data.labels[chosen].repeat_interleave(left, 0)
         return margins(logits, labels.flatten()).view(-1, each)
 
-    def _logits(self, images: Tensor, color: Tensor | None, space: Tensor | None) -> Tensor:
-        return self.classifier.logits(move(images, color, space, self.config.padding))
+    def _logits(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
+        return self.classifier.logits(move(images, color, spatial, self.config.padding))
 
     def _best(self, scores: Tensor) -> Tensor:
         """Return which of the starts that are left is the best of each task."""
@@ -369,7 +369,7 @@ class ConstrainedLearner:
         for number, part in enumerate(self.net.parts):
             parameters = self._parameters(number, size, k1 if part == "color" else k2)
             found[part] = getattr(self.net, part).from_parameters(parameters)
-        return found.get("color"), found.get("space")
+        return found.get("color"), found.get("spatial")
 
     def _ratios(self, matrices: Sequence[Tensor | None]) -> Tensor:
         """Return displacements over their references, starts x draws x parts."""
@@ -476,7 +476,7 @@ class ConstrainedLearner:
                 part: getattr(self.net, part).from_parameters(p.requires_grad_())
                 for part, p in zip(self.net.parts, at, strict=True)
             }
-            moved = move(images, found.get("color"), found.get("space"), self.config.padding)
+            moved = move(images, found.get("color"), found.get("spatial"), self.config.padding)
             margin = margins(self.classifier.logits(moved), labels)
             slopes = torch.autograd.grad(margin.sum(), at)
             return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
