@@ -10,7 +10,7 @@ from itn.models.classifier import Classifier, margins
 from itn.models.preflight import CheckedImages
 from itn.nn.net import move
 from itn.runtime import distributed
-from itn.runtime.batching import in_batches
+from itn.runtime.batching import map_in_memory
 
 
 class Mover(NamedTuple):
@@ -51,7 +51,7 @@ def moved_margins(
         labels = data.labels[rows].to(classifier.device)
         return margins(classifier.logits(moved), labels).cpu()
 
-    return torch.cat(in_batches(len(data), batch_size, look)[0])
+    return torch.cat(map_in_memory(len(data), batch_size, look)[0])
 
 
 def lost(
@@ -84,9 +84,9 @@ def share_lost(
     order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
     gone = seen = 0
     batches = right[order].split(batch_size)
-    for start in range(0, len(batches), distributed.count()):
-        together = batches[start : start + distributed.count()]
-        counts = distributed.shared(
+    for start in range(0, len(batches), distributed.world_size()):
+        together = batches[start : start + distributed.world_size()]
+        counts = distributed.map_batches(
             together, lambda chosen: int(lost(classifier, data.part(chosen), mover, k, batch_size).sum())
         )
         # One after the other: several processes are to see no more than one would

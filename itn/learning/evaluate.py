@@ -20,7 +20,7 @@ from itn.models.classifier import margins
 from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.runtime.batching import in_batches
+from itn.runtime.batching import map_in_memory
 from itn.stats.intervals import clopper_pearson
 from itn.stats.sampling import generator
 
@@ -66,7 +66,7 @@ def respond(
 
     height, width = data.images.shape[-2:]
     return Response(
-        torch.cat(in_batches(len(data), batch_size, look)[0]),
+        torch.cat(map_in_memory(len(data), batch_size, look)[0]),
         None if color is None else displacement(color),
         None if spatial is None else displacement(spatial),
         None if spatial is None else rms_displacement(spatial, (height, width)),

@@ -15,7 +15,7 @@ from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
 from itn.runtime.errors import RunError
-from itn.runtime.sharded_forward import Rows
+from itn.runtime.sharded_forward import ShardedForward
 from itn.stats.sampling import generator
 
 
@@ -33,7 +33,7 @@ class SwitchedLearner:
         self.net, self.classifier, self.config = net, net.classifier, config
         self.data = data.to(self.classifier.device)
         self.clean = self.data.clean
-        self.rows = Rows()
+        self.rows = ShardedForward()
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)

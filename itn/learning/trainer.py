@@ -21,7 +21,7 @@ from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.run_dir import CHECKPOINT, EARLIER, TIMING, RunFolder
-from itn.runtime.sharded_forward import Rows
+from itn.runtime.sharded_forward import ShardedForward
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -30,7 +30,7 @@ class Learner(Protocol):
     """An objective, as the loop sees it."""
 
     config: LearnConfig
-    rows: Rows
+    rows: ShardedForward
     """What takes moved images through the classifier."""
 
     def step(self, number: int) -> LearnStep:
@@ -75,7 +75,7 @@ def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
     """Go back to the newest whole checkpoint of an unfinished run, if any; return the steps taken so far."""
     if not folder.resumes:
         return folder.cut_history(0)
-    there, found = distributed.of_first(lambda: _newest(folder))
+    there, found = distributed.on_rank_zero(lambda: _newest(folder))
     if not there:
         return folder.cut_history(0)
     try:
@@ -141,7 +141,7 @@ def finish(
         folder.write_json("result.json", record)  # last: it says that the run is finished
         folder.remove_leftovers()
 
-    distributed.of_first(write)  # all wait until the files are there
+    distributed.on_rank_zero(write)  # all wait until the files are there
 
 
 def timing_record(started: datetime, seconds: dict[str, float], learner: Learner) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from itn.functional.color import check_images, unit_float
 from itn.models.preprocessing import Preprocessing
-from itn.runtime.batching import in_batches
+from itn.runtime.batching import map_in_memory
 
 
 class Classifier(nn.Module):
@@ -134,7 +134,7 @@ def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Te
     def look(rows: slice) -> Tensor:
         return classifier.logits(images[rows].to(classifier.device)).argmax(1)
 
-    return torch.cat(in_batches(len(images), batch_size, look)[0])
+    return torch.cat(map_in_memory(len(images), batch_size, look)[0])
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

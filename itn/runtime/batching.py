@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from itn.runtime.distributed import shared
+from itn.runtime.distributed import map_batches
 from itn.runtime.errors import RunError
 
 SHORT = (  # how torch on a CPU and the libraries beneath it say that memory is short
@@ -37,7 +37,7 @@ def keep_memory() -> None:
             mallopt(parameter, value)
 
 
-def in_batches(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], int]:
+def map_in_memory(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], int]:
     """Return what is seen in each batch of n images, in order, and how many images were in one.
 
     Batches are halved until they fit into the memory; several processes share them.
@@ -47,7 +47,7 @@ def in_batches(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], 
     """
     while True:
         batches = [slice(start, start + size) for start in range(0, n, size)]
-        found = shared(batches, partial(_unless_short, look))
+        found = map_batches(batches, partial(_unless_short, look))
         fitting = [each for each in found if each is not None]
         if len(fitting) == len(found):
             return fitting, size

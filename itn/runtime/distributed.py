@@ -24,7 +24,7 @@ class _Team:
     """Whom this process works with."""
 
     group: dist.ProcessGroup | None = None
-    alone = False
+    local_only = False
     calls = 0
     """How often they have told each other something."""
 
@@ -36,7 +36,7 @@ def join() -> None:
     """Work together with the other processes that torchrun has started; without it, alone.
 
     Every process must then make the same calls of ``itn``, each with its classifier on its own GPU: whatever
-    looks at images, ``itn.predict`` and ``itn.preflight`` too, waits for all. ``alone`` is the way out.
+    looks at images, ``itn.predict`` and ``itn.preflight`` too, waits for all. ``local_only`` is the way out.
     """
     if _team.group is not None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return
@@ -53,9 +53,9 @@ def leave() -> None:
         _team.group = None
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes work together."""
-    return 1 if _team.group is None or _team.alone else dist.get_world_size(_team.group)
+    return 1 if _team.group is None or _team.local_only else dist.get_world_size(_team.group)
 
 
 def rank() -> int:
@@ -74,33 +74,33 @@ def local_rank() -> int:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def local_only() -> Iterator[None]:
     """Do by itself what a process does here, and tell no one."""
-    before, _team.alone = _team.alone, True
+    before, _team.local_only = _team.local_only, True
     try:
         yield
     finally:
-        _team.alone = before
+        _team.local_only = before
 
 
-def shared(batches: Sequence[S], function: Callable[[S], T]) -> list[T]:
+def map_batches(batches: Sequence[S], function: Callable[[S], T]) -> list[T]:
     """Return what a function makes of each batch, in their order; each batch is taken by one process.
 
     What it returns may hold tensors; among several processes all get them on the CPU.
     """
-    if count() == 1:
+    if world_size() == 1:
         return [function(batch) for batch in batches]
-    mine = batches[rank() :: count()]
+    mine = batches[rank() :: world_size()]
     taken = gather(lambda: _on_cpu([function(batch) for batch in mine]))
-    return [taken[number % count()][number // count()] for number in range(len(batches))]
+    return [taken[number % world_size()][number // world_size()] for number in range(len(batches))]
 
 
-def of_first(function: Callable[[], T]) -> T:
+def on_rank_zero(function: Callable[[], T]) -> T:
     """Return what a function returns in the first process, or raise what it raises there; others wait.
 
     What it returns may hold tensors; among several processes all get them on the CPU.
     """
-    if count() == 1:
+    if world_size() == 1:
         return function()
     return cast(T, gather(lambda: _on_cpu(function()) if rank() == 0 else None)[0])
 
@@ -108,14 +108,14 @@ def of_first(function: Callable[[], T]) -> T:
 def gather(give: Callable[[], Any]) -> list[Any]:
     """Return what each process gives, by rank; raise in all what is raised in one."""
     own, error = None, None
-    with alone():
+    with local_only():
         try:
             own = give()
         except Exception as raised:
             error = raised
     _team.calls += 1
     message = _team.calls, own, None if error is None else _portable(error)
-    taken: list[Any] = [None] * count()
+    taken: list[Any] = [None] * world_size()
     try:
         dist.all_gather_object(taken, message, group=_team.group)
     except RuntimeError as lost:

@@ -50,7 +50,7 @@ class RunFolder:
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
         self._lock = FileLock(self.path / LOCK, timeout=0)
-        self.resumes = distributed.of_first(self._look)
+        self.resumes = distributed.on_rank_zero(self._look)
 
     @property
     def writes(self) -> bool:
@@ -94,7 +94,7 @@ class RunFolder:
         Raises:
             ValueError: If another run is at work there, or the folder cannot be written.
         """
-        self.resumes = distributed.of_first(self._start)
+        self.resumes = distributed.on_rank_zero(self._start)
 
     def _start(self) -> bool:
         try:
@@ -161,7 +161,7 @@ class RunFolder:
         Raises:
             ValueError: If they are not those that had this digest.
         """
-        return distributed.of_first(lambda: self._cut_history(length, digest))
+        return distributed.on_rank_zero(lambda: self._cut_history(length, digest))
 
     def _cut_history(self, length: int, digest: str | None) -> list[LearnStep]:
         path = self.path / "history.jsonl"

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from itn.runtime.batching import in_batches
-from itn.runtime.distributed import count, gather, rank
+from itn.runtime.batching import map_in_memory
+from itn.runtime.distributed import gather, rank, world_size
 
 T = TypeVar("T")
 
 
-class Rows:
+class ShardedForward:
     """Calls of differentiable functions whose rows are shared among processes, in pieces that fit.
 
     Where the rows of a process do not fit into its memory at once, they go in halves, also in later calls,
@@ -38,19 +38,19 @@ class Rows:
             RunError: If a single row does not fit into the memory.
         """
         learned = any(each is not None and each.requires_grad for each in inputs)
-        found: Tensor = _OfRows.apply(self, function, learned and torch.is_grad_enabled(), *inputs)
+        found: Tensor = _Sharded.apply(self, function, learned and torch.is_grad_enabled(), *inputs)
         return found
 
 
-class _OfRows(torch.autograd.Function):
+class _Sharded(torch.autograd.Function):
     """Forward and backward of some rows; both directions tell the others."""
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Rows, function: Callable[..., Tensor], learns: bool, *inputs: Tensor | None
+        ctx: Any, rows: ShardedForward, function: Callable[..., Tensor], learns: bool, *inputs: Tensor | None
     ) -> Tensor:
         given = next(each for each in inputs if each is not None)
-        parts = torch.arange(len(given)).tensor_split(count())
+        parts = torch.arange(len(given)).tensor_split(world_size())
         own = parts[rank() % len(parts)]  # alone there is one part
         own = own if len(own) else parts[0]  # more processes than rows
         ctx.rows, ctx.function, ctx.parts, ctx.own = rows, function, parts, own
@@ -104,7 +104,7 @@ def _piece(ctx: Any, rows: slice) -> tuple[list[Tensor], Tensor]:
 def _fitting(ctx: Any, look: Callable[[slice], T]) -> list[T]:
     """Return what is seen in pieces that fit into the memory, and remember their size."""
     size = len(ctx.own) if ctx.kept else ctx.rows.at_once or len(ctx.own)
-    found, fitting = in_batches(len(ctx.own), size, look)
+    found, fitting = map_in_memory(len(ctx.own), size, look)
     if fitting < size:
         ctx.rows.at_once = fitting
     ctx.rows.last = min(fitting, len(ctx.own))
@@ -113,7 +113,7 @@ def _fitting(ctx: Any, look: Callable[[slice], T]) -> list[T]:
 
 def _rows_of_all(own: Callable[[], Sequence[Tensor]], parts: Sequence[Tensor]) -> Sequence[Tensor]:
     """Return the rows of all processes, of each tensor that a process has some of."""
-    if count() == 1:
+    if world_size() == 1:
         return own()
     taken = gather(lambda: [rows.cpu() for rows in own()])
     filled = [each for each, part in zip(taken, parts, strict=True) if len(part)]

@@ -13,7 +13,7 @@ from itn.functional.color import check_images
 from itn.functional.spatial import pixel_centres, warp
 from itn.models.classifier import Classifier, first_line
 from itn.models.preflight import SAMPLE, CheckedImages
-from itn.runtime.batching import in_batches
+from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
@@ -65,7 +65,7 @@ class Screener:
 
         Batches that are too large for the memory are halved, for this pass and those that follow.
         """
-        found, self.batch_size = in_batches(
+        found, self.batch_size = map_in_memory(
             len(index), self.batch_size, lambda rows: look(self.output(change, index[rows]))
         )
         self.seen += len(index)

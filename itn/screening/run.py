@@ -141,7 +141,7 @@ def screen(
                     "seconds": seconds,
                     "batch_size": screener.batch_size,
                 }
-                distributed.of_first(partial(_finish, folder, result, clock, timing))
+                distributed.on_rank_zero(partial(_finish, folder, result, clock, timing))
     return result
 
 

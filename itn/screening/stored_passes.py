@@ -153,7 +153,7 @@ class StoredPasses:
         """Return what is stored under a key, or compute and store it."""
         arrays, folder, name = None, self.folder, f"{POINTS}/{key}.npz"
         if folder is not None:
-            arrays = distributed.of_first(lambda: _read(folder.path / name))
+            arrays = distributed.on_rank_zero(lambda: _read(folder.path / name))
         if arrays is None:
             arrays = compute()
             if folder is not None:

@@ -15,10 +15,10 @@ import torch
 
 import itn
 from itn.runtime import distributed
-from itn.runtime.batching import in_batches
-from itn.runtime.distributed import of_first, shared
+from itn.runtime.batching import map_in_memory
+from itn.runtime.distributed import map_batches, on_rank_zero
 from itn.runtime.run_dir import content_of
-from itn.runtime.sharded_forward import Rows
+from itn.runtime.sharded_forward import ShardedForward
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
@@ -28,22 +28,24 @@ import torch
 import itn
 sys.path.append(sys.argv[3])
 from itn.runtime import distributed
-from itn.runtime.distributed import Rows, in_batches, of_first, shared
-from tests.test_processes import SCREEN, LEARN, SWITCHED, side_and_blobs
+from itn.runtime.batching import map_in_memory
+from itn.runtime.distributed import map_batches, on_rank_zero
+from itn.runtime.sharded_forward import ShardedForward
+from tests.runtime.test_distributed import SCREEN, LEARN, SWITCHED, side_and_blobs
 
 torch.set_num_threads(1)
 distributed.join()
-n, rank = distributed.count(), distributed.rank()
+n, rank = distributed.world_size(), distributed.rank()
 assert n == int(sys.argv[1])
 
 own = []
-assert shared(range(7), lambda number: own.append(number) or number**2) == [k**2 for k in range(7)]
+assert map_batches(range(7), lambda number: own.append(number) or number**2) == [k**2 for k in range(7)]
 assert own == list(range(rank, 7, n)), own
-assert [each.item() for each in shared([1, 2], lambda k: torch.tensor(k))] == [1, 2]
-assert shared([1, 2, 3], lambda k: len(shared([k] * k, lambda it: it))) == [1, 2, 3]  # no one waits inside
-assert of_first(lambda: rank) == 0
+assert [each.item() for each in map_batches([1, 2], lambda k: torch.tensor(k))] == [1, 2]
+assert map_batches([1, 2, 3], lambda k: len(map_batches([k] * k, lambda it: it))) == [1, 2, 3]  # no one waits inside
+assert on_rank_zero(lambda: rank) == 0
 try:
-    of_first(lambda: 1 / rank)
+    on_rank_zero(lambda: 1 / rank)
 except ZeroDivisionError:
     pass
 else:
@@ -55,7 +57,7 @@ for failing in range(n):  # what one raises, all raise, and go on together
             raise ValueError(f"in process {failing}")
         return number
     try:
-        shared(range(5), fails)
+        map_batches(range(5), fails)
     except ValueError as error:
         assert str(error) == f"in process {failing}"
     else:
@@ -66,7 +68,7 @@ def fits(rows):
     if rank == n - 1 and rows.stop - rows.start > 3:
         raise torch.OutOfMemoryError
     return list(range(rows.start, rows.stop))
-found, size = in_batches(12, 12 // n, fits)
+found, size = map_in_memory(12, 12 // n, fits)
 assert (sum(found, []), size) == (list(range(12)), 12 // n // 2), (found, size)
 
 for rows in (7, 2, 1):
@@ -76,13 +78,13 @@ for rows in (7, 2, 1):
         return (x.exp() * y[:, :1]).cumsum(1)
     weights = torch.rand(rows, 3)
     whole = torch.autograd.grad((product(x, y, None) * weights).sum(), x)[0]
-    found = Rows()(product, x, y, None)
+    found = ShardedForward()(product, x, y, None)
     assert torch.equal(found, product(x, y, None)), rows
     assert torch.allclose(torch.autograd.grad((found * weights).sum(), x)[0], whole), rows
 
-with distributed.alone():  # the way out
+with distributed.local_only():  # the way out
     x = torch.rand(3, requires_grad=True)
-    Rows()(torch.exp, x).sum().backward()
+    ShardedForward()(torch.exp, x).sum().backward()
     assert torch.allclose(x.grad, x.exp())
 
 side, blobs = side_and_blobs()
@@ -134,7 +136,7 @@ def run(*command):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def local_only(tmp_path_factory):
     """What one process with one thread writes."""
     folder, threads = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -147,14 +149,14 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_several_processes_find_what_one_does(count, alone, tmp_path):
+def test_several_processes_find_what_one_does(count, local_only, tmp_path):
     """Seven batches of 30 images among 2 or 3: shares are uneven, and so is the last batch."""
     script = tmp_path / "work.py"
     script.write_text(WORK)
     run(*TORCHRUN, str(count), str(script), str(count), str(tmp_path / "runs"), os.getcwd())
-    assert content_of(tmp_path / "runs" / "screen") == content_of(alone / "screen")
+    assert content_of(tmp_path / "runs" / "screen") == content_of(local_only / "screen")
     for name in ("learn", "switched"):
-        texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", alone))
+        texts = ((where / name / "result.json").read_text() for where in (tmp_path / "runs", local_only))
         mine, its = (numbers(json.loads(text)) for text in texts)
         assert mine == pytest.approx(its, rel=1e-4, abs=1e-6)
 
@@ -188,11 +190,11 @@ def test_one_process_killed_ends_all_and_the_same_command_goes_on(tmp_path):
 
 
 def test_alone_everything_is_done_here():
-    assert (distributed.count(), distributed.rank()) == (1, 0)
-    assert shared("abc", str.upper) == ["A", "B", "C"]
-    assert of_first(lambda: 3) == 3
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
+    assert map_batches("abc", str.upper) == ["A", "B", "C"]
+    assert on_rank_zero(lambda: 3) == 3
     x = torch.rand(3, 2)
-    assert torch.equal(Rows()(torch.exp, x), x.exp())
+    assert torch.equal(ShardedForward()(torch.exp, x), x.exp())
 
 
 def test_batches_are_halved_until_they_fit():
@@ -205,8 +207,8 @@ def test_batches_are_halved_until_they_fit():
         return list(range(rows.start, rows.stop))[:10]
 
     with pytest.raises(itn.RunError, match="too small for a single image"):
-        in_batches(1, 64, lambda rows: look(slice(0, 9)))
-    found, size = in_batches(10, 64, look)
+        map_in_memory(1, 64, lambda rows: look(slice(0, 9)))
+    found, size = map_in_memory(10, 64, look)
     assert size == 2
     assert [number for each in found for number in each if number < 10] == list(range(10))
 
@@ -216,7 +218,7 @@ def test_an_image_that_does_not_fit_is_named():
         raise torch.OutOfMemoryError
 
     with pytest.raises(itn.RunError, match="too small for a single image"):
-        in_batches(4, 4, look)
+        map_in_memory(4, 4, look)
 
 
 class Tight(torch.autograd.Function):
@@ -239,7 +241,7 @@ class Tight(torch.autograd.Function):
 @pytest.mark.parametrize(("there", "back", "fits"), [(9, 9, None), (4, 9, 4), (9, 3, 2), (4, 1, 1)])
 def test_rows_that_do_not_fit_go_in_halves_and_have_the_same_gradients(there, back, fits):
     x, weights = torch.rand(9, 3, requires_grad=True), torch.rand(9, 3)
-    rows = Rows()
+    rows = ShardedForward()
     for _ in range(2):  # the second time it is known what fits
         found = rows(lambda x: Tight.apply(x, there, back), x)
         (grad,) = torch.autograd.grad((found * weights).sum(), x)
@@ -250,7 +252,7 @@ def test_rows_that_do_not_fit_go_in_halves_and_have_the_same_gradients(there, ba
 
 def test_a_gradient_that_would_be_differentiated_again_is_refused():
     x, weights = torch.rand(2, 9, 3, requires_grad=True).unbind()
-    (grad,) = torch.autograd.grad((Rows()(torch.exp, x) * weights).sum(), x, create_graph=True)
+    (grad,) = torch.autograd.grad((ShardedForward()(torch.exp, x) * weights).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         grad.sum().backward()
 
@@ -258,15 +260,15 @@ def test_a_gradient_that_would_be_differentiated_again_is_refused():
 def test_rows_without_a_gradient_keep_no_graph():
     x = torch.rand(9, 3, requires_grad=True)
     with torch.no_grad():
-        assert not Rows()(torch.exp, x).requires_grad
-    assert not Rows()(torch.exp, x.detach()).requires_grad
+        assert not ShardedForward()(torch.exp, x).requires_grad
+    assert not ShardedForward()(torch.exp, x.detach()).requires_grad
 
 
 @pytest.mark.parametrize(("there", "back"), [(0, 9), (9, 0)])
 def test_a_row_that_does_not_fit_ends_the_run(there, back):
     x = torch.rand(9, 3, requires_grad=True)
     with pytest.raises(itn.RunError, match="too small for a single image"):
-        Rows()(lambda x: Tight.apply(x, there, back), x).sum().backward()
+        ShardedForward()(lambda x: Tight.apply(x, there, back), x).sum().backward()
 
 
 class Narrow(Blob):

@@ -40,9 +40,9 @@ from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet, move
 from itn.runtime import distributed
-from itn.runtime.batching import in_batches
+from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
-from itn.runtime.sharded_forward import Rows
+from itn.runtime.sharded_forward import ShardedForward
 from itn.stats.sampling import generator
 
 STARTS = 16
@@ -122,7 +122,7 @@ class ConstrainedLearner:
                 [[(1 - SURPLUS) * (part in task.bounded) for part in net.parts] for task in tasks],
             )
         )
-        self.rows = Rows()
+        self.rows = ShardedForward()
         self.generator = generator(config.seed, "batches")
         self.alive = torch.arange(len(tasks) * starts)  # those of the first task come first
         self.hidden, self.output = (
@@ -138,7 +138,7 @@ class ConstrainedLearner:
             ]
             for name in ("hidden.weight", "output.weight")
         )
-        units = distributed.of_first(lambda: [self._units(each) for each in right])
+        units = distributed.on_rank_zero(lambda: [self._units(each) for each in right])
         self.unit = [
             torch.stack(each).to(device).repeat_interleave(starts, 0) for each in zip(*units, strict=True)
         ]
@@ -209,7 +209,7 @@ class ConstrainedLearner:
             if left > 1 and number + 1 in [round(cut * config.steps) for cut in CUTS]:
                 standings = self._standings().view(-1, left)
                 # Decided by one for all: processes that rounded otherwise would go on with different starts
-                order = distributed.of_first(lambda: standings.argsort(descending=True).cpu())
+                order = distributed.on_rank_zero(lambda: standings.argsort(descending=True).cpu())
                 self.alive = alive.view(-1, left).gather(1, order[:, : max(1, left // KEPT)]).flatten()
         return LearnStep(
             step=number,
@@ -481,7 +481,7 @@ class ConstrainedLearner:
             slopes = torch.autograd.grad(margin.sum(), at)
             return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
 
-        squares, _ = in_batches(len(few), self.config.batch_size, look)
+        squares, _ = map_in_memory(len(few), self.config.batch_size, look)
         reach = [torch.cat(each).mean(0).rsqrt() for each in zip(*squares, strict=True)]
         bounds = [getattr(self.net, part).head.bound for part in self.net.parts]
         return [torch.minimum(own, bound) for own, bound in zip(reach, bounds, strict=True)]
@@ -502,7 +502,7 @@ class ConstrainedLearner:
             labels = self.data.labels[rows]
             return margins(self.classifier.logits(self.data.pixels(rows, labels.device)), labels)
 
-        found, _ = in_batches(len(self.data), self.config.batch_size, look)
+        found, _ = map_in_memory(len(self.data), self.config.batch_size, look)
         unchanged = torch.cat(found).cpu()
         return torch.sigmoid(2 - 4 * unchanged / unchanged.median())
 
