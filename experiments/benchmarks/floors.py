@@ -129,7 +129,7 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
 
 def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: int, **settings: Any) -> Record:
     """Time steps of both objectives, and of the bare classifier forward and backward."""
-    classifier = classifier.running(settings["precision"], settings["channels_last"])
+    classifier = classifier.with_backend(settings["precision"], settings["channels_last"])
     floor = Floor(classifier, images[:batch].to(classifier.device))
     predictions = itn.predict(classifier, images, batch).cpu()
     data = itn.CheckedImages(images, predictions, predictions)
@@ -167,10 +167,10 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
 
 def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **settings: Any) -> Record:
     """Time the bare classifier as it is, and by torch.compile."""
-    floors = {"plain": Floor(classifier.running(**settings), images)}
+    floors = {"plain": Floor(classifier.with_backend(**settings), images)}
 
     def first() -> None:
-        floors["compiled"] = Floor(classifier.running(**settings, compile=True), images)
+        floors["compiled"] = Floor(classifier.with_backend(**settings, compile=True), images)
         floors["compiled"].forward()
         floors["compiled"].backward()
 

@@ -83,7 +83,7 @@ class Run:
         self.origin = provenance(classifier.device)
         settings = run_settings(command, config, self.origin, classifier, images, labels, source)
         self.folder = None if out is None else RunFolder(out, settings, overwrite)
-        self.classifier = classifier.running(config.precision, config.channels_last, config.compile)
+        self.classifier = classifier.with_backend(config.precision, config.channels_last, config.compile)
         self.split = split_images(preflight(self.classifier, images, labels, config.batch_size), config)
 
     def learn(self, families: Families[R], progress: bool | None) -> tuple[R, tuple[LearnStep, ...]]:

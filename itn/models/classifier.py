@@ -94,7 +94,9 @@ class Classifier(nn.Module):
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
             return net(normalised).float()
 
-    def running(self, precision: str, channels_last: bool = False, compile: bool = False) -> "Classifier":
+    def with_backend(
+        self, precision: str, channels_last: bool = False, compile: bool = False
+    ) -> "Classifier":
         """Return a classifier with the same network, which runs it otherwise.
 
         Args:

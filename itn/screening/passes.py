@@ -49,7 +49,7 @@ class Screener:
     """
 
     def __init__(self, classifier: Classifier, data: CheckedImages, config: ScreenConfig) -> None:
-        self.classifier = classifier.running(config.precision, config.channels_last, config.compile)
+        self.classifier = classifier.with_backend(config.precision, config.channels_last, config.compile)
         self.config, self.device = config, classifier.device
         self.data = data.to(self.device)
         self.images = self.data.images

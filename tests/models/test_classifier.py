@@ -132,7 +132,7 @@ def test_a_classifier_runs_in_half_precision_beside_itself(precision):
     torch.manual_seed(0)
     whole = itn.Classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), (0.5,), (0.2,))
     images = torch.rand(50, 1, 8, 8)
-    before, half = whole(images), whole.running(precision)
+    before, half = whole(images), whole.with_backend(precision)
     found = half(images)
     assert found.dtype == torch.float32
     bits = torch.finfo(getattr(torch, precision)).eps
@@ -147,11 +147,11 @@ def test_a_compiled_classifier_answers_as_before_under_the_same_name():
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 3)
     plain = itn.Classifier(Answers(lambda pixels: linear(pixels).relu()), (0.5,), (0.2,))
-    compiled = plain.running("float32", compile=True)
+    compiled = plain.with_backend("float32", compile=True)
     images = torch.rand(5, 1, 8, 8, requires_grad=True)
     torch.testing.assert_close(compiled(images), plain(images))
     grads = [torch.autograd.grad(each(images).sum(), images)[0] for each in (plain, compiled)]
     torch.testing.assert_close(*grads)
     assert compiled.sha256() == plain.sha256()
-    assert None not in (compiled.compiled, plain.running("float32", compile=True).compiled)
-    assert (plain.compiled, compiled.running("float32").compiled) == (None, None)
+    assert None not in (compiled.compiled, plain.with_backend("float32", compile=True).compiled)
+    assert (plain.compiled, compiled.with_backend("float32").compiled) == (None, None)
