@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
+from itn.certification.estimate_all_baselines import BaselineEstimates
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from itn.certification.family import mover
-from itn.certification.parametric import Mover, moved_margins
-from itn.certification.yardsticks import Yardsticks
+from itn.certification.parametric import ParametricTransform, transformed_margins
 from itn.functional.displacement import displacement
 from itn.learning.constrained.learner import SURPLUS
 from itn.models.classifier import Classifier
@@ -22,7 +22,7 @@ STEEPNESS = (1.0, 8.0)  # least and largest power of the size with which losses 
 
 
 def search(
-    net: InvariantTransformerNet, learned: CheckedImages, measures: Yardsticks, images: int, batch: int
+    net: InvariantTransformerNet, learned: CheckedImages, measures: BaselineEstimates, images: int, batch: int
 ) -> None:
     """Give the net the corner that moves furthest, by Nelder and Mead's simplex over directions.
 
@@ -67,8 +67,8 @@ def search(
             )
             return color, spatial
 
-        found = moved_margins(
-            classifier, few, Mover(1, constant, mover(net).padding), torch.ones(1, 1), batch
+        found = transformed_margins(
+            classifier, few, ParametricTransform(1, constant, mover(net).padding), torch.ones(1, 1), batch
         )
         return float((-4 * found).sigmoid().sum()) / len(learned) + 1e-9
 
@@ -118,12 +118,14 @@ def search(
 
 
 def _fragile(
-    classifier: Classifier, learned: CheckedImages, measures: Yardsticks, batch: int
+    classifier: Classifier, learned: CheckedImages, measures: BaselineEstimates, batch: int
 ) -> CheckedImages:
     data = learned.part(learned.clean)
     smallest = torch.full((len(data),), torch.inf)
     for part, axes in measures.axes.items():
         for axis, estimate in zip(axes, measures.estimates[part], strict=True):
-            found = moved_margins(classifier, data, axis.mover, estimate.scale * axis.mover.corner, batch)
+            found = transformed_margins(
+                classifier, data, axis.mover, estimate.scale * axis.mover.corner, batch
+            )
             smallest = torch.minimum(smallest, found)
     return data.part(smallest.argsort()[:FRAGILE])

@@ -30,9 +30,9 @@ from tqdm import tqdm
 
 import itn
 from itn import plotting
-from itn.certification.baselines import Axis, spatial_axes
-from itn.certification.parametric import Mover, moved_margins, share_lost
-from itn.certification.scale_search import estimated_scale
+from itn.certification.baselines import SingleTransformation, spatial_baselines
+from itn.certification.parametric import ParametricTransform, break_rate, transformed_margins
+from itn.certification.scale_search import estimate_scale
 from itn.functional.displacement import displacement
 from itn.learning.split import split_images
 from itn.models.classifier import Classifier, margins
@@ -89,7 +89,7 @@ def _of_one(
     classifier: Classifier, images: Tensor, labels: Tensor, corners: dict[int, Tensor], steps: int
 ) -> Record:
     data, reached = itn.preflight(classifier, images, labels), []
-    for axis in tqdm(spatial_axes(1.0), desc="axes", leave=False):
+    for axis in tqdm(spatial_baselines(1.0), desc="axes", leave=False):
         reached.append((axis, reach(classifier, data, axis.mover, 1.0)))
     reached.sort(key=lambda each: -each[0].displacement(each[1]))
     axes = [
@@ -119,7 +119,7 @@ def _of_one(
 
 
 def _on_others(
-    classifier: Classifier, data: CheckedImages, corner: Tensor, axes: list[Axis], seed: int
+    classifier: Classifier, data: CheckedImages, corner: Tensor, axes: list[SingleTransformation], seed: int
 ) -> Record:
     """Return how far a corner and the longest axis go on the images that a seed has not learned from."""
     _, calibration, held = split_images(data, itn.LearnConfig(seed=seed))
@@ -135,7 +135,7 @@ def _on_others(
     }
 
 
-def _name(axis: Axis) -> str:
+def _name(axis: SingleTransformation) -> str:
     return f"{axis.name} {'+' if axis.reach > 0 else '-'}"
 
 
@@ -144,9 +144,9 @@ def moved(deviation: Tensor) -> float:
     return displacement((IDENTITY + deviation)[None]).item()
 
 
-def ray(direction: Tensor) -> Mover:
+def ray(direction: Tensor) -> ParametricTransform:
     """Return the maps along a straight line from the identity."""
-    return Mover(1, lambda k: (None, (IDENTITY + k[:, :, None] * direction).to(k)))
+    return ParametricTransform(1, lambda k: (None, (IDENTITY + k[:, :, None] * direction).to(k)))
 
 
 def scaled(classifier: Classifier, data: CheckedImages, direction: Tensor) -> Tensor:
@@ -155,11 +155,11 @@ def scaled(classifier: Classifier, data: CheckedImages, direction: Tensor) -> Te
     return direction * reach(classifier, data, ray(direction), 4 * guess)
 
 
-def reach(classifier: Classifier, data: CheckedImages, mover: Mover, most: float) -> float:
+def reach(classifier: Classifier, data: CheckedImages, mover: ParametricTransform, most: float) -> float:
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     few = data.spread(2000)
-    scale = estimated_scale(
-        lambda scale: share_lost(classifier, few, mover, scale * mover.corner, TOLERANCE), TOLERANCE, most
+    scale = estimate_scale(
+        lambda scale: break_rate(classifier, few, mover, scale * mover.corner, TOLERANCE), TOLERANCE, most
     )
     for _ in range(PASSES):
         before = scale
@@ -173,7 +173,7 @@ def _reach_near(
     classifier: Classifier,
     data: CheckedImages,
     few: CheckedImages,
-    mover: Mover,
+    mover: ParametricTransform,
     guess: float,
     most: float,
 ) -> float:
@@ -181,16 +181,18 @@ def _reach_near(
     share = TOLERANCE * len(data) / len(few)
 
     def share_at(scale: float) -> float:
-        return share_lost(classifier, few, mover, scale * mover.corner, share)
+        return break_rate(classifier, few, mover, scale * mover.corner, share)
 
     low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
-    return estimated_scale(share_at, share, high, low, strides=2, bisections=7)
+    return estimate_scale(share_at, share, high, low, strides=2, bisections=7)
 
 
-def fragile(classifier: Classifier, data: CheckedImages, mover: Mover, scale: float) -> CheckedImages:
+def fragile(
+    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, scale: float
+) -> CheckedImages:
     """Return those of the images that are right unchanged which a map leaves the smallest margins."""
     right = data.part(data.clean)
-    found = moved_margins(classifier, right, mover, scale * mover.corner)
+    found = transformed_margins(classifier, right, mover, scale * mover.corner)
     return right.part(found.argsort()[: max(1, len(data) // FRAGILE)])
 
 

@@ -32,6 +32,7 @@ import study
 import torch
 from direct_search import search
 from dual_ascent import DualAscentLearner
+from itn.certification.estimate_all_baselines import estimate_all_baselines
 from matplotlib.figure import Figure
 from scipy import stats
 from study import Protocol, Record
@@ -39,8 +40,7 @@ from torch import Tensor
 
 import itn
 from itn import plotting
-from itn.certification.calibration import prove
-from itn.certification.yardsticks import yardsticks
+from itn.certification.calibration import calibrate_family
 from itn.data.loading import ImageSet
 from itn.learning.evaluate import measure as measured
 from itn.learning.load import make_net
@@ -126,7 +126,7 @@ def _otherwise(
     learned, calibration, held = split
     assert calibration is not None
     net = make_net(classifier, config, data.images.shape)
-    measures = yardsticks(net, learned, len(calibration), config)
+    measures = estimate_all_baselines(net, learned, len(calibration), config)
     history = []
     if design == SEARCH:
         # A backward pass costs about two forward passes
@@ -140,7 +140,7 @@ def _otherwise(
             )
         )
         history = [learner.step(number) for number in range(config.steps)]
-    proven = prove(net, learned, calibration, measures, config)
+    proven = calibrate_family(net, learned, calibration, measures, config)
     origin = provenance(classifier.device)
     return measured(net, held, history, config, split.record(config.seed), origin, proven)
 

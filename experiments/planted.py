@@ -201,7 +201,7 @@ def learned(
         "transform": name,
         "range": [found.low, found.high],
         "truth": [low, high],
-        "unbroken": [unbroken for _, unbroken in ends],
+        "unbroken": [reached_bound for _, reached_bound in ends],
         "off": [
             (found.low - identity) / (low - identity) - 1,
             (found.high - identity) / (high - identity) - 1,
@@ -314,8 +314,8 @@ def table(record: Record) -> str:
                     _interval([side["threshold"] for side in sides.values()]),
                     " / ".join(_apart(side["steps_apart"]) for side in sides.values()),
                     " to ".join(
-                        f"{end:.3g}" + " (bound)" * unbroken
-                        for end, unbroken in zip(found["truth"], found["unbroken"], strict=True)
+                        f"{end:.3g}" + " (bound)" * reached_bound
+                        for end, reached_bound in zip(found["truth"], found["unbroken"], strict=True)
                     ),
                     _interval(found["range"]),
                     " / ".join(f"{100 * off:+.0f}" for off in found["off"]),

@@ -23,13 +23,13 @@ from torch import Tensor
 
 import itn
 from itn.certification.baselines import BEYOND
-from itn.certification.parametric import Mover, lost, moved_margins, share_lost
+from itn.certification.parametric import ParametricTransform, break_rate, lost, transformed_margins
 from itn.certification.records import certificate_of
-from itn.certification.scale_search import LOOKED_AT, estimated_scale
+from itn.certification.scale_search import LOOKED_AT, estimate_scale
 from itn.certification.worst_k import WorstCase
 from itn.functional.color import unit_float
 from itn.learning.split import Split, split_images
-from itn.stats.fixed_sequence import SEQUENCE, calibrate, most_lost
+from itn.stats.fixed_sequence import SEQUENCE, calibrate, max_failures
 from itn.stats.sampling import generator
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
@@ -94,19 +94,23 @@ class Family:
         batch: int,
     ) -> None:
         self.classifier, self.widths, self.target, self.batch = classifier, widths, target, batch
-        self.mover = Mover(len(widths), lambda u: (None, matrices(widths, u)))
+        self.mover = ParametricTransform(len(widths), lambda u: (None, matrices(widths, u)))
         self.few = learned.spread(LOOKED_AT)
         judges, scale = learned.spread(JUDGED), self.reach(CORNERS[:1])
         # The sigmoid tells apart corners that lose equally many
         badness = torch.stack(
             [
-                (-moved_margins(classifier, judges, self.mover, scale * u[None], batch)).sigmoid().mean()
+                (-transformed_margins(classifier, judges, self.mover, scale * u[None], batch))
+                .sigmoid()
+                .mean()
                 for u in CORNERS
             ]
         )
         self.worst, self.best = CORNERS[badness.argmax()][None], CORNERS[badness.argmin()][None]
         self.estimate = self.reach(self.worst)
-        self.furthest = CORNERS[itn.displacement(matrices(widths, self.estimate * CORNERS)).argmax()][None]
+        self.estimate_scale_and_worst_k = CORNERS[
+            itn.displacement(matrices(widths, self.estimate * CORNERS)).argmax()
+        ][None]
 
     def displacement(self, u: Tensor) -> float:
         """Return the displacement at u times scale, 1 x 6."""
@@ -118,9 +122,9 @@ class Family:
         for most in (2.0, 4.0, 8.0):
 
             def share_at(scale: float) -> float:
-                return share_lost(self.classifier, self.few, self.mover, scale * u, self.target, self.batch)
+                return break_rate(self.classifier, self.few, self.mover, scale * u, self.target, self.batch)
 
-            scale = estimated_scale(share_at, self.target, most, least=scale)
+            scale = estimate_scale(share_at, self.target, most, least=scale)
             if scale < most:
                 break
         return scale
@@ -141,7 +145,7 @@ class Family:
         draw = generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held), len(self.widths), generator=draw) - 1
         right, at_corner, at_worst = (
-            moved_margins(self.classifier, held, self.mover, scale * u, self.batch) > 0
+            transformed_margins(self.classifier, held, self.mover, scale * u, self.batch) > 0
             for u in (uniform, corner, worst)
         )
         found = WorstCase(worst, at_worst, at_corner, held.clean & right & at_corner & at_worst)
@@ -188,16 +192,16 @@ def _run(
     split = split_images(data, config)
     assert split.calibration is not None
     n, clock = len(split.calibration), time.perf_counter()
-    target = (most_lost(n, config.tolerated, config.confidence) + 0.5) / n
+    target = (max_failures(n, config.tolerated, config.confidence) + 0.5) / n
     learned, tried = [], []
     for weight in weights:
         widths = learn(classifier, split.learned, config, weight)
         family = Family(classifier, widths, split.learned, target, config.batch_size)
-        moved = family.displacement(family.estimate * family.furthest)
+        moved = family.displacement(family.estimate * family.estimate_scale_and_worst_k)
         learned.append((moved, family))
         tried.append({"weight": weight, "widths": widths.tolist(), "estimated_displacement": moved})
     best = max(learned, key=lambda each: each[0])[1]
-    whole = best.certified(split, config, best.estimate, best.furthest, best.worst)
+    whole = best.certified(split, config, best.estimate, best.estimate_scale_and_worst_k, best.worst)
     alone = best.certified(split, config, best.reach(best.best), best.best, best.best)
     halfway = time.perf_counter()
     record = itn.learn(classifier, data.images, data.labels, config, progress=False).record

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import Mover, lost, share_lost
-from itn.certification.records import AxisRatio, AxisReach
-from itn.certification.scale_search import estimated_scale
+from itn.certification.parametric import ParametricTransform, break_rate, lost
+from itn.certification.records import Baseline, DisplacementRatio
+from itn.certification.scale_search import estimate_scale
 from itn.functional.color import color_identity
 from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
-from itn.stats.fixed_sequence import SEQUENCE, Calibration, calibrate
+from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, calibrate
 from itn.transforms.registry import TRANSFORMS
 
 LOOKED_AT, BISECTIONS = 2000, 4  # images, and halvings of a quarter of the way, that tell which axes are long
@@ -36,14 +36,14 @@ RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
 """Families with a single parameter: which transformation of the table they are, its magnitude."""
 
 
-class Axis(NamedTuple):
+class SingleTransformation(NamedTuple):
     """A transformation of the table with one sign, as a mover with one control."""
 
     name: str
     """Of the transformation."""
     reach: float
     """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
-    mover: Mover
+    mover: ParametricTransform
     part: int
     """Which of the mover's matrices it has: 0 color, 1 spatial."""
 
@@ -73,7 +73,9 @@ class Estimate(NamedTuple):
     """Scales that were tried, ascending, and the share of images lost at each."""
 
 
-def spatial_axes(aspect: float, bound: float = 1.0, padding: str = "zeros") -> list[Axis]:
+def spatial_baselines(
+    aspect: float, bound: float = 1.0, padding: str = "zeros"
+) -> list[SingleTransformation]:
     """Return rotation, scales, zoom, shears and shifts, with both signs.
 
     Args:
@@ -98,7 +100,7 @@ def spatial_axes(aspect: float, bound: float = 1.0, padding: str = "zeros") -> l
     ]
 
 
-def color_axes(channels: int, bound: float = 1.0) -> list[Axis]:
+def color_baselines(channels: int, bound: float = 1.0) -> list[SingleTransformation]:
     """Return gain and bias with both signs (contrast and brightness), and with several channels grayscale.
 
     Args:
@@ -122,24 +124,28 @@ def color_axes(channels: int, bound: float = 1.0) -> list[Axis]:
     return axes
 
 
-def _spatial(name: str, reach: float, aspect: float, padding: str) -> Axis:
+def _spatial(name: str, reach: float, aspect: float, padding: str) -> SingleTransformation:
     transform = TRANSFORMS[name]
 
     def matrices(k: Tensor) -> tuple[None, Tensor]:
         return None, transform.function(transform.identity + reach * k[:, 0], aspect)
 
-    return Axis(name, reach, Mover(1, matrices, padding), 1)
+    return SingleTransformation(name, reach, ParametricTransform(1, matrices, padding), 1)
 
 
-def _colored(name: str, reach: float, direction: Tensor) -> Axis:
+def _colored(name: str, reach: float, direction: Tensor) -> SingleTransformation:
     def matrices(k: Tensor) -> tuple[Tensor, None]:
         return color_identity(len(direction), k) + reach * k[:, :, None] * direction.to(k), None
 
-    return Axis(name, reach, Mover(1, matrices), 0)
+    return SingleTransformation(name, reach, ParametricTransform(1, matrices), 0)
 
 
-def estimated_axes(
-    classifier: Classifier, data: CheckedImages, axes: list[Axis], tolerance: float, batch_size: int = 250
+def estimate_baselines(
+    classifier: Classifier,
+    data: CheckedImages,
+    axes: list[SingleTransformation],
+    tolerance: float,
+    batch_size: int = 250,
 ) -> list[Estimate]:
     """Estimate the scale up to which each axis keeps to a tolerance, at most 1.
 
@@ -152,29 +158,29 @@ def estimated_axes(
     """
     few = data.spread(LOOKED_AT)
 
-    def estimated(axis: Axis) -> Estimate:
+    def estimated(axis: SingleTransformation) -> Estimate:
         looks = {}
 
         def share_at(scale: float) -> float:
             k = scale * axis.mover.corner
-            looks[scale] = share_lost(classifier, few, axis.mover, k, tolerance, batch_size)
+            looks[scale] = break_rate(classifier, few, axis.mover, k, tolerance, batch_size)
             return looks[scale]
 
-        scale = estimated_scale(share_at, tolerance, most=1.0, bisections=BISECTIONS)
+        scale = estimate_scale(share_at, tolerance, most=1.0, bisections=BISECTIONS)
         return Estimate(scale, tuple(sorted(looks.items())))
 
     return [estimated(axis) for axis in axes]
 
 
-def certified_axes(
+def certify_baselines(
     classifier: Classifier,
     data: CheckedImages,
-    axes: list[Axis],
+    axes: list[SingleTransformation],
     estimates: list[Estimate],
     tolerance: float,
     confidence: float = 0.95,
     batch_size: int = 250,
-) -> tuple[list[AxisReach], list[tuple[Axis, Calibration]]]:
+) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Certify the axes that may be the longest.
 
     Args:
@@ -194,25 +200,27 @@ def certified_axes(
         for i in contenders(axes, estimates)
     }
     records = [
-        axis_record(axis, estimate, certified.get(i))
+        baseline_record(axis, estimate, certified.get(i))
         for i, (axis, estimate) in enumerate(zip(axes, estimates, strict=True))
     ]
     return records, [(axes[i], calibration) for i, calibration in certified.items()]
 
 
-def contenders(axes: list[Axis], estimates: list[Estimate], least: float = CONTENDER) -> list[int]:
+def contenders(
+    axes: list[SingleTransformation], estimates: list[Estimate], least: float = CONTENDER
+) -> list[int]:
     """Return the indices of axes that go at least so far, of the longest, by the estimates."""
     reached = [axis.displacement(estimate.scale) for axis, estimate in zip(axes, estimates, strict=True)]
     return [i for i, moved in enumerate(reached) if moved >= least * max(reached)]
 
 
-def axis_ratio(
-    family: Calibration,
+def displacement_ratio(
+    family: FixedSequence,
     moved: Sequence[float],
-    axes: list[tuple[Axis, Calibration]],
+    axes: list[tuple[SingleTransformation, FixedSequence]],
     generator: torch.Generator,
     confidence: float = 0.95,
-) -> AxisRatio | None:
+) -> DisplacementRatio | None:
     """Return how much further a family moves at its corner than the axis that moves furthest.
 
     Args:
@@ -247,23 +255,25 @@ def axis_ratio(
     # Where neither moves nothing is known: such a draw widens the interval at both ends
     low = ratios[1:].nan_to_num(0.0, posinf=torch.inf).quantile((1 - confidence) / 2).item()
     high = ratios[1:].nan_to_num(torch.inf, posinf=torch.inf).quantile((1 + confidence) / 2).item()
-    return AxisRatio(ratios[0].item(), low, high if math.isfinite(high) else None)
+    return DisplacementRatio(ratios[0].item(), low, high if math.isfinite(high) else None)
 
 
-def axis_record(axis: Axis, estimate: Estimate, calibration: Calibration | None = None) -> AxisReach:
+def baseline_record(
+    axis: SingleTransformation, estimate: Estimate, calibration: FixedSequence | None = None
+) -> Baseline:
     """Return what is known of an axis; its calibration, if it has one, goes before its estimate."""
     looks, certified = estimate.looks, None
     if calibration is not None:
         certified = calibration.scale
         looks = tuple(zip(calibration.scales, calibration.shares[:, 0].tolist(), strict=True))
-    return AxisReach(
+    return Baseline(
         transform=axis.name,
         sign="+" if axis.reach > 0 else "-",
         estimated_magnitude=axis.magnitude(estimate.scale),
         estimated_displacement=axis.displacement(estimate.scale),
         certified_magnitude=None if certified is None else axis.magnitude(certified),
         certified_displacement=None if certified is None else axis.displacement(certified),
-        unbroken=certified == 1.0,
+        reached_bound=certified == 1.0,
         looks=tuple((axis.displacement(scale), share) for scale, share in looks),
     )
 
@@ -271,12 +281,12 @@ def axis_record(axis: Axis, estimate: Estimate, calibration: Calibration | None 
 def _calibrated(
     classifier: Classifier,
     data: CheckedImages,
-    axis: Axis,
+    axis: SingleTransformation,
     estimate: float,
     tolerance: float,
     confidence: float,
     batch_size: int,
-) -> Calibration:
+) -> FixedSequence:
     """Test an axis at its corner, up to its bound; families face more tests, so that axes are favoured."""
     scales = sorted({min(1.0, estimate * factor) for factor in SEQUENCE})
     corner = axis.mover.corner

@@ -12,29 +12,29 @@ from torch import Tensor
 
 from itn.certification.baselines import (
     BEYOND,
-    axis_ratio,
-    certified_axes,
+    certify_baselines,
+    displacement_ratio,
 )
-from itn.certification.family import classifier_of, corner_displacements, mover, rescale
+from itn.certification.estimate_all_baselines import BaselineEstimates
+from itn.certification.family import classifier_of, displacements_full, mover, rescale
 from itn.certification.parametric import lost
-from itn.certification.records import AxisRatio, AxisReach, CalibrationPoint
-from itn.certification.scale_search import furthest
-from itn.certification.yardsticks import Yardsticks
+from itn.certification.records import Baseline, CalibrationPoint, DisplacementRatio
+from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.learning.config import LearnConfig
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
-from itn.stats.fixed_sequence import FINE, SEQUENCE, Calibration, calibrate, smallest_tolerance
+from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, calibrate, smallest_tolerance
 from itn.stats.sampling import generator
 
 
 @dataclasses.dataclass(frozen=True)
-class Proven:
+class CalibrationResult:
     """The scale that calibration has chosen, and how far single axes go on the same images."""
 
     scale: float
     calibration: tuple[CalibrationPoint, ...]
-    axes: dict[str, tuple[AxisReach, ...]]
-    ratios: dict[str, AxisRatio | None]
+    axes: dict[str, tuple[Baseline, ...]]
+    ratios: dict[str, DisplacementRatio | None]
 
 
 def check_certifiable(images: int, config: LearnConfig) -> None:
@@ -48,20 +48,20 @@ def check_certifiable(images: int, config: LearnConfig) -> None:
         )
 
 
-def prove(
+def calibrate_family(
     net: InvariantTransformerNet,
     learned: CheckedImages,
     calibration: CheckedImages,
-    measures: Yardsticks,
+    measures: BaselineEstimates,
     config: LearnConfig,
-) -> Proven:
+) -> CalibrationResult:
     """Choose the scale of a family with a guarantee, give it to the net, and compare with single axes.
 
     The family must keep to the tolerance at the corner and at the k that a search finds worst on the images
     learned from; if that is the worst, it does so in the mean over k as well. An axis must at its corner.
     """
     classifier, family, batch = classifier_of(net), mover(net), config.batch_size
-    estimate, worst = furthest(net, learned, measures.target, batch)
+    estimate, worst = estimate_scale_and_worst_k(net, learned, measures.target, batch)
 
     def lost_at(scale: float) -> Tensor:
         at = (scale * k for k in (family.corner, worst))
@@ -70,12 +70,12 @@ def prove(
     ranges = all(net.single(part) for part in net.parts)
     scales = [estimate * factor for factor in (FINE if ranges else SEQUENCE)]
     found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
-    at_corners = [corner_displacements(net, scale) for scale in found.scales]
+    at_corners = [displacements_full(net, scale) for scale in found.scales]
     moved = {part: [each[part] for each in at_corners] for part in net.parts}
     points = calibration_points(found, at_corners)
     records, ratios = {}, {}
     for part, axes in measures.axes.items():
-        reached, certified = certified_axes(
+        reached, certified = certify_baselines(
             classifier,
             calibration,
             axes,
@@ -86,13 +86,13 @@ def prove(
         )
         records[part] = tuple(reached)
         randomness = generator(config.seed, f"bootstrap {part}")
-        ratios[part] = axis_ratio(found, moved[part], certified, randomness, config.confidence)
+        ratios[part] = displacement_ratio(found, moved[part], certified, randomness, config.confidence)
     rescale(net, found.scale)
-    return Proven(found.scale, points, records, ratios)
+    return CalibrationResult(found.scale, points, records, ratios)
 
 
 def calibration_points(
-    found: Calibration, displacements: Sequence[Mapping[str, float]]
+    found: FixedSequence, displacements: Sequence[Mapping[str, float]]
 ) -> tuple[CalibrationPoint, ...]:
     """Return the records of the scales that were tried, with displacements of each part at their corners."""
     return tuple(

@@ -2,18 +2,18 @@
 
 import torch
 
-from itn.certification.parametric import Mover
+from itn.certification.parametric import ParametricTransform
 from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
 
 
-def mover(net: InvariantTransformerNet) -> Mover:
+def mover(net: InvariantTransformerNet) -> ParametricTransform:
     """Return a net as something that grows with a scale: k1 first, then k2, those that it listens to."""
     padding = "zeros" if net.spatial is None else net.spatial.padding
     both = len(net.parts) == 2
-    return Mover(
+    return ParametricTransform(
         CONTROLS * len(net.parts),
         lambda k: net.matrices(k[:, :CONTROLS], k[:, CONTROLS:] if both else k),
         padding,
@@ -28,7 +28,7 @@ def rescale(net: InvariantTransformerNet, scale: float) -> None:
 
 
 @torch.no_grad()
-def corner_displacements(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
+def displacements_full(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
     """Return the displacement of each part of a net where all controls are 1 times the scale."""
     k = torch.full((1, CONTROLS), scale, device=classifier_of(net).device)
     pairs = zip(("color", "spatial"), net.matrices(k, k), strict=True)

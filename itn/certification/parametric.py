@@ -13,7 +13,7 @@ from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
 
 
-class Mover(NamedTuple):
+class ParametricTransform(NamedTuple):
     """Transformations driven by controls in [0, 1], which grow with a scale; at 0 nothing moves."""
 
     controls: int
@@ -30,8 +30,8 @@ class Mover(NamedTuple):
 
 
 @torch.inference_mode()
-def moved_margins(
-    classifier: Classifier, data: CheckedImages, mover: Mover, k: Tensor, batch_size: int = 250
+def transformed_margins(
+    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, k: Tensor, batch_size: int = 250
 ) -> Tensor:
     """Return the margins of moved images, N.
 
@@ -55,7 +55,7 @@ def moved_margins(
 
 
 def lost(
-    classifier: Classifier, data: CheckedImages, mover: Mover, k: Tensor, batch_size: int = 250
+    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, k: Tensor, batch_size: int = 250
 ) -> Tensor:
     """Return which images are lost under controls times scale k, bool, N."""
     gone = torch.zeros(len(data), dtype=torch.bool)
@@ -63,14 +63,14 @@ def lost(
     if not len(right):
         return gone
     own = k if len(k) == 1 else k[right]
-    gone[right] = moved_margins(classifier, data.part(right), mover, own, batch_size) <= 0
+    gone[right] = transformed_margins(classifier, data.part(right), mover, own, batch_size) <= 0
     return gone
 
 
-def share_lost(
+def break_rate(
     classifier: Classifier,
     data: CheckedImages,
-    mover: Mover,
+    mover: ParametricTransform,
     k: Tensor,
     enough: float = 1.0,
     batch_size: int = 250,

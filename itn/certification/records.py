@@ -40,7 +40,7 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True)
-class AxisReach:
+class Baseline:
     """How far a single axis of the screening table goes at the tolerance; magnitudes in the table's unit."""
 
     transform: str
@@ -52,7 +52,7 @@ class AxisReach:
     certified_magnitude: float | None
     """From calibration images, as for the family; None where the estimate is far from the largest."""
     certified_displacement: float | None
-    unbroken: bool
+    reached_bound: bool
     """Whether it is certified up to its bound: how far it would go is not known."""
     looks: tuple[tuple[float, float], ...]
     """Displacements that were tried, ascending, each with the share of images lost there: of calibration
@@ -83,7 +83,7 @@ class CalibrationPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class AxisRatio:
+class DisplacementRatio:
     """Displacement of a family at its corner over the largest of any single axis, with its interval."""
 
     value: float

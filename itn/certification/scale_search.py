@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from itn.certification.family import classifier_of, mover
-from itn.certification.parametric import share_lost
+from itn.certification.parametric import break_rate
 from itn.certification.worst_k import worst_case
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 
 
-def estimated_scale(
+def estimate_scale(
     share_at: Callable[[float], float],
     tolerance: float,
     most: float,
@@ -51,7 +51,7 @@ def estimated_scale(
 LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
 
 
-def furthest(
+def estimate_scale_and_worst_k(
     net: InvariantTransformerNet, learned: CheckedImages, target: float, batch_size: int
 ) -> tuple[float, Tensor]:
     """Return about which scale of a family loses the target at its worst k, and that k, 1 x controls."""
@@ -59,9 +59,9 @@ def furthest(
 
     def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
         def share_at(scale: float) -> float:
-            return share_lost(classifier, few, family, scale * k, target, batch_size)
+            return break_rate(classifier, few, family, scale * k, target, batch_size)
 
-        return estimated_scale(share_at, target, most, least=least)
+        return estimate_scale(share_at, target, most, least=least)
 
     estimate = 0.0
     for most in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance

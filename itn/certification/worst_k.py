@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import Mover, moved_margins
+from itn.certification.parametric import ParametricTransform, transformed_margins
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
 
@@ -38,7 +38,11 @@ class WorstCase(NamedTuple):
 
 
 def worst_case(
-    classifier: Classifier, data: CheckedImages, mover: Mover, scale: float, batch_size: int = 250
+    classifier: Classifier,
+    data: CheckedImages,
+    mover: ParametricTransform,
+    scale: float,
+    batch_size: int = 250,
 ) -> WorstCase:
     """Search a family for the controls that lose most images, and each image for controls that lose it.
 
@@ -47,7 +51,7 @@ def worst_case(
     found is tried on all.
     """
     at_corner, *alone = (
-        moved_margins(classifier, data, mover, scale * k[None], batch_size)
+        transformed_margins(classifier, data, mover, scale * k[None], batch_size)
         for k in (mover.corner[0], *torch.eye(mover.controls))
     )
     smallest = torch.stack([at_corner, *alone]).amin(0)
@@ -58,7 +62,7 @@ def worst_case(
 
     def look(k: Tensor) -> None:
         nonlocal worst, most
-        found = moved_margins(classifier, few, mover, scale * k, batch_size)
+        found = transformed_margins(classifier, few, mover, scale * k, batch_size)
         everywhere[fragile] &= found > 0
         # The sigmoid tells apart controls that lose equally many
         if (badness := found.neg().sigmoid().mean().item()) > most:
@@ -74,5 +78,5 @@ def worst_case(
             neighbour[0, entry] = (neighbour[0, entry] + sign).clamp(0, 1)
             if not torch.equal(neighbour, centre):
                 look(neighbour)
-    right = moved_margins(classifier, data, mover, scale * worst, batch_size) > 0
+    right = transformed_margins(classifier, data, mover, scale * worst, batch_size) > 0
     return WorstCase(worst, right, at_corner > 0, everywhere & right)

@@ -7,14 +7,21 @@ import math
 import torch
 from torch import Tensor
 
-from itn.certification.baselines import Axis, Estimate, color_axes, contenders, estimated_axes, spatial_axes
+from itn.certification.baselines import (
+    Estimate,
+    SingleTransformation,
+    color_baselines,
+    contenders,
+    estimate_baselines,
+    spatial_baselines,
+)
 from itn.certification.family import classifier_of
-from itn.certification.parametric import Mover, share_lost
-from itn.certification.scale_search import LOOKED_AT, estimated_scale
+from itn.certification.parametric import ParametricTransform, break_rate
+from itn.certification.scale_search import LOOKED_AT, estimate_scale
 from itn.learning.config import LearnConfig
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
-from itn.stats.fixed_sequence import most_lost
+from itn.stats.fixed_sequence import max_failures
 
 PROMISING = 0.6  # of the longest axis, those that learning sets out along
 
@@ -26,10 +33,10 @@ BISECTIONS = 7  # of the stride in which such a range ends
 
 
 @dataclasses.dataclass(frozen=True)
-class Yardsticks:
+class BaselineEstimates:
     """The single axes of every part that is learned, and about how far each will be certified."""
 
-    axes: dict[str, list[Axis]]
+    axes: dict[str, list[SingleTransformation]]
     estimates: dict[str, list[Estimate]]
     target: float
     """Share of the images that may be lost if calibration is to prove the tolerance; less than it."""
@@ -72,20 +79,20 @@ class Yardsticks:
         return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in alone))])
 
 
-def yardsticks(
+def estimate_all_baselines(
     net: InvariantTransformerNet, learned: CheckedImages, calibrated: int, config: LearnConfig
-) -> Yardsticks:
+) -> BaselineEstimates:
     """Estimate how far the single axes of each part will be certified on so many calibration images."""
-    target = (most_lost(calibrated, config.tolerated, config.confidence) + 0.5) / calibrated
+    target = (max_failures(calibrated, config.tolerated, config.confidence) + 0.5) / calibrated
     _, channels, height, width = learned.images.shape
     axes = {}
     if net.color is not None:
-        axes["color"] = color_axes(channels, config.color_bound)
+        axes["color"] = color_baselines(channels, config.color_bound)
     if net.spatial is not None:
-        axes["spatial"] = spatial_axes(width / height, net.spatial.entry_bound, config.padding)
+        axes["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, config.padding)
     classifier = classifier_of(net)
     estimates = {
-        part: estimated_axes(classifier, learned, each, target, config.batch_size)
+        part: estimate_baselines(classifier, learned, each, target, config.batch_size)
         for part, each in axes.items()
     }
     ranges = {
@@ -93,7 +100,7 @@ def yardsticks(
         for part in net.parts
         if net.single(part)
     }
-    return Yardsticks(axes, estimates, target, ranges)
+    return BaselineEstimates(axes, estimates, target, ranges)
 
 
 def _range(
@@ -106,15 +113,15 @@ def _range(
         matrix = transformer.from_parameters(k)
         return (matrix, None) if part == "color" else (None, matrix)
 
-    moved = Mover(1, matrices, config.padding)
+    moved = ParametricTransform(1, matrices, config.padding)
 
     def end(sign: float) -> float:
         def share_at(parameter: float) -> float:
             at = torch.full((1, 1), sign * parameter)
-            return share_lost(classifier_of(net), few, moved, at, target, config.batch_size)
+            return break_rate(classifier_of(net), few, moved, at, target, config.batch_size)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
-        return sign * estimated_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
+        return sign * estimate_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
 
     shorter, longer = sorted((end(1.0), 0.0 if config.rectified else end(-1.0)), key=abs)
     return longer, shorter

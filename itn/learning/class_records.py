@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from itn.certification.records import AxisReach, CalibrationPoint, Certificate
+from itn.certification.records import Baseline, CalibrationPoint, Certificate
 from itn.runtime.records import read_as
 
 
@@ -33,10 +33,10 @@ class ClassFamily:
     spatial_displacement_at_corner: float | None
     color_matrix_at_corner: list[list[float]] | None
     spatial_matrix_at_corner: list[list[float]] | None
-    axes: dict[str, tuple[AxisReach, ...]]
+    axes: dict[str, tuple[Baseline, ...]]
     """By part, "color" and "spatial", about how far single axes go, from images that were learned from."""
 
-    def longest(self, part: str) -> AxisReach:
+    def longest(self, part: str) -> Baseline:
         """Return the axis of a part that moves furthest, by the estimates."""
         return max(self.axes[part], key=lambda axis: axis.estimated_displacement)
 
@@ -89,7 +89,7 @@ class PerClassRecord:
                     **{
                         **each,
                         "worst_k": tuple(each["worst_k"]),
-                        "axes": AxisReach.by_part(each["axes"]),
+                        "axes": Baseline.by_part(each["axes"]),
                     }
                 )
                 for each in content["classes"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.baselines import RANGES
-from itn.certification.calibration import Proven
+from itn.certification.calibration import CalibrationResult
 from itn.certification.family import classifier_of, mover
 from itn.certification.records import certificate_of
 from itn.certification.worst_k import worst_case
@@ -98,7 +98,7 @@ def measure(
     config: LearnConfig,
     split: dict[str, Any],
     origin: dict[str, Any],
-    proven: Proven | None = None,
+    proven: CalibrationResult | None = None,
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if its scale is proven."""
     device, n = next(net.parameters()).device, len(held_out)
@@ -147,7 +147,7 @@ def measure(
         ranges=by_name({part: _range(net, part) for part in net.parts}),
         curves=curves(net, held_out.part(few), config.batch_size),
         certificate=certificate,
-        axis_ratio=None if proven is None else by_name(proven.ratios),
+        displacement_ratio=None if proven is None else by_name(proven.ratios),
         axes=None if proven is None else by_name(proven.axes),
         calibration=None if proven is None else proven.calibration,
         split=split,

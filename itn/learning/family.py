@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.certification.calibration import Proven, prove
+from itn.certification.calibration import CalibrationResult, calibrate_family
+from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
 from itn.certification.family import classifier_of
-from itn.certification.yardsticks import Yardsticks, yardsticks
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import STARTS, ConstrainedLearner, Task
 from itn.learning.evaluate import measure
@@ -91,20 +91,20 @@ class _Family:
         self.config = run.config
         self.learned, self.calibration, self.held = run.split
         self.net = make_net(run.classifier, run.config, self.held.images.shape)
-        self.measures: Yardsticks | None = None
-        self.proven: Proven | None = None
+        self.measures: BaselineEstimates | None = None
+        self.proven: CalibrationResult | None = None
 
     def prepare(self) -> Learner:
         net, learned, config = self.net, self.learned, self.config
         if self.calibration is None:
             return SwitchedLearner(net, learned, config)
-        self.measures = yardsticks(net, learned, len(self.calibration), config)
+        self.measures = estimate_all_baselines(net, learned, len(self.calibration), config)
         return ConstrainedLearner([task(net, learned, self.measures, config)], config, self.measures.target)
 
     def calibrate(self) -> None:
         assert self.calibration is not None
         assert self.measures is not None
-        self.proven = prove(self.net, self.learned, self.calibration, self.measures, self.config)
+        self.proven = calibrate_family(self.net, self.learned, self.calibration, self.measures, self.config)
 
     def measure(
         self, history: Sequence[LearnStep], split: dict[str, Any], origin: dict[str, Any]
@@ -121,7 +121,7 @@ class _Family:
 def task(
     net: InvariantTransformerNet,
     learned: CheckedImages,
-    measures: Yardsticks,
+    measures: BaselineEstimates,
     config: LearnConfig,
     starts: int = STARTS,
 ) -> Task:
@@ -140,7 +140,7 @@ def task(
     )
 
 
-def _aims(net: InvariantTransformerNet, part: str, measures: Yardsticks) -> Tensor:
+def _aims(net: InvariantTransformerNet, part: str, measures: BaselineEstimates) -> Tensor:
     """Return pairs of promising parameters; none where several are not the entries of the matrix."""
     if net.single(part):
         return torch.tensor(measures.ranges[part])[None, :, None]

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itn.certification.baselines import BEYOND, axis_record
+from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
-from itn.certification.family import corner_displacements, mover, rescale
+from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
+from itn.certification.family import displacements_full, mover, rescale
 from itn.certification.parametric import lost
 from itn.certification.records import CalibrationPoint, Certificate, certificate_of
-from itn.certification.scale_search import furthest
+from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.certification.worst_k import WorstCase, worst_case
-from itn.certification.yardsticks import Yardsticks, yardsticks
 from itn.learning import class_plots, plots
 from itn.learning.class_records import ClassFamily, PerClassRecord
 from itn.learning.config import LearnConfig
@@ -69,7 +69,7 @@ class _Class(NamedTuple):
     learned: CheckedImages
     calibration: CheckedImages
     held: CheckedImages
-    measures: Yardsticks
+    measures: BaselineEstimates
 
 
 class _Found(NamedTuple):
@@ -140,7 +140,7 @@ class _ClassFamilies:
             learned = _of_class(whole, label)
             net = make_net(self.classifier, config, learned.images.shape)
             # The tolerance is proven for all classes together
-            measures = yardsticks(net, learned, len(calibration), config)
+            measures = estimate_all_baselines(net, learned, len(calibration), config)
             others = _of_class(calibration, label), _of_class(held, label)
             self.classes.append(_Class(label, net, learned, *others, measures))
         tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in self.classes]
@@ -150,7 +150,7 @@ class _ClassFamilies:
         """Choose one factor on what is estimated for each class, and give it to all families."""
         batch, ways = self.config.batch_size, []
         for each in self.classes:
-            estimate, worst = furthest(each.net, each.learned, each.measures.target, batch)
+            estimate, worst = estimate_scale_and_worst_k(each.net, each.learned, each.measures.target, batch)
             rescale(each.net, estimate)
             ways.append((each, mover(each.net), worst))
 
@@ -226,7 +226,7 @@ class _ClassFamilies:
 
     def _at_corners(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
         """Return the displacement of each part at scaled corners, mean over so many images of each class."""
-        moved = [corner_displacements(each.net, scale) for each in self.classes]
+        moved = [displacements_full(each.net, scale) for each in self.classes]
         return {part: float(np.average([each[part] for each in moved], weights=images)) for part in moved[0]}
 
     def _look(self) -> list[_Found]:
@@ -279,12 +279,12 @@ def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassF
     """Return the record of one class."""
     clean, n = each.held.clean, len(each.held)
     gone = int((clean & ~found.worst.right_at_corner).sum())
-    cornered = corner_displacements(each.net)
+    cornered = displacements_full(each.net)
     corner = torch.ones(1, CONTROLS, device=next(each.net.parameters()).device)
     with torch.no_grad():
         color, spatial = each.net.matrices(corner, corner)
     axes = {
-        part: tuple(map(axis_record, own, each.measures.estimates[part]))
+        part: tuple(map(baseline_record, own, each.measures.estimates[part]))
         for part, own in each.measures.axes.items()
     }
     return ClassFamily(

@@ -193,7 +193,7 @@ def reach(record: LearnRecord) -> Figure:
         for axis in others:
             _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
         for axis, colour in zip(longest, _AXES, strict=False):
-            name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.unbroken else "")
+            name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.reached_bound else "")
             _accuracies(ax, axis.looks, clean, color=colour, linewidth=1.2, label=name)
         family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
         _accuracies(

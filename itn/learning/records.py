@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itn.certification.records import AxisRatio, AxisReach, CalibrationPoint, Certificate
+from itn.certification.records import Baseline, CalibrationPoint, Certificate, DisplacementRatio
 from itn.runtime.records import read_as
 
 
@@ -85,10 +85,10 @@ class LearnRecord:
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
     """What is proven; None with the switched objective, likewise the next three."""
-    axis_ratio: dict[str, AxisRatio | None] | None
+    displacement_ratio: dict[str, DisplacementRatio | None] | None
     """By part, "color" and "spatial": displacement of the family at its corner over the largest of any single
     axis; None where an axis is unbroken at its bound and none is longer."""
-    axes: dict[str, tuple[AxisReach, ...]] | None
+    axes: dict[str, tuple[Baseline, ...]] | None
     """By part, how far single axes go."""
     calibration: tuple[CalibrationPoint, ...] | None
     """The scales that were tried, ascending; the first scale that fails ends the choice."""
@@ -115,8 +115,8 @@ class LearnRecord:
             )
             if certificate is not None:
                 certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
-                ratios = {part: ratio and AxisRatio(**ratio) for part, ratio in ratios.items()}
-                axes = AxisReach.by_part(axes)
+                ratios = {part: ratio and DisplacementRatio(**ratio) for part, ratio in ratios.items()}
+                axes = Baseline.by_part(axes)
                 points = tuple(CalibrationPoint(**point) for point in points)
             ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
             nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}

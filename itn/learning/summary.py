@@ -67,18 +67,20 @@ def _certified(record: LearnRecord) -> list[str]:
         f"worst found: {100 * c.worst_k_accuracy:.2f} % at a single k, "
         f"{100 * c.worst_image_accuracy:.2f} % with each image at its own worst k",
     ]
-    for part, ratio in (record.axis_ratio or {}).items():
+    for part, ratio in (record.displacement_ratio or {}).items():
         reached = [axis for axis in (record.axes or {})[part] if axis.certified_displacement is not None]
         longest = max(reached, key=lambda axis: axis.certified_displacement or 0)
         name = f"{longest.transform} {longest.sign}, {longest.certified_magnitude:.3g}"
-        unbroken = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.unbroken)
+        reached_bound = ", ".join(f"{axis.transform} {axis.sign}" for axis in reached if axis.reached_bound)
         if ratio is not None:
             lines.append(
                 f"{part}: {ratio.value:.2f} [{ratio.ci_low:.2f}, {_end(ratio.ci_high)}] times the "
                 f"displacement of the longest single axis ({name})"
             )
-        elif unbroken:
-            lines.append(f"{part}: {unbroken} is unbroken up to its bound, so that no ratio can be given")
+        elif reached_bound:
+            lines.append(
+                f"{part}: {reached_bound} is unbroken up to its bound, so that no ratio can be given"
+            )
         else:
             lines.append(f"{part}: no single axis may move at all")
     return lines

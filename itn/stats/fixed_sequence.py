@@ -15,7 +15,7 @@ from itn.stats.intervals import binomial_tail
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class FixedSequence:
     """Which of N calibration images are lost at each of a fixed sequence of scales, and what that proves."""
 
     scales: tuple[float, ...]
@@ -45,7 +45,7 @@ class Calibration:
         """Return how many scales pass, R, if image i had been drawn weights[r, i] times: R x N."""
         scales, conditions, n = self.lost.shape
         counts = (weights @ self.lost.flatten(0, 1).T.to(weights)).view(-1, scales, conditions).amax(-1)
-        fails = counts > most_lost(n, self.tolerance, self.confidence)
+        fails = counts > max_failures(n, self.tolerance, self.confidence)
         return (fails.cumsum(1) == 0).sum(1)
 
 
@@ -55,7 +55,7 @@ def calibrate(
     tolerance: float,
     confidence: float = 0.95,
     beyond: float = 1.0,
-) -> Calibration:
+) -> FixedSequence:
     """Test scales until one fails, and on until chance could not have made it pass.
 
     Args:
@@ -72,12 +72,12 @@ def calibrate(
         seen.append(lost_at(scale))
         counts = seen[-1].sum(1).amax()
         n = seen[-1].shape[1]
-        if counts > max(most_lost(n, tolerance, confidence), beyond * tolerance * n):
+        if counts > max(max_failures(n, tolerance, confidence), beyond * tolerance * n):
             break
-    return Calibration(tuple(scales[: len(seen)]), torch.stack(seen), tolerance, confidence)
+    return FixedSequence(tuple(scales[: len(seen)]), torch.stack(seen), tolerance, confidence)
 
 
-def most_lost(n: int, tolerance: float, confidence: float = 0.95) -> int:
+def max_failures(n: int, tolerance: float, confidence: float = 0.95) -> int:
     """Return the largest count of lost images, of n, that still proves the tolerance; -1 if none does."""
     count = -1
     while binomial_tail(n - count - 1, n, 1 - tolerance) <= 1 - confidence:

@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
+from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
 
 import itn
-from itn.certification.baselines import Estimate, spatial_axes
+from itn.certification.baselines import Estimate, spatial_baselines
 from itn.certification.calibration import check_certifiable
 from itn.certification.family import mover
-from itn.certification.yardsticks import Yardsticks, yardsticks
 from itn.learning.load import make_net
 from itn.learning.split import split_images
 
@@ -31,7 +31,7 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
     """Shifts along y and all that leaves the horizontal centre alone go to their bounds."""
     data = itn.preflight(side, *blobs)
     net = make_net(side, QUICK, data.images.shape)
-    measures = yardsticks(net, data, 200, QUICK)
+    measures = estimate_all_baselines(net, data, 200, QUICK)
     assert measures.target == (6 + 0.5) / 200  # of 200 images 6 may be lost: below 6 % with 95 % confidence
     by_name = {
         (axis.name, axis.reach > 0): estimate.scale
@@ -46,10 +46,12 @@ def test_references_are_what_the_longest_axes_reach(blobs, side):
 
 def test_pairs_are_of_the_longest_axes_and_never_opposite():
     """Shears of 0.4 and -0.32 and a scale of 0.35 are of the longest; shifts are far from that."""
-    axes = [axis for axis in spatial_axes(1.0) if axis.name in ("shear_x", "scale_y", "translate_x")]
+    axes = [axis for axis in spatial_baselines(1.0) if axis.name in ("shear_x", "scale_y", "translate_x")]
     lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.32, ("scale_y", 1): 0.35}
     scales = [lengths.get((axis.name, 1 if axis.reach > 0 else -1), 0.01) for axis in axes]
-    measures = Yardsticks({"spatial": axes}, {"spatial": [Estimate(scale, ()) for scale in scales]}, 0.01)
+    measures = BaselineEstimates(
+        {"spatial": axes}, {"spatial": [Estimate(scale, ()) for scale in scales]}, 0.01
+    )
     assert measures.bounded == set()
     found = measures.pairs("spatial")
     # Matrices say where an output pixel comes from: a shear to the right has a negative entry

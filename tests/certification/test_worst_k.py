@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import itn
-from itn.certification.parametric import Mover, lost, moved_margins, share_lost
+from itn.certification.parametric import ParametricTransform, break_rate, lost, transformed_margins
 from itn.certification.records import certificate_of
-from itn.certification.scale_search import estimated_scale
+from itn.certification.scale_search import estimate_scale
 from itn.certification.worst_k import worst_case
 from itn.models.preflight import CheckedImages
-from itn.stats.fixed_sequence import SEQUENCE, calibrate, most_lost, smallest_tolerance
+from itn.stats.fixed_sequence import SEQUENCE, calibrate, max_failures, smallest_tolerance
 from itn.stats.sampling import generator
 
 
@@ -41,17 +41,17 @@ def shade(k):
 
 def scaled(mover, scale):
     """The same mover at a scale."""
-    return Mover(mover.controls, lambda k: mover.matrices(scale * k))
+    return ParametricTransform(mover.controls, lambda k: mover.matrices(scale * k))
 
 
 CLASSIFIER = itn.Classifier(Brightness())
-SHADE = Mover(2, shade)
+SHADE = ParametricTransform(2, shade)
 
 
 def test_margins_are_those_on_paper():
     data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
     k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
-    assert moved_margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
+    assert transformed_margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
         [0.2, 0.5, 0.0], abs=1e-6
     )
 
@@ -72,15 +72,15 @@ def test_most_lost_is_the_last_count_that_one_in_twenty_would_show(n, tolerance)
         + math.comb(n, count + 1) * tolerance ** (count + 1) * (1 - tolerance) ** (n - count - 1)
     ) <= 0.05:
         count += 1
-    assert most_lost(n, tolerance) == count
+    assert max_failures(n, tolerance) == count
 
 
 @pytest.mark.parametrize("n", [29, 150, 6000])
 def test_smallest_tolerance_is_what_no_loss_proves(n):
     least = smallest_tolerance(n)
     assert (1 - least) ** n == pytest.approx(0.05)
-    assert most_lost(n, least * 1.001) == 0
-    assert most_lost(n, least * 0.999) == -1
+    assert max_failures(n, least * 1.001) == 0
+    assert max_failures(n, least * 0.999) == -1
 
 
 COUNTS = {1.0: (0, 0), 2.0: (0, 1), 3.0: (0, 18), 4.0: (0, 0), 5.0: (0, 19), 6.0: (0, 0)}
@@ -119,11 +119,11 @@ def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
     def share_at(scale):
         return scale
 
-    assert estimated_scale(share_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
-    assert estimated_scale(share_at, 0.25, most=0.2) == 0.2
-    assert 0.009 < estimated_scale(share_at, 0.01, most=1.0, bisections=2) <= 0.01
-    assert estimated_scale(lambda scale: scale > 0, 0.5, most=1.0) == 0
-    island = estimated_scale(lambda scale: 0.3 < scale < 0.6, 0.5, most=1.0)
+    assert estimate_scale(share_at, 0.25, most=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
+    assert estimate_scale(share_at, 0.25, most=0.2) == 0.2
+    assert 0.009 < estimate_scale(share_at, 0.01, most=1.0, bisections=2) <= 0.01
+    assert estimate_scale(lambda scale: scale > 0, 0.5, most=1.0) == 0
+    island = estimate_scale(lambda scale: 0.3 < scale < 0.6, 0.5, most=1.0)
     assert island == pytest.approx(0.3, abs=0.01)  # what holds again beyond is not reached
 
 
@@ -140,7 +140,7 @@ def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, looked_
             return super().logits(images)
 
     counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
-    share = share_lost(counting, data, DARKEN, 0.05 * DARKEN.corner, enough, batch_size=100)
+    share = break_rate(counting, data, DARKEN, 0.05 * DARKEN.corner, enough, batch_size=100)
     assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
     assert sum(seen) == pytest.approx(looked_at, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
 
@@ -172,11 +172,11 @@ def test_refinement_goes_where_the_grid_does_not():
         return matrix, None
 
     data = flat_images(torch.linspace(0.51, 1.0, 400))
-    assert worst_case(CLASSIFIER, data, Mover(1, dip), scale=1.0).k.item() == 0.75
+    assert worst_case(CLASSIFIER, data, ParametricTransform(1, dip), scale=1.0).k.item() == 0.75
 
 
 def certify(data, mover, uniform, scale, tolerance, batch_size=250):
-    recognised = moved_margins(CLASSIFIER, data, mover, uniform, batch_size) > 0
+    recognised = transformed_margins(CLASSIFIER, data, mover, uniform, batch_size) > 0
     worst = worst_case(CLASSIFIER, data, mover, 1.0, batch_size)
     return certificate_of(data.clean, recognised, worst, scale, tolerance)
 
@@ -195,7 +195,7 @@ def test_certificate_counts_what_it_says():
     assert found.accuracy_lower_bound < found.accuracy
 
 
-DARKEN = Mover(1, lambda k: (torch.stack([torch.ones_like(k), -k], -1), None))
+DARKEN = ParametricTransform(1, lambda k: (torch.stack([torch.ones_like(k), -k], -1), None))
 
 
 def test_coverage_by_simulation():
@@ -212,7 +212,7 @@ def test_coverage_by_simulation():
         return flat_images(0.5 + 0.5 * torch.rand(n, generator=randomness), labels.long())
 
     reach = tolerance / (0.98 * 2)
-    estimate = (most_lost(n, tolerance) + 0.5) / n / (0.98 * 2)  # where calibration will end, about
+    estimate = (max_failures(n, tolerance) + 0.5) / n / (0.98 * 2)  # where calibration will end, about
     kept = covered = 0
     chosen = []
     for _ in range(repetitions):

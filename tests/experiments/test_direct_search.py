@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from itn.certification.estimate_all_baselines import estimate_all_baselines
 
 import itn
 from itn.certification.family import mover
 from itn.certification.parametric import lost
-from itn.certification.yardsticks import yardsticks
 from itn.learning.load import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, batch_size=64)
@@ -20,7 +20,7 @@ def searched(experiment, flats, brightness):
     config = dataclasses.replace(QUICK, parts=("color",))
     data = itn.preflight(brightness, *flats)
     net = make_net(brightness, config, data.images.shape)
-    measures = yardsticks(net, data, 200, config)
+    measures = estimate_all_baselines(net, data, 200, config)
     experiment("direct_search").search(net, data, measures, images=400 * len(data), batch=64)
     return net, data, measures
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import itn
-from itn.certification.baselines import spatial_axes
-from itn.certification.parametric import share_lost
+from itn.certification.baselines import spatial_baselines
+from itn.certification.parametric import break_rate
 from itn.learning.split import split_images
 
 DIGITS, TOLERATED = 1500, 15
@@ -19,13 +19,13 @@ def digits():
 
 def lost(classifier, data, mover, scale):
     """Return how many of all digits are lost; about how many, if too many."""
-    return round(DIGITS * share_lost(classifier, data, mover, torch.full((1, 1), scale), TOLERATED / DIGITS))
+    return round(DIGITS * break_rate(classifier, data, mover, torch.full((1, 1), scale), TOLERATED / DIGITS))
 
 
 @pytest.mark.parametrize("name", ["rotate", "zoom", "shear_x", "translate_y"])
 def test_an_axis_reaches_as_far_as_the_tolerance(name, digits, experiment):
     reach = experiment("furthest_map").reach
-    for axis in (each for each in spatial_axes(1.0) if each.name == name):
+    for axis in (each for each in spatial_baselines(1.0) if each.name == name):
         scale = reach(*digits, axis.mover, 1.0)
         assert lost(*digits, axis.mover, scale) <= TOLERATED, axis
         assert lost(*digits, axis.mover, 1.02 * scale) > TOLERATED, axis
@@ -49,7 +49,7 @@ def test_what_is_added_moves_as_far_as_the_displacement_says(experiment):
 def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, monkeypatch):
     study, looked_at = experiment("furthest_map"), []
     monkeypatch.setattr(study, "reach", lambda _, data, *rest: looked_at.append(data) or 0.5)
-    axes, corner = spatial_axes(1.0)[:3], torch.full((2, 3), 0.2)
+    axes, corner = spatial_baselines(1.0)[:3], torch.full((2, 3), 0.2)
     found = study._on_others(*digits, corner, axes, seed=3)
     learned, *_ = split_images(digits[1], itn.LearnConfig(seed=3))
     for data in looked_at:

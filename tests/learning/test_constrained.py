@@ -238,7 +238,7 @@ def test_nothing_moves_where_every_motion_is_seen(blobs):
     ).record
     assert record.certificate.family_scale == 0
     assert record.spatial_displacement_at_corner == record.color_displacement_at_corner == 0
-    assert record.axis_ratio == {"color": None, "spatial": None}
+    assert record.displacement_ratio == {"color": None, "spatial": None}
     assert record.certificate.worst_image_accuracy == 1
 
 
