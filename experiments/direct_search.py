@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from itn.certification.estimate_all_baselines import BaselineEstimates
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from itn.certification.family import mover
+from itn.certification.family_baselines import BaselineEstimates
 from itn.certification.parametric import ParametricTransform, transformed_margins
 from itn.functional.displacement import displacement
 from itn.learning.constrained.learner import SURPLUS

@@ -32,7 +32,6 @@ import study
 import torch
 from direct_search import search
 from dual_ascent import DualAscentLearner
-from itn.certification.estimate_all_baselines import estimate_all_baselines
 from matplotlib.figure import Figure
 from scipy import stats
 from study import Protocol, Record
@@ -41,6 +40,7 @@ from torch import Tensor
 import itn
 from itn import plotting
 from itn.certification.calibration import calibrate_family
+from itn.certification.family_baselines import estimate_all_baselines
 from itn.data.loading import ImageSet
 from itn.learning.evaluate import measure as measured
 from itn.learning.load import make_net

@@ -29,7 +29,7 @@ from itn.certification.scale_search import LOOKED_AT, estimate_scale
 from itn.certification.worst_k import WorstCase
 from itn.functional.color import unit_float
 from itn.learning.split import Split, split_images
-from itn.stats.fixed_sequence import SEQUENCE, calibrate, max_failures
+from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures
 from itn.stats.sampling import generator
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
@@ -141,7 +141,7 @@ class Family:
             return torch.stack([lost(self.classifier, calibration, self.mover, u, self.batch) for u in at])
 
         scales = [estimate * factor for factor in SEQUENCE]
-        scale = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND).scale
+        scale = fixed_sequence_test(lost_at, scales, config.tolerated, config.confidence, BEYOND).scale
         draw = generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held), len(self.widths), generator=draw) - 1
         right, at_corner, at_worst = (

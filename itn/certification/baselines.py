@@ -18,7 +18,7 @@ from itn.functional.color import color_identity
 from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
-from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, calibrate
+from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, fixed_sequence_test
 from itn.transforms.registry import TRANSFORMS
 
 LOOKED_AT, BISECTIONS = 2000, 4  # images, and halvings of a quarter of the way, that tell which axes are long
@@ -238,7 +238,7 @@ def displacement_ratio(
     reached = [(axis.displacement(each.scale), each.scale == 1.0) for axis, each in axes]
     if max(reached)[1]:
         return None
-    n = family.lost.shape[-1]
+    n = family.failed.shape[-1]
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
     weights = torch.zeros(RESAMPLES, n).scatter_add_(1, drawn, torch.ones(RESAMPLES, n))
     weights = torch.cat([torch.ones(1, n), weights])  # first the images as they are
@@ -290,7 +290,7 @@ def _calibrated(
     """Test an axis at its corner, up to its bound; families face more tests, so that axes are favoured."""
     scales = sorted({min(1.0, estimate * factor) for factor in SEQUENCE})
     corner = axis.mover.corner
-    return calibrate(
+    return fixed_sequence_test(
         lambda scale: lost(classifier, data, axis.mover, scale * corner, batch_size)[None],
         scales,
         tolerance,

@@ -15,15 +15,15 @@ from itn.certification.baselines import (
     certify_baselines,
     displacement_ratio,
 )
-from itn.certification.estimate_all_baselines import BaselineEstimates
 from itn.certification.family import classifier_of, displacements_full, mover, rescale
+from itn.certification.family_baselines import BaselineEstimates
 from itn.certification.parametric import lost
 from itn.certification.records import Baseline, CalibrationPoint, DisplacementRatio
 from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.learning.config import LearnConfig
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
-from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, calibrate, smallest_tolerance
+from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, fixed_sequence_test, smallest_tolerance
 from itn.stats.sampling import generator
 
 
@@ -69,7 +69,7 @@ def calibrate_family(
 
     ranges = all(net.single(part) for part in net.parts)
     scales = [estimate * factor for factor in (FINE if ranges else SEQUENCE)]
-    found = calibrate(lost_at, scales, config.tolerated, config.confidence, BEYOND)
+    found = fixed_sequence_test(lost_at, scales, config.tolerated, config.confidence, BEYOND)
     at_corners = [displacements_full(net, scale) for scale in found.scales]
     moved = {part: [each[part] for each in at_corners] for part in net.parts}
     points = calibration_points(found, at_corners)

@@ -60,7 +60,7 @@ class Baseline:
     it is too large."""
 
     @classmethod
-    def by_part(cls, content: Mapping[str, Any]) -> dict[str, tuple["AxisReach", ...]]:
+    def by_part(cls, content: Mapping[str, Any]) -> dict[str, tuple["Baseline", ...]]:
         """Return the axes of each part from JSON."""
         return {
             part: tuple(cls(**axis | {"looks": tuple(map(tuple, axis["looks"]))}) for axis in each)

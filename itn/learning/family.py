@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
-from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
 from itn.certification.family import classifier_of
+from itn.certification.family_baselines import BaselineEstimates, estimate_all_baselines
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import STARTS, ConstrainedLearner, Task
 from itn.learning.evaluate import measure

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
-from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
 from itn.certification.family import displacements_full, mover, rescale
+from itn.certification.family_baselines import BaselineEstimates, estimate_all_baselines
 from itn.certification.parametric import lost
 from itn.certification.records import CalibrationPoint, Certificate, certificate_of
 from itn.certification.scale_search import estimate_scale_and_worst_k
@@ -40,7 +40,7 @@ from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
 from itn.plotting.style import Figures
 from itn.runtime.run_dir import PER_CLASS
-from itn.stats.fixed_sequence import SEQUENCE, calibrate
+from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test
 from itn.stats.intervals import clopper_pearson
 from itn.stats.sampling import generator
 
@@ -164,7 +164,7 @@ class _ClassFamilies:
             ]
             return torch.cat([torch.stack(of_class) for of_class in gone], 1)
 
-        found = calibrate(lost_at, SEQUENCE, self.config.tolerated, self.config.confidence, BEYOND)
+        found = fixed_sequence_test(lost_at, SEQUENCE, self.config.tolerated, self.config.confidence, BEYOND)
         images = [len(each.calibration) for each in self.classes]
         self.calibration = calibration_points(
             found, [self._at_corners(images, scale) for scale in found.scales]

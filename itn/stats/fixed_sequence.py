@@ -20,7 +20,7 @@ class FixedSequence:
 
     scales: tuple[float, ...]
     """In the order of the tests, ascending."""
-    lost: Tensor
+    failed: Tensor
     """Bool, scales x conditions x N."""
     tolerance: float
     """Largest share that may be lost, under each condition."""
@@ -34,23 +34,23 @@ class FixedSequence:
         The tests are exact: if more than the tolerance were lost under any condition, so few would be lost
         with a probability of at most 1 - confidence.
         """
-        return (0.0, *self.scales)[int(self.passed(torch.ones(1, self.lost.shape[-1])))]
+        return (0.0, *self.scales)[int(self.passed(torch.ones(1, self.failed.shape[-1])))]
 
     @property
     def shares(self) -> Tensor:
         """Share of the images that is lost, scales x conditions."""
-        return self.lost.double().mean(-1)
+        return self.failed.double().mean(-1)
 
     def passed(self, weights: Tensor) -> Tensor:
         """Return how many scales pass, R, if image i had been drawn weights[r, i] times: R x N."""
-        scales, conditions, n = self.lost.shape
-        counts = (weights @ self.lost.flatten(0, 1).T.to(weights)).view(-1, scales, conditions).amax(-1)
+        scales, conditions, n = self.failed.shape
+        counts = (weights @ self.failed.flatten(0, 1).T.to(weights)).view(-1, scales, conditions).amax(-1)
         fails = counts > max_failures(n, self.tolerance, self.confidence)
         return (fails.cumsum(1) == 0).sum(1)
 
 
-def calibrate(
-    lost_at: Callable[[float], Tensor],
+def fixed_sequence_test(
+    failed_at: Callable[[float], Tensor],
     scales: Sequence[float],
     tolerance: float,
     confidence: float = 0.95,
@@ -69,7 +69,7 @@ def calibrate(
     """
     seen: list[Tensor] = []
     for scale in scales:
-        seen.append(lost_at(scale))
+        seen.append(failed_at(scale))
         counts = seen[-1].sum(1).amax()
         n = seen[-1].shape[1]
         if counts > max(max_failures(n, tolerance, confidence), beyond * tolerance * n):

@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from itn.certification.estimate_all_baselines import BaselineEstimates, estimate_all_baselines
 
 import itn
 from itn.certification.baselines import Estimate, spatial_baselines
 from itn.certification.calibration import check_certifiable
 from itn.certification.family import mover
+from itn.certification.family_baselines import BaselineEstimates, estimate_all_baselines
 from itn.learning.load import make_net
 from itn.learning.split import split_images
 

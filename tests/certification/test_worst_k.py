@@ -12,7 +12,7 @@ from itn.certification.records import certificate_of
 from itn.certification.scale_search import estimate_scale
 from itn.certification.worst_k import worst_case
 from itn.models.preflight import CheckedImages
-from itn.stats.fixed_sequence import SEQUENCE, calibrate, max_failures, smallest_tolerance
+from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures, smallest_tolerance
 from itn.stats.sampling import generator
 
 
@@ -91,19 +91,19 @@ def lost_of_600(scale):
 
 
 def test_scales_are_tested_in_order_until_one_fails():
-    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01)
+    calibration = fixed_sequence_test(lost_of_600, list(COUNTS), tolerance=0.01)
     assert calibration.scale == 2.0
     assert calibration.scales == (1.0, 2.0, 3.0)
 
 
 def test_going_on_beyond_a_failure_changes_no_choice_and_ends_where_more_are_lost():
-    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    calibration = fixed_sequence_test(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
     assert calibration.scale == 2.0
     assert calibration.scales == (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def test_resampled_images_choose_for_themselves():
-    calibration = calibrate(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    calibration = fixed_sequence_test(lost_of_600, list(COUNTS), tolerance=0.01, beyond=3)
     weights = torch.ones(3, 600)
     weights[1, 0] = 5  # an image that is lost from the second scale on, five times
     weights[2, :60] = 0  # all that are ever lost, never
@@ -111,7 +111,9 @@ def test_resampled_images_choose_for_themselves():
 
 
 def test_nothing_is_chosen_where_nothing_is_sure():
-    calibration = calibrate(lambda _: torch.zeros(1, 20, dtype=torch.bool), SEQUENCE, tolerance=0.01)
+    calibration = fixed_sequence_test(
+        lambda _: torch.zeros(1, 20, dtype=torch.bool), SEQUENCE, tolerance=0.01
+    )
     assert calibration.scale == 0.0
 
 
@@ -217,7 +219,7 @@ def test_coverage_by_simulation():
     chosen = []
     for _ in range(repetitions):
         calibration, third = sample(), sample()
-        scale = calibrate(
+        scale = fixed_sequence_test(
             lambda s, seen=calibration: lost(CLASSIFIER, seen, DARKEN, s * DARKEN.corner, n)[None],
             [estimate * s for s in SEQUENCE],
             tolerance,
