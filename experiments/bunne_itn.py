@@ -53,12 +53,12 @@ from itn.learning.switched import SwitchedLearner
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.stats.sampling import generator, one_per_class, stratified_subset
 
-READINGS = ("linear", "rectified")
+READINGS = ("linear", "nonnegative")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
 OVER_K = torch.cartesian_prod(*[torch.linspace(0, 1, 11)] * 2)  # ends at the corner
 DIGITS, PHOTOS = 5, ("chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 LOSSES = ("cross_entropy", "transformer_loss")
-COLORS = {"linear": "#4477aa", "rectified": "#ee6677"}
+COLORS = {"linear": "#4477aa", "nonnegative": "#ee6677"}
 
 
 class Claim(NamedTuple):
@@ -127,7 +127,7 @@ def measure(protocol: Protocol) -> Record:
         for reading in READINGS:
             for seed in protocol.seeds:
                 config = itn.LearnConfig(
-                    objective="switched", rectified=reading == "rectified", seed=seed, **settings
+                    objective="switched", nonnegative=reading == "nonnegative", seed=seed, **settings
                 )
                 asks = about | {"reading": reading, "seed": seed, "config": dataclasses.asdict(config)}
                 part = protocol.out / "parts" / f"{_slug(asks)}-seed{seed}.json"
@@ -147,7 +147,7 @@ def _run(
     """Learn one family, and return what is recorded of it."""
     clock, seed = time.perf_counter(), config.seed
     rows = torch.zeros(len(data), dtype=torch.bool)
-    rows[stratified_subset(data.labels, round(config.learn_fraction * len(data)), seed)] = True
+    rows[stratified_subset(data.labels, round(config.train_fraction * len(data)), seed)] = True
     held = data.part(~rows)
     net = make_net(classifier, config, data.images.shape)
     learner = SwitchedLearner(net, data.part(rows), config)

@@ -134,11 +134,11 @@ def test_a_batch_of_magnitudes_equals_a_loop(transform, data, before, padding):
 # Families
 
 
-def random_net(before, family="affine", color_family="affine", rectified=False, size=1.0):
+def random_net(before, family="affine", color_family="affine", nonnegative=False, size=1.0):
     randomness = torch.Generator().manual_seed(3)
     channels, height, width = before.shape[1:]
-    color = itn.ColorTransformer(channels, 4, 1.0, randomness, rectified, color_family)
-    spatial = itn.SpatialTransformer(family, 4, None, "border", width / height, randomness, rectified)
+    color = itn.ColorTransformer(channels, 4, 1.0, randomness, nonnegative, color_family)
+    spatial = itn.SpatialTransformer(family, 4, None, "border", width / height, randomness, nonnegative)
     for weights in (*color.head.parameters(), *spatial.head.parameters()):
         torch.nn.init.normal_(weights, std=size, generator=randomness)
     return itn.InvariantTransformerNet(torch.nn.Identity(), color, spatial)
@@ -147,10 +147,10 @@ def random_net(before, family="affine", color_family="affine", rectified=False, 
 @pytest.mark.parametrize("family", itn.FAMILIES)
 @law
 @given(st.data(), images(), st.sampled_from(COLOR_FAMILIES), st.booleans(), st.sampled_from([0.01, 1, 100]))
-def test_any_k_keeps_images_images_and_zero_keeps_every_bit(family, data, before, colors, rectified, size):
+def test_any_k_keeps_images_images_and_zero_keeps_every_bit(family, data, before, colors, nonnegative, size):
     entry = st.sampled_from([0.0, -0.0, 1e-45, 1.0]) | st.floats(0, 1)
     k = torch.tensor(data.draw(st.lists(entry, min_size=4, max_size=4)))
-    net = random_net(before, family, colors, rectified, size)
+    net = random_net(before, family, colors, nonnegative, size)
     with torch.no_grad():
         assert is_image_like(net.transform(before, k[:2], k[2:].expand(len(before), 2)), before)
         assert torch.equal(net.transform(before, torch.zeros(2), torch.zeros(1, 2)), as_float(before))

@@ -123,5 +123,5 @@ def _range(
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
         return sign * estimate_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
 
-    shorter, longer = sorted((end(1.0), 0.0 if config.rectified else end(-1.0)), key=abs)
+    shorter, longer = sorted((end(1.0), 0.0 if config.nonnegative else end(-1.0)), key=abs)
     return longer, shorter

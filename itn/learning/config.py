@@ -46,7 +46,7 @@ class LearnConfig:
     """constrained: confidence of the certificate."""
     c_theta: float = 0.01
     """switched: weight of color displacement against spatial displacement, where both are learned."""
-    vectors: int = 0
+    displacement_samples: int = 0
     """switched: random unit vectors per step that estimate displacement, as in the paper; 0: its exact
     value."""
     steps: int = 0
@@ -58,7 +58,7 @@ class LearnConfig:
     """Adam's rate at the start; it falls to zero along a cosine; 0: 0.03, switched 0.005."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
-    rectified: bool = False
+    nonnegative: bool = False
     """Rectify the last layer of the control heads too, as the paper's text can be read: no parameter can
     fall below its identity."""
     color_bound: float = 1.0
@@ -75,7 +75,7 @@ class LearnConfig:
     networks, an error in those that call view()."""
     compile: bool = False
     """Whether to run the classifier by torch.compile, which takes up to minutes before the first step."""
-    learn_fraction: float = 0.4
+    train_fraction: float = 0.4
     """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
     half of the rest chooses the scale, the other half is held out."""
     seed: int = 0
@@ -117,7 +117,7 @@ class LearnConfig:
             "a constrained objective needs a tolerance above 0, such as 0.01",
         )
         require(0 < self.confidence < 1, f"confidence must lie in (0, 1), got {self.confidence}")
-        require(0 < self.learn_fraction < 1, f"learn-fraction must lie in (0, 1), got {self.learn_fraction}")
+        require(0 < self.train_fraction < 1, f"train-fraction must lie in (0, 1), got {self.train_fraction}")
         for name in ("steps", "batch_size", "hidden"):
             value = getattr(self, name)
             require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
@@ -132,7 +132,10 @@ class LearnConfig:
         for name in ("c_theta", "learning_rate", "color_bound"):
             value = getattr(self, name)
             require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")
-        require(self.vectors >= 0, f"vectors must be 0 (exact) or more, got {self.vectors}")
+        require(
+            self.displacement_samples >= 0,
+            f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
+        )
         bound = self.spatial_bound
         require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")

@@ -31,16 +31,16 @@ def _transformers(
 ) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     _, channels, height, width = shape
     weights = generator(config.seed, f"weights {start}" if start else "weights")
-    rectified = config.rectified
+    nonnegative = config.nonnegative
     color = spatial = None
     if "color" in config.parts:
         color = ColorTransformer(
-            channels, config.hidden, config.color_bound, weights, rectified, config.color_family
+            channels, config.hidden, config.color_bound, weights, nonnegative, config.color_family
         )
     if "spatial" in config.parts:
         aspect = width / height
         spatial = SpatialTransformer(
-            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, rectified
+            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, nonnegative
         )
     return color, spatial
 

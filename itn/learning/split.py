@@ -36,10 +36,10 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
         ValueError: If there are too few images for that, with the tolerance that they could prove.
     """
     if config.objective == "switched":
-        learned, held = stratified_split(data.labels, config.learn_fraction, config.seed)
+        learned, held = stratified_split(data.labels, config.train_fraction, config.seed)
         return Split(data.part(learned), None, data.part(held))
     n = len(data)
-    learned = stratified_subset(data.labels, max(1, round(config.learn_fraction * n)), config.seed)
+    learned = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
     rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
     chosen = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
     held = torch.ones(len(rest), dtype=torch.bool).index_fill(0, chosen, False)

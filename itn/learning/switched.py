@@ -134,9 +134,9 @@ class SwitchedLearner:
     def _displacement(self, matrix: Tensor | None) -> Tensor | None:
         if matrix is None:
             return None
-        if not self.config.vectors:
+        if not self.config.displacement_samples:
             return displacement(matrix)
-        vectors = unit_vectors(self.config.vectors, matrix.shape[-1], self.generator)
+        vectors = unit_vectors(self.config.displacement_samples, matrix.shape[-1], self.generator)
         return sampled_displacement(matrix, vectors.to(matrix))
 
 

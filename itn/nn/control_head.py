@@ -34,7 +34,7 @@ class ControlHead(nn.Module):
         hidden: int = 32,
         bound: float = 1.0,
         generator: torch.Generator | None = None,
-        rectified: bool = False,
+        nonnegative: bool = False,
     ) -> None:
         super().__init__()
         # As single precision has it: 0 or infinity would make the identity a matrix of nan
@@ -46,8 +46,8 @@ class ControlHead(nn.Module):
         # displacement has no gradient at the identity.
         nn.init.uniform_(self.hidden.weight, -0.7, 0.7, generator=generator)
         nn.init.uniform_(self.output.weight, -2e-3 / hidden, 2e-3 / hidden, generator=generator)
-        self.rectified = rectified
-        if rectified:
+        self.nonnegative = nonnegative
+        if nonnegative:
             with torch.no_grad():
                 self.output.weight.abs_()
         self.register_buffer("bound", torch.tensor(float(bound)))
@@ -56,7 +56,7 @@ class ControlHead(nn.Module):
         """Return parameters, B x P, of controls B x 2, in full precision also under autocast."""
         with torch.autocast(k.device.type, enabled=False):
             raw = self.output(self.hidden(k).relu())
-            if self.rectified:
+            if self.nonnegative:
                 raw = raw.relu()
             return self.bound * torch.tanh(raw / self.bound)
 

@@ -63,7 +63,7 @@ class ColorTransformer(_Transformer):
         hidden: int = 32,
         bound: float = 1.0,
         generator: torch.Generator | None = None,
-        rectified: bool = False,
+        nonnegative: bool = False,
         family: str = "affine",
     ) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ColorTransformer(_Transformer):
             raise ValueError(f"unknown color family {family!r}: give one of {', '.join(COLOR_FAMILIES)}")
         self.channels, self.family = channels, family
         parameters = channels * (channels + 1) if family == "affine" else 1
-        self.head = ControlHead(parameters, hidden, bound, generator, rectified)
+        self.head = ControlHead(parameters, hidden, bound, generator, nonnegative)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return color matrices, B x C x (C+1), of valid controls B x 2."""
@@ -124,7 +124,7 @@ class SpatialTransformer(_Transformer):
         padding: str = "zeros",
         aspect: float = 1.0,
         generator: torch.Generator | None = None,
-        rectified: bool = False,
+        nonnegative: bool = False,
     ) -> None:
         super().__init__()
         if family not in FAMILIES:
@@ -136,7 +136,7 @@ class SpatialTransformer(_Transformer):
             raise ValueError(f"a rotation is bounded by at most pi, got {bound}: beyond, it comes back")
         self.family, self.padding, self.aspect = family, padding, aspect
         bound = default_bound if bound is None else bound
-        self.head = ControlHead(len(names), hidden, bound, generator, rectified)
+        self.head = ControlHead(len(names), hidden, bound, generator, nonnegative)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return spatial matrices, B x 2 x 3, of valid controls B x 2."""

@@ -77,7 +77,7 @@ def test_finished_runs_are_kept_and_figures_redraw_from_json(script, tmp_path, m
     record = json.loads(json.dumps(script.measure(protocol)))
     assert {(run["model"], run["reading"]) for run in record["runs"]} == {
         ("jennings-cnn", "linear"),
-        ("jennings-cnn", "rectified"),
+        ("jennings-cnn", "nonnegative"),
     }
     monkeypatch.setattr(script, "_run", lambda *args: pytest.fail("learned again"))
     assert json.loads(json.dumps(script.measure(protocol))) == record

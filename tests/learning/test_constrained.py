@@ -84,7 +84,7 @@ def test_the_ends_of_a_range_need_not_be_alike(flats, brightness):
 
 def test_a_rectified_range_has_one_end(flats, brightness):
     """A bias holds if and only if it is in [-1/4, 1/4]; what is rectified is not below 0."""
-    config = dataclasses.replace(QUICK, parts=("color",), color_family="bias", rectified=True)
+    config = dataclasses.replace(QUICK, parts=("color",), color_family="bias", nonnegative=True)
     found = itn.learn(brightness, *flats, config).record.ranges["color"]
     assert found.low == 0
     assert 0.2 < found.high <= 0.25

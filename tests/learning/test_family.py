@@ -154,9 +154,9 @@ def test_the_branch_taken_is_the_loss_that_falls(half_right, side):
 
 
 def test_sampled_displacement_is_learned_too(blobs, side):
-    config = dataclasses.replace(QUICK, parts=("spatial",), vectors=16, steps=100)
+    config = dataclasses.replace(QUICK, parts=("spatial",), displacement_samples=16, steps=100)
     sampled = itn.learn(side, *blobs, config).record
-    exact = itn.learn(side, *blobs, dataclasses.replace(config, vectors=0)).record
+    exact = itn.learn(side, *blobs, dataclasses.replace(config, displacement_samples=0)).record
     assert sampled.spatial_displacement == pytest.approx(exact.spatial_displacement, rel=0.5)
     assert sampled.spatial_displacement != exact.spatial_displacement
 
@@ -230,9 +230,9 @@ def test_rectified_runs_never_fall_below_the_identity(blobs, side):
     """And without the option the same run does, in color and in space."""
     ks = torch.cartesian_prod(*[torch.linspace(0, 1, 6)] * 2)
     lowest = {}
-    for rectified in (False, True):
-        learned = itn.learn(side, *blobs, dataclasses.replace(QUICK, rectified=rectified)).net
-        lowest[rectified] = [
+    for nonnegative in (False, True):
+        learned = itn.learn(side, *blobs, dataclasses.replace(QUICK, nonnegative=nonnegative)).net
+        lowest[nonnegative] = [
             (part.matrix(ks) - torch.eye(*part.matrix(ks).shape[1:])).min()
             for part in (learned.color, learned.spatial)
         ]
@@ -241,15 +241,15 @@ def test_rectified_runs_never_fall_below_the_identity(blobs, side):
 
 
 def test_an_option_is_read_from_the_folder_and_a_run_from_before_it_has_its_default(blobs, side, tmp_path):
-    config = dataclasses.replace(QUICK, rectified=True)
+    config = dataclasses.replace(QUICK, nonnegative=True)
     result = itn.learn(side, *blobs, config, tmp_path / "run")
     k = torch.rand(7, 2)
     assert torch.equal(itn.load_net(tmp_path / "run", side).spatial.matrix(k), result.net.spatial.matrix(k))
     path = tmp_path / "run" / "config.json"
     settings = json.loads(path.read_text())
-    assert settings["config"].pop("rectified")
+    assert settings["config"].pop("nonnegative")
     path.write_text(json.dumps(settings))
-    assert not itn.load_net(tmp_path / "run", side).spatial.head.rectified
+    assert not itn.load_net(tmp_path / "run", side).spatial.head.nonnegative
 
 
 def test_loading_from_no_run_is_refused(tmp_path, side):

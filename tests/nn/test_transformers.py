@@ -133,8 +133,8 @@ def test_rectified_parameters_are_never_negative(name):
     """As trained, with weights of either sign."""
     k = torch.rand(64, 2, generator=torch.Generator().manual_seed(8))
     parameters, default = (
-        torch.cat([make(name, 0.3, seed, bound=0.7, rectified=rectified).head(k) for seed in range(8)])
-        for rectified in (True, False)
+        torch.cat([make(name, 0.3, seed, bound=0.7, nonnegative=nonnegative).head(k) for seed in range(8)])
+        for nonnegative in (True, False)
     )
     assert default.min() < 0
     assert torch.equal(parameters, default.clamp(min=0))
@@ -144,7 +144,7 @@ def test_rectified_parameters_are_never_negative(name):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("scale", [0.0, 0.3])
 def test_rectified_keeps_the_identity_and_grows_along_rays(name, seed, scale):
-    module, images = make(name, scale, seed, rectified=True).double(), images_for(name, dtype=torch.float64)
+    module, images = make(name, scale, seed, nonnegative=True).double(), images_for(name, dtype=torch.float64)
     assert torch.equal(module(images, torch.zeros(4, 2)), images)
     rays = torch.rand(16, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     along = torch.stack([module.head(t * rays) for t in torch.linspace(0, 1, 11)])
@@ -154,7 +154,7 @@ def test_rectified_keeps_the_identity_and_grows_along_rays(name, seed, scale):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_rectified_output_can_learn(name, seed):
-    head = make(name, seed=seed, rectified=True).head
+    head = make(name, seed=seed, nonnegative=True).head
     k = torch.rand(64, 2, generator=torch.Generator().manual_seed(seed))
     parameters = head(k)
     parameters.sum().backward()
@@ -163,9 +163,9 @@ def test_every_rectified_output_can_learn(name, seed):
 
 
 def test_rectified_weights_are_the_same_draw(name):
-    default, rectified = make(name).head, make(name, rectified=True).head
-    assert torch.equal(rectified.hidden.weight, default.hidden.weight)
-    assert torch.equal(rectified.output.weight, default.output.weight.abs())
+    default, nonnegative = make(name).head, make(name, nonnegative=True).head
+    assert torch.equal(nonnegative.hidden.weight, default.hidden.weight)
+    assert torch.equal(nonnegative.output.weight, default.output.weight.abs())
     assert (default.output.weight < 0).any()
 
 
