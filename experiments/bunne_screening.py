@@ -71,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="these instead; repeat it for several transformations",
     )
     parser.add_argument("--bisections", type=int, help="halvings of a flip's bracket; default: 2, --full 4")
-    parser.add_argument("--no-control", action="store_true", help="do without images turned there and back")
+    parser.add_argument(
+        "--no-round-trip", action="store_true", help="do without images turned there and back"
+    )
     parser.add_argument("--channels-last", action="store_true", help="as for itn screen")
     parser.add_argument("--compare", type=Path, metavar="JSON", help="result.json of another network")
 
@@ -90,7 +92,7 @@ def measure(protocol: Protocol) -> Record:
         | dict(asked["magnitudes"]),
         "bisections": halvings,
         "accuracy_bisections": max(halvings - 1, 0),
-        "control": not asked["no_control"],
+        "round_trip": not asked["no_round_trip"],
         "channels_last": asked["channels_last"],
         "seed": seed,
     }

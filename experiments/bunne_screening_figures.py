@@ -47,7 +47,7 @@ def accuracy(record: Record) -> Figure:
         draw_band(ax, x, sweep["ci_low"], sweep["ci_high"], BLUE)
         if sweep["control_accuracy"] is not None:
             control = 100 * np.array(sweep["control_accuracy"])
-            ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, there and back")
+            ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, round trip")
         ax.plot(x, 100 * np.array(sweep["accuracy"]), "o-", color=BLUE, markersize=2.5, label="accuracy")
         label = f"{100 * record['settings']['accuracy_fraction']:g} % of the clean accuracy"
         for threshold in sweep["accuracy_thresholds"].values():

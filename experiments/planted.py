@@ -140,7 +140,7 @@ def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier
 
 def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str) -> list[Record]:
     """Return the thresholds of both sides as screening finds them, and as a dense grid does."""
-    config = ScreenConfig(transforms=(name,), accuracy_fraction=1 - TOLERANCE, control=False)
+    config = ScreenConfig(transforms=(name,), accuracy_fraction=1 - TOLERANCE, round_trip=False)
     record = itn.screen(classifier, images, labels, config).record
     transform, sweep = itn.TRANSFORMS[name], record.transforms[name]
     distances = [transform.distance(v) for v in sweep.magnitudes if v > transform.identity]

@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent.parent / "results" / "growth.json"
 def screen_digits(images: int = 1000, magnitudes: int = 12) -> None:
     """Screen lenet5 with one transformation."""
     sweep = steps(90 / magnitudes, 90, 90 / magnitudes)
-    config = itn.ScreenConfig(("rotate",), magnitudes={"rotate": sweep}, control=False, bisections=0)
+    config = itn.ScreenConfig(("rotate",), magnitudes={"rotate": sweep}, round_trip=False, bisections=0)
     classifier = itn.load_classifier("lenet5")
     itn.screen(classifier, *itn.load_images("mnist", limit=images), config, progress=False)
 
@@ -52,7 +52,7 @@ def screen_photographs(pixels: int) -> None:
     images = torch.randint(0, 256, (8, 3, pixels, pixels), dtype=torch.uint8)
     labels = itn.predict(classifier, images)
     sweep = {"rotate": (-20.0, -10.0, 10.0, 20.0)}
-    config = itn.ScreenConfig(("rotate",), magnitudes=sweep, control=False, bisections=0)
+    config = itn.ScreenConfig(("rotate",), magnitudes=sweep, round_trip=False, bisections=0)
     itn.screen(classifier, images, labels, config, progress=False)
 
 
@@ -100,7 +100,7 @@ classifier = itn.load_classifier({model!r})
 images, labels = itn.load_images({data!r}, classifier, limit={limit}, progress=False)
 loaded = peak()
 sweep = tuple(90 * (n + 1) / {magnitudes} for n in range({magnitudes}))
-config = itn.ScreenConfig(("rotate",), magnitudes={{"rotate": sweep}}, control=False, bisections=0)
+config = itn.ScreenConfig(("rotate",), magnitudes={{"rotate": sweep}}, round_trip=False, bisections=0)
 itn.screen(classifier, images, labels, config, progress=False)
 print(len(images), images.nbytes, loaded, peak())
 """

@@ -249,7 +249,7 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
     names = args.transforms
     labels = itn.predict(classifier, images, len(images))
     config = itn.ScreenConfig(
-        names, bisections=0, accuracy_bisections=0, control=False, batch_size=len(images)
+        names, bisections=0, accuracy_bisections=0, round_trip=False, batch_size=len(images)
     )
     screener = Screener(classifier, itn.CheckedImages(images, labels, labels), config)
     predictions: dict[tuple[str, str], Tensor] = {}

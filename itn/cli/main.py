@@ -79,7 +79,7 @@ class _ScreenOptions(ScreenConfig):
     magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
         default_factory=dict
     )
-    control: Annotated[bool, Parameter(negative="--no-control")] = ScreenConfig.control
+    round_trip: Annotated[bool, Parameter(negative="--no-round-trip")] = ScreenConfig.round_trip
     """Classify, beside each spatial curve, the same images warped there and back."""
 
 

@@ -31,7 +31,7 @@ class ScreenConfig:
     """How often the bracket around each image's flip is halved."""
     accuracy_bisections: int = 3
     """How often the bracket around the magnitude where accuracy breaks is halved, before interpolating."""
-    control: bool = True
+    round_trip: bool = True
     """Whether to classify, beside each spatial curve, the same images warped there and back."""
     fresh_noise: bool = False
     """Whether to draw new noise at every magnitude instead of the same for an image throughout."""

@@ -174,7 +174,7 @@ class Screener:
 
         return change
 
-    def there_and_back(self, transform: Transform, v: float) -> Change:
+    def round_trip(self, transform: Transform, v: float) -> Change:
         """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
         there = transform.matrix(torch.tensor([v], dtype=torch.float64), self.images)
         back = torch.linalg.inv(_square(there))[:, :2]

@@ -67,7 +67,7 @@ def accuracy_curve(
     )
     if sweep.control_accuracy is not None:
         control = percent(sweep.control_accuracy)
-        ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, there and back")
+        ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, round trip")
     if sweep.lost_content is not None:
         lost = percent(sweep.lost_content)
         ax.fill_between(x, 0, lost, color="0.88", zorder=0, label="area out of frame (%)")

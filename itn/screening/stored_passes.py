@@ -54,7 +54,7 @@ class StoredPasses:
                 continue
             points.append(self._once(f"{name}/{v!r}", partial(self._observe, self.screener.at(transform, v))))
             if self._controls(transform):
-                back = self.screener.there_and_back(transform, v)
+                back = self.screener.round_trip(transform, v)
                 controls.append(
                     self._once(f"{name}/control {v!r}", partial(self._predict, back))["predictions"]
                 )
@@ -125,7 +125,7 @@ class StoredPasses:
         return passes + self._between_at_most(transform, magnitudes)
 
     def _controls(self, transform: Transform) -> bool:
-        return self.config.control and transform.spatial
+        return self.config.round_trip and transform.spatial
 
     def _observe(self, change: Change) -> Arrays:
         return self.screener.observe(change)

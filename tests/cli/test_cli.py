@@ -437,7 +437,7 @@ def test_lists_and_help(folder):
     assert "rotate           degrees" in ran["transforms"].stdout
     assert "horizontal_flip" in ran["transforms"].stdout
     assert "jennings-cnn          431,080" in ran["models"].stdout
-    assert "--no-control" in ran["screen --help"].stdout
+    assert "--no-round-trip" in ran["screen --help"].stdout
     assert "--pair" in ran["screen --help"].stdout
     assert "--c-theta" in ran["learn --help"].stdout
     assert ran["--version"].stdout.strip()[0].isdigit()

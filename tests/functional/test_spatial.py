@@ -127,8 +127,8 @@ def test_inverse_undoes_inside_the_frame():
     smooth = torch.exp(-4 * ((x - 0.2) ** 2 + y**2)).view(1, 1, 65, 65).double()
     matrix = random_matrices(1, size=0.1)
     inverse = torch.linalg.inv(torch.cat([matrix[0], torch.tensor([[0.0, 0, 1]])]))[:2]
-    there_and_back = warp(warp(smooth, matrix), inverse)
-    assert (there_and_back - smooth)[..., 20:45, 20:45].abs().max() < 5e-3
+    round_trip = warp(warp(smooth, matrix), inverse)
+    assert (round_trip - smooth)[..., 20:45, 20:45].abs().max() < 5e-3
 
 
 def test_gradients():

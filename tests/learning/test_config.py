@@ -76,7 +76,7 @@ def test_screen_defaults_are_the_papers():
     assert config.pairs == ()
     assert (config.accuracy_fraction, config.confidence, config.bisections) == (0.9, 0.95, 4)
     assert (config.padding, config.precision, config.batch_size, config.seed) == ("zeros", "float32", 0, 0)
-    assert config.control
+    assert config.round_trip
     assert not config.fresh_noise
     assert not config.channels_last
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -117,11 +117,11 @@ def test_fresh_noise_differs_between_magnitudes(pictures):
     assert not torch.allclose(a, b, atol=0.1)
 
 
-def test_there_and_back_undoes_what_stays_in_the_frame(pictures):
+def test_round_trip_undoes_what_stays_in_the_frame(pictures):
     screener = make(pictures)
     images = torch.rand(2, 1, 8, 12)
-    there_and_back = screener.there_and_back(TRANSFORMS["translate_x"], 3 / 12)
-    back = there_and_back(images, torch.arange(2))
+    round_trip = screener.round_trip(TRANSFORMS["translate_x"], 3 / 12)
+    back = round_trip(images, torch.arange(2))
     torch.testing.assert_close(back[..., :9], images[..., :9], atol=1e-5, rtol=0)
     assert (back[..., 9:] == 0).all()
 

@@ -41,7 +41,7 @@ def test_accuracy_curve_draws_the_record_above_its_images(result):
     for label, curve in (
         ("accuracy", sweep.accuracy),
         ("agreement with unchanged prediction", sweep.agreement),
-        ("accuracy, there and back", sweep.control_accuracy),
+        ("accuracy, round trip", sweep.control_accuracy),
     ):
         np.testing.assert_allclose(lines[label].get_ydata(), 100 * np.array(curve))
         np.testing.assert_allclose(lines[label].get_xdata(), sweep.magnitudes)

@@ -115,7 +115,7 @@ def test_the_control_shows_what_cut_off_alone_does(side, blobs):
     sweep = screen(side, *blobs, config).record.transforms["translate_x"]
     assert sweep.control_accuracy == (0.5, 1.0, 0.5)
     assert sweep.lost_intensity == pytest.approx((1, 0, 1), abs=0.01)
-    without = ScreenConfig(("translate_x",), magnitudes=config.magnitudes, control=False)
+    without = ScreenConfig(("translate_x",), magnitudes=config.magnitudes, round_trip=False)
     assert screen(side, *blobs, without).record.transforms["translate_x"].control_accuracy is None
 
 
