@@ -105,7 +105,7 @@ def measure(protocol: Protocol) -> Record:
     """Learn a family for each network, reading and seed, and take the claims by their numbers."""
     asked = protocol.options
     jobs: list[tuple[str, Path | None, str | Path, int, Record]] = [
-        ("jennings-cnn", None, "mnist:unseen", 500, {"steps": protocol.pick(1000, 1000, 4)})
+        ("jennings-cnn", None, "mnist:heldout", 500, {"steps": protocol.pick(1000, 1000, 4)})
     ]
     if asked["photos"]:
         settings = {"steps": protocol.pick(300, 300, 4), "batch_size": protocol.pick(16, 16, 4)}
@@ -248,7 +248,7 @@ def _shown(
 def _images(run: Record) -> Tensor:
     """Return the images that a run shows, R x C x H x W in [0, 1]."""
     if run["preprocessing"] is None:
-        return itn.load_images("mnist:unseen")[0][run["shown"]] / 255
+        return itn.load_images("mnist:heldout")[0][run["shown"]] / 255
     import skimage.data  # noqa: PLC0415  # digits do without
 
     folder, preprocessing = Path(skimage.data.__file__).parent, itn.Preprocessing(**run["preprocessing"])

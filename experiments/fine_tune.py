@@ -39,7 +39,7 @@ def measure(protocol: Protocol) -> Record:
     """Learn the family, fine-tune with it and without, screen the three networks."""
     classifier = itn.load_classifier(MODEL).to(protocol.device)
     seed = protocol.seeds[0]
-    unseen = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    unseen = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 10})
     learned = protocol.out / f"learned-{protocol.name}"
     if not (learned / "result.json").exists():

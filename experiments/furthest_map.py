@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(protocol: Protocol) -> Record:
     """Measure axes and learned corners, and climb from them; what is finished is kept in OUT/parts."""
     smoke = protocol.name == "smoke"
-    images, labels = itn.load_images("mnist:unseen", limit=SMOKE_DIGITS if smoke else 0)
+    images, labels = itn.load_images("mnist:heldout", limit=SMOKE_DIGITS if smoke else 0)
     learned = [run for run in json.loads(LEARNED.read_text())["runs"] if run["design"] == "constrained"]
     results = []
     for model in protocol.options["models"] or protocol.pick(MODELS[1:], MODELS, MODELS[1:]):

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--models", nargs="+", default=MODELS, help="as itn learn takes them; default: both")
     parser.add_argument("--weights", type=Path, help="a local state dict")
-    parser.add_argument("--data", default="mnist:unseen", help="as itn learn takes it; default: %(default)s")
+    parser.add_argument("--data", default="mnist:heldout", help="as itn learn takes it; default: %(default)s")
     parser.add_argument("--class-map", type=Path, help="what the class folders mean, if not their names")
     parser.add_argument("--parts", nargs="+", choices=("color", "spatial"), help="default: both")
     for name, kind in (("--tolerance", float), ("--steps", int), ("--batch-size", int)):

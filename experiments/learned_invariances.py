@@ -32,14 +32,16 @@ COLUMNS = {
 
 def run(steps: int, seeds: int) -> list[dict[str, object]]:
     """Learn every combination and return the records, without their curves."""
-    images, labels = itn.load_images("mnist:unseen")
+    images, labels = itn.load_images("mnist:heldout")
     records = []
     for model in MODELS:
         classifier = itn.load_classifier(model)
         for parts in PARTS:
             for seed in range(seeds):
                 config = itn.LearnConfig(objective="switched", parts=parts, steps=steps, seed=seed)
-                record = itn.learn(classifier, images, labels, config, source="mnist:unseen").record.to_json()
+                record = itn.learn(
+                    classifier, images, labels, config, source="mnist:heldout"
+                ).record.to_json()
                 del record["curves"]
                 records.append({"model": model, "parts": list(parts), "steps": steps, **record})
     return records

@@ -97,7 +97,7 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     clock = time.perf_counter()
     classifier = planted(plant, digits, epochs, seed).to(protocol.device)
     trained = time.perf_counter() - clock
-    images, labels = itn.load_images("mnist:unseen", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    images, labels = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     transforms = [plant.transform] if plant.transform else list(FAMILIES)
     few = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
     steps = protocol.pick(0, 0, 5)

@@ -6,7 +6,7 @@ Writes:    pretrained/NAME.safetensors and pretrained/cards.json
 Published: none; these are the classifiers that the other experiments study. The studies' own
            protocols (fewer epochs, plain SGD) belong to their own scripts.
 
-The last 10,000 training digits and the 10,000 test digits (``mnist:unseen``) are never trained on
+The last 10,000 training digits and the 10,000 test digits (``mnist:heldout``) are never trained on
 and no choice was made on them, so that what is learned about a classifier is measured on unseen digits.
 """
 
@@ -19,7 +19,7 @@ from cards import PRETRAINED, ship
 from tqdm import trange
 
 import itn
-from itn.data.mnist import UNSEEN
+from itn.data.mnist import HELDOUT
 from itn.models.zoo import NETWORKS
 
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits, as everybody has it
@@ -30,7 +30,7 @@ def train(name: str, seed: int) -> itn.Classifier:
     """Train one network with Adam and a one-cycle learning rate; return it frozen."""
     torch.manual_seed(seed)
     images, labels = itn.load_images("mnist:train")
-    images, labels = images[:-UNSEEN], labels[:-UNSEEN]
+    images, labels = images[:-HELDOUT], labels[:-HELDOUT]
     net = NETWORKS[name]().train()
     pixels = (images.float() / 255 - MEAN[0]) / STD[0]
     optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
@@ -59,7 +59,7 @@ def main() -> None:
             args.out,
             architecture=name,
             data="MNIST, the first 50,000 training digits",
-            unseen="mnist:unseen",
+            unseen="mnist:heldout",
             command=f"python experiments/train_classifiers.py {name} --seed {args.seed}",
             protocol=f"Adam, one-cycle rate up to {2 * RATE:g}, batch {BATCH}, {EPOCHS} epochs",
             mean=MEAN,

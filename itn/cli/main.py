@@ -108,8 +108,8 @@ class _Common:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
             torch.use_deterministic_algorithms(True, warn_only=True)
         card = model_cards().get(model, {})
-        if data == "mnist:unseen" and self.weights is None and card.get("unseen", data) != data:
-            raise ValueError(f"{model} was trained on half of mnist:unseen: take --data {card['unseen']}")
+        if data == "mnist:heldout" and self.weights is None and card.get("heldout", data) != data:
+            raise ValueError(f"{model} was trained on half of mnist:heldout: take --data {card['unseen']}")
         classifier = load_classifier(model, self.weights).to(_device(self.device))
         images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
         for bad in images.skipped if distributed.rank() == 0 else ():
@@ -134,8 +134,8 @@ def _learn(
         model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
-        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the last 10,000 training
-            digits and the test set), or a folder of class folders. Default: mnist:unseen, or mnist where
+        data: Labelled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
+            digits and the test set), or a folder of class folders. Default: mnist:heldout, or mnist where
             the model was trained on a part of that.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
@@ -143,7 +143,7 @@ def _learn(
         common: Where models and images come from, where to compute.
         config: Settings of the run.
     """
-    data = data or model_cards().get(model, {}).get("unseen", "mnist:unseen")
+    data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
     classifier, images = common.load(model, data, limit, config.seed)
     result = (learn_per_class if per_class else learn)(
         classifier, images.images, images.labels, config, out, source=data, overwrite=common.overwrite
@@ -170,7 +170,7 @@ def _screen(
         model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
-        data: Labelled images: mnist (the test set), mnist:train, mnist:unseen (the last 10,000 training
+        data: Labelled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
             digits and the test set), or a folder of class folders.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which goes on.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.

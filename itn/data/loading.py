@@ -43,7 +43,7 @@ def load_images(
     """Load a set of labelled images.
 
     Args:
-        source: ``"mnist"`` (test set), ``"mnist:train"``, ``"mnist:unseen"`` (the last 10,000
+        source: ``"mnist"`` (test set), ``"mnist:train"``, ``"mnist:heldout"`` (the last 10,000
             training digits and the test digits: what jennings-cnn and lenet5 were not trained on), or a
             folder that holds a folder of photographs for each class.
         classifier: Who is to see the photographs: its channels, its preprocessing and the order of its

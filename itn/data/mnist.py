@@ -21,13 +21,13 @@ _MNIST_MD5 = {
 }
 
 
-UNSEEN = 10_000  # the last training digits, on which jennings-cnn and lenet5 were not trained
+HELDOUT = 10_000  # the last training digits, on which jennings-cnn and lenet5 were not trained
 
 
 SOURCES = {
     "mnist": "the 10,000 test digits",
     "mnist:train": "the 60,000 training digits",
-    "mnist:unseen": "the last 10,000 training digits, then the 10,000 test digits: "
+    "mnist:heldout": "the last 10,000 training digits, then the 10,000 test digits: "
     "20,000 that jennings-cnn and lenet5 were not trained on",
 }
 
@@ -37,11 +37,11 @@ def load_digits(source: str) -> tuple[Tensor, Tensor]:
     match source:
         case "mnist:train":
             return _mnist("train")
-        case "mnist:unseen":
+        case "mnist:heldout":
             (train_images, train_labels), (test_images, test_labels) = _mnist("train"), _mnist("t10k")
             return (
-                torch.cat([train_images[-UNSEEN:], test_images]),
-                torch.cat([train_labels[-UNSEEN:], test_labels]),
+                torch.cat([train_images[-HELDOUT:], test_images]),
+                torch.cat([train_labels[-HELDOUT:], test_labels]),
             )
         case _:
             return _mnist("t10k")

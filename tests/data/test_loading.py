@@ -29,7 +29,7 @@ def test_mnist_is_what_torchvision_reads(source, part, n, tmp_path):
 
 
 def test_unseen_is_the_last_training_digits_and_the_test_digits():
-    images, labels = itn.load_images("mnist:unseen")
+    images, labels = itn.load_images("mnist:heldout")
     train, test = itn.load_images("mnist:train"), itn.load_images("mnist")
     assert torch.equal(images, torch.cat([train[0][50_000:], test[0]]))
     assert torch.equal(labels, torch.cat([train[1][50_000:], test[1]]))
@@ -57,7 +57,7 @@ def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
 
 def test_unknown_images_are_refused():
     with pytest.raises(
-        ValueError, match="unknown images 'mnits': give one of mnist, mnist:train, mnist:unseen, or a folder"
+        ValueError, match="unknown images 'mnits': give one of mnist, mnist:train, mnist:heldout, or a folder"
     ):
         itn.load_images("mnits")
 
@@ -132,7 +132,7 @@ def test_a_subset_is_drawn_before_anything_is_read(tmp_path):
 
 def test_what_is_no_folder_of_images_is_refused(tmp_path):
     (tmp_path / "file.png").touch()
-    message = "{}: give one of mnist, mnist:train, mnist:unseen, or a folder of class folders"
+    message = "{}: give one of mnist, mnist:train, mnist:heldout, or a folder of class folders"
     with pytest.raises(ValueError, match=message.format(r"file\.png is a file")):
         itn.load_images(tmp_path / "file.png")
     with pytest.raises(ValueError, match=message.format("unknown images '.*missing'")):

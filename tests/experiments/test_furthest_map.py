@@ -14,7 +14,7 @@ DIGITS, TOLERATED = 1500, 15
 @pytest.fixture(scope="module")
 def digits():
     classifier = itn.load_classifier("lenet5")
-    return classifier, itn.preflight(classifier, *itn.load_images("mnist:unseen", limit=DIGITS))
+    return classifier, itn.preflight(classifier, *itn.load_images("mnist:heldout", limit=DIGITS))
 
 
 def lost(classifier, data, mover, scale):

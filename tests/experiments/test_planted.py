@@ -18,7 +18,7 @@ def test_both_instruments_find_a_shift_to_one_side(planted):
     """Within a step of screening, and within 15 % of the parameter: 2,400 digits calibrate, not 6,000."""
     plant = planted.PLANTS["shift-right"]
     classifier = planted.planted(plant, digits=10_000, epochs=3, seed=0)
-    images, labels = itn.load_images("mnist:unseen", limit=8000)
+    images, labels = itn.load_images("mnist:heldout", limit=8000)
     sides = planted.screened(classifier, images[::8], labels[::8], plant.transform)
     assert [side["side"] for side in sides] == ["below", "above"]
     assert all(side["steps_apart"] <= 1 for side in sides)
