@@ -290,14 +290,14 @@ def _losses(model: str, runs: list[Record]) -> Figure:
     figure = Figure(figsize=(plotting.WIDTH, 3.1), layout="constrained")
     axes = figure.subplots(1, 2)
     for ax, name in zip(axes, LOSSES, strict=True):
-        for reading, colour in COLORS.items():
+        for reading, color in COLORS.items():
             several = [run["history"] for run in runs if run["reading"] == reading]
             window, every, batches = (several[0][key] for key in ("window", "every", name))
             x = every * np.arange(len(batches["batch"]))
-            ax.plot(x, batches["batch"], color=colour, alpha=0.25, linewidth=0.6)
+            ax.plot(x, batches["batch"], color=color, alpha=0.25, linewidth=0.6)
             for history in several:
                 x = window * np.arange(len(history[name]["mean"])) + (window - 1) / 2
-                ax.plot(x, history[name]["mean"], color=colour, linewidth=1.4)
+                ax.plot(x, history[name]["mean"], color=color, linewidth=1.4)
             ax.lines[-1].set_label(f"{reading} heads")
         ax.set_xlabel("step")
     axes[0].set(ylabel="cross-entropy (nats)", ylim=(0, None), title="Classifier on transformed images")

@@ -57,10 +57,10 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [step.step for step in history]
-    for part, colour in (("color", "#ee6677"), ("spatial", "#4477aa")):
+    for part, color in (("color", "#ee6677"), ("spatial", "#4477aa")):
         moved = [getattr(step, f"{part}_displacement") for step in history]
         if moved[0] is not None:
-            left.plot(steps, moved, color=colour, linewidth=1.2, label=part.replace("spatial", "spatial"))
+            left.plot(steps, moved, color=color, linewidth=1.2, label=part.replace("spatial", "spatial"))
     left.set(
         xlabel="step",
         ylabel=r"displacement at the corner",
@@ -157,9 +157,9 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
     axes = figure.subplots(2, len(parts), sharex=True, sharey="row", squeeze=False)
     for column, part in enumerate(parts):
         top, bottom = axes[:, column]
-        for ray, (colour, dashes) in _RAYS.items():
+        for ray, (color, dashes) in _RAYS.items():
             points = [point for point in record.curves if (point.part, point.ray) == (part, ray)]
-            _ray(top, bottom, points, colour, dashes, _ray_name(part, ray))
+            _ray(top, bottom, points, color, dashes, _ray_name(part, ray))
         unchanged = next(point for point in record.curves if point.t == 0)
         top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
         top.set_title(f"{part} ({_CONTROL[part]} moves, the other control is 0)", fontsize=9)
@@ -192,9 +192,9 @@ def reach(record: LearnRecord) -> Figure:
         others = [axis for axis in found if axis not in longest]
         for axis in others:
             _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
-        for axis, colour in zip(longest, _AXES, strict=False):
+        for axis, color in zip(longest, _AXES, strict=False):
             name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.reached_bound else "")
-            _accuracies(ax, axis.looks, clean, color=colour, linewidth=1.2, label=name)
+            _accuracies(ax, axis.looks, clean, color=color, linewidth=1.2, label=name)
         family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
         _accuracies(
             ax, family, clean, color="#222222", linewidth=2, marker="o", markersize=3, label="learned"
@@ -234,10 +234,10 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
         left, right = block.subfigures(1, 2, width_ratios=(1.7, 1))
         ax = left.subplots()
         flat = _in_plane(grid)
-        for lines, colour, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
+        for lines, color, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
             for number, line in enumerate(lines):
                 name = f"only {control}[{entry}] varies" if number == 0 else None
-                ax.plot(line[:, 0], line[:, 1], color=colour, linewidth=0.8, label=name)
+                ax.plot(line[:, 0], line[:, 1], color=color, linewidth=0.8, label=name)
         names: dict[tuple[float, float], list[str]] = {}  # of a range two vertices coincide
         for index, name in (((-1, 0), "(1, 0)"), ((0, -1), "(0, 1)"), ((-1, -1), "(1, 1)")):
             x, y = (round(value, 3) for value in flat[index].tolist())
@@ -269,14 +269,14 @@ def _accuracies(ax: Axes, looks: Sequence[tuple[float, float]], clean: float, **
     ax.plot(moved, [clean - 100 * share for share in lost], **style)
 
 
-def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], colour: str, dashes: str, name: str) -> None:
+def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], color: str, dashes: str, name: str) -> None:
     ts = [point.t for point in points]
     low, high = (
         [100 * value for value in ends] for ends in zip(*((p.ci_low, p.ci_high) for p in points), strict=True)
     )
-    top.fill_between(ts, low, high, color=colour, alpha=0.15, linewidth=0)
-    top.plot(ts, [100 * point.accuracy for point in points], dashes, color=colour)
-    bottom.plot(ts, [point.displacement for point in points], dashes, color=colour, label=name)
+    top.fill_between(ts, low, high, color=color, alpha=0.15, linewidth=0)
+    top.plot(ts, [100 * point.accuracy for point in points], dashes, color=color)
+    bottom.plot(ts, [point.displacement for point in points], dashes, color=color, label=name)
 
 
 def _ray_name(part: str, ray: tuple[float, float]) -> str:

@@ -70,18 +70,18 @@ def literal(name: str) -> str:
 
 
 def titled(
-    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]
+    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colors: Sequence[Sequence[str]]
 ) -> NDArray[np.object_]:
     """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
     axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
     for (row, column), ax in np.ndenumerate(axes):
-        picture(ax, images[row, column], colours[row][column])
-        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colours[row][column])
+        picture(ax, images[row, column], colors[row][column])
+        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colors[row][column])
     return axes
 
 
 def image_rows(
-    images: Tensor, titles: Sequence[Sequence[str]], colours: Sequence[Sequence[str]] | None = None
+    images: Tensor, titles: Sequence[Sequence[str]], colors: Sequence[Sequence[str]] | None = None
 ) -> Figure:
     """Draw rows of images with a title above each, such as turned digits with their predicted classes.
 
@@ -96,8 +96,8 @@ def image_rows(
     if images.ndim != 5 or 0 in images.shape:
         raise ValueError(f"images must be R x T x C x H x W, none of them 0, got {tuple(images.shape)}")
     rows, columns, _, height, width = images.shape
-    colours = [["black"] * columns] * rows if colours is None else colours
-    for name, table in (("titles", titles), ("colours", colours)):
+    colors = [["black"] * columns] * rows if colors is None else colors
+    for name, table in (("titles", titles), ("colors", colors)):
         if [len(row) for row in table] != [columns] * rows:
             raise ValueError(
                 f"{name} must be {rows} rows of {columns}, one per image, got rows of "
@@ -107,7 +107,7 @@ def image_rows(
     cell = min(WIDTH / columns, 1.2)
     tall = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
     figure = Figure(figsize=(cell * columns, tall), layout="constrained")
-    titled(figure, unit_float(images), titles, colours)
+    titled(figure, unit_float(images), titles, colors)
     return figure
 
 

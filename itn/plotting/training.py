@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from itn.plotting.style import WIDTH
 
-_COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
+_COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
 _DOTS = (":", "-.", (0, (1, 4)))
 
 
@@ -46,12 +46,12 @@ def training_curves(
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.06})
     legend = []
     later = []  # accuracies after the first epoch
-    for (variant, runs), colour in zip(histories.items(), cycle(_COLOURS), strict=False):
-        legend.append(Line2D([], [], color=colour, label=variant))
+    for (variant, runs), color in zip(histories.items(), cycle(_COLORS), strict=False):
+        legend.append(Line2D([], [], color=color, label=variant))
         for part, dashes in (("train", "--"), ("test", "-")):
             for ax, what, unit in ((left, "loss", 1), (right, "accuracy", 100)):
                 values = [[unit * epoch[f"{part}_{what}"] for epoch in run] for run in runs]
-                _runs(ax, np.array(values), colour, dashes, f"{variant}, {part}")
+                _runs(ax, np.array(values), color, dashes, f"{variant}, {part}")
             later += [value for run in values for value in run[1:] or run]
     legend += [
         Line2D([], [], color="black", linestyle="--", label="training"),
@@ -73,10 +73,10 @@ def training_curves(
     return figure
 
 
-def _runs(ax: Axes, values: NDArray[np.float64], colour: str, dashes: str, label: str) -> None:
+def _runs(ax: Axes, values: NDArray[np.float64], color: str, dashes: str, label: str) -> None:
     """Draw the mean over runs, with their range if they are several; values are runs x epochs."""
     epochs = np.arange(1, values.shape[1] + 1)
     if len(values) > 1:
-        ax.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
     dot = "o" if len(epochs) == 1 else None  # a line through one point is nothing
-    ax.plot(epochs, values.mean(0), dashes, color=colour, linewidth=1.3, marker=dot, label=label)
+    ax.plot(epochs, values.mean(0), dashes, color=color, linewidth=1.3, marker=dot, label=label)

@@ -12,9 +12,9 @@ from itn.plotting.style import literal
 from itn.transforms.registry import Transform
 
 
-def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
     """Shade an interval of fractions, in percent."""
-    ax.fill_between(x, percent(low), percent(high), color=colour, alpha=0.2, linewidth=0)
+    ax.fill_between(x, percent(low), percent(high), color=color, alpha=0.2, linewidth=0)
 
 
 def mark_identity(ax: Axes, transform: Transform) -> None:

@@ -135,16 +135,16 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
         rivals = iter(((ORANGE, 0.0, "left"), (GREEN, 1.0, "right")))
         for output, points in curves.items():
             true, rest = output == name, output == "others"
-            colour = BLUE if true else GRAY
+            color = BLUE if true else GRAY
             if not (true or rest):
-                colour, x, side = next(rivals)
+                color, x, side = next(rivals)
                 at = {"transform": ax.transAxes, "ha": side, "va": "bottom"}
-                ax.text(x, 1.02, shortened(output, 15), color=colour, fontsize=6, **at)
+                ax.text(x, 1.02, shortened(output, 15), color=color, fontsize=6, **at)
             ax.plot(
                 [point.magnitude for point in points],
                 [point.softmax for point in points],
                 "--" if rest else "-",
-                color=colour,
+                color=color,
                 linewidth=1.8 if true else 1,
             )
         mark_identity(ax, transform)
@@ -240,11 +240,11 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         ax.set_xlim(*limits(transform, sweep.magnitudes))
         mark_identity(ax, transform)
         medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
-        for y, sides, colour, marker in (
+        for y, sides, color, marker in (
             (0.4, sweep.thresholds.accuracy, BLUE, "o"),
             (-0.4, medians, ORANGE, "s"),
         ):
-            _bar(ax, y, sides, sweep, colour, marker)
+            _bar(ax, y, sides, sweep, color, marker)
         ax.tick_params(labelsize=6.5, pad=1, length=2)
         figure.text(
             0.225, 1 - (0.3 + 0.52 * (row + 0.42)) / total, f"{name}\n", ha="right", va="center", fontsize=8.5
@@ -271,23 +271,23 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
 
 
 def _bar(
-    ax: Axes, y: float, sides: dict[str, Threshold], sweep: SweepRecord, colour: str, marker: str
+    ax: Axes, y: float, sides: dict[str, Threshold], sweep: SweepRecord, color: str, marker: str
 ) -> None:
     """Draw from threshold to threshold, with whiskers; to the end with an arrow where there is none."""
     ends = {"below": sweep.magnitudes[0], "above": sweep.magnitudes[-1]}
     for side, threshold in sides.items():
         end = ends[side] if threshold.value is None else threshold.value
-        ax.plot([sweep.identity, end], [y, y], color=colour, linewidth=4, alpha=0.45, solid_capstyle="butt")
+        ax.plot([sweep.identity, end], [y, y], color=color, linewidth=4, alpha=0.45, solid_capstyle="butt")
         if threshold.value is None:
-            ax.plot([end], [y], "<" if side == "below" else ">", color=colour, markersize=4, clip_on=False)
+            ax.plot([end], [y], "<" if side == "below" else ">", color=color, markersize=4, clip_on=False)
             continue
         whisker = [ends[side] if v is None else v for v in (threshold.ci_low, threshold.ci_high)]
         if side == "below":
             whisker[1] = threshold.value if threshold.ci_high is None else threshold.ci_high
         else:
             whisker[0] = threshold.value if threshold.ci_low is None else threshold.ci_low
-        ax.plot(whisker, [y, y], color=colour, linewidth=1.2, marker="|", markersize=5)
-        ax.plot([end], [y], marker, color=colour, markersize=3.5)
+        ax.plot(whisker, [y, y], color=color, linewidth=1.2, marker="|", markersize=5)
+        ax.plot([end], [y], marker, color=color, markersize=3.5)
 
 
 def _survivors(
@@ -296,7 +296,7 @@ def _survivors(
     side: str,
     rows: Sequence[FlipRow],
     confidence: float,
-    colour: str,
+    color: str,
     name: str,
     *,
     band: bool,
@@ -306,5 +306,5 @@ def _survivors(
     x = [transform.at_distance(time, side) for time in (*curve.times, distance.max())]
     share, low, high = (100 * np.append(y, y[-1]) for y in (curve.share, curve.ci_low, curve.ci_high))
     if band:
-        ax.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-    ax.step(x, share, where="post", color=colour, linewidth=1.8 if band else 0.8, label=name)
+        ax.fill_between(x, low, high, step="post", color=color, alpha=0.15, linewidth=0)
+    ax.step(x, share, where="post", color=color, linewidth=1.8 if band else 0.8, label=name)

@@ -12,8 +12,8 @@ def test_image_rows_show_each_image_under_its_title():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 5, 4)
     titles = [["a", "b", "c"], ["d", "e\nf", "g"]]
     good, bad = plotting.HOLDS, plotting.BROKEN
-    colours = [[good, bad, good], [bad, bad, good]]
-    axes = plotting.image_rows(images, titles, colours).axes
+    colors = [[good, bad, good], [bad, bad, good]]
+    axes = plotting.image_rows(images, titles, colors).axes
     assert [ax.get_title() for ax in axes] == ["a", "b", "c", "d", "e\nf", "g"]
     assert [ax.title.get_color() for ax in axes] == [good, bad, good, bad, bad, good]
     frames = [ax.spines["left"].get_edgecolor() for ax in axes]
@@ -25,9 +25,9 @@ def test_image_rows_show_each_image_under_its_title():
     assert {ax.title.get_color() for ax in as_bytes} == {"black"}
 
 
-@pytest.mark.parametrize("name", ["titles", "colours"])
+@pytest.mark.parametrize("name", ["titles", "colors"])
 def test_image_rows_refuse_what_is_not_one_for_each_image(name):
-    tables = {"titles": [["a"] * 3] * 2, "colours": [["red"] * 3] * 2} | {name: [["a"] * 3, ["a"] * 2]}
+    tables = {"titles": [["a"] * 3] * 2, "colors": [["red"] * 3] * 2} | {name: [["a"] * 3, ["a"] * 2]}
     with pytest.raises(ValueError, match=rf"{name} must be 2 rows of 3.*got rows of \[3, 2\]"):
         plotting.image_rows(torch.rand(2, 3, 1, 4, 4), **tables)
     with pytest.raises(ValueError, match=r"R x T x C x H x W.*\(3, 1, 4, 4\)"):
