@@ -1,7 +1,47 @@
-"""Records to and from JSON."""
+"""Typed records to JSON and back."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+SCHEMA_VERSION = 2
+"""Of result.json; raised when a key changes its name or its meaning."""
+
+R = TypeVar("R")
+
+
+def to_json(record: Any) -> Any:
+    """Return a record, a dataclass of plain values, mappings and tuples, as what json.dumps takes."""
+    return msgspec.to_builtins(record)
+
+
+def from_json(content: Any, kind: type[R], command: str) -> R:
+    """Return the record that ``to_json`` and a JSON file made the content from.
+
+    Args:
+        content: What json.loads returned.
+        kind: The dataclass that it should be.
+        command: What writes such records, for the error.
+
+    Raises:
+        ValueError: If the content is no such record, or one of another version of its schema.
+    """
+    if isinstance(content, Mapping) and hasattr(kind, "schema_version"):
+        version = content.get("schema_version", 1)
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"the record of {command} has schema version {version}, this itn reads {SCHEMA_VERSION}: "
+                "run it again into a new folder, or read it with the itn that wrote it"
+            )
+    try:
+        record = msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"the content is no record of {command} ({error})") from None
+    if to_json(record) != content:  # msgspec itself passes over unknown keys
+        raise ValueError(f"the content is no record of {command} (it has keys that such a record has not)")
+    return record
 
 
 @contextlib.contextmanager
