@@ -152,7 +152,7 @@ def transformer_loss(
 
     Args:
         color: Displacements of the color matrices, B, or None without a color transformer.
-        space: Displacements of the spatial matrices, B, or None without a spatial transformer.
+        spatial: Displacements of the spatial matrices, B, or None without a spatial transformer.
         k1: Controls of color, B x 2.
         k2: Controls of space, B x 2.
         c_theta: Weight of color against space.

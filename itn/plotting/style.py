@@ -50,7 +50,7 @@ def _settle(figure: Figure) -> None:
 
 
 def picture(ax: Axes, image: Tensor, frame: str) -> None:
-    """Show an image, C x H x W in [0, 1], in a frame of a colour."""
+    """Show an image, C x H x W in [0, 1], in a colored frame."""
     ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
@@ -88,10 +88,10 @@ def image_rows(
     Args:
         images: R x T x C x H x W, uint8 or float in [0, 1].
         titles: R rows of T titles, of one line or of several.
-        colours: R rows of T colours of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
+        colors: R rows of T colours of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
 
     Raises:
-        ValueError: If the images have another shape, or titles or colours are not as many.
+        ValueError: If the images have another shape, or titles or colors are not as many.
     """
     if images.ndim != 5 or 0 in images.shape:
         raise ValueError(f"images must be R x T x C x H x W, none of them 0, got {tuple(images.shape)}")

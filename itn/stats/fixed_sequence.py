@@ -59,7 +59,7 @@ def fixed_sequence_test(
     """Test scales until one fails, and on until chance could not have made it pass.
 
     Args:
-        lost_at: Tells which of N calibration images are lost at a scale, bool, conditions x N. What it
+        failed_at: Tells which of N calibration images are lost at a scale, bool, conditions x N. What it
             draws at random must be the same for an image at all scales, independent between images.
         scales: Ascending, fixed without a look at these images.
         tolerance: Largest share that may be lost, under each condition.
