@@ -37,7 +37,7 @@ from itn.functional.displacement import displacement
 from itn.learning.split import split_images
 from itn.models.classifier import Classifier, margins
 from itn.models.preflight import CheckedImages
-from itn.nn.net import move
+from itn.nn.net import apply_matrices
 from itn.runtime.provenance import data_fingerprint, provenance
 
 LEARNED = study.RESULTS / "largest_family" / "result.json"
@@ -227,7 +227,7 @@ def _slope(classifier: Classifier, few: CheckedImages, deviation: Tensor, width:
         some = few.part(rows)
         matrix = (IDENTITY + deviation).to(classifier.device).requires_grad_()
         images = some.pixels(slice(0, len(some)), classifier.device)
-        logits = classifier.logits(move(images, None, matrix.expand(len(some), -1, -1), "zeros"))
+        logits = classifier.logits(apply_matrices(images, None, matrix.expand(len(some), -1, -1), "zeros"))
         nearly = torch.sigmoid(-margins(logits, some.labels.to(classifier.device)) / width)
         total += torch.autograd.grad(nearly.sum(), matrix)[0].cpu()
     return total

@@ -34,9 +34,9 @@ from tqdm import tqdm
 
 import itn
 from itn import plotting
-from itn.certification.baselines import RANGES
 from itn.functional.color import unit_float
 from itn.learning.config import LearnConfig
+from itn.learning.ranges import RANGES
 from itn.learning.split import split_images
 from itn.screening.config import ScreenConfig
 

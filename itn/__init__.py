@@ -4,12 +4,11 @@ from itn.data.loading import ImageSet, load_images, read_images
 from itn.functional.color import apply_color, decompose_color
 from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
 from itn.functional.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
-from itn.learning.class_records import ClassFamily, PerClassRecord
 from itn.learning.config import LearnConfig
 from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.per_class import PerClassResult, learn_per_class
-from itn.learning.records import LearnRecord, LearnStep, read_history
+from itn.learning.records import ClassFamily, LearnRecord, LearnStep, PerClassRecord, read_history
 from itn.models.classifier import Classifier, predict
 from itn.models.preflight import CheckedImages, preflight
 from itn.models.preprocessing import Preprocessing

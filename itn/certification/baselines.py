@@ -1,76 +1,73 @@
-"""Single axes of the screening table beside a learned family: how much further does learning go?
+"""Single transformations beside a learned family: how much further does learning go?
 
-An axis is one transformation of the table with one sign. It is bounded like the family, no entry of its
-matrix leaves the identity by more than the bound, and certified like it, on the same images.
+A single-transformation baseline is one transformation of the screening table with one sign. It is bounded
+like the family (no entry of its matrix leaves the identity by more than the bound) and calibrated like it, on
+the same images.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import ParametricTransform, break_rate, lost
-from itn.certification.records import Baseline, DisplacementRatio
+from itn.certification.parametric import ParametricTransform, break_rate, broken
+from itn.certification.records import Baseline, Headline
 from itn.certification.scale_search import estimate_scale
 from itn.functional.color import color_identity
 from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
 from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, fixed_sequence_test
-from itn.transforms.registry import TRANSFORMS
+from itn.transforms import TRANSFORMS
 
-LOOKED_AT, BISECTIONS = 2000, 4  # images, and halvings of a quarter of the way, that tell which axes are long
-CONTENDER = 0.4  # of the longest, by the estimates: one at 0.55 of it was certified to be longer
+IMAGES, BISECTIONS = 2000, 4  # that an estimate is made from; the bisections halve a quarter of the way
+CONTENDER = 0.4  # of the largest displacement, by the estimates: one at 0.55 was calibrated to be the largest
 BEYOND = 1.1  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
-RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
-    "rotation": ("rotate", math.degrees),
-    "translation_x": ("translate_x", lambda p: -p / 2),
-    "translation_y": ("translate_y", lambda p: -p / 2),
-    "zoom": ("zoom", lambda p: 1 + p),
-    "gain": ("contrast", lambda p: 1 + p),
-    "bias": ("brightness", lambda p: p),
-}
-"""Families with a single parameter: which transformation of the table they are, its magnitude."""
 
 
 class SingleTransformation(NamedTuple):
-    """A transformation of the table with one sign, as a mover with one control."""
+    """A transformation of the table with one sign, driven by one control."""
 
     name: str
     """Of the transformation."""
-    reach: float
+    max_offset: float
     """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
-    mover: ParametricTransform
+    transform: ParametricTransform
     part: int
-    """Which of the mover's matrices it has: 0 color, 1 spatial."""
+    """Which of the two matrices it has: 0 color, 1 spatial."""
+
+    @property
+    def sign(self) -> str:
+        """Return "+" above the identity, "-" below it."""
+        return "+" if self.max_offset > 0 else "-"
 
     def displacement(self, scale: float) -> float:
-        """Return the displacement at the corner."""
+        """Return the displacement at a scale."""
         return displacement(self._matrix(scale)).item()
 
     def deviation(self, scale: float) -> Tensor:
-        """Return the matrix minus the identity at the corner, 2 x 3 or C x (C+1)."""
+        """Return the matrix minus the identity at a scale, 2 x 3 or C x (C+1)."""
         return (self._matrix(scale) - self._matrix(0.0))[0]
 
+    def magnitude(self, scale: float) -> float:
+        """Return the magnitude at a scale, in the unit of the table."""
+        return TRANSFORMS[self.name].identity + scale * self.max_offset
+
     def _matrix(self, scale: float) -> Tensor:
-        matrix = self.mover.matrices(scale * self.mover.corner)[self.part]
+        matrix = self.transform.matrices(scale * self.transform.full_strength)[self.part]
         assert matrix is not None
         return matrix
 
-    def magnitude(self, scale: float) -> float:
-        """Return the magnitude at the corner, in the unit of the table."""
-        return TRANSFORMS[self.name].identity + scale * self.reach
 
-
-class Estimate(NamedTuple):
-    """About how far an axis goes."""
+class BaselineEstimate(NamedTuple):
+    """About how far a single transformation goes."""
 
     scale: float
-    looks: tuple[tuple[float, float], ...]
-    """Scales that were tried, ascending, and the share of images lost at each."""
+    evaluations: tuple[tuple[float, float], ...]
+    """Scales that were tried, ascending, and the break rate at each."""
 
 
 def spatial_baselines(
@@ -85,7 +82,7 @@ def spatial_baselines(
         padding: What lies outside the frame.
     """
     sine = min(1.0, bound * min(aspect, 1 / aspect))
-    reaches = {
+    offsets = {
         "rotate": math.degrees(math.asin(sine)),
         "scale_x": bound,
         "scale_y": bound,
@@ -96,7 +93,7 @@ def spatial_baselines(
         "translate_y": bound / 2,
     }
     return [
-        _spatial(name, sign * reach, aspect, padding) for name, reach in reaches.items() for sign in (1, -1)
+        _spatial(name, sign * offset, aspect, padding) for name, offset in offsets.items() for sign in (1, -1)
     ]
 
 
@@ -110,8 +107,8 @@ def color_baselines(channels: int, bound: float = 1.0) -> list[SingleTransformat
     identity = color_identity(channels, torch.zeros(()))
     gain, bias = identity.clone(), torch.zeros_like(identity)
     bias[:, -1] = 1
-    axes = [
-        _colored(name, sign * bound, direction)
+    baselines = [
+        _color(name, sign * bound, direction)
         for name, direction in (("contrast", gain), ("brightness", bias))
         for sign in (1, -1)
     ]
@@ -120,178 +117,185 @@ def color_baselines(channels: int, bound: float = 1.0) -> list[SingleTransformat
         units = torch.eye(channels)[:, :, None, None]
         fade = torch.zeros_like(identity)
         fade[:, :-1] = (TRANSFORMS["grayscale"](units, 1.0) - units)[:, :, 0, 0].T
-        axes.append(_colored("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
-    return axes
+        baselines.append(_color("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
+    return baselines
 
 
-def _spatial(name: str, reach: float, aspect: float, padding: str) -> SingleTransformation:
+def _spatial(name: str, max_offset: float, aspect: float, padding: str) -> SingleTransformation:
     transform = TRANSFORMS[name]
 
     def matrices(k: Tensor) -> tuple[None, Tensor]:
-        return None, transform.function(transform.identity + reach * k[:, 0], aspect)
+        return None, transform.function(transform.identity + max_offset * k[:, 0], aspect)
 
-    return SingleTransformation(name, reach, ParametricTransform(1, matrices, padding), 1)
+    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices, padding), 1)
 
 
-def _colored(name: str, reach: float, direction: Tensor) -> SingleTransformation:
+def _color(name: str, max_offset: float, direction: Tensor) -> SingleTransformation:
     def matrices(k: Tensor) -> tuple[Tensor, None]:
-        return color_identity(len(direction), k) + reach * k[:, :, None] * direction.to(k), None
+        identity = color_identity(len(direction), k)
+        return identity + max_offset * k[:, :, None] * direction.to(k), None
 
-    return SingleTransformation(name, reach, ParametricTransform(1, matrices), 0)
+    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices), 0)
 
 
 def estimate_baselines(
     classifier: Classifier,
     data: CheckedImages,
-    axes: list[SingleTransformation],
+    baselines: list[SingleTransformation],
     tolerance: float,
     batch_size: int = 250,
-) -> list[Estimate]:
-    """Estimate the scale up to which each axis keeps to a tolerance, at most 1.
+) -> list[BaselineEstimate]:
+    """Estimate the scale up to which each single transformation keeps to a tolerance, at most 1.
 
     Args:
-        classifier: Who looks.
-        data: Images to estimate it from; at most 2,000 of them, evenly spaced, are looked at.
-        axes: The axes of one part.
-        tolerance: Largest share of the images that may be lost.
+        classifier: The classifier under study.
+        data: Images to estimate it from; at most 2,000 of them, evenly spaced, are used.
+        baselines: The single transformations of one part.
+        tolerance: Largest share of the images that may be broken.
         batch_size: Images in one forward pass.
     """
-    few = data.spread(LOOKED_AT)
+    images = data.spread(IMAGES)
 
-    def estimated(axis: SingleTransformation) -> Estimate:
-        looks = {}
+    def estimate(baseline: SingleTransformation) -> BaselineEstimate:
+        evaluations = {}
 
-        def share_at(scale: float) -> float:
-            k = scale * axis.mover.corner
-            looks[scale] = break_rate(classifier, few, axis.mover, k, tolerance, batch_size)
-            return looks[scale]
+        def break_rate_at(scale: float) -> float:
+            k = scale * baseline.transform.full_strength
+            rate = break_rate(classifier, images, baseline.transform, k, tolerance, batch_size)
+            evaluations[scale] = rate
+            return rate
 
-        scale = estimate_scale(share_at, tolerance, most=1.0, bisections=BISECTIONS)
-        return Estimate(scale, tuple(sorted(looks.items())))
+        scale = estimate_scale(break_rate_at, tolerance, largest=1.0, bisections=BISECTIONS)
+        return BaselineEstimate(scale, tuple(sorted(evaluations.items())))
 
-    return [estimated(axis) for axis in axes]
+    return [estimate(baseline) for baseline in baselines]
 
 
-def certify_baselines(
+def calibrate_baselines(
     classifier: Classifier,
     data: CheckedImages,
-    axes: list[SingleTransformation],
-    estimates: list[Estimate],
+    baselines: list[SingleTransformation],
+    estimates: list[BaselineEstimate],
     tolerance: float,
     confidence: float = 0.95,
     batch_size: int = 250,
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
-    """Certify the axes that may be the longest.
+    """Calibrate the single transformations that may have the largest displacement.
 
     Args:
-        classifier: Who looks.
+        classifier: The classifier under study.
         data: Calibration images.
-        axes: The axes of one part.
+        baselines: The single transformations of one part.
         estimates: About how far each goes, from other images.
-        tolerance: Largest share of the images that may be lost.
-        confidence: Of each certificate.
+        tolerance: Largest share of the images that may be broken.
+        confidence: Of each choice of a scale.
         batch_size: Images in one forward pass.
 
     Returns:
-        A record for each axis, and the axes that were certified with their calibrations.
+        A record for each, and those that were calibrated with their tests.
     """
-    certified = {
-        i: _calibrated(classifier, data, axes[i], estimates[i].scale, tolerance, confidence, batch_size)
-        for i in contenders(axes, estimates)
+    tested = {
+        i: _test(classifier, data, baselines[i], estimates[i].scale, tolerance, confidence, batch_size)
+        for i in contenders(baselines, estimates)
     }
     records = [
-        baseline_record(axis, estimate, certified.get(i))
-        for i, (axis, estimate) in enumerate(zip(axes, estimates, strict=True))
+        baseline_record(baseline, estimate, tested.get(i))
+        for i, (baseline, estimate) in enumerate(zip(baselines, estimates, strict=True))
     ]
-    return records, [(axes[i], calibration) for i, calibration in certified.items()]
+    return records, [(baselines[i], test) for i, test in tested.items()]
 
 
 def contenders(
-    axes: list[SingleTransformation], estimates: list[Estimate], least: float = CONTENDER
+    baselines: list[SingleTransformation], estimates: list[BaselineEstimate], least: float = CONTENDER
 ) -> list[int]:
-    """Return the indices of axes that go at least so far, of the longest, by the estimates."""
-    reached = [axis.displacement(estimate.scale) for axis, estimate in zip(axes, estimates, strict=True)]
-    return [i for i, moved in enumerate(reached) if moved >= least * max(reached)]
+    """Return which single transformations have at least so much of the largest estimated displacement."""
+    displacements = [
+        baseline.displacement(estimate.scale) for baseline, estimate in zip(baselines, estimates, strict=True)
+    ]
+    return [i for i, value in enumerate(displacements) if value >= least * max(displacements)]
 
 
 def displacement_ratio(
     family: FixedSequence,
-    moved: Sequence[float],
-    axes: list[tuple[SingleTransformation, FixedSequence]],
+    displacements: Sequence[float],
+    baselines: list[tuple[SingleTransformation, FixedSequence]],
     generator: torch.Generator,
     confidence: float = 0.95,
-) -> DisplacementRatio | None:
-    """Return how much further a family moves at its corner than the axis that moves furthest.
+) -> Headline | None:
+    """Return the displacement of a family at full strength over the largest of any single transformation.
 
     Args:
-        family: Its calibration.
-        moved: Displacement of the family at its corner, at each of the scales that were tested.
-        axes: Certified axes with their calibrations, on the same images in the same order.
+        family: Its tests.
+        displacements: Of the family at full strength, at each of the scales that were tested.
+        baselines: Single transformations with their tests, on the same images in the same order.
         generator: Draws the resampled images.
-        confidence: Of the interval, a percentile bootstrap over calibration images: family and axes choose
-            their scales anew on the same resampled images.
+        confidence: Of the interval, a percentile bootstrap over calibration images: family and single
+            transformations choose their scales anew on the same resampled images.
 
     Returns:
-        The ratio of displacements, or None where an axis is unbroken at its bound and none is longer, or none
-        moves.
+        The ratio, or None where a single transformation reached its bound and none has a larger displacement,
+        or none may move at all.
     """
-    reached = [(axis.displacement(each.scale), each.scale == 1.0) for axis, each in axes]
-    if max(reached)[1]:
+    largest = [(single.displacement(test.scale), test.scale == 1.0) for single, test in baselines]
+    if max(largest)[1]:  # among equal ones that which reached its bound counts
         return None
+    rival = baselines[largest.index(max(largest))][0]
     n = family.failed.shape[-1]
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
     weights = torch.zeros(RESAMPLES, n).scatter_add_(1, drawn, torch.ones(RESAMPLES, n))
     weights = torch.cat([torch.ones(1, n), weights])  # first the images as they are
-    own = torch.tensor([0.0, *moved])[family.passed(weights)]
-    others = torch.stack(
+    of_family = torch.tensor([0.0, *displacements])[family.passed(weights)]
+    of_baselines = torch.stack(
         [
-            torch.tensor([0.0, *map(axis.displacement, calibration.scales)])[calibration.passed(weights)]
-            for axis, calibration in axes
+            torch.tensor([0.0, *map(baseline.displacement, test.scales)])[test.passed(weights)]
+            for baseline, test in baselines
         ]
     ).amax(0)
-    if not others[0] > 0:
+    if not of_baselines[0] > 0:
         return None
-    ratios = own / others
+    ratios = of_family / of_baselines
     # Where neither moves nothing is known: such a draw widens the interval at both ends
     low = ratios[1:].nan_to_num(0.0, posinf=torch.inf).quantile((1 - confidence) / 2).item()
     high = ratios[1:].nan_to_num(torch.inf, posinf=torch.inf).quantile((1 + confidence) / 2).item()
-    return DisplacementRatio(ratios[0].item(), low, high if math.isfinite(high) else None)
-
-
-def baseline_record(
-    axis: SingleTransformation, estimate: Estimate, calibration: FixedSequence | None = None
-) -> Baseline:
-    """Return what is known of an axis; its calibration, if it has one, goes before its estimate."""
-    looks, certified = estimate.looks, None
-    if calibration is not None:
-        certified = calibration.scale
-        looks = tuple(zip(calibration.scales, calibration.shares[:, 0].tolist(), strict=True))
-    return Baseline(
-        transform=axis.name,
-        sign="+" if axis.reach > 0 else "-",
-        estimated_magnitude=axis.magnitude(estimate.scale),
-        estimated_displacement=axis.displacement(estimate.scale),
-        certified_magnitude=None if certified is None else axis.magnitude(certified),
-        certified_displacement=None if certified is None else axis.displacement(certified),
-        reached_bound=certified == 1.0,
-        looks=tuple((axis.displacement(scale), share) for scale, share in looks),
+    return Headline(
+        ratios[0].item(), low, high if math.isfinite(high) else None, f"{rival.name} {rival.sign}"
     )
 
 
-def _calibrated(
+def baseline_record(
+    baseline: SingleTransformation, estimate: BaselineEstimate, test: FixedSequence | None = None
+) -> Baseline:
+    """Return what is known of a single transformation; its tests, if it has any, go before its estimate."""
+    evaluations, scale = estimate.evaluations, None
+    if test is not None:
+        scale = test.scale
+        evaluations = tuple(zip(test.scales, test.shares[:, 0].tolist(), strict=True))
+    return Baseline(
+        transform=baseline.name,
+        sign=baseline.sign,
+        magnitude=None if scale is None else baseline.magnitude(scale),
+        displacement=None if scale is None else baseline.displacement(scale),
+        reached_bound=scale == 1.0,
+        estimated_magnitude=baseline.magnitude(estimate.scale),
+        estimated_displacement=baseline.displacement(estimate.scale),
+        evaluations=tuple((baseline.displacement(scale), rate) for scale, rate in evaluations),
+    )
+
+
+def _test(
     classifier: Classifier,
     data: CheckedImages,
-    axis: SingleTransformation,
+    baseline: SingleTransformation,
     estimate: float,
     tolerance: float,
     confidence: float,
     batch_size: int,
 ) -> FixedSequence:
-    """Test an axis at its corner, up to its bound; families face more tests, so that axes are favoured."""
+    """Test a single transformation up to its bound; families face more tests, which favors baselines."""
     scales = sorted({min(1.0, estimate * factor) for factor in SEQUENCE})
-    corner = axis.mover.corner
+    k = baseline.transform.full_strength
     return fixed_sequence_test(
-        lambda scale: lost(classifier, data, axis.mover, scale * corner, batch_size)[None],
+        lambda scale: broken(classifier, data, baseline.transform, scale * k, batch_size)[None],
         scales,
         tolerance,
         confidence,

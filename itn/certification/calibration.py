@@ -1,7 +1,10 @@
-"""From a learned family to what is proven of it: axes to compare with, a calibrated scale, the ratios.
+"""From a learned family to its scale, chosen with a guarantee, and to its ratio to single transformations.
 
-Three parts of the images take turns: the learned ones say about how far axes and family go and where the
-family is at its worst, the calibration images choose the scales, and the certified ones only count.
+Three sets of images take part. On training images a search proposes about how far the family and single
+transformations go, and the k at which the family is worst. On calibration images growing scales are tested,
+Learn then Test with a fixed sequence (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the
+stated confidence, no more than the tolerated share of images is broken at the scale where it stops. Held-out
+images, by which nothing was chosen, bound the accuracy there (Clopper and Pearson 1934).
 """
 
 import dataclasses
@@ -10,94 +13,102 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from itn.certification.baselines import (
-    BEYOND,
-    certify_baselines,
-    displacement_ratio,
+from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
+from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.parametric import (
+    ParametricTransform,
+    broken,
+    classifier_of,
+    displacements_full,
+    rescale,
 )
-from itn.certification.family import classifier_of, displacements_full, mover, rescale
-from itn.certification.family_baselines import BaselineEstimates
-from itn.certification.parametric import lost
-from itn.certification.records import Baseline, CalibrationPoint, DisplacementRatio
+from itn.certification.records import Baseline, CalibrationPoint, Headline
 from itn.certification.scale_search import estimate_scale_and_worst_k
-from itn.learning.config import LearnConfig
+from itn.certification.terms import Terms
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, fixed_sequence_test, smallest_tolerance
 from itn.stats.sampling import generator
 
+_SEEDS = {"spatial": "space"}  # the purpose that intervals have been drawn for since the first version
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationResult:
-    """The scale that calibration has chosen, and how far single axes go on the same images."""
+    """The scale that calibration has chosen, and how far single transformations go on the same images."""
 
     scale: float
-    calibration: tuple[CalibrationPoint, ...]
-    axes: dict[str, tuple[Baseline, ...]]
-    ratios: dict[str, DisplacementRatio | None]
+    points: tuple[CalibrationPoint, ...]
+    baselines: dict[str, tuple[Baseline, ...]]
+    headline: dict[str, Headline | None]
 
 
-def check_certifiable(images: int, config: LearnConfig) -> None:
-    """Raise ValueError if so few calibration images cannot prove the tolerance even if none is lost."""
-    least = smallest_tolerance(images, config.confidence)
-    if least > config.tolerated:
-        percent = -(-least * 1000 // 1) / 10
+def check_certifiable(images: int, tolerance: float, confidence: float) -> None:
+    """Raise ValueError if so few calibration images cannot prove the tolerance even if none is broken."""
+    smallest = smallest_tolerance(images, confidence)
+    if smallest > tolerance:
+        percent = -(-smallest * 1000 // 1) / 10
         raise ValueError(
-            f"{images} images to calibrate with cannot prove a tolerance of {100 * config.tolerated:g} %, "
-            f"{100 * least:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
+            f"{images} calibration images cannot prove a tolerance of {100 * tolerance:g} %, "
+            f"{100 * smallest:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
         )
 
 
 def calibrate_family(
     net: InvariantTransformerNet,
-    learned: CheckedImages,
+    training: CheckedImages,
     calibration: CheckedImages,
-    measures: BaselineEstimates,
-    config: LearnConfig,
+    baselines: FamilyBaselines,
+    terms: Terms,
 ) -> CalibrationResult:
-    """Choose the scale of a family with a guarantee, give it to the net, and compare with single axes.
+    """Choose the scale of a family with a guarantee, give it to the net, and compare with its baselines.
 
-    The family must keep to the tolerance at the corner and at the k that a search finds worst on the images
-    learned from; if that is the worst, it does so in the mean over k as well. An axis must at its corner.
+    The family must keep to the tolerance at full strength and at the k that a search finds worst on training
+    images; if that is the worst, it does so in the mean over k as well. A single transformation must do so at
+    full strength.
     """
-    classifier, family, batch = classifier_of(net), mover(net), config.batch_size
-    estimate, worst = estimate_scale_and_worst_k(net, learned, measures.target, batch)
+    classifier, family = classifier_of(net), ParametricTransform.of_net(net)
+    estimate, worst_k = estimate_scale_and_worst_k(net, training, baselines.target, terms.batch_size)
 
-    def lost_at(scale: float) -> Tensor:
-        at = (scale * k for k in (family.corner, worst))
-        return torch.stack([lost(classifier, calibration, family, k, batch) for k in at])
+    def broken_at(scale: float) -> Tensor:
+        ks = (scale * k for k in (family.full_strength, worst_k))
+        return torch.stack([broken(classifier, calibration, family, k, terms.batch_size) for k in ks])
 
-    ranges = all(net.single(part) for part in net.parts)
-    scales = [estimate * factor for factor in (FINE if ranges else SEQUENCE)]
-    found = fixed_sequence_test(lost_at, scales, config.tolerated, config.confidence, BEYOND)
-    at_corners = [displacements_full(net, scale) for scale in found.scales]
-    moved = {part: [each[part] for each in at_corners] for part in net.parts}
-    points = calibration_points(found, at_corners)
-    records, ratios = {}, {}
-    for part, axes in measures.axes.items():
-        reached, certified = certify_baselines(
+    only_ranges = all(net.single(part) for part in net.parts)
+    scales = [estimate * factor for factor in (FINE if only_ranges else SEQUENCE)]
+    test = fixed_sequence_test(broken_at, scales, terms.tolerance, terms.confidence, BEYOND)
+    displacements = [displacements_full(net, scale) for scale in test.scales]
+    records: dict[str, tuple[Baseline, ...]] = {}
+    headline: dict[str, Headline | None] = {}
+    for part, singles in baselines.baselines.items():
+        tried, calibrated = calibrate_baselines(
             classifier,
             calibration,
-            axes,
-            measures.estimates[part],
-            config.tolerated,
-            config.confidence,
-            batch,
+            singles,
+            baselines.estimates[part],
+            terms.tolerance,
+            terms.confidence,
+            terms.batch_size,
         )
-        records[part] = tuple(reached)
-        randomness = generator(config.seed, f"bootstrap {part}")
-        ratios[part] = displacement_ratio(found, moved[part], certified, randomness, config.confidence)
-    rescale(net, found.scale)
-    return CalibrationResult(found.scale, points, records, ratios)
+        records[part] = tuple(tried)
+        headline[part] = displacement_ratio(
+            test,
+            [of_parts[part] for of_parts in displacements],
+            calibrated,
+            generator(terms.seed, f"bootstrap {_SEEDS.get(part, part)}"),
+            terms.confidence,
+        )
+    rescale(net, test.scale)
+    return CalibrationResult(test.scale, calibration_points(test, displacements), records, headline)
 
 
 def calibration_points(
-    found: FixedSequence, displacements: Sequence[Mapping[str, float]]
+    test: FixedSequence, displacements: Sequence[Mapping[str, float]]
 ) -> tuple[CalibrationPoint, ...]:
-    """Return the records of the scales that were tried, with displacements of each part at their corners."""
+    """Return the records of the scales that were tried, with displacements of each part at full strength."""
     return tuple(
-        CalibrationPoint(scale, corner, at_worst, moved.get("color"), moved.get("spatial"))
-        for scale, (corner, at_worst), moved in zip(
-            found.scales, found.shares.tolist(), displacements, strict=True
+        CalibrationPoint(scale, full, worst, dict(of_parts))
+        for scale, (full, worst), of_parts in zip(
+            test.scales, test.shares.tolist(), displacements, strict=True
         )
     )

@@ -1,4 +1,4 @@
-"""The single axes of every part that is learned, and about how far each will be certified."""
+"""The single-transformation baselines of every part of a net, and about how far each of them goes."""
 
 import dataclasses
 import itertools
@@ -8,120 +8,122 @@ import torch
 from torch import Tensor
 
 from itn.certification.baselines import (
-    Estimate,
+    BaselineEstimate,
     SingleTransformation,
     color_baselines,
     contenders,
     estimate_baselines,
     spatial_baselines,
 )
-from itn.certification.family import classifier_of
-from itn.certification.parametric import ParametricTransform, break_rate
-from itn.certification.scale_search import LOOKED_AT, estimate_scale
-from itn.learning.config import LearnConfig
+from itn.certification.parametric import ParametricTransform, break_rate, classifier_of
+from itn.certification.scale_search import IMAGES, estimate_scale
+from itn.certification.terms import Terms
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 from itn.stats.fixed_sequence import max_failures
 
-PROMISING = 0.6  # of the longest axis, those that learning sets out along
-
-
-STRIDES = 16  # in which half a turn, or a bound, is gone through for the end of a single parameter's range
-
-
-BISECTIONS = 7  # of the stride in which such a range ends
+PROMISING = 0.6  # of the largest displacement: directions that learning starts from
+STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
 
 
 @dataclasses.dataclass(frozen=True)
-class BaselineEstimates:
-    """The single axes of every part that is learned, and about how far each will be certified."""
+class FamilyBaselines:
+    """The single transformations of every part that is learned, and about how far each goes."""
 
-    axes: dict[str, list[SingleTransformation]]
-    estimates: dict[str, list[Estimate]]
+    baselines: dict[str, list[SingleTransformation]]
+    estimates: dict[str, list[BaselineEstimate]]
     target: float
-    """Share of the images that may be lost if calibration is to prove the tolerance; less than it."""
+    """Share of the images that may be broken if calibration is to prove the tolerance; less than it."""
     ranges: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    """For parts with a single parameter how far it goes both ways, about, with sign, the longer way first."""
+    """Of parts with a single parameter, about how far it goes both ways, signed, the longer way first."""
 
     @property
     def references(self) -> dict[str, float]:
-        """The displacement of the longest axis of each part, by the estimates."""
-        return {
-            part: max(
-                1e-6,
-                *(axis.displacement(e.scale) for axis, e in zip(axes, self.estimates[part], strict=True)),
-            )
-            for part, axes in self.axes.items()
-        }
+        """The largest displacement of any single transformation of each part, by the estimates."""
+        return {part: max(1e-6, *self._displacements(part)) for part in self.baselines}
 
     @property
     def bounded(self) -> set[str]:
-        """The parts of which an axis is unbroken at its bound, by the estimates, and none is longer."""
+        """The parts of which a single transformation with the largest displacement reached its bound."""
         return {
             part
-            for part, axes in self.axes.items()
+            for part, baselines in self.baselines.items()
             if any(
-                e.scale == 1.0 and axis.displacement(1.0) >= self.references[part]
-                for axis, e in zip(axes, self.estimates[part], strict=True)
+                estimate.scale == 1.0 and baseline.displacement(1.0) >= self.references[part]
+                for baseline, estimate in zip(baselines, self.estimates[part], strict=True)
             )
         }
 
-    def pairs(self, part: str) -> Tensor:
-        """Return what the longest axes, about, add to the identity: in pairs, then alone, m x 2 x entries."""
-        axes, estimates = self.axes[part], self.estimates[part]
-        longest = sorted(
-            contenders(axes, estimates, PROMISING),
-            key=lambda i: axes[i].displacement(estimates[i].scale),
-            reverse=True,
+    def promising_pairs(self, part: str) -> Tensor:
+        """Return what the furthest single transformations add to the identity, m x 2 x entries.
+
+        First those that go together in pairs, none of two opposite ones, then each by itself beside zeros.
+        """
+        baselines, estimates = self.baselines[part], self.estimates[part]
+        displacements = self._displacements(part)
+        order = sorted(
+            contenders(baselines, estimates, PROMISING), key=displacements.__getitem__, reverse=True
         )
-        alone = [axes[i].deviation(estimates[i].scale).flatten() for i in longest]
-        pairs = [(a, b) for a, b in itertools.combinations(alone, 2) if a @ b > -0.5 * a.norm() * b.norm()]
-        return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in alone))])
+        single = [baselines[i].deviation(estimates[i].scale).flatten() for i in order]
+        pairs = [(a, b) for a, b in itertools.combinations(single, 2) if a @ b > -0.5 * a.norm() * b.norm()]
+        return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in single))])
+
+    def _displacements(self, part: str) -> list[float]:
+        together = zip(self.baselines[part], self.estimates[part], strict=True)
+        return [baseline.displacement(estimate.scale) for baseline, estimate in together]
 
 
-def estimate_all_baselines(
-    net: InvariantTransformerNet, learned: CheckedImages, calibrated: int, config: LearnConfig
-) -> BaselineEstimates:
-    """Estimate how far the single axes of each part will be certified on so many calibration images."""
-    target = (max_failures(calibrated, config.tolerated, config.confidence) + 0.5) / calibrated
-    _, channels, height, width = learned.images.shape
-    axes = {}
+def estimate_family_baselines(
+    net: InvariantTransformerNet, training: CheckedImages, calibration_images: int, terms: Terms
+) -> FamilyBaselines:
+    """Estimate how far the single transformations of each part go on so many calibration images.
+
+    Args:
+        net: The parts, with their bounds.
+        training: Images to estimate it from.
+        calibration_images: How many images will be calibrated with.
+        terms: Tolerance and confidence.
+    """
+    target = (max_failures(calibration_images, terms.tolerance, terms.confidence) + 0.5) / calibration_images
+    _, channels, height, width = training.images.shape
+    baselines = {}
     if net.color is not None:
-        axes["color"] = color_baselines(channels, config.color_bound)
+        baselines["color"] = color_baselines(channels, net.color.head.bound.item())
     if net.spatial is not None:
-        axes["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, config.padding)
-    classifier = classifier_of(net)
+        baselines["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, net.spatial.padding)
     estimates = {
-        part: estimate_baselines(classifier, learned, each, target, config.batch_size)
-        for part, each in axes.items()
+        part: estimate_baselines(classifier_of(net), training, singles, target, terms.batch_size)
+        for part, singles in baselines.items()
     }
+    images = training.spread(IMAGES)
     ranges = {
-        part: _range(net, part, learned.spread(LOOKED_AT), target, config)
+        part: _estimate_range(net, part, images, target, terms.batch_size)
         for part in net.parts
         if net.single(part)
     }
-    return BaselineEstimates(axes, estimates, target, ranges)
+    return FamilyBaselines(baselines, estimates, target, ranges)
 
 
-def _range(
-    net: InvariantTransformerNet, part: str, few: CheckedImages, target: float, config: LearnConfig
+def _estimate_range(
+    net: InvariantTransformerNet, part: str, images: CheckedImages, target: float, batch_size: int
 ) -> tuple[float, float]:
     """Return how far the single parameter of a part goes both ways, the longer way first."""
-    transformer, bound = getattr(net, part), getattr(net, part).head.bound.item()
+    transformer = getattr(net, part)
+    bound = transformer.head.bound.item()
 
     def matrices(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
         matrix = transformer.from_parameters(k)
         return (matrix, None) if part == "color" else (None, matrix)
 
-    moved = ParametricTransform(1, matrices, config.padding)
+    transform = ParametricTransform(1, matrices, getattr(transformer, "padding", "zeros"))
 
     def end(sign: float) -> float:
-        def share_at(parameter: float) -> float:
-            at = torch.full((1, 1), sign * parameter)
-            return break_rate(classifier_of(net), few, moved, at, target, config.batch_size)
+        def break_rate_at(parameter: float) -> float:
+            k = torch.full((1, 1), sign * parameter)
+            return break_rate(classifier_of(net), images, transform, k, target, batch_size)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
-        return sign * estimate_scale(share_at, target, bound, strides=strides, bisections=BISECTIONS)
+        return sign * estimate_scale(break_rate_at, target, bound, strides=strides, bisections=BISECTIONS)
 
-    shorter, longer = sorted((end(1.0), 0.0 if config.nonnegative else end(-1.0)), key=abs)
+    shorter, longer = sorted((end(1.0), 0.0 if transformer.head.nonnegative else end(-1.0)), key=abs)
     return longer, shorter

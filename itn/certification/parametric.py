@@ -1,4 +1,7 @@
-"""Transformations driven by controls, and which images they break."""
+"""Transformations driven by controls, and which images they break.
+
+An image is broken if the classifier is right about it unchanged, and wrong when it is transformed.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,93 +9,136 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier, margins
 from itn.models.preflight import CheckedImages
-from itn.nn.net import move
+from itn.nn.control_head import CONTROLS
+from itn.nn.net import InvariantTransformerNet, apply_matrices
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
 
 
 class ParametricTransform(NamedTuple):
-    """Transformations driven by controls in [0, 1], which grow with a scale; at 0 nothing moves."""
+    """A transformation driven by controls in [0, 1] that grows with a scale; at 0 nothing changes."""
 
     controls: int
     """Number of controls."""
     matrices: Callable[[Tensor], tuple[Tensor | None, Tensor | None]]
-    """From controls times scale, B x controls, to color and spatial matrices, or None without such a part."""
+    """From controls times scale, B x controls, to color and spatial matrices; None without such a part."""
     padding: str = "zeros"
     """What lies outside the frame."""
 
     @property
-    def corner(self) -> Tensor:
+    def full_strength(self) -> Tensor:
         """All controls at 1, 1 x controls."""
         return torch.ones(1, self.controls)
+
+    @classmethod
+    def of_net(cls, net: InvariantTransformerNet) -> "ParametricTransform":
+        """Return a net as such a transformation; its controls are k1, then k2, of the parts that it has."""
+        padding = "zeros" if net.spatial is None else net.spatial.padding
+        both = len(net.parts) == 2
+        return cls(
+            CONTROLS * len(net.parts),
+            lambda k: net.matrices(k[:, :CONTROLS], k[:, CONTROLS:] if both else k),
+            padding,
+        )
 
 
 @torch.inference_mode()
 def transformed_margins(
-    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, k: Tensor, batch_size: int = 250
+    classifier: Classifier,
+    data: CheckedImages,
+    transform: ParametricTransform,
+    k: Tensor,
+    batch_size: int = 250,
 ) -> Tensor:
-    """Return the margins of moved images, N.
+    """Return the margins of transformed images, N: above 0 the classifier is right.
 
     Args:
-        classifier: Who looks.
+        classifier: The classifier under study.
         data: N images with labels.
-        mover: What moves them.
-        k: Controls times scale, N x controls, or 1 x controls for all.
+        transform: What to apply to them.
+        k: Controls times scale, N x controls, or 1 x controls for all images.
         batch_size: Images in one forward pass.
     """
-    color, spatial = mover.matrices(k.to(classifier.device).expand(len(data), -1))
+    matrices = transform.matrices(k.to(classifier.device).expand(len(data), -1))
 
-    def look(rows: slice) -> Tensor:
+    def evaluate_batch(rows: slice) -> Tensor:
         images = data.pixels(rows, classifier.device)
-        own_color, own_spatial = (None if matrix is None else matrix[rows] for matrix in (color, spatial))
-        moved = move(images, own_color, own_spatial, mover.padding).clamp(0, 1)
+        color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
+        transformed = apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
         labels = data.labels[rows].to(classifier.device)
-        return margins(classifier.logits(moved), labels).cpu()
+        return margins(classifier.logits(transformed), labels).cpu()
 
-    return torch.cat(map_in_memory(len(data), batch_size, look)[0])
+    return torch.cat(map_in_memory(len(data), batch_size, evaluate_batch)[0])
 
 
-def lost(
-    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, k: Tensor, batch_size: int = 250
+def broken(
+    classifier: Classifier,
+    data: CheckedImages,
+    transform: ParametricTransform,
+    k: Tensor,
+    batch_size: int = 250,
 ) -> Tensor:
-    """Return which images are lost under controls times scale k, bool, N."""
-    gone = torch.zeros(len(data), dtype=torch.bool)
+    """Return which images are broken under controls times scale k, bool, N."""
+    result = torch.zeros(len(data), dtype=torch.bool)
     right = data.clean.nonzero().flatten()
     if not len(right):
-        return gone
-    own = k if len(k) == 1 else k[right]
-    gone[right] = transformed_margins(classifier, data.part(right), mover, own, batch_size) <= 0
-    return gone
+        return result
+    k = k if len(k) == 1 else k[right]
+    result[right] = transformed_margins(classifier, data.part(right), transform, k, batch_size) <= 0
+    return result
 
 
 def break_rate(
     classifier: Classifier,
     data: CheckedImages,
-    mover: ParametricTransform,
+    transform: ParametricTransform,
     k: Tensor,
     enough: float = 1.0,
     batch_size: int = 250,
 ) -> float:
-    """Return the share of images that is lost under controls times scale k, 1 x controls.
+    """Return the share of images that is broken under controls times scale k, 1 x controls.
 
-    As soon as it is certain to exceed ``enough``, the other images are not looked at, and the share is
-    an estimate from those that were, drawn at random.
+    As soon as the share is certain to exceed ``enough``, no further image is evaluated, and what is returned
+    is an estimate from those that were, drawn at random.
     """
     right = data.clean.nonzero().flatten()
     order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
-    gone = seen = 0
     batches = right[order].split(batch_size)
+    breaks = evaluated = 0
     for start in range(0, len(batches), distributed.world_size()):
         together = batches[start : start + distributed.world_size()]
         counts = distributed.map_batches(
-            together, lambda chosen: int(lost(classifier, data.part(chosen), mover, k, batch_size).sum())
+            together,
+            lambda index: int(broken(classifier, data.part(index), transform, k, batch_size).sum()),
         )
-        # One after the other: several processes are to see no more than one would
-        for chosen, count in zip(together, counts, strict=True):
-            if gone <= enough * len(data):
-                gone, seen = gone + count, seen + len(chosen)
-        if gone > enough * len(data):
+        # Counted one after the other: several processes must stop where one would
+        for index, count in zip(together, counts, strict=True):
+            if breaks <= enough * len(data):
+                breaks, evaluated = breaks + count, evaluated + len(index)
+        if breaks > enough * len(data):
             break
-    return gone / max(1, seen) * len(right) / len(data)
+    return breaks / max(1, evaluated) * len(right) / len(data)
+
+
+@torch.no_grad()
+def rescale(net: InvariantTransformerNet, scale: float) -> None:
+    """Make a family at k what it was at k times the scale."""
+    for part in net.parts:
+        getattr(net, part).head.output.weight.mul_(scale)
+
+
+@torch.no_grad()
+def displacements_full(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
+    """Return the displacement of each part of a net at full strength times the scale."""
+    k = torch.full((1, CONTROLS), scale, device=classifier_of(net).device)
+    matrices = zip(("color", "spatial"), net.matrices(k, k), strict=True)
+    return {part: displacement(matrix).item() for part, matrix in matrices if matrix is not None}
+
+
+def classifier_of(net: InvariantTransformerNet) -> Classifier:
+    """Return the classifier of a net that was made for one."""
+    assert isinstance(net.classifier, Classifier)
+    return net.classifier

@@ -1,4 +1,4 @@
-"""About how far a family may go, and where it is at its worst."""
+"""About how far a family may go, and where it is worst: estimates that calibration starts from."""
 
 import math
 from collections.abc import Callable
@@ -6,73 +6,82 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from itn.certification.family import classifier_of, mover
-from itn.certification.parametric import break_rate
-from itn.certification.worst_k import worst_case
+from itn.certification.parametric import ParametricTransform, break_rate, classifier_of
+from itn.certification.worst_k import search_worst_k
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 
+IMAGES = 4000  # that an estimate is made from, at most
+
 
 def estimate_scale(
-    share_at: Callable[[float], float],
+    break_rate_at: Callable[[float], float],
     tolerance: float,
-    most: float,
-    least: float = 0.0,
+    largest: float,
+    smallest: float = 0.0,
     strides: int = 4,
     bisections: int = 5,
 ) -> float:
-    """Return about how far a tolerance reaches, outwards from ``least`` to ``most``, then by bisection.
+    """Return about the scale at which the break rate reaches a tolerance, by strides, then by bisection.
 
     Args:
-        share_at: Tells which share of images is lost at a scale.
-        tolerance: Largest share that may be lost.
-        most: The result if it holds after each stride.
-        least: Scale up to which it is known to hold.
-        strides: In which the way is gone: a digit upside down may be recognised again.
-        bisections: Halvings of the first stride after which it does not hold; more if it reaches so little
-            that they leave a bracket of more than an eighth, down to a thousandth of ``most``.
+        break_rate_at: Returns the share of images that a scale breaks.
+        tolerance: Largest share that may be broken.
+        largest: The result if the tolerance holds after each stride.
+        smallest: Scale up to which it is known to hold.
+        strides: In how many strides to go outwards: a digit upside down may be recognized again.
+        bisections: Halvings of the first stride after which the tolerance does not hold; more if they leave a
+            bracket of more than an eighth, down to a thousandth of ``largest``.
     """
-    low = high = least
+    low = high = smallest
     for stride in range(1, strides + 1):
-        high = least + (most - least) * stride / strides
-        if share_at(high) > tolerance:
+        high = smallest + (largest - smallest) * stride / strides
+        if break_rate_at(high) > tolerance:
             break
         low = high
     else:
-        return most
-    halved = 0
-    while halved < bisections or (high - low > high / 8 and high > 1e-3 * most):
+        return largest
+    halvings = 0
+    while halvings < bisections or (high - low > high / 8 and high > 1e-3 * largest):
         middle = (low + high) / 2
-        low, high = (middle, high) if share_at(middle) <= tolerance else (low, middle)
-        halved += 1
+        low, high = (middle, high) if break_rate_at(middle) <= tolerance else (low, middle)
+        halvings += 1
     return low
 
 
-LOOKED_AT = 4000  # images that tell how far a learned family goes, and where it is at its worst
-
-
 def estimate_scale_and_worst_k(
-    net: InvariantTransformerNet, learned: CheckedImages, target: float, batch_size: int
+    net: InvariantTransformerNet, training: CheckedImages, target: float, batch_size: int
 ) -> tuple[float, Tensor]:
-    """Return about which scale of a family loses the target at its worst k, and that k, 1 x controls."""
-    classifier, family, few = classifier_of(net), mover(net), learned.spread(LOOKED_AT)
+    """Return about the scale at which a family breaks the target share at its worst k, and that k.
 
-    def estimated(k: Tensor, most: float, least: float = 0.0) -> float:
-        def share_at(scale: float) -> float:
-            return break_rate(classifier, few, family, scale * k, target, batch_size)
+    Args:
+        net: The family.
+        training: The images that it was learned from.
+        target: Share of the images that may be broken.
+        batch_size: Images in one forward pass.
 
-        return estimate_scale(share_at, target, most, least=least)
+    Returns:
+        The scale, and k, 1 x controls.
+    """
+    classifier, family = classifier_of(net), ParametricTransform.of_net(net)
+    images = training.spread(IMAGES)
 
-    estimate = 0.0
-    for most in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
-        estimate = estimated(family.corner, most, estimate)
-        if estimate < most:
+    def estimate_along(k: Tensor, largest: float, smallest: float = 0.0) -> float:
+        def break_rate_at(scale: float) -> float:
+            return break_rate(classifier, images, family, scale * k, target, batch_size)
+
+        return estimate_scale(break_rate_at, target, largest, smallest)
+
+    scale = 0.0
+    for largest in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
+        scale = estimate_along(family.full_strength, largest, scale)
+        if scale < largest:
             break
-    worst, before = family.corner, math.inf
-    while estimate < 0.9 * before:
-        # Far beyond the tolerance all k look alike: the worst is looked for again where it has led to
-        candidate, before = worst_case(classifier, few, family, estimate, batch_size).k, estimate
-        estimate = estimated(candidate, before)
-        if estimate < before or torch.equal(worst, family.corner):
+    worst, before = family.full_strength, math.inf
+    while scale < 0.9 * before:
+        # Far beyond the tolerance all k are equally bad: search again at the scale that the last one led to
+        candidate, before = search_worst_k(classifier, images, family, scale, batch_size).k, scale
+        scale = estimate_along(candidate, before)
+        if scale < before or torch.equal(worst, family.full_strength):
             worst = candidate
-    return estimate, worst
+    return scale, worst

@@ -1,13 +1,4 @@
-"""How far transformations may go: a scale chosen with a guarantee, what is then certain, and the worst found.
-
-Three sets of images take part. On the images that were learned from, a search proposes where a family is at
-its worst. On calibration images a sequence of growing scales is tested, Learn then Test with a fixed sequence
-(Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated confidence, no more than the
-tolerated share of images is lost at the scale where it stops. On images that nothing was chosen by, exact
-binomial bounds say how accurate the classifier is there (Clopper and Pearson 1934).
-
-An image is lost if the classifier is right about it unchanged, and wrong when it is moved.
-"""
+"""The k at which a family is worst, as far as a search finds it."""
 
 import itertools
 from typing import NamedTuple
@@ -21,62 +12,63 @@ from itn.models.preflight import CheckedImages
 
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
-FRAGILE = 8  # the worst case is looked for among one in so many images
+VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
 
 
 class WorstCase(NamedTuple):
-    """Where a family is at its worst, as far as a search has found."""
+    """Where a family is worst, as far as a search has found, for N images."""
 
     k: Tensor
-    """The controls under which most images are lost, 1 x controls."""
+    """The controls that break most images, 1 x controls."""
     right: Tensor
-    """Images that are recognised there, bool, N."""
-    right_at_corner: Tensor
-    """Images that are recognised with all controls at 1, bool, N."""
+    """Whether each image is recognized there, bool, N."""
+    right_full: Tensor
+    """Whether each image is recognized at full strength, bool, N."""
     right_everywhere: Tensor
-    """Images that are recognised under all controls that were tried, and unchanged; bool, N."""
+    """Whether each image is recognized unchanged and under all controls that were tried, bool, N."""
 
 
-def worst_case(
+def search_worst_k(
     classifier: Classifier,
     data: CheckedImages,
-    mover: ParametricTransform,
+    transform: ParametricTransform,
     scale: float,
     batch_size: int = 250,
 ) -> WorstCase:
-    """Search a family for the controls that lose most images, and each image for controls that lose it.
+    """Search for the controls that break most images, and for each image for controls that break it.
 
-    All combinations of 0, 1/2 and 1 are tried, then the neighbours of the worst of them in ever smaller
-    steps, on the images with the smallest margins where all controls are 1 or a single one is; the worst
-    found is tried on all.
+    All combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps.
+    That is done on the images with the smallest margins at full strength or where a single control is 1; the
+    worst controls are then tried on all images.
     """
-    at_corner, *alone = (
-        transformed_margins(classifier, data, mover, scale * k[None], batch_size)
-        for k in (mover.corner[0], *torch.eye(mover.controls))
+    full_strength, *single = (
+        transformed_margins(classifier, data, transform, scale * k[None], batch_size)
+        for k in (transform.full_strength[0], *torch.eye(transform.controls))
     )
-    smallest = torch.stack([at_corner, *alone]).amin(0)
-    fragile = smallest.argsort()[: max(1, len(data) // FRAGILE)]
-    few = data.part(fragile)
+    smallest = torch.stack([full_strength, *single]).amin(0)
+    vulnerable = smallest.argsort()[: max(1, len(data) // VULNERABLE)]
+    subset = data.part(vulnerable)
     everywhere = data.clean & (smallest > 0)
-    worst, most = mover.corner, at_corner[fragile].neg().sigmoid().mean().item()
+    worst = transform.full_strength
+    worst_badness = full_strength[vulnerable].neg().sigmoid().mean().item()
 
-    def look(k: Tensor) -> None:
-        nonlocal worst, most
-        found = transformed_margins(classifier, few, mover, scale * k, batch_size)
-        everywhere[fragile] &= found > 0
-        # The sigmoid tells apart controls that lose equally many
-        if (badness := found.neg().sigmoid().mean().item()) > most:
-            worst, most = k, badness
+    def evaluate(k: Tensor) -> None:
+        nonlocal worst, worst_badness
+        margins = transformed_margins(classifier, subset, transform, scale * k, batch_size)
+        everywhere[vulnerable] &= margins > 0
+        # The sigmoid tells controls apart that break equally many
+        if (badness := margins.neg().sigmoid().mean().item()) > worst_badness:
+            worst, worst_badness = k, badness
 
-    for values in itertools.product(GRID, repeat=mover.controls):
+    for values in itertools.product(GRID, repeat=transform.controls):
         if any(values) and not all(value == 1 for value in values):
-            look(torch.tensor([values]))
+            evaluate(torch.tensor([values]))
     for step in REFINEMENTS:
-        centre = worst
-        for entry, sign in itertools.product(range(mover.controls), (-step, step)):
-            neighbour = centre.clone()
-            neighbour[0, entry] = (neighbour[0, entry] + sign).clamp(0, 1)
-            if not torch.equal(neighbour, centre):
-                look(neighbour)
-    right = transformed_margins(classifier, data, mover, scale * worst, batch_size) > 0
-    return WorstCase(worst, right, at_corner > 0, everywhere & right)
+        center = worst
+        for entry, sign in itertools.product(range(transform.controls), (-step, step)):
+            neighbor = center.clone()
+            neighbor[0, entry] = (neighbor[0, entry] + sign).clamp(0, 1)
+            if not torch.equal(neighbor, center):
+                evaluate(neighbor)
+    right = transformed_margins(classifier, data, transform, scale * worst, batch_size) > 0
+    return WorstCase(worst, right, full_strength > 0, everywhere & right)

@@ -1,13 +1,79 @@
-"""The inputs of a run: what config.json says of them."""
+"""The beginning that every run has: inputs checked, folder claimed, clock started."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from itn.functional.color import check_images
 from itn.models.classifier import Classifier
-from itn.runtime.provenance import data_fingerprint, package_version
+from itn.models.preflight import CheckedImages, preflight
+from itn.runtime.provenance import data_fingerprint, package_version, provenance
+from itn.runtime.run_dir import RunFolder
+
+
+class RunInputs:
+    """The checked inputs of a run; nothing has been written when they turn out to be unusable.
+
+    Args:
+        command: What config.json says that the run is.
+        classifier: The classifier under study, as the run will use it.
+        images: N x C x H x W, uint8 or float in [0, 1].
+        labels: N integers.
+        config: Settings, a dataclass.
+        out: Output folder, or None.
+        source: What the images are, for the record.
+        overwrite: Replace an earlier run in the folder.
+        batch_size: Images in one forward pass of the preflight.
+        settings: What else the results depend on, for config.json.
+
+    Raises:
+        ValueError: If an input is unusable, with the cause and the cure.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        classifier: Classifier,
+        images: Tensor,
+        labels: Tensor,
+        config: Any,
+        out: str | Path | None,
+        *,
+        source: str | None,
+        overwrite: bool,
+        batch_size: int,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.started, self._clock = datetime.now(UTC), time.perf_counter()
+        check_images(images, classifier.channels)
+        self.classifier, self.config = classifier, config
+        self.provenance = provenance(classifier.device)
+        everything = {
+            "command": command,
+            "version": package_version("itn"),
+            "config": dataclasses.asdict(config),
+            "device": classifier.device.type,
+            "environment": {key: self.provenance[key] for key in ("torch", "device", "threads")},
+            "classifier": {"name": classifier.name, "sha256": classifier.sha256()},
+            "images": {
+                "source": source,
+                "shape": list(images.shape),
+                "sha256": data_fingerprint(images, labels),
+            },
+            **(settings or {}),
+        }
+        self.folder = None if out is None else RunFolder(out, everything, overwrite)
+        self.data: CheckedImages = preflight(classifier, images, labels, batch_size)
+
+    def lap(self) -> float:
+        """Return the seconds since it was last asked."""
+        before, self._clock = self._clock, time.perf_counter()
+        return self._clock - before
 
 
 def run_settings(

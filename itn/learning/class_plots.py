@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from itn.learning.class_records import PerClassRecord
+from itn.learning.records import PerClassRecord
 from itn.plotting.style import WIDTH, literal
 from itn.transforms.registry import TRANSFORMS
 
@@ -15,26 +15,30 @@ _NAMED = 20  # classes that have room for their names
 
 
 def families(record: PerClassRecord) -> Figure:
-    """Draw how far the family of each class goes at its corner, beside the longest single axis there."""
-    parts = list(record.classes[0].axes)
+    """Draw the displacement of each class's family at full strength and of its furthest baseline."""
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    panels = figure.subplots(1, len(record.parts), squeeze=False)[0]
     x = np.arange(len(record.classes))
-    for ax, part in zip(panels, parts, strict=True):
-        moved = [getattr(each, f"{part}_displacement_at_corner") for each in record.classes]
-        alone = [each.longest(part).estimated_displacement for each in record.classes]
-        ax.bar(x, moved, 0.7, color="#4477aa", label="family of the class, scale certified")
-        ax.plot(x, alone, "_", color="#222222", markersize=12, label="longest single axis, estimated")
-        ax.set(title=part.replace("spatial", "spatial"), ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
-        ax.set_ylim(0, 1.45 * max(*moved, *alone, 1e-6))
+    for ax, part in zip(panels, record.parts, strict=True):
+        certified = [family.parts[part].displacement_full for family in record.classes]
+        single = [family.largest_baseline(part).estimated_displacement for family in record.classes]
+        ax.bar(x, certified, 0.7, color="#4477aa", label="family of the class, scale certified")
+        ax.plot(
+            x, single, "_", color="#222222", markersize=12, label="furthest single transformation, estimated"
+        )
+        ax.set(title=part, ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
+        ax.set_ylim(0, 1.45 * max(*certified, *single, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="upper left")
         _classes(ax, record, named=True)
     return figure
 
 
 def allowed(record: PerClassRecord) -> Figure:
-    """Draw between which magnitudes of each transformation each class holds, by the estimates."""
-    names = list(dict.fromkeys(a.transform for axes in record.classes[0].axes.values() for a in axes))
+    """Draw between which magnitudes of each single transformation each class keeps to the tolerance."""
+    baselines = [
+        [single for singles in family.baselines.values() for single in singles] for family in record.classes
+    ]
+    names = list(dict.fromkeys(single.transform for single in baselines[0]))
     rows = -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(WIDTH, 1.6 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, min(_COLUMNS, len(names)), squeeze=False).flatten()
@@ -44,10 +48,10 @@ def allowed(record: PerClassRecord) -> Figure:
     for ax, name in zip(panels, names, strict=False):
         transform = TRANSFORMS[name]
         ends = [
-            [a.estimated_magnitude for axes in each.axes.values() for a in axes if a.transform == name]
-            for each in record.classes
+            [transform.identity, *(s.estimated_magnitude for s in singles if s.transform == name)]
+            for singles in baselines
         ]
-        low, high = (np.array([end([transform.identity, *each]) for each in ends]) for end in (min, max))
+        low, high = (np.array([end(magnitudes) for magnitudes in ends]) for end in (min, max))
         ax.use_sticky_edges = False  # no bar ends on the frame
         ax.bar(x, high - low, 0.7, bottom=low, color="#4477aa")
         ax.axhline(transform.identity, color="#222222", linewidth=0.8)
@@ -56,14 +60,14 @@ def allowed(record: PerClassRecord) -> Figure:
         ax.tick_params(labelsize=6)
         _classes(ax, record, named=len(record.classes) <= _NAMED // 2)
     figure.supxlabel(
-        f"class; bars: where no more than {100 * record.tolerance:g} % of its images are lost, estimated",
+        f"class; bars: magnitudes that break at most {100 * record.tolerance:g} % of its images, estimated",
         fontsize=8,
     )
     return figure
 
 
 def _classes(ax: Axes, record: PerClassRecord, named: bool) -> None:
-    names = [literal(each.name) for each in record.classes]
+    names = [literal(family.name) for family in record.classes]
     if named and len(names) <= _NAMED:
         long = max(map(len, names)) > 2
         ax.set_xticks(range(len(names)), names, fontsize=7 if not long else 6, rotation=90 if long else 0)

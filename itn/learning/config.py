@@ -1,9 +1,10 @@
-"""Settings of runs: every default written once, every range checked."""
+"""Settings of learning: every default written once, every range checked."""
 
 import dataclasses
 from numbers import Real
 from typing import Literal, get_args
 
+from itn.certification.terms import Terms
 from itn.functional.color import COLOR_FAMILIES
 from itn.functional.spatial import FAMILIES, PADDINGS
 from itn.runtime.validation import Precision, check_kinds, check_names, check_precision, fits, require
@@ -33,11 +34,11 @@ class LearnConfig:
     color_family: str = "affine"
     """Color family: affine, or with one parameter for all channels gain or bias."""
     objective: Literal["constrained", "switched"] = "constrained"
-    """What is optimised: "constrained", the largest displacement at the tolerance, which is then certified,
+    """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
     or "switched", the loss of Bunne et al."""
     acc_orig: Literal["paired", "measured"] | float = "paired"
     """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
-    accuracy of all learning images (measured), or a number in [0, 1]."""
+    accuracy of all training images (measured), or a number in [0, 1]."""
     tolerance: float | None = None
     """constrained: largest share of the images that may be right unchanged and wrong under F(k); default
     0.01. switched: how far a batch may fall below acc_orig before cross-entropy is asked for; default 0.
@@ -52,15 +53,15 @@ class LearnConfig:
     steps: int = 0
     """Steps of learning; 0: 500, switched 1000."""
     batch_size: int = 256
-    """Images in a forward pass, drawn with replacement; constrained: shared by the starts that are left,
-    each of which sees the same images."""
+    """Images in a forward pass, drawn with replacement; constrained: shared by the restarts that remain,
+    all of which get the same images."""
     learning_rate: float = 0.0
     """Adam's rate at the start; it falls to zero along a cosine; 0: 0.03, switched 0.005."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
     nonnegative: bool = False
-    """Rectify the last layer of the control heads too, as the paper's text can be read: no parameter can
-    fall below its identity."""
+    """Rectify the last layer of the control heads too, as the paper's text can be read: no parameter can be
+    negative."""
     color_bound: float = 1.0
     """Bound on each entry of the color matrix minus identity: at 1, gains lie in (0, 2)."""
     spatial_bound: float | None = None
@@ -77,7 +78,7 @@ class LearnConfig:
     """Whether to run the classifier by torch.compile, which takes up to minutes before the first step."""
     train_fraction: float = 0.4
     """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
-    half of the rest chooses the scale, the other half is held out."""
+    half of the rest chooses the scale of the family, the other half is held out."""
     seed: int = 0
     """Seed of split, weights, batches and k."""
 
@@ -139,6 +140,11 @@ class LearnConfig:
         bound = self.spatial_bound
         require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+
+    @property
+    def terms(self) -> Terms:
+        """What calibration and certificate need of the settings."""
+        return Terms(self.tolerated, self.confidence, self.batch_size, self.seed)
 
     @property
     def tolerated(self) -> float:

@@ -1,20 +1,19 @@
 """Learning one family F(k1, k2) for all images."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
-from itn.certification.family import classifier_of
-from itn.certification.family_baselines import BaselineEstimates, estimate_all_baselines
+from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
+from itn.certification.parametric import classifier_of
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import STARTS, ConstrainedLearner, Task
-from itn.learning.evaluate import measure
-from itn.learning.figures import draw
+from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import Run
@@ -24,8 +23,10 @@ from itn.learning.trainer import Learner
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
-from itn.plotting.style import Figures
 from itn.runtime.run_dir import LEARN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +52,10 @@ def learn(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> LearnResult:
-    """Learn transformations F(k1, k2) that a frozen classifier does not see.
+    """Learn the family of transformations F(k1, k2) that a frozen classifier is invariant to.
 
     Args:
-        classifier: What is studied; it is not changed. The work is done on its device.
+        classifier: The classifier under study; it is not changed. The work is done on its device.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers in [0, K).
         config: Settings; None takes the defaults.
@@ -75,7 +76,7 @@ def learn(
 
     Example:
         >>> result = itn.learn(clf, images, labels, itn.LearnConfig(parts=("spatial",)), out="runs/spatial")
-        >>> result.record.spatial_displacement_at_corner
+        >>> result.record.parts["spatial"].displacement_full
         0.12
     """
     run = Run(LEARN, classifier, images, labels, config or LearnConfig(), out, source, overwrite)
@@ -85,64 +86,69 @@ def learn(
 
 
 class _Family:
-    """The one family of a run; only a constrained objective proves how far it goes."""
+    """The one family of a run; only a constrained objective certifies how far it goes."""
 
     def __init__(self, run: Run) -> None:
         self.config = run.config
-        self.learned, self.calibration, self.held = run.split
-        self.net = make_net(run.classifier, run.config, self.held.images.shape)
-        self.measures: BaselineEstimates | None = None
-        self.proven: CalibrationResult | None = None
+        self.training, self.calibration, self.held_out = run.split
+        self.net = make_net(run.classifier, run.config, self.held_out.images.shape)
+        self.baselines: FamilyBaselines | None = None
+        self.calibrated: CalibrationResult | None = None
 
     def prepare(self) -> Learner:
-        net, learned, config = self.net, self.learned, self.config
+        net, training, config = self.net, self.training, self.config
         if self.calibration is None:
-            return SwitchedLearner(net, learned, config)
-        self.measures = estimate_all_baselines(net, learned, len(self.calibration), config)
-        return ConstrainedLearner([task(net, learned, self.measures, config)], config, self.measures.target)
+            return SwitchedLearner(net, training, config)
+        self.baselines = estimate_family_baselines(net, training, len(self.calibration), config.terms)
+        problem = family_problem(net, training, self.baselines, config)
+        return ConstrainedLearner([problem], config, self.baselines.target)
 
     def calibrate(self) -> None:
         assert self.calibration is not None
-        assert self.measures is not None
-        self.proven = calibrate_family(self.net, self.learned, self.calibration, self.measures, self.config)
+        assert self.baselines is not None
+        self.calibrated = calibrate_family(
+            self.net, self.training, self.calibration, self.baselines, self.config.terms
+        )
 
-    def measure(
-        self, history: Sequence[LearnStep], split: dict[str, Any], origin: dict[str, Any]
+    def evaluate(
+        self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
     ) -> LearnRecord:
-        return measure(self.net, self.held, history, self.config, split, origin, self.proven)
+        return evaluate(self.net, self.held_out, history, self.config, split, provenance, self.calibrated)
 
     def weights(self) -> dict[str, Tensor]:
         return self.net.transformer_state()
 
-    def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> Figures:
-        return draw(self.net, self.held, history, record, classifier_of(self.net).class_name)
+    def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
+        from itn.learning.figures import draw  # noqa: PLC0415  matplotlib is loaded where it draws
+
+        return draw(self.net, self.held_out, history, record, classifier_of(self.net).class_name)
 
 
-def task(
+def family_problem(
     net: InvariantTransformerNet,
-    learned: CheckedImages,
-    measures: BaselineEstimates,
+    training: CheckedImages,
+    baselines: FamilyBaselines,
     config: LearnConfig,
-    starts: int = STARTS,
+    restarts: int = STARTS,
 ) -> Task:
     """Return what is to be learned, from a net and others like it with other weights.
 
-    If all its directions are known beforehand, one start will do.
+    If all its directions are known beforehand, one restart will do.
     """
-    others = range(1, 1 if all(net.single(part) for part in net.parts) else starts)
+    others = range(1, 1 if all(net.single(part) for part in net.parts) else restarts)
     return Task(
         net,
-        [net, *(make_net(classifier_of(net), config, learned.images.shape, start) for start in others)],
-        learned,
-        measures.references,
-        {part for part in measures.bounded if getattr(net, part).family == "affine"},
-        {part: _aims(net, part, measures) for part in net.parts},
+        [net, *(make_net(classifier_of(net), config, training.images.shape, number) for number in others)],
+        training,
+        baselines.references,
+        {part for part in baselines.bounded if getattr(net, part).family == "affine"},
+        {part: _first_directions(net, part, baselines) for part in net.parts},
     )
 
 
-def _aims(net: InvariantTransformerNet, part: str, measures: BaselineEstimates) -> Tensor:
+def _first_directions(net: InvariantTransformerNet, part: str, baselines: FamilyBaselines) -> Tensor:
     """Return pairs of promising parameters; none where several are not the entries of the matrix."""
     if net.single(part):
-        return torch.tensor(measures.ranges[part])[None, :, None]
-    found = measures.pairs(part)
-    return found if getattr(net, part).family == "affine" else found[:0]
+        return torch.tensor(baselines.ranges[part])[None, :, None]
+    pairs = baselines.promising_pairs(part)
+    return pairs if getattr(net, part).family == "affine" else pairs[:0]

@@ -1,22 +1,20 @@
 """From a learned net to its figures, with the images that they show."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from itn.functional.color import unit_float
-from itn.learning import plots
+from itn.learning import class_plots, plots
 from itn.learning.evaluate import control_deviations
-from itn.learning.records import LearnRecord, LearnStep
+from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 from itn.plotting.style import Figures
 from itn.stats.sampling import one_per_class
 
 GRID_KS = (0.0, 0.5, 1.0)
-
-
 STRIP_ROWS = 10
 STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -25,7 +23,7 @@ STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 def strips(
     net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return images under F([t, 0], [0, 0]) (color) and F([0, 0], [t, 0]) (space), and their classes.
+    """Return images under F([t, 0], [0, 0]) (color) and F([0, 0], [t, 0]) (spatial), and their classes.
 
     Args:
         net: The net.
@@ -41,9 +39,9 @@ def strips(
     repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
     for part in net.parts:
         k1, k2 = (k, 0 * k) if part == "color" else (0 * k, k)
-        moved = net.transform(repeated, k1, k2)
-        pictures[part] = moved.unflatten(0, (rows, len(ts))).cpu()
-        predictions[part] = net.classifier(moved).argmax(1).unflatten(0, (rows, len(ts))).cpu()
+        transformed = net.transform(repeated, k1, k2)
+        pictures[part] = transformed.unflatten(0, (rows, len(ts))).cpu()
+        predictions[part] = net.classifier(transformed).argmax(1).unflatten(0, (rows, len(ts))).cpu()
     return pictures, predictions
 
 
@@ -103,4 +101,31 @@ def draw(
         "grid": plots.control_grid(unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS),
         "curves": plots.accuracy_and_displacement(record),
         "directions": plots.control_directions(*directions(net, four[:1])),
-    } | ({} if record.certificate is None else {"axes": plots.reach(record)})
+    } | ({} if record.certificate is None else {"baselines": plots.baselines(record)})
+
+
+def draw_classes(
+    examples: Mapping[int, tuple[InvariantTransformerNet, Tensor]],
+    history: Sequence[LearnStep],
+    record: PerClassRecord,
+    class_name: Callable[[int], str],
+) -> Figures:
+    """Return the figures of a run with a family for each class by name.
+
+    Args:
+        examples: By label, the net of a class and one of its images, 1 x C x H x W; not all are drawn.
+        history: The steps of the run.
+        record: Its record.
+        class_name: From a class index to its name.
+    """
+    labels = list(examples)[:: -(-len(examples) // STRIP_ROWS)]
+    rows = [strips(*examples[label], STRIP_TS) for label in labels]
+    pictures, predictions = (
+        {part: torch.cat([row[i][part] for row in rows]) for part in record.parts} for i in (0, 1)
+    )
+    return {
+        "families": class_plots.families(record),
+        "allowed": class_plots.allowed(record),
+        "classes": plots.class_strips(pictures, predictions, torch.tensor(labels), class_name, STRIP_TS),
+        "losses": plots.constrained_curves(history, record.tolerance),
+    }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -12,35 +13,40 @@ from itn.models.classifier import Classifier
 from itn.nn.augmentation import LearnedAugmentation
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import PER_CLASS
 from itn.stats.sampling import generator
 
 
 def make_net(
-    classifier: Classifier, config: LearnConfig, shape: Sequence[int], start: int = 0
+    classifier: Classifier, config: LearnConfig, shape: Sequence[int], restart: int = 0
 ) -> InvariantTransformerNet:
     """Return an untrained net that a configuration describes, for images of shape N x C x H x W.
 
-    Its weights depend on the seed of the configuration and on the number of the start.
+    Its weights depend on the seed of the configuration and on the number of the restart.
     """
-    return InvariantTransformerNet(classifier, *_transformers(config, shape, start)).to(classifier.device)
+    return InvariantTransformerNet(classifier, *_transformers(config, shape, restart)).to(classifier.device)
 
 
 def _transformers(
-    config: LearnConfig, shape: Sequence[int], start: int = 0
+    config: LearnConfig, shape: Sequence[int], restart: int = 0
 ) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     _, channels, height, width = shape
-    weights = generator(config.seed, f"weights {start}" if start else "weights")
-    nonnegative = config.nonnegative
+    weights = generator(config.seed, f"weights {restart}" if restart else "weights")
     color = spatial = None
     if "color" in config.parts:
         color = ColorTransformer(
-            channels, config.hidden, config.color_bound, weights, nonnegative, config.color_family
+            channels, config.hidden, config.color_bound, weights, config.nonnegative, config.color_family
         )
     if "spatial" in config.parts:
-        aspect = width / height
         spatial = SpatialTransformer(
-            config.family, config.hidden, config.spatial_bound, config.padding, aspect, weights, nonnegative
+            config.family,
+            config.hidden,
+            config.spatial_bound,
+            config.padding,
+            width / height,
+            weights,
+            config.nonnegative,
         )
     return color, spatial
 
@@ -79,30 +85,32 @@ def load_augmentation(
 def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     """Return the transformers of a finished run."""
     try:
-        (folder / "result.json").stat()
+        version = json.loads((folder / "result.json").read_text()).get("schema_version", 1)
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"its schema version is {version}, this itn reads {SCHEMA_VERSION}")
         settings = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
-        config = LearnConfig(**{**settings["config"], "parts": tuple(settings["config"]["parts"])})
-        found = _families(state, settings["command"] == PER_CLASS)
+        config = msgspec.convert(settings["config"], LearnConfig)
+        families = _by_label(state, settings["command"] == PER_CLASS)
         color, spatial = _transformers(config, settings["images"]["shape"])
-        for own in found.values():
-            InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(own)
+        for weights in families.values():
+            InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(weights)
     except Exception as error:  # whatever files say that something else has written
         raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
-    if label not in found:
-        labels = ", ".join(str(known) for known in found if known is not None)
+    if label not in families:
+        labels = ", ".join(str(known) for known in families if known is not None)
         cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
         raise ValueError(f"label {label}: {folder} {cure}")
-    InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(found[label])
+    InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(families[label])
     return color, spatial
 
 
-def _families(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:
+def _by_label(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:
     """Return the weights of each family by its label; None if one is for all classes."""
     if not per_class:
         return {None: state}
-    found: dict[int | None, dict[str, Tensor]] = {}
-    for name, weights in state.items():
-        label, _, own = name.partition(".")
-        found.setdefault(int(label), {})[own] = weights
-    return dict(sorted(found.items(), key=lambda item: item[0] or 0))
+    families: dict[int | None, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        label, _, rest = name.partition(".")
+        families.setdefault(int(label), {})[rest] = tensor
+    return dict(sorted(families.items(), key=lambda item: item[0] or 0))

@@ -1,13 +1,13 @@
 """One family for each class, learned side by side: which classes allow what?
 
-Learning holds each class to the same share of lost images. Calibration then grows all families by one factor,
-and what it proves is that all images together keep to the tolerance, each moved by the family of its class.
+Learning holds each class to the same break rate. Calibration then scales all families by one factor, and what
+it proves is that all images together keep to the tolerance, each transformed by the family of its class.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,21 +15,17 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
-from itn.certification.family import displacements_full, mover, rescale
-from itn.certification.family_baselines import BaselineEstimates, estimate_all_baselines
-from itn.certification.parametric import lost
-from itn.certification.records import CalibrationPoint, Certificate, certificate_of
+from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
+from itn.certification.parametric import ParametricTransform, broken, displacements_full, rescale
+from itn.certification.records import CalibrationPoint, Certificate, SearchedAccuracy, certify
 from itn.certification.scale_search import estimate_scale_and_worst_k
-from itn.certification.worst_k import WorstCase, worst_case
-from itn.learning import class_plots, plots
-from itn.learning.class_records import ClassFamily, PerClassRecord
+from itn.certification.worst_k import WorstCase, search_worst_k
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.evaluate import Response, by_name, respond
-from itn.learning.family import task
-from itn.learning.figures import STRIP_ROWS, STRIP_TS, strips
+from itn.learning.evaluate import Response, matrix_full, respond
+from itn.learning.family import family_problem
 from itn.learning.load import make_net
-from itn.learning.records import LearnStep
+from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
 from itn.learning.run import Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
@@ -38,14 +34,16 @@ from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet
-from itn.plotting.style import Figures
 from itn.runtime.run_dir import PER_CLASS
 from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test
 from itn.stats.intervals import clopper_pearson
 from itn.stats.sampling import generator
 
-STARTS = 8  # for each class
-LEAST = 20  # images of a class to learn from
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESTARTS = 8  # for each class
+FEWEST = 20  # recognized training images that a class needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +59,18 @@ class PerClassResult:
         return class_summary(self.record)
 
 
-class _Class(NamedTuple):
+class ClassProblem(NamedTuple):
     """A class with its family and its share of each part of the images."""
 
     label: int
     net: InvariantTransformerNet
-    learned: CheckedImages
+    training: CheckedImages
     calibration: CheckedImages
-    held: CheckedImages
-    measures: BaselineEstimates
+    held_out: CheckedImages
+    baselines: FamilyBaselines
 
 
-class _Found(NamedTuple):
+class ClassOutcome(NamedTuple):
     """What the held-out images of one class say of its family."""
 
     uniform: Response
@@ -90,12 +88,12 @@ def learn_per_class(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> PerClassResult:
-    """Learn for each class the transformations that a frozen classifier does not see in its images.
+    """Learn for each class the family of transformations that a frozen classifier is invariant to.
 
     The families of all classes are learned in the same forward passes, and calibrated together.
 
     Args:
-        classifier: What is studied; it is not changed. The work is done on its device.
+        classifier: The classifier under study; it is not changed. The work is done on its device.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers in [0, K); at least 20 images of each class are needed to learn from.
         config: Settings; None takes the defaults. The objective is the constrained one.
@@ -119,7 +117,7 @@ def learn_per_class(
     run = Run(PER_CLASS, classifier, images, labels, config, out, source, overwrite)
     families = _ClassFamilies(run)
     record, history = run.learn(families, progress)
-    return PerClassResult({each.label: each.net for each in families.classes}, record, history)
+    return PerClassResult({known.label: known.net for known in families.classes}, record, history)
 
 
 class _ClassFamilies:
@@ -128,145 +126,137 @@ class _ClassFamilies:
     def __init__(self, run: Run) -> None:
         _check_counts(run.split, run.classifier)
         self.config, self.classifier, self.split = run.config, run.classifier, run.split
-        self.classes: list[_Class] = []
+        self.classes: list[ClassProblem] = []
         self.scale = 0.0
-        self.calibration: tuple[CalibrationPoint, ...] = ()
+        self.points: tuple[CalibrationPoint, ...] = ()
 
     def prepare(self) -> Learner:
         config = self.config
-        whole, calibration, held = self.split
+        training, calibration, held_out = self.split
         assert calibration is not None
-        for label in whole.labels.unique().tolist():
-            learned = _of_class(whole, label)
-            net = make_net(self.classifier, config, learned.images.shape)
+        for label in training.labels.unique().tolist():
+            images = _of_class(training, label)
+            net = make_net(self.classifier, config, images.images.shape)
             # The tolerance is proven for all classes together
-            measures = estimate_all_baselines(net, learned, len(calibration), config)
-            others = _of_class(calibration, label), _of_class(held, label)
-            self.classes.append(_Class(label, net, learned, *others, measures))
-        tasks = [task(each.net, each.learned, each.measures, config, STARTS) for each in self.classes]
-        return ConstrainedLearner(tasks, config, self.classes[0].measures.target)
+            baselines = estimate_family_baselines(net, images, len(calibration), config.terms)
+            others = _of_class(calibration, label), _of_class(held_out, label)
+            self.classes.append(ClassProblem(label, net, images, *others, baselines))
+        problems = [family_problem(c.net, c.training, c.baselines, config, RESTARTS) for c in self.classes]
+        return ConstrainedLearner(problems, config, self.classes[0].baselines.target)
 
     def calibrate(self) -> None:
-        """Choose one factor on what is estimated for each class, and give it to all families."""
-        batch, ways = self.config.batch_size, []
-        for each in self.classes:
-            estimate, worst = estimate_scale_and_worst_k(each.net, each.learned, each.measures.target, batch)
-            rescale(each.net, estimate)
-            ways.append((each, mover(each.net), worst))
+        """Choose one factor on the scales that are estimated for each class, and give it to all families."""
+        batch_size = self.config.batch_size
+        worst_ks = []
+        for c in self.classes:
+            scale, worst_k = estimate_scale_and_worst_k(c.net, c.training, c.baselines.target, batch_size)
+            rescale(c.net, scale)
+            worst_ks.append(worst_k)
 
-        def lost_at(scale: float) -> Tensor:
-            gone = [
-                [
-                    lost(self.classifier, each.calibration, family, scale * k, batch)
-                    for k in (family.corner, worst)
-                ]
-                for each, family, worst in ways
-            ]
-            return torch.cat([torch.stack(of_class) for of_class in gone], 1)
+        def broken_at(scale: float) -> Tensor:
+            of_classes = []
+            for c, worst_k in zip(self.classes, worst_ks, strict=True):
+                family = ParametricTransform.of_net(c.net)
+                ks = (scale * k for k in (family.full_strength, worst_k))
+                of_classes.append(
+                    torch.stack([broken(self.classifier, c.calibration, family, k, batch_size) for k in ks])
+                )
+            return torch.cat(of_classes, 1)
 
-        found = fixed_sequence_test(lost_at, SEQUENCE, self.config.tolerated, self.config.confidence, BEYOND)
-        images = [len(each.calibration) for each in self.classes]
-        self.calibration = calibration_points(
-            found, [self._at_corners(images, scale) for scale in found.scales]
+        terms = self.config.terms
+        test = fixed_sequence_test(broken_at, SEQUENCE, terms.tolerance, terms.confidence, BEYOND)
+        images = [len(c.calibration) for c in self.classes]
+        self.points = calibration_points(
+            test, [self._mean_displacements(images, scale) for scale in test.scales]
         )
-        self.scale = found.scale
-        for each in self.classes:
-            rescale(each.net, found.scale)
+        self.scale = test.scale
+        for c in self.classes:
+            rescale(c.net, test.scale)
 
-    def measure(
-        self, history: Sequence[LearnStep], split: dict[str, Any], origin: dict[str, Any]
+    def evaluate(
+        self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
     ) -> PerClassRecord:
-        found = self._look()
-        certificate = self._certificate(found)
-        cornered = self._at_corners([len(each.held) for each in self.classes])
+        outcomes = self._outcomes()
+        certificate = self._certificate(outcomes)
+        full = self._mean_displacements([len(c.held_out) for c in self.classes])
         return PerClassRecord(
             objective=self.config.objective,
             tolerance=self.config.tolerated,
             clean_accuracy=certificate.clean_accuracy,
-            accuracy=certificate.accuracy,
-            accuracy_at_corner=certificate.corner_accuracy,
-            color_displacement=_mean([each.uniform.color for each in found]),
-            color_displacement_at_corner=cornered.get("color"),
-            spatial_displacement=_mean([each.uniform.spatial for each in found]),
-            spatial_displacement_at_corner=cornered.get("spatial"),
-            spatial_rms_displacement=_mean([each.uniform.rms for each in found]),
+            accuracy_uniform=certificate.uniform.accuracy,
+            accuracy_full=certificate.full.accuracy,
+            parts={part: _classes_part(part, outcomes, displacement) for part, displacement in full.items()},
             certificate=certificate,
-            calibration=self.calibration,
+            calibration=self.points,
             classes=tuple(
-                _family(each, its, self.classifier.class_name(each.label), self.config.confidence)
-                for each, its in zip(self.classes, found, strict=True)
+                _class_record(c, outcome, self.classifier.class_name(c.label), self.config.confidence)
+                for c, outcome in zip(self.classes, outcomes, strict=True)
             ),
             split=split,
-            provenance=origin | {"seed": self.config.seed},
+            provenance=provenance | {"seed": self.config.seed},
         )
 
     def weights(self) -> dict[str, Tensor]:
         return {
-            f"{each.label}.{name}": value
-            for each in self.classes
-            for name, value in each.net.transformer_state().items()
+            f"{c.label}.{name}": value
+            for c in self.classes
+            for name, value in c.net.transformer_state().items()
         }
 
-    def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> Figures:
-        """Draw them; the images shown are the first held-out ones of some classes."""
-        chosen = self.classes[:: -(-len(self.classes) // STRIP_ROWS)]
-        shown = [strips(each.net, each.held.images[:1], STRIP_TS) for each in chosen]
-        pictures, predictions = (
-            {part: torch.cat([each[i][part] for each in shown]) for part in chosen[0].net.parts}
-            for i in (0, 1)
-        )
-        labels = torch.tensor([each.label for each in chosen])
-        name = self.classifier.class_name
+    def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
+        from itn.learning.figures import draw_classes  # noqa: PLC0415  matplotlib is loaded where it draws
+
+        examples = {c.label: (c.net, c.held_out.images[:1]) for c in self.classes}
+        return draw_classes(examples, history, record, self.classifier.class_name)
+
+    def _mean_displacements(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
+        """Return the displacement of each part at full strength, mean over so many images of each class."""
+        of_classes = [displacements_full(c.net, scale) for c in self.classes]
         return {
-            "families": class_plots.families(record),
-            "allowed": class_plots.allowed(record),
-            "classes": plots.class_strips(pictures, predictions, labels, name, STRIP_TS),
-            "losses": plots.constrained_curves(history, record.tolerance),
+            part: float(np.average([of_class[part] for of_class in of_classes], weights=images))
+            for part in of_classes[0]
         }
 
-    def _at_corners(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
-        """Return the displacement of each part at scaled corners, mean over so many images of each class."""
-        moved = [displacements_full(each.net, scale) for each in self.classes]
-        return {part: float(np.average([each[part] for each in moved], weights=images)) for part in moved[0]}
-
-    def _look(self) -> list[_Found]:
+    def _outcomes(self) -> list[ClassOutcome]:
         """Classify the held-out images of each class at uniform k, and where its family is worst."""
         randomness = generator(self.config.seed, "evaluation")
-        found = []
-        for each in self.classes:
-            k1, k2 = torch.rand(2, len(each.held), CONTROLS, generator=randomness)
-            uniform = respond(each.net, each.held, k1, k2, self.config.batch_size)
-            worst = worst_case(self.classifier, each.held, mover(each.net), 1.0, self.config.batch_size)
-            found.append(_Found(uniform, worst))
-        return found
+        outcomes = []
+        for c in self.classes:
+            k1, k2 = torch.rand(2, len(c.held_out), CONTROLS, generator=randomness)
+            uniform = respond(c.net, c.held_out, k1, k2, self.config.batch_size)
+            family = ParametricTransform.of_net(c.net)
+            worst = search_worst_k(self.classifier, c.held_out, family, 1.0, self.config.batch_size)
+            outcomes.append(ClassOutcome(uniform, worst))
+        return outcomes
 
-    def _certificate(self, found: Sequence[_Found]) -> Certificate:
+    def _certificate(self, outcomes: Sequence[ClassOutcome]) -> Certificate:
         """Certify all classes together, each at its own worst k."""
-        right, cornered, everywhere = (
-            torch.cat([getattr(each.worst, name) for each in found])
-            for name in ("right", "right_at_corner", "right_everywhere")
+        right, right_full, right_everywhere = (
+            torch.cat([getattr(outcome.worst, name) for outcome in outcomes])
+            for name in ("right", "right_full", "right_everywhere")
         )
-        return certificate_of(
-            torch.cat([each.held.clean for each in self.classes]),
-            torch.cat([each.uniform.correct for each in found]),
-            WorstCase(torch.zeros(1, 0), right, cornered, everywhere),
+        return certify(
+            torch.cat([c.held_out.clean for c in self.classes]),
+            torch.cat([outcome.uniform.right for outcome in outcomes]),
+            WorstCase(torch.zeros(1, 0), right, right_full, right_everywhere),
             self.scale,
             self.config.tolerated,
             self.config.confidence,
+            " and each image under the family of its class",
         )
 
 
 def _check_counts(split: Split, classifier: Classifier) -> None:
-    """Raise ValueError if a class has too few images to learn from that are recognised, or none elsewhere."""
-    right = split.learned.labels[split.learned.clean]
+    """Raise ValueError if a class has too few recognized training images, or no other ones."""
+    recognized = split.training.labels[split.training.clean]
     assert split.calibration is not None
-    whole = (split.learned, split.calibration, split.held)
-    for label in torch.cat([part.labels for part in whole]).unique().tolist():
-        least = min(int((part.labels == label).sum()) for part in (split.calibration, split.held))
-        if (n := int((right == label).sum())) < LEAST or not least:
+    labels = torch.cat([split.training.labels, split.calibration.labels, split.held_out.labels])
+    for label in labels.unique().tolist():
+        others = min(int((part.labels == label).sum()) for part in (split.calibration, split.held_out))
+        if (n := int((recognized == label).sum())) < FEWEST or not others:
             raise ValueError(
-                f"class {classifier.class_name(label)} has {n} recognised images to learn from and {least} "
-                f"to calibrate or certify with, a family of its own needs {LEAST} and some: give more "
+                f"class {classifier.class_name(label)} has {n} recognized training images and {others} for "
+                f"calibration or certification, a family of its own needs {FEWEST} and some: give more "
                 "images, or learn one family for all classes"
             )
 
@@ -275,38 +265,43 @@ def _of_class(data: CheckedImages, label: int) -> CheckedImages:
     return data.part((data.labels == label).nonzero().flatten())
 
 
-def _family(each: _Class, found: _Found, name: str, confidence: float) -> ClassFamily:
-    """Return the record of one class."""
-    clean, n = each.held.clean, len(each.held)
-    gone = int((clean & ~found.worst.right_at_corner).sum())
-    cornered = displacements_full(each.net)
-    corner = torch.ones(1, CONTROLS, device=next(each.net.parameters()).device)
-    with torch.no_grad():
-        color, spatial = each.net.matrices(corner, corner)
-    axes = {
-        part: tuple(map(baseline_record, own, each.measures.estimates[part]))
-        for part, own in each.measures.axes.items()
-    }
-    return ClassFamily(
-        label=each.label,
-        name=name,
-        images=n,
-        clean_accuracy=int(clean.sum()) / n,
-        accuracy=int(found.uniform.correct.sum()) / n,
-        accuracy_at_corner=int(found.worst.right_at_corner.sum()) / n,
-        worst_k=tuple(found.worst.k[0].tolist()),
-        worst_k_accuracy=int(found.worst.right.sum()) / n,
-        lost_at_corner=gone / n,
-        # An end of a two-sided interval holds with half of what that may miss
-        tolerance=clopper_pearson(gone, n, 2 * confidence - 1)[1],
-        color_displacement_at_corner=cornered.get("color"),
-        spatial_displacement_at_corner=cornered.get("spatial"),
-        color_matrix_at_corner=None if color is None else color[0].tolist(),
-        spatial_matrix_at_corner=None if spatial is None else spatial[0].tolist(),
-        axes=by_name(axes),
+def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full: float) -> ClassesPart:
+    """Return the record of one part, mean over the images of all classes."""
+
+    def mean(values: list[Tensor]) -> float:
+        return torch.cat([value.double() for value in values]).mean().item()
+
+    shifts = [outcome.uniform.rms_shift[part] for outcome in outcomes if part in outcome.uniform.rms_shift]
+    return ClassesPart(
+        displacement_uniform=mean([outcome.uniform.displacement[part] for outcome in outcomes]),
+        displacement_full=displacement_full,
+        rms_shift_uniform=mean(shifts) if shifts else None,
     )
 
 
-def _mean(values: list[Tensor | None]) -> float | None:
-    known = [value.double() for value in values if value is not None]
-    return torch.cat(known).mean().item() if known else None
+def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence: float) -> ClassFamily:
+    """Return the record of one class."""
+    clean, worst, n = c.held_out.clean, outcome.worst, len(c.held_out)
+    broken_count = int((clean & ~worst.right_full).sum())
+    displacements = displacements_full(c.net)
+    return ClassFamily(
+        label=c.label,
+        name=name,
+        images=n,
+        clean_accuracy=int(clean.sum()) / n,
+        accuracy_uniform=int(outcome.uniform.right.sum()) / n,
+        accuracy_full=int(worst.right_full.sum()) / n,
+        searched=SearchedAccuracy(
+            tuple(worst.k[0].tolist()), int(worst.right.sum()) / n, int(worst.right_everywhere.sum()) / n
+        ),
+        break_rate_full=broken_count / n,
+        # An end of a two-sided interval holds with half of what that may miss
+        break_rate_upper_bound=clopper_pearson(broken_count, n, 2 * confidence - 1)[1],
+        parts={
+            part: ClassPart(displacements[part], matrix_full(c.net, part).tolist()) for part in c.net.parts
+        },
+        baselines={
+            part: tuple(map(baseline_record, singles, c.baselines.estimates[part]))
+            for part, singles in c.baselines.baselines.items()
+        },
+    )

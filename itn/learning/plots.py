@@ -15,7 +15,8 @@ from itn.learning.records import CurvePoint, LearnRecord, LearnStep
 from itn.plotting.style import BROKEN, HOLDS, WIDTH, literal, picture, titled
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
-_AXES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+_SINGLES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+_PARTS = ("#ee6677", "#4477aa")
 _CONTROL = {"color": "k1", "spatial": "k2"}
 
 
@@ -23,7 +24,7 @@ def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
     """Draw both branches of the switch over the steps of learning (Bunne et al., figure 4a).
 
     Left the cross-entropy of the classifier on transformed images, right the loss of the transformers.
-    Both are drawn at every step, whichever of them the switch minimised; the bold line is the mean of
+    Both are drawn at every step, whichever of them the switch minimized; the bold line is the mean of
     ``window`` steps.
     """
     window = min(window, len(history))
@@ -49,33 +50,34 @@ def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
 
 
 def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
-    """Draw displacement at the corner and the share lost there over the steps, of the best start so far.
+    """Draw displacement and break rate at full strength over the steps, of the best restart so far.
 
-    More than the tolerance is lost while learning; calibration scales back to it afterwards. Vertical lines
-    are where starts were given up; before the last of them a step may change to another start.
+    While learning, more than the tolerance is broken; calibration scales back to it afterwards. Vertical
+    lines are where restarts were given up; before the last of them a step may change to another restart.
     """
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [step.step for step in history]
-    for part, color in (("color", "#ee6677"), ("spatial", "#4477aa")):
-        moved = [getattr(step, f"{part}_displacement") for step in history]
-        if moved[0] is not None:
-            left.plot(steps, moved, color=color, linewidth=1.2, label=part.replace("spatial", "spatial"))
+    for part, color in zip(history[0].displacement, _PARTS, strict=False):
+        displacement = [step.displacement[part] for step in history]
+        left.plot(steps, displacement, color=color, linewidth=1.2, label=part)
     left.set(
         xlabel="step",
-        ylabel=r"displacement at the corner",
+        ylabel="displacement at full strength",
         yscale="log",
         title="Displacement before calibration",
     )
     left.legend(fontsize=8, frameon=False)
-    lost = [100 * (step.lost or 0) for step in history]
-    right.plot(steps, lost, color="#222222", linewidth=1.2, label="running mean, sampled")
-    right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance, afterwards")
-    right.set(xlabel="step", ylabel="images lost at the corner (%)", title="Losses before calibration")
+    rates = [100 * (step.break_rate or 0) for step in history]
+    right.plot(steps, rates, color="#222222", linewidth=1.2, label="running mean, sampled")
+    right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance, after calibration")
+    right.set(
+        xlabel="step", ylabel="images broken at full strength (%)", title="Break rate before calibration"
+    )
     right.set_ylim(bottom=0)
     right.legend(fontsize=8, frameon=False)
     for before, after in pairwise(history):
-        if before.starts != after.starts:
+        if before.restarts != after.restarts:
             for ax in (left, right):
                 ax.axvline(after.step, color="0.8", linewidth=0.8, zorder=0)
     return figure
@@ -124,7 +126,7 @@ def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequ
         original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
         images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
         k1: Values of both entries of k1, the rows: color.
-        k2: Values of both entries of k2, the columns: space.
+        k2: Values of both entries of k2, the columns: spatial.
     """
     rows, columns = len(k1), len(k2)
     figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
@@ -148,9 +150,9 @@ def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequ
 
 
 def accuracy_and_displacement(record: LearnRecord) -> Figure:
-    """Draw held-out accuracy and displacement along three rays of k, for color and for space.
+    """Draw held-out accuracy and displacement along three rays of k, for each part.
 
-    Bands are Clopper-Pearson 95 % intervals; the line across is the accuracy of the same images, unchanged.
+    Bands are Clopper-Pearson 95 % intervals. The horizontal line is the accuracy of the unchanged images.
     """
     parts = list(dict.fromkeys(point.part for point in record.curves))
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
@@ -162,7 +164,7 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
             _ray(top, bottom, points, color, dashes, _ray_name(part, ray))
         unchanged = next(point for point in record.curves if point.t == 0)
         top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
-        top.set_title(f"{part} ({_CONTROL[part]} moves, the other control is 0)", fontsize=9)
+        top.set_title(f"{part} ({_CONTROL[part]} varies, the other is 0)", fontsize=9)
         bottom.set_xlabel("t")
         bottom.legend(frameon=False, fontsize=8)
     n = record.curves[0].n
@@ -172,46 +174,45 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
     return figure
 
 
-def reach(record: LearnRecord) -> Figure:
-    """Draw accuracy against displacement: the learned family at its corner beside every single axis.
+def baselines(record: LearnRecord) -> Figure:
+    """Draw accuracy against displacement: the family at full strength beside every single transformation.
 
-    Accuracy counts images that are right unchanged and moved. Of the family and of axes that may be the
-    longest, calibration images are counted, of all others images that were learned from. The family moves
-    color and space at once, in both panels.
+    Accuracy counts images that are right both unchanged and transformed: calibration images for the family
+    and for the single transformations that may go furthest, training images for all others. The family
+    applies all its parts at once, in every panel.
     """
-    assert record.axes is not None
+    assert record.baselines is not None
     assert record.calibration is not None
     assert record.certificate is not None
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(record.axes), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(record.baselines), sharey=True, squeeze=False)[0]
     clean = 100 * record.certificate.clean_accuracy
-    for ax, (part, found) in zip(panels, record.axes.items(), strict=True):
-        certified = [axis for axis in found if axis.certified_displacement is not None]
-        certified.sort(key=lambda axis: axis.certified_displacement or 0, reverse=True)
-        longest = certified[: len(_AXES)]
-        others = [axis for axis in found if axis not in longest]
-        for axis in others:
-            _accuracies(ax, axis.looks, clean, color="0.8", linewidth=0.8)
-        for axis, color in zip(longest, _AXES, strict=False):
-            name = f"{axis.transform} {axis.sign}" + (", unbroken" if axis.reached_bound else "")
-            _accuracies(ax, axis.looks, clean, color=color, linewidth=1.2, label=name)
-        family = [(getattr(p, f"{part}_displacement"), p.lost_at_corner) for p in record.calibration]
+    for ax, (part, singles) in zip(panels, record.baselines.items(), strict=True):
+        calibrated = [single for single in singles if single.displacement is not None]
+        calibrated.sort(key=lambda single: single.displacement or 0, reverse=True)
+        named = calibrated[: len(_SINGLES)]
+        others = [single for single in singles if single not in named]
+        for single in others:
+            _accuracies(ax, single.evaluations, clean, color="0.8", linewidth=0.8)
+        for single, color in zip(named, _SINGLES, strict=False):
+            name = f"{single.transform} {single.sign}" + (", to its bound" if single.reached_bound else "")
+            _accuracies(ax, single.evaluations, clean, color=color, linewidth=1.2, label=name)
+        family = [(point.displacement_full[part], point.break_rate_full) for point in record.calibration]
         _accuracies(
             ax, family, clean, color="#222222", linewidth=2, marker="o", markersize=3, label="learned"
         )
         if others:
-            ax.plot([], [], color="0.8", linewidth=0.8, label="other axes")
+            ax.plot([], [], color="0.8", linewidth=0.8, label="other single transformations")
         ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
-        proven = getattr(record, f"{part}_displacement_at_corner")
-        ax.axvline(proven, color="#222222", linewidth=0.8, linestyle=":")
-        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part.replace("spatial", "spatial"))
-        ax.set_xlim(0, 1.25 * max(proven, certified[0].certified_displacement or 0, 1e-6))
+        certified = record.parts[part].displacement_full
+        ax.axvline(certified, color="#222222", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part)
+        ax.set_xlim(0, 1.25 * max(certified, calibrated[0].displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
     panels[0].set_ylabel("accuracy (%)")
     figure.supxlabel(
-        "dotted lines: clean accuracy less the tolerance; displacement that is certified of the family",
-        fontsize=8,
+        "dotted: clean accuracy minus the tolerance; certified displacement of the family", fontsize=8
     )
     return figure
 
@@ -219,8 +220,8 @@ def reach(record: LearnRecord) -> Figure:
 def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tensor]) -> Figure:
     """Draw where a square grid of k leads, and an image at the vertices of the square.
 
-    A family that is a curve is drawn as one. The plane is that of the corner, k = (1, 1), and of the
-    difference between k = (1, 0) and k = (0, 1), as far as it is at right angles to the corner.
+    The plane is spanned by what k = (1, 1) does and by the difference between k = (1, 0) and k = (0, 1), made
+    orthogonal to it. A family with one parameter is a line.
 
     Args:
         grids: For each part, deviations of the matrix from the identity, n x n x entries; the first index
@@ -238,13 +239,13 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
             for number, line in enumerate(lines):
                 name = f"only {control}[{entry}] varies" if number == 0 else None
                 ax.plot(line[:, 0], line[:, 1], color=color, linewidth=0.8, label=name)
-        names: dict[tuple[float, float], list[str]] = {}  # of a range two vertices coincide
+        names: dict[tuple[float, float], list[str]] = {}  # of one parameter two vertices coincide
         for index, name in (((-1, 0), "(1, 0)"), ((0, -1), "(0, 1)"), ((-1, -1), "(1, 1)")):
             x, y = (round(value, 3) for value in flat[index].tolist())
             names.setdefault((x, y), []).append(name)
-        for place, each in names.items():
+        for place, vertices in names.items():
             ax.plot(*place, "o", color="#222222", markersize=3)
-            ax.annotate("\n".join(each), place, (4, 3), textcoords="offset points", fontsize=7)
+            ax.annotate("\n".join(vertices), place, (4, 3), textcoords="offset points", fontsize=7)
         ax.set(title=part, xlabel="towards (1, 1)", ylabel="across")
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.15)
@@ -256,17 +257,17 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
 
 
 def _in_plane(grid: Tensor) -> Tensor:
-    """Return deviations, n x n x entries, in the plane of the corner and of what its two entries do apart."""
-    corner, apart = grid[-1, -1], grid[-1, 0] - grid[0, -1]
-    first = corner / corner.norm().clamp_min(1e-12)
-    second = apart - (apart @ first) * first
+    """Return deviations, n x n x entries, in the plane of k = (1, 1) and its entries' difference."""
+    full, difference = grid[-1, -1], grid[-1, 0] - grid[0, -1]
+    first = full / full.norm().clamp_min(1e-12)
+    second = difference - (difference @ first) * first
     second = second / second.norm().clamp_min(1e-12)
     return torch.stack([grid @ first, grid @ second], -1)
 
 
-def _accuracies(ax: Axes, looks: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
-    moved, lost = zip((0.0, 0.0), *looks, strict=True)
-    ax.plot(moved, [clean - 100 * share for share in lost], **style)
+def _accuracies(ax: Axes, evaluations: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
+    displacements, break_rates = zip((0.0, 0.0), *evaluations, strict=True)
+    ax.plot(displacements, [clean - 100 * rate for rate in break_rates], **style)
 
 
 def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], color: str, dashes: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Records of what was found: typed, frozen, to and from JSON, and in words."""
+"""Records of learning: the content of result.json and the lines of history.jsonl."""
 
 import dataclasses
 import json
@@ -6,16 +6,53 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itn.certification.records import Baseline, CalibrationPoint, Certificate, DisplacementRatio
-from itn.runtime.records import read_as
+import msgspec
+
+from itn.certification.records import Baseline, CalibrationPoint, Certificate, Headline, SearchedAccuracy
+from itn.runtime.records import SCHEMA_VERSION, from_json, to_json
+
+
+@dataclasses.dataclass(frozen=True)
+class MagnitudeRange:
+    """What a family with a single parameter does over all k, as magnitudes of the screening table."""
+
+    transform: str
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PartRecord:
+    """What one transformer does; displacements are those of ``itn.displacement``."""
+
+    displacement_uniform: float
+    """Mean over uniform k, one draw for each image."""
+    displacement_full: float
+    """At full strength, k1 = k2 = (1, 1)."""
+    rms_shift_uniform: float | None
+    """Spatial: root-mean-square shift of pixels as a fraction of the image width, mean over uniform k."""
+    rms_shift_full: float | None
+    bound: float
+    """On every parameter: of the color matrix its entries minus the identity."""
+    matrix_full: list[list[float]]
+    decomposition_full: dict[str, Any] | None
+    """The matrix as gains, biases and mixing, or as rotation (degrees), scales, shear and shifts (fractions);
+    None if it is singular."""
+    description: str
+    """The same in words."""
+    angle: float | None
+    """Degrees between what k = (1, 0) and k = (0, 1) add to the identity; near 0 or 180 they do not span a
+    plane. None if one of them changes nothing, or there is but one parameter."""
+    range: MagnitudeRange | None
+    """The smallest and the largest magnitude over k; None if there are several parameters."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CurvePoint:
-    """Held-out accuracy and mean displacement at one k on a ray, with the other control at 0."""
+    """Held-out accuracy and displacement at one k on a ray, with the other k at 0."""
 
     part: str
-    """``"color"`` (k1 moves) or ``"spatial"`` (k2 moves)."""
+    """The part that k drives."""
     ray: tuple[float, float]
     """Direction of k."""
     t: float
@@ -30,97 +67,141 @@ class CurvePoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class MagnitudeRange:
-    """What a family with a single parameter does over all k, as magnitudes of the screening table."""
-
-    transform: str
-    low: float
-    high: float
-
-
-@dataclasses.dataclass(frozen=True)
 class LearnRecord:
     """What ``itn.learn`` found: the content of result.json.
 
-    Accuracies are fractions of the held-out images, with Clopper-Pearson 95 % intervals. Displacements
-    are those of ``itn.displacement``; without suffix they are means over uniform k. None where a
-    transformer was not learned.
+    Accuracies are fractions of the held-out images, with Clopper-Pearson 95 % intervals.
     """
 
     objective: str
     tolerance: float
     clean_accuracy: float
     clean_accuracy_ci: tuple[float, float]
-    accuracy: float
-    """k1 and k2 uniform on [0, 1]^2, one draw per image."""
-    accuracy_ci: tuple[float, float]
-    accuracy_at_corner: float
-    """k1 = k2 = (1, 1)."""
-    accuracy_at_corner_ci: tuple[float, float]
-    color_displacement: float | None
-    color_displacement_at_corner: float | None
-    spatial_displacement: float | None
-    spatial_displacement_at_corner: float | None
-    spatial_rms_displacement: float | None
-    """Root mean square over pixels, fraction of the image width, averaged over uniform k."""
-    spatial_rms_displacement_at_corner: float | None
-    color_bound: float | None
-    """Bound on every entry of A_phi - I."""
-    spatial_bound: float | None
-    """Bound on every parameter of the spatial family."""
+    accuracy_uniform: float
+    """k1 and k2 uniform on [0, 1]^2, one draw for each image."""
+    accuracy_uniform_ci: tuple[float, float]
+    accuracy_full: float
+    """Full strength, k1 = k2 = (1, 1)."""
+    accuracy_full_ci: tuple[float, float]
+    parts: dict[str, PartRecord]
+    """What was learned, by name: color, spatial, or both."""
     cross_entropy_share: float | None
     """Share of steps in which the switch asked for cross-entropy; None with another objective."""
-    color_matrix_at_corner: list[list[float]] | None
-    spatial_matrix_at_corner: list[list[float]] | None
-    color_at_corner: dict[str, Any] | None
-    """The matrix in words: gain and bias of each channel, mixing between channels."""
-    spatial_at_corner: dict[str, float] | None
-    """The matrix in words: rotation (degrees), scales, shear, shifts (fractions); None if it is singular."""
-    angle: dict[str, float | None]
-    """By part, "color" and "spatial", the angle in degrees between what k = (1, 0) and k = (0, 1) add to the
-    identity; near 0 or 180 they do not span a plane. None if one of them moves nothing, or there is but one
-    parameter."""
-    ranges: dict[str, MagnitudeRange | None]
-    """By part, the smallest and the largest magnitude over k; None where there are several parameters."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
     """What is proven; None with the switched objective, likewise the next three."""
-    displacement_ratio: dict[str, DisplacementRatio | None] | None
-    """By part, "color" and "spatial": displacement of the family at its corner over the largest of any single
-    axis; None where an axis is unbroken at its bound and none is longer."""
-    axes: dict[str, tuple[Baseline, ...]] | None
-    """By part, how far single axes go."""
+    baselines: dict[str, tuple[Baseline, ...]] | None
+    """By part, how far single transformations go."""
+    headline: dict[str, Headline | None] | None
+    """By part, displacement of the family at full strength over the largest of any single transformation;
+    None where a single transformation reached its bound and none has a larger displacement."""
     calibration: tuple[CalibrationPoint, ...] | None
-    """The scales that were tried, ascending; the first scale that fails ends the choice."""
+    """The scales that were tried, ascending; the first one that fails ends the choice."""
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""
-        return dataclasses.asdict(self)
+        content: dict[str, Any] = to_json(self)
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
         """Return the record that ``to_json`` and a JSON file made the content from.
 
         Raises:
-            ValueError: If the content is no such record.
+            ValueError: If the content is no such record, or of another schema version.
         """
-        with read_as("itn learn"):
-            pairs = {key: tuple(value) for key, value in content.items() if key.endswith("_ci")}
-            curves = tuple(CurvePoint(**{**point, "ray": tuple(point["ray"])}) for point in content["curves"])
-            certificate, ratios, axes, points = (
-                content[name] for name in ("certificate", "axis_ratio", "axes", "calibration")
-            )
-            if certificate is not None:
-                certificate = Certificate(**{**certificate, "worst_k": tuple(certificate["worst_k"])})
-                ratios = {part: ratio and DisplacementRatio(**ratio) for part, ratio in ratios.items()}
-                axes = Baseline.by_part(axes)
-                points = tuple(CalibrationPoint(**point) for point in points)
-            ranges = {part: found and MagnitudeRange(**found) for part, found in content["ranges"].items()}
-            nested = {"certificate": certificate, "axis_ratio": ratios, "axes": axes, "calibration": points}
-            return cls(**{**content, **pairs, **nested, "curves": curves, "ranges": ranges})
+        return from_json(content, cls, "itn learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassPart:
+    """What one transformer does at full strength in the family of one class."""
+
+    displacement_full: float
+    matrix_full: list[list[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassFamily:
+    """The family of one class, and what its own held-out images say of it; accuracies are fractions."""
+
+    label: int
+    name: str
+    images: int
+    """Held-out images of this class."""
+    clean_accuracy: float
+    accuracy_uniform: float
+    """k uniform, one draw for each image."""
+    accuracy_full: float
+    """All entries of k at 1."""
+    searched: SearchedAccuracy
+    break_rate_full: float
+    """Share of the images that are right unchanged and wrong at full strength."""
+    break_rate_upper_bound: float
+    """Upper bound on that share for all images of this class; it holds with the certificate's confidence, for
+    each class by itself (Clopper-Pearson)."""
+    parts: dict[str, ClassPart]
+    baselines: dict[str, tuple[Baseline, ...]]
+    """By part, about how far single transformations go, from training images."""
+
+    def largest_baseline(self, part: str) -> Baseline:
+        """Return the single transformation of a part with the largest estimated displacement."""
+        return max(self.baselines[part], key=lambda baseline: baseline.estimated_displacement)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassesPart:
+    """What one transformer does in the families of all classes, mean over images."""
+
+    displacement_uniform: float
+    displacement_full: float
+    rms_shift_uniform: float | None
+    """Spatial: fraction of the image width."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PerClassRecord:
+    """What ``itn.learn_per_class`` found: the content of result.json.
+
+    Every image is transformed by the family of its class.
+    """
+
+    objective: str
+    tolerance: float
+    clean_accuracy: float
+    accuracy_uniform: float
+    """k1 and k2 uniform on [0, 1]^2, one draw for each image."""
+    accuracy_full: float
+    """Full strength, k1 = k2 = (1, 1)."""
+    parts: dict[str, ClassesPart]
+    certificate: Certificate
+    """Of all classes together, each at its own worst k; its scale is a factor on what was estimated for each
+    family."""
+    calibration: tuple[CalibrationPoint, ...]
+    """The scales that were tried, ascending; the first one that fails ends the choice."""
+    classes: tuple[ClassFamily, ...]
+    split: dict[str, Any]
+    """Number of images in each part, seed, and a hash of the held-out images and labels."""
+    provenance: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as what json.dumps takes."""
+        content: dict[str, Any] = to_json(self)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "PerClassRecord":
+        """Return the record that ``to_json`` and a JSON file made the content from.
+
+        Raises:
+            ValueError: If the content is no such record, or of another schema version.
+        """
+        return from_json(content, cls, "itn learn --per-class")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,23 +209,22 @@ class LearnStep:
     """One step of learning: a line of history.jsonl; None where an objective has no such figure."""
 
     step: int
-    color_displacement: float | None
-    """Mean over the batch; constrained: at the corner, of the start that is best so far."""
-    spatial_displacement: float | None
+    displacement: dict[str, float]
+    """By part, mean over the batch; constrained: at full strength, of the restart that is best so far."""
     cross_entropy: float | None = None
     """switched, like the next four."""
     transformer_loss: float | None = None
-    """c_theta L_k1 + L_k2; what the other branch of the switch minimises."""
+    """c_theta L_k1 + L_k2; what the other branch of the switch minimizes."""
     accuracy: float | None = None
     clean_accuracy: float | None = None
     """Of the same batch, untransformed."""
     asked_cross_entropy: bool | None = None
-    lost: float | None = None
-    """constrained, like the next two: running mean of the share lost at the corner."""
-    price: float | None = None
-    """Displacement given up for a share lost."""
-    starts: int | None = None
-    """Starts that are still learned."""
+    break_rate: float | None = None
+    """constrained, like the next two: running mean of the share of images broken at full strength."""
+    multiplier: float | None = None
+    """Displacement given up for a share of images broken."""
+    restarts: int | None = None
+    """Restarts that are still learned."""
 
 
 def read_history(folder: str | Path) -> list[LearnStep]:
@@ -155,6 +235,6 @@ def read_history(folder: str | Path) -> list[LearnStep]:
     """
     path = Path(folder) / "history.jsonl"
     try:
-        return [LearnStep(**json.loads(line)) for line in path.read_text().splitlines()]
-    except (OSError, TypeError, ValueError, RecursionError) as error:
+        return [msgspec.convert(json.loads(line), LearnStep) for line in path.read_text().splitlines()]
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ValueError(f"{path} is no history of itn learn ({error}): name the folder of a run") from None

@@ -12,20 +12,20 @@ from itn.stats.sampling import stratified_split, stratified_subset
 
 
 class Split(NamedTuple):
-    """Images to learn from, to calibrate with, and to measure on."""
+    """Training, calibration and held-out images."""
 
-    learned: CheckedImages
+    training: CheckedImages
     calibration: CheckedImages | None
-    held: CheckedImages
+    held_out: CheckedImages
 
     def record(self, seed: int) -> dict[str, Any]:
         """Return what the record of a run holds of it."""
         return {
-            "learned": len(self.learned),
+            "training": len(self.training),
             "calibration": 0 if self.calibration is None else len(self.calibration),
-            "held_out": len(self.held),
+            "held_out": len(self.held_out),
             "seed": seed,
-            "held_out_sha256": data_fingerprint(self.held.images, self.held.labels),
+            "held_out_sha256": data_fingerprint(self.held_out.images, self.held_out.labels),
         }
 
 
@@ -36,14 +36,14 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
         ValueError: If there are too few images for that, with the tolerance that they could prove.
     """
     if config.objective == "switched":
-        learned, held = stratified_split(data.labels, config.train_fraction, config.seed)
-        return Split(data.part(learned), None, data.part(held))
+        training, held_out = stratified_split(data.labels, config.train_fraction, config.seed)
+        return Split(data.part(training), None, data.part(held_out))
     n = len(data)
-    learned = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
-    rest = torch.ones(n, dtype=torch.bool).index_fill(0, learned, False).nonzero().flatten()
-    chosen = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
-    held = torch.ones(len(rest), dtype=torch.bool).index_fill(0, chosen, False)
-    if not held.any():
+    training = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
+    rest = torch.ones(n, dtype=torch.bool).index_fill(0, training, False).nonzero().flatten()
+    calibration = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
+    held_out = torch.ones(len(rest), dtype=torch.bool).index_fill(0, calibration, False)
+    if not held_out.any():
         raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
-    check_certifiable(len(chosen), config)
-    return Split(data.part(learned), data.part(rest[chosen]), data.part(rest[held]))
+    check_certifiable(len(calibration), config.tolerated, config.confidence)
+    return Split(data.part(training), data.part(rest[calibration]), data.part(rest[held_out]))

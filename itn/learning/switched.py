@@ -96,8 +96,14 @@ class SwitchedLearner:
             transformer_loss=transformers,
             accuracy=correct / size,
             clean_accuracy=clean / size,
-            color_displacement=None if color is None else color_mean,
-            spatial_displacement=None if spatial is None else spatial_mean,
+            displacement={
+                name: mean
+                for name, values, mean in (
+                    ("color", color, color_mean),
+                    ("spatial", spatial, spatial_mean),
+                )
+                if values is not None
+            },
             asked_cross_entropy=asks_accuracy,
         )
 

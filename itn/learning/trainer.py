@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,13 @@ from zipfile import ZipFile
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
 from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
+from itn.runtime.progress import progress_bar
 from itn.runtime.run_dir import CHECKPOINT, EARLIER, TIMING, RunFolder
 from itn.runtime.sharded_forward import ShardedForward
 
@@ -56,15 +56,14 @@ def train(
     written = len(history)
     last = -math.inf
     steps = learner.config.steps
-    disabled = distributed.bar_disabled(progress)
-    with tqdm(total=steps, initial=len(history), desc="learn", unit="step", disable=disabled) as bar:
+    with progress_bar("learn", steps, "steps", progress, done=len(history)) as bar:
         for number in range(len(history), steps):
             if folder is not None and time.monotonic() - last > CHECKPOINT_SECONDS:
                 written = _checkpoint(learner, history, written, folder)
                 last = time.monotonic()
             history.append(learner.step(number))
-            bar.update()
-            bar.set_postfix_str(_progress(history[-50:]), refresh=False)
+            bar.advance()
+            bar.note(_progress(history[-50:]))
     if not learner.is_finite():
         raise RunError("the last step left weights that are not finite")
     if folder is not None:
@@ -159,17 +158,20 @@ def kept(folder: RunFolder | None) -> str:
 
 
 def _progress(steps: Sequence[LearnStep]) -> str:
-    def mean(name: str) -> float:
-        values = [getattr(step, name) for step in steps]
-        return float("nan") if values[0] is None else sum(values) / len(values)
+    """Return the mean of the last steps in words."""
 
-    asked = not math.isnan(mean("asked_cross_entropy"))
-    text = (
-        f"accuracy {mean('accuracy'):.3f} (clean {mean('clean_accuracy'):.3f})"
-        if asked
-        else f"lost {mean('lost'):.2%}"
-    )
-    for part in ("color", "spatial"):
-        if not math.isnan(value := mean(f"{part}_displacement")):
-            text += f", {part} {value:.4f}"
-    return text + (f", cross-entropy {100 * mean('asked_cross_entropy'):.0f} %" if asked else "")
+    def mean(values: Iterable[float | None]) -> float:
+        numbers = [value for value in values if value is not None]
+        return sum(numbers) / len(numbers)
+
+    switched = steps[0].asked_cross_entropy is not None
+    if switched:
+        accuracy, clean = (
+            mean(getattr(step, name) for step in steps) for name in ("accuracy", "clean_accuracy")
+        )
+        text = f"accuracy {accuracy:.3f} (clean {clean:.3f})"
+    else:
+        text = f"broken {mean(step.break_rate for step in steps):.2%}"
+    for part in steps[0].displacement:
+        text += f", {part} {mean(step.displacement[part] for step in steps):.4f}"
+    return text + (f", cross-entropy {mean(s.asked_cross_entropy for s in steps):.0%}" if switched else "")

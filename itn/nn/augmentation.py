@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from itn.functional.color import check_images, unit_float
 from itn.models.classifier import Classifier
 from itn.nn.control_head import CONTROLS
-from itn.nn.net import move
+from itn.nn.net import apply_matrices
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
 
 
@@ -60,7 +60,7 @@ class LearnedAugmentation(nn.Module):
         color = None if self.color is None else self.color.generate(k1)
         spatial = None if self.spatial is None else self.spatial.generate(k2)
         padding = "zeros" if self.spatial is None else self.spatial.padding
-        return move(unit_float(batch), color, spatial, padding).clamp(0, 1).view(images.shape)
+        return apply_matrices(unit_float(batch), color, spatial, padding).clamp(0, 1).view(images.shape)
 
     @torch.inference_mode()
     def probabilities(self, classifier: Classifier, images: Tensor, draws: int = 8) -> Tensor:

@@ -90,7 +90,9 @@ class InvariantTransformerNet(nn.Module):
 
     def render(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
         """Return valid float images under given matrices, unchecked: ``transform`` for inner loops."""
-        return move(images, color, spatial, "zeros" if self.spatial is None else self.spatial.padding)
+        return apply_matrices(
+            images, color, spatial, "zeros" if self.spatial is None else self.spatial.padding
+        )
 
     def transformer_state(self) -> dict[str, Tensor]:
         """Return the weights of the transformers alone: all that learning changes."""
@@ -112,7 +114,9 @@ class InvariantTransformerNet(nn.Module):
                 value.copy_(state[name])
 
 
-def move(images: Tensor, color: Tensor | None, spatial: Tensor | None, padding: str = "zeros") -> Tensor:
+def apply_matrices(
+    images: Tensor, color: Tensor | None, spatial: Tensor | None, padding: str = "zeros"
+) -> Tensor:
     """Return float images under color matrices, then spatial ones, unchecked; None moves nothing.
 
     Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.

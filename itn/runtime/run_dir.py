@@ -26,7 +26,7 @@ _FILES = (
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
     *(
         f"figures/{name}.png"
-        for name in ("losses", "classes", "grid", "curves", "directions", "axes", "thresholds")
+        for name in ("losses", "classes", "grid", "curves", "directions", "baselines", "thresholds")
     ),
     *(f"figures/{name}.png" for name in ("allowed", "families")),
     *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),

@@ -70,9 +70,9 @@ def test_the_shipped_classifier_on_real_digits(folder):
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["clean_accuracy"] > 0.98
     assert result["accuracy"] > 0.9
-    assert result["spatial_displacement_at_corner"] > 0.001
+    assert result["parts"]["spatial"]["displacement_full"] > 0.001
     assert result["split"]["held_out"] == pytest.approx(6000, abs=10)
-    assert f"{100 * result['accuracy_at_corner']:.2f} %" in done.stdout
+    assert f"{100 * result['accuracy_full']:.2f} %" in done.stdout
     assert "content is turned" in done.stdout
     assert "run/result.json" in done.stdout
     assert json.loads((folder / "run" / "config.json").read_text())["config"]["seed"] == 3
@@ -89,19 +89,19 @@ def test_a_certificate_for_the_shipped_classifier(folder):
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["split"] | {"held_out_sha256": ""} == {
-        **{"learned": 400, "calibration": 300, "held_out": 300, "seed": 0, "held_out_sha256": ""}
+        **{"training": 400, "calibration": 300, "held_out": 300, "seed": 0, "held_out_sha256": ""}
     }
-    certificate, ratio = result["certificate"], result["axis_ratio"]["spatial"]
-    assert certificate["family_scale"] > 0
-    assert certificate["clean_accuracy"] - certificate["corner_accuracy"] <= 0.08  # five of 100, and chance
-    assert certificate["worst_image_accuracy"] <= certificate["worst_k_accuracy"]
+    certificate, ratio = result["certificate"], result["headline"]["spatial"]
+    assert certificate["scale"] > 0
+    assert certificate["clean_accuracy"] - certificate["full"]["accuracy"] <= 0.08  # five of 100, and chance
+    assert certificate["searched"]["accuracy_per_image"] <= certificate["searched"]["accuracy"]
     assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
-    assert f"accuracy at least {100 * certificate['accuracy_lower_bound']:.2f} %" in done.stdout
-    assert f"spatial: {ratio['value']:.2f} [" in done.stdout
+    assert f"accuracy is at least {100 * certificate['uniform']['lower_bound']:.2f} %" in done.stdout
+    assert f"the family has {ratio['value']:.2f} [" in done.stdout
 
 
 KILLED = """
-import sys, itn.loop, itn.cli
+import sys, itn.learning.trainer, itn.cli.main
 itn.learning.trainer.CHECKPOINT_SECONDS = 0.05
 sys.exit(itn.cli.main.main(sys.argv[1:]))
 """
@@ -200,7 +200,7 @@ REFUSED_BY_LEARN = [
     (["--stesp", "3"], "Unknown option"),
     (
         ["--data", "mnist", "--limit", "300"],
-        "90 images to calibrate with cannot prove a tolerance of 1 %, 3.27 % at best: give a tolerance of",
+        "90 calibration images cannot prove a tolerance of 1 %, 3.27 % at best: give a tolerance of",
     ),
 ]
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+from itn.certification.family import mover
 
 import itn
-from itn.certification.family import mover
 from itn.certification.family_baselines import estimate_all_baselines
 from itn.certification.parametric import lost
 from itn.learning.load import make_net

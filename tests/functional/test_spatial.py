@@ -78,8 +78,8 @@ def test_matches_scipy(odd_images):
 
 def _shifted(pixel, margin):
     """Return a pixel-to-pixel matrix for images with a margin added on every side."""
-    move = np.array([[1, 0, margin], [0, 1, margin], [0, 0, 1]])
-    return move @ pixel @ np.linalg.inv(move)
+    apply_matrices = np.array([[1, 0, margin], [0, 1, margin], [0, 0, 1]])
+    return apply_matrices @ pixel @ np.linalg.inv(apply_matrices)
 
 
 def test_matches_kornia(odd_images):

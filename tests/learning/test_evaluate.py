@@ -33,10 +33,10 @@ def test_response_is_what_paper_and_pencil_say(net, data, batch_size):
     response = respond(net, data, torch.zeros(1, 2), k2, batch_size)
     expected = (data.labels == 0) | (shift < 0.5)
     near = (shift - 0.5).abs() < 0.02
-    assert torch.equal(response.correct[~near], expected[~near])
-    torch.testing.assert_close(response.spatial, shift**2 / 3)
-    torch.testing.assert_close(response.rms, shift / 2)
-    assert response.color is None
+    assert torch.equal(response.right[~near], expected[~near])
+    torch.testing.assert_close(response.displacement["spatial"], shift**2 / 3)
+    torch.testing.assert_close(response.rms_shift["spatial"], shift / 2)
+    assert set(response.displacement) == {"spatial"}
     assert 0 < expected.sum() < 200
 
 

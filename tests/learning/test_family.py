@@ -24,7 +24,7 @@ def test_finds_how_far_a_blob_may_move(blobs, side):
     """The classifier reads the horizontal centre alone. Blobs sit at x = -0.5 and 0.5, so horizontal
     shifts below 0.5 change nothing and larger ones break one class; vertical shifts never do while the
     blob is in sight. The family must reach both limits (and the switch, which asks for accuracy on
-    average over k only, may overstep the first by a little at the corner)."""
+    average over k only, may overstep the first by a little at full strength)."""
     config = LearnConfig(
         objective="switched",
         parts=("spatial",),
@@ -34,13 +34,13 @@ def test_finds_how_far_a_blob_may_move(blobs, side):
         spatial_bound=0.8,
     )
     record = itn.learn(side, *blobs, config).record
-    assert record.accuracy >= 0.98
-    ((_, _, x), (_, _, y)) = record.spatial_matrix_at_corner
+    assert record.accuracy_uniform >= 0.98
+    ((_, _, x), (_, _, y)) = record.parts["spatial"].matrix_full
     assert 0.45 < abs(x) < 0.55
     assert 0.75 < abs(y) <= 0.8
-    assert record.spatial_displacement_at_corner == pytest.approx((x**2 + y**2) / 3, rel=1e-5)
+    assert record.parts["spatial"].displacement_full == pytest.approx((x**2 + y**2) / 3, rel=1e-5)
     # every pixel moves by the same vector, half of it in units of the width
-    assert record.spatial_rms_displacement_at_corner == pytest.approx(0.5 * (x**2 + y**2) ** 0.5, rel=1e-5)
+    assert record.parts["spatial"].rms_shift_full == pytest.approx(0.5 * (x**2 + y**2) ** 0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -49,8 +49,8 @@ def test_finds_the_gain_and_bias_that_a_threshold_allows(seed, flats, brightness
     0.25 g + b <= 0.5 <= 0.75 g + b. The farthest points inside the bounds are (2, -1) and (0, 0.5)."""
     config = LearnConfig(objective="switched", parts=("color",), steps=400, batch_size=64, seed=seed)
     record = itn.learn(brightness, *flats, config).record
-    ((gain, bias),) = record.color_matrix_at_corner
-    assert record.accuracy >= 0.98
+    ((gain, bias),) = record.parts["color"].matrix_full
+    assert record.accuracy_uniform >= 0.98
     assert min(abs(gain - 2) + abs(bias + 1), abs(gain) + abs(bias - 0.5)) < 0.15
 
 
@@ -175,15 +175,15 @@ def test_learner_state_round_trip(blobs, side):
 
 def test_a_classifier_of_double_precision_is_learned_about(blobs, side, tmp_path):
     result = itn.learn(side.double(), *blobs, dataclasses.replace(QUICK, steps=2), tmp_path / "run")
-    assert set(result.record.angle) == {"color", "spatial"}
+    assert set(result.record.parts) == {"color", "spatial"}
 
 
 def test_overwritten_figures_are_gone(blobs, side, tmp_path):
     constrained = LearnConfig(tolerance=0.06, steps=2, batch_size=64)
     itn.learn(side, *blobs, constrained, tmp_path / "run")
-    assert (tmp_path / "run" / "figures" / "axes.png").exists()
+    assert (tmp_path / "run" / "figures" / "baselines.png").exists()
     itn.learn(side, *blobs, QUICK, tmp_path / "run", overwrite=True)
-    assert not (tmp_path / "run" / "figures" / "axes.png").exists()
+    assert not (tmp_path / "run" / "figures" / "baselines.png").exists()
 
 
 def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
@@ -205,7 +205,7 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     assert itn.LearnRecord.from_json(content) == result.record
     assert itn.read_history(tmp_path / "run") == list(result.history)
     assert content["provenance"]["seed"] == 0
-    assert content["split"]["learned"] == 80
+    assert content["split"]["training"] == 80
     assert content["split"]["held_out"] == 120
     k = torch.rand(7, 2)
     loaded = itn.load_net(tmp_path / "run", side)
@@ -227,7 +227,7 @@ def test_the_seconds_of_a_run_are_those_of_its_parts(objective, blobs, side, tmp
 
 
 def test_rectified_runs_never_fall_below_the_identity(blobs, side):
-    """And without the option the same run does, in color and in space."""
+    """And without the option the same run does, in color and in geometry."""
     ks = torch.cartesian_prod(*[torch.linspace(0, 1, 6)] * 2)
     lowest = {}
     for nonnegative in (False, True):
@@ -314,7 +314,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side,
     whole = itn.learn(side, *blobs, QUICK)
     with monkeypatch.context() as stopped:
         stopped.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
-        stopped.setattr("itn.learning.family.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        stopped.setattr(
+            "itn.learning.family.evaluate", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(itn.Interrupted, match="state after 40 steps is"):
             itn.learn(side, *blobs, QUICK, tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoint.pt"
@@ -329,7 +331,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side,
 
 
 def test_where_all_checkpoints_are_damaged_the_run_is_refused(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.family.measure", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "itn.learning.family.evaluate", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(itn.Interrupted):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
     for checkpoint in (tmp_path / "run").glob("*.pt"):
@@ -346,7 +350,7 @@ def test_two_runs_in_one_folder_are_refused(overwrite, blobs, side, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("itn.learning.family.measure", during)
+        meanwhile.setattr("itn.learning.family.evaluate", during)
         with pytest.raises(itn.Interrupted):
             itn.learn(side, *blobs, QUICK, tmp_path / "run")
     itn.learn(side, *blobs, QUICK, tmp_path / "run")
@@ -369,10 +373,10 @@ def test_a_family_at_its_bound_still_makes_a_record(tmp_path):
         objective="switched", parts=("spatial",), family="scale", padding="border", steps=400, batch_size=32
     )
     record = itn.learn(itn.Classifier(BlindToScale()), images, labels, config, tmp_path / "run").record
-    ((a, _, _), (_, d, _)) = record.spatial_matrix_at_corner
+    ((a, _, _), (_, d, _)) = record.parts["spatial"].matrix_full
     assert min(abs(a), abs(a - 2)) < 1e-3
     assert min(abs(d), abs(d - 2)) < 1e-3
-    assert (record.spatial_at_corner is None) == (a * d == 0)
+    assert (record.parts["spatial"].decomposition_full is None) == (a * d == 0)
     assert (tmp_path / "run" / "result.json").exists()
 
 
@@ -391,7 +395,7 @@ def test_two_channels_and_too_few_class_names_make_figures(blobs, tmp_path):
 
 
 def test_any_failure_in_a_run_names_the_last_good_state(blobs, side, tmp_path, monkeypatch):
-    monkeypatch.setattr("itn.learning.family.measure", lambda *args: {}["absent"])
+    monkeypatch.setattr("itn.learning.family.evaluate", lambda *args: {}["absent"])
     with pytest.raises(itn.RunError, match=r"KeyError: .*state after 40 steps is kept in"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
 
@@ -409,5 +413,7 @@ def test_learning_in_half_precision_finds_what_full_precision_does(blobs):
         itn.learn(classifier, *blobs, dataclasses.replace(config, **other)).record
         for other in ({}, {"precision": "bfloat16", "channels_last": True})
     )
-    assert half.spatial_displacement_at_corner == pytest.approx(whole.spatial_displacement_at_corner, rel=0.1)
-    assert half.ranges["spatial"].high == pytest.approx(whole.ranges["spatial"].high, rel=0.05)
+    assert half.parts["spatial"].displacement_full == pytest.approx(
+        whole.parts["spatial"].displacement_full, rel=0.1
+    )
+    assert half.parts["spatial"].range.high == pytest.approx(whole.parts["spatial"].range.high, rel=0.05)

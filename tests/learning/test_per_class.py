@@ -8,7 +8,7 @@ import torch
 
 import itn
 from itn.cli.main import main
-from itn.learning.class_records import PerClassRecord
+from itn.learning.records import PerClassRecord
 from itn.runtime.run_dir import RunFolder, working
 from itn.stats.intervals import clopper_pearson
 
@@ -45,15 +45,15 @@ def test_each_class_goes_its_own_way(shifts):
     assert 0.4 < right.max() < 0.5
     assert -0.8 <= right.min() < -0.7
     certificate = result.record.certificate
-    assert certificate.worst_image_accuracy == 1
+    assert certificate.searched.accuracy_per_image == 1
     assert certificate.images == result.record.split["held_out"] == 60
-    assert certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
-    for each in result.record.classes:
-        assert each.images == 30
-        assert each.lost_at_corner == 0
-        assert each.tolerance == pytest.approx(1 - 0.05 ** (1 / 30))
-        by_sign = {a.sign: a for a in each.axes["spatial"] if a.transform == "translate_x"}
-        away, across = by_sign["-+"[each.label]], by_sign["+-"[each.label]]
+    assert certificate.full.lower_bound == pytest.approx(0.025 ** (1 / 60))
+    for family in result.record.classes:
+        assert family.images == 30
+        assert family.break_rate_full == 0
+        assert family.break_rate_upper_bound == pytest.approx(1 - 0.05 ** (1 / 30))
+        by_sign = {b.sign: b for b in family.baselines["spatial"] if b.transform == "translate_x"}
+        away, across = by_sign["-+"[family.label]], by_sign["+-"[family.label]]
         assert abs(across.estimated_magnitude) == pytest.approx(0.25, abs=0.02)  # a quarter of the width
         assert abs(away.estimated_magnitude) > 0.35
 
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_a_run_that_is_replaced(shifts):
 
 
 def test_the_pooled_counts_are_those_of_the_classes(brightness):
-    """Grays of many shades, twice as many dark ones as bright ones; some near the middle are lost."""
+    """Grays of many shades, twice as many dark ones as bright ones; some near the middle break."""
     labels = (torch.arange(300) % 3 == 0).long()
     shades = torch.rand(300, generator=torch.Generator().manual_seed(0)) * 0.45 + 0.02 + 0.5 * labels
     images = shades.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).clone()
@@ -94,17 +94,21 @@ def test_the_pooled_counts_are_those_of_the_classes(brightness):
     record = itn.learn_per_class(brightness, images, labels, config, progress=False).record
     dark, bright = record.classes
     assert (dark.images, bright.images) == (60, 30)
-    assert record.certificate.worst_k_accuracy < 1
-    pooled = (2 * dark.worst_k_accuracy + bright.worst_k_accuracy) / 3
-    assert record.certificate.worst_k_accuracy == pytest.approx(pooled)
-    for name in ("clean_accuracy", "accuracy", "accuracy_at_corner", "color_displacement_at_corner"):
+    assert record.certificate.searched.accuracy < 1
+    pooled = (2 * dark.searched.accuracy + bright.searched.accuracy) / 3
+    assert record.certificate.searched.accuracy == pytest.approx(pooled)
+    for name in ("clean_accuracy", "accuracy_uniform", "accuracy_full"):
         pooled = (2 * getattr(dark, name) + getattr(bright, name)) / 3
         assert getattr(record, name) == pytest.approx(pooled)
-    cornered = round(90 * record.accuracy_at_corner)
-    assert record.certificate.corner_lower_bound == clopper_pearson(cornered, 90)[0]
-    assert record.spatial_displacement is None
-    passed = [p for p in record.calibration if p.scale <= record.certificate.family_scale]
-    assert 0 < max(max(p.lost_at_corner, p.lost_at_worst) for p in passed) <= 0.1
+    displacements = [family.parts["color"].displacement_full for family in (dark, bright)]
+    assert record.parts["color"].displacement_full == pytest.approx(
+        (2 * displacements[0] + displacements[1]) / 3
+    )
+    right_full = round(90 * record.accuracy_full)
+    assert record.certificate.full.lower_bound == clopper_pearson(right_full, 90)[0]
+    assert set(record.parts) == {"color"}
+    passed = [p for p in record.calibration if p.scale <= record.certificate.scale]
+    assert 0 < max(max(p.break_rate_full, p.break_rate_worst) for p in passed) <= 0.1
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path, monkeypatch):
@@ -130,7 +134,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path
 def test_a_class_that_is_nearly_absent_is_named_wherever_it_lies(blobs, side):
     images, labels = blobs
     for seed in range(3):
-        with pytest.raises(ValueError, match=r"^class 2 has 0 recognised images"):
+        with pytest.raises(ValueError, match=r"^class 2 has 0 recognized training images"):
             itn.learn_per_class(
                 itn.Classifier(Third(side.net)),
                 images,
@@ -142,7 +146,9 @@ def test_a_class_that_is_nearly_absent_is_named_wherever_it_lies(blobs, side):
 def test_a_class_with_few_images_is_named(blobs, side, tmp_path):
     images, labels = blobs
     few = torch.cat([(labels == 0).nonzero().flatten(), (labels == 1).nonzero().flatten()[:40]])
-    with pytest.raises(ValueError, match=r"^class 1 has 16 recognised images .* needs 20 and some: give"):
+    with pytest.raises(
+        ValueError, match=r"^class 1 has 16 recognized training images .* needs 20 and some: give"
+    ):
         itn.learn_per_class(
             side, images[few], labels[few], dataclasses.replace(QUICK, tolerance=0.1), tmp_path / "run"
         )
@@ -158,4 +164,5 @@ def test_the_command_line_says_what_each_class_allows(tmp_path, capsys):
     shown = capsys.readouterr().out
     record = PerClassRecord.from_json(json.loads((out / "result.json").read_text()))
     assert [line.split()[0] for line in shown.splitlines()[2:12]] == [str(digit) for digit in range(10)]
-    assert f"at least {100 * record.certificate.corner_lower_bound:.2f} % at the corner" in shown
+    assert record.certificate.statement in shown
+    assert f"at least {100 * record.certificate.full.lower_bound:.2f} % at full strength" in shown

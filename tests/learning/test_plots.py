@@ -82,27 +82,36 @@ def test_figures_of_one_part_alone(part, blobs, side):
     assert len(plots.loss_curves(short).axes) == 2
 
 
-def test_axes_are_drawn_beside_the_family(blobs, side):
+def test_baselines_are_drawn_beside_the_family(blobs, side):
     config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
     record = itn.learn(side, *blobs, config).record
-    color, spatial = plots.reach(record).axes
+    color, spatial = plots.baselines(record).axes
     assert (color.get_title(), spatial.get_title()) == ("color", "spatial")
     learned = next(line for line in spatial.lines if line.get_label() == "learned")
     np.testing.assert_allclose(
-        learned.get_xdata(), [0, *(point.spatial_displacement for point in record.calibration)]
+        learned.get_xdata(), [0, *(point.displacement_full["spatial"] for point in record.calibration)]
     )
     clean = record.certificate.clean_accuracy
     np.testing.assert_allclose(
-        learned.get_ydata(), [100 * clean, *(100 * (clean - p.lost_at_corner) for p in record.calibration)]
+        learned.get_ydata(), [100 * clean, *(100 * (clean - p.break_rate_full) for p in record.calibration)]
     )
-    assert len(spatial.lines) == 16 + 4  # axes; the family, a line for the legend, tolerance and certificate
+    assert (
+        len(spatial.lines) == 16 + 4
+    )  # baselines; the family, a line for the legend, tolerance and certificate
     named = {line.get_label() for line in spatial.lines if not line.get_label().startswith("_")}
-    # A zoom moves half as far, at its bound; none shorter than two fifths is certified
-    assert named == {"rotate +", "rotate -", "zoom +, unbroken", "zoom -", "learned", "other axes"}
-    assert "contrast +, unbroken" in [line.get_label() for line in color.lines]
+    # A zoom moves half as far, at its bound; none below two fifths is calibrated
+    assert named == {
+        "rotate +",
+        "rotate -",
+        "zoom +, to its bound",
+        "zoom -",
+        "learned",
+        "other single transformations",
+    }
+    assert "contrast +, to its bound" in [line.get_label() for line in color.lines]
 
 
-def test_directions_are_drawn_in_the_plane_of_the_corner():
+def test_directions_are_drawn_in_the_plane_of_full_strength():
     """k[0] moves along the first entry of the matrix, k[1] along the second, twice as far."""
     line = torch.linspace(0, 1, 5)
     first, second = torch.meshgrid(line, line, indexing="ij")

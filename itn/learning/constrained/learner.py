@@ -38,7 +38,7 @@ from itn.learning.records import LearnStep
 from itn.models.classifier import Classifier, margins
 from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
-from itn.nn.net import InvariantTransformerNet, move
+from itn.nn.net import InvariantTransformerNet, apply_matrices
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
@@ -213,11 +213,10 @@ class ConstrainedLearner:
                 self.alive = alive.view(-1, left).gather(1, order[:, : max(1, left // KEPT)]).flatten()
         return LearnStep(
             step=number,
-            color_displacement=moved.get("color"),
-            spatial_displacement=moved.get("spatial"),
-            lost=self.lost[alive[best]].mean().item(),
-            price=price[best].mean().item(),
-            starts=left,
+            displacement=moved,
+            break_rate=self.lost[alive[best]].mean().item(),
+            multiplier=price[best].mean().item(),
+            restarts=left,
         )
 
     def finish(self) -> None:
@@ -281,7 +280,7 @@ class ConstrainedLearner:
         return margins(logits, labels.flatten()).view(-1, each)
 
     def _logits(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
-        return self.classifier.logits(move(images, color, spatial, self.config.padding))
+        return self.classifier.logits(apply_matrices(images, color, spatial, self.config.padding))
 
     def _best(self, scores: Tensor) -> Tensor:
         """Return which of the starts that are left is the best of each task."""
@@ -476,7 +475,7 @@ class ConstrainedLearner:
                 part: getattr(self.net, part).from_parameters(p.requires_grad_())
                 for part, p in zip(self.net.parts, at, strict=True)
             }
-            moved = move(images, found.get("color"), found.get("spatial"), self.config.padding)
+            moved = apply_matrices(images, found.get("color"), found.get("spatial"), self.config.padding)
             margin = margins(self.classifier.logits(moved), labels)
             slopes = torch.autograd.grad(margin.sum(), at)
             return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
