@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
+from itn.certification.family import mover
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from itn.certification.family import mover
 from itn.certification.family_baselines import BaselineEstimates
 from itn.certification.parametric import ParametricTransform, transformed_margins
 from itn.functional.displacement import displacement

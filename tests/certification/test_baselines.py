@@ -86,7 +86,7 @@ def test_baselines_go_as_far_as_on_paper():
 
 
 def test_a_baseline_that_estimates_put_second_can_be_the_largest():
-    """By estimates from few images brightening goes half as far as darkening; in fact it reaches its bound."""
+    """By the estimates brightening goes half as far as darkening; in fact it reaches its bound."""
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 402)[1:-1])
     darker, brighter = (
         next(

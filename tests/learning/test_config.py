@@ -26,7 +26,7 @@ def test_defaults_are_those_of_the_objective():
     ("settings", "message"),
     [
         ({"parts": ()}, "parts must be color, spatial, or both, got none"),
-        ({"parts": ("spatial", "spatial")}, "got space,space"),
+        ({"parts": ("spatial", "spatial")}, "got spatial,spatial"),
         ({"parts": ("colour",)}, "got colour"),
         ({"objective": "best"}, "objective must be constrained"),
         ({"color_family": "hue"}, "color-family must be one of affine, gain, bias, got 'hue'"),
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_objective():
         ({"acc_orig": 98.0}, "paired, measured or a number"),
         ({"tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
         ({"tolerance": -0.1}, "tolerance must lie"),
-        ({"learn_fraction": 1.0}, r"train-fraction must lie in \(0, 1\)"),
+        ({"train_fraction": 1.0}, r"train-fraction must lie in \(0, 1\)"),
         ({"steps": -1}, "steps must be at least 1"),
         ({"batch_size": 0}, "batch-size must be at least 1"),
         ({"c_theta": float("nan")}, "c-theta must be positive"),

@@ -157,8 +157,8 @@ def test_sampled_displacement_is_learned_too(blobs, side):
     config = dataclasses.replace(QUICK, parts=("spatial",), displacement_samples=16, steps=100)
     sampled = itn.learn(side, *blobs, config).record
     exact = itn.learn(side, *blobs, dataclasses.replace(config, displacement_samples=0)).record
-    assert sampled.spatial_displacement == pytest.approx(exact.spatial_displacement, rel=0.5)
-    assert sampled.spatial_displacement != exact.spatial_displacement
+    assert sampled.parts["spatial"].displacement_uniform == pytest.approx(exact.parts["spatial"].displacement_uniform, rel=0.5)
+    assert sampled.parts["spatial"].displacement_uniform != exact.parts["spatial"].displacement_uniform
 
 
 def test_learner_state_round_trip(blobs, side):

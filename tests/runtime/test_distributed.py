@@ -42,7 +42,7 @@ own = []
 assert map_batches(range(7), lambda number: own.append(number) or number**2) == [k**2 for k in range(7)]
 assert own == list(range(rank, 7, n)), own
 assert [each.item() for each in map_batches([1, 2], lambda k: torch.tensor(k))] == [1, 2]
-assert map_batches([1, 2, 3], lambda k: len(map_batches([k] * k, lambda it: it))) == [1, 2, 3]  # no one waits inside
+assert map_batches([1, 2, 3], lambda k: len(map_batches([k] * k, lambda it: it))) == [1, 2, 3]  # none waits
 assert on_rank_zero(lambda: rank) == 0
 try:
     on_rank_zero(lambda: 1 / rank)
