@@ -1,0 +1,47 @@
+"""``itn learn``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from itn.cli.app import app
+from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnOptions, say
+from itn.learning.family import learn
+from itn.learning.per_class import learn_per_class
+from itn.models.sources import model_cards
+
+
+@app.command(name="learn")
+def learn_command(
+    *,
+    model: str = "jennings-cnn",
+    data: str | None = None,
+    out: Path = Path("runs/learn"),
+    limit: int = 0,
+    per_class: Annotated[bool, Parameter(negative="")] = False,
+    inputs: Annotated[InputOptions, Parameter(name="*")] = INPUT_DEFAULTS,
+    config: Annotated[LearnOptions, Parameter(name="*")] = LEARN_DEFAULTS,
+) -> None:
+    """Learn the family of transformations F(k1, k2) that a classifier is invariant to.
+
+    Args:
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
+            function without arguments that returns a torch module taking images in [0, 1] and returning
+            logits.
+        data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
+            digits and the test set), or a folder of class folders. Default: mnist:heldout, or mnist where
+            the model was trained on a part of that.
+        out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
+        limit: Take a random subset of this many images, the same share of each class; 0 for all.
+        per_class: Learn one family for each class, side by side; with the constrained objective.
+        inputs: Where models and images come from, where to compute.
+        config: Settings of the run.
+    """
+    data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
+    classifier, images = inputs.load(model, data, limit, config.seed)
+    result = (learn_per_class if per_class else learn)(
+        classifier, images.images, images.labels, config, out, source=data, overwrite=inputs.overwrite
+    )
+    say(f"The transformations {classifier.name} is invariant to, on {data}\n\n{result}")
+    say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}")

@@ -1,0 +1,118 @@
+"""Options that commands share, and how text becomes settings."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from cyclopts import Parameter, Token
+
+from itn.data.loading import ImageSet, read_images
+from itn.learning.config import LearnConfig, Part
+from itn.models.classifier import Classifier
+from itn.models.sources import load_classifier, model_cards
+from itn.runtime import distributed
+from itn.screening.config import ScreenConfig
+from itn.transforms import steps
+
+
+def split_at_commas(type_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Read ``a,b`` as a list."""
+    return tuple(item for token in tokens for item in token.value.split(","))
+
+
+def parse_magnitudes(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Read ``NAME=START:STOP:STEP`` or ``NAME=V,V,...``, once for each name."""
+    magnitudes: dict[str, tuple[float, ...]] = {}
+    for argument in texts:
+        name, _, text = argument.partition("=")
+        if name in magnitudes:
+            raise ValueError(f"--magnitudes {argument}: {name} has its magnitudes already")
+        try:
+            if ":" in text:
+                start, stop, step = map(float, text.split(":"))
+                magnitudes[name] = steps(start, stop, step)
+            else:
+                magnitudes[name] = tuple(map(float, text.split(",")))
+        except ValueError as error:
+            expected = "expected NAME=START:STOP:STEP or NAME=V,V,..., such as rotate=-180:180:5"
+            raise ValueError(f"--magnitudes {argument}: {expected} ({error})") from None
+    return magnitudes
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnOptions(LearnConfig):
+    """The settings of learning as options."""
+
+    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = LearnConfig.parts
+    """Transformers to learn, separated by commas."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScreenOptions(ScreenConfig):
+    """The settings of screening as options."""
+
+    transforms: Annotated[tuple[str, ...] | None, Parameter(converter=split_at_commas, n_tokens=1)] = None
+    """Transformations to sweep, separated by commas (see itn transforms); default the eleven of the paper, or
+    none if there is a pair."""
+    pairs: Annotated[tuple[tuple[str, ...], ...], Parameter(parse=False)] = ()
+    magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
+        default_factory=dict
+    )
+    round_trip: Annotated[bool, Parameter(negative="--no-round-trip")] = ScreenConfig.round_trip
+    """Classify, beside each spatial curve, the same images warped and warped back: what interpolation and
+    cut-off alone cost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """Where models and images come from, and where to compute."""
+
+    weights: Path | None = None
+    """A local state dict (.safetensors, or what torch.save wrote) to load into the model."""
+    class_map: Path | None = None
+    """What class folders mean to the model, if their names do not say so: a JSON object or lines
+    folder,class, with the number or the name of the class."""
+    skip_bad: bool = False
+    """List and leave out photographs that cannot be read, instead of stopping."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    deterministic: bool = False
+    """Use algorithms that repeat their results on a GPU, where there are any: slower."""
+    overwrite: bool = False
+    """Replace an earlier run in the folder."""
+
+    def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
+        """Return the classifier and its images; list those that were left out."""
+        distributed.join()
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        card = model_cards().get(model, {})
+        if data == "mnist:heldout" and self.weights is None and card.get("heldout", data) != data:
+            raise ValueError(f"{model} was trained on half of mnist:heldout: take --data {card['heldout']}")
+        classifier = load_classifier(model, self.weights).to(_device(self.device))
+        images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
+        for path in images.skipped if distributed.rank() == 0 else ():
+            print(f"left out {path}", file=sys.stderr)
+        return classifier, images
+
+
+INPUT_DEFAULTS, LEARN_DEFAULTS, SCREEN_DEFAULTS = InputOptions(), LearnOptions(), ScreenOptions()
+
+
+def say(text: str) -> None:
+    """Print a text, once among several processes."""
+    if distributed.rank() == 0:
+        print(text)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: no CUDA device is available here; use --device cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", distributed.local_rank() % torch.cuda.device_count())

@@ -1,0 +1,65 @@
+"""``itn screen``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from itn.cli.app import app
+from itn.cli.options import (
+    INPUT_DEFAULTS,
+    SCREEN_DEFAULTS,
+    InputOptions,
+    ScreenOptions,
+    parse_magnitudes,
+    say,
+)
+from itn.screening.run import screen
+
+
+@app.command(name="screen")
+def screen_command(
+    *,
+    model: str = "lenet5",
+    data: str = "mnist",
+    out: Path = Path("runs/screen"),
+    limit: int = 2000,
+    pair: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    magnitudes: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    inputs: Annotated[InputOptions, Parameter(name="*")] = INPUT_DEFAULTS,
+    config: Annotated[ScreenOptions, Parameter(name="*")] = SCREEN_DEFAULTS,
+) -> None:
+    """Find how far each transformation goes before the predictions of a classifier break.
+
+    Args:
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
+            function without arguments that returns a torch module taking images in [0, 1] and returning
+            logits.
+        data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
+            digits and the test set), or a folder of class folders.
+        out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
+        limit: Take a random subset of this many images, the same share of each class; 0 for all.
+        pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
+        magnitudes: NAME=START:STOP:STEP, with STOP if a step hits it, or NAME=V,V,...; repeat it for several
+            transformations. Default as itn transforms lists them; in pairs every other one.
+        inputs: Where models and images come from, where to compute.
+        config: Settings of the run.
+    """
+    pairs = tuple(tuple(names.split(",")) for names in pair)
+    config = dataclasses.replace(config, pairs=pairs, magnitudes=parse_magnitudes(magnitudes))
+    classifier, images = inputs.load(model, data, limit, config.seed)
+    result = screen(
+        classifier,
+        images.images,
+        images.labels,
+        config,
+        out,
+        source=data,
+        names=images.paths or [str(number) for number in images.index.tolist()],
+        overwrite=inputs.overwrite,
+    )
+    say(f"How far transformations go before predictions of {classifier.name} break, on {data}\n\n{result}")
+    if result.record.transforms:
+        say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
+    say(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}, curves.csv, flips.csv, softmax.csv")
