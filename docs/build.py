@@ -1,0 +1,38 @@
+"""Fills the numbers of README.md and docs/*.md in, from committed JSON.
+
+Command:   python docs/build.py          (seconds; nothing is measured)
+Reads:     docs/templates/*.md (Jinja), and the results that docs/records.py names
+Writes:    README.md from templates/README.md, docs/NAME.md from templates/NAME.md
+"""
+
+from pathlib import Path
+
+import records
+import tables
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def pages() -> dict[Path, str]:
+    """Return the documents that are to be written, by path."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    environment.globals |= vars(tables) | vars(records)
+    environment.globals |= {"abs": abs, "len": len, "max": max, "min": min, "sum": sum}
+    environment.filters |= {"percent": tables.percent, "abs": abs}
+    found = {}
+    for template in sorted(TEMPLATES.glob("*.md")):
+        folder = records.ROOT if template.stem == "README" else TEMPLATES.parent
+        found[folder / template.name] = environment.get_template(template.name).render()
+    return found
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,208 @@
+"""The tables and figures of the documents, from committed results."""
+
+import math
+import runpy
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import geometric_mean, mean, median
+from typing import Any
+
+import numpy as np
+from records import PATHS, Record, read, value
+from scipy import stats
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a share in percent, without the sign."""
+    return f"{100 * share:.{digits}f}"
+
+
+def middle(values: Sequence[float], form: str = ".2f", center: Any = median) -> str:
+    """Return "median (smallest to largest)", or just the value where there is one."""
+    if len(values) == 1:
+        return format(values[0], form)
+    return f"{center(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def pooled(values: Sequence[float]) -> str:
+    """Return the geometric mean with Student's 95 % interval of the logarithms."""
+    logs = np.log(values)
+    low, high = np.exp(stats.t.interval(0.95, len(logs) - 1, logs.mean(), stats.sem(logs)))
+    return f"{geometric_mean(values):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def runs(name: str, model: str, design: str = "constrained") -> list[Record]:
+    """Return the runs of a study of learned families on one classifier, one for each seed."""
+    return [run for run in read(name)["runs"] if (run["model"], run["design"]) == (model, design)]
+
+
+def ratios(name: str, model: str, design: str = "constrained", part: str = "spatial") -> list[float]:
+    """Return the displacement of each run's family over that of the largest baseline, where it is known."""
+    found = (value(run, "ratio" if part == "spatial" else "color_ratio") for run in runs(name, model, design))
+    return [ratio["value"] for ratio in found if ratio]
+
+
+def ratios_to_estimated(name: str, model: str) -> list[float]:
+    """Return the same over the baseline that is the largest by estimates from training images."""
+    found = []
+    for run in runs(name, model):
+        first = max(value(run, "baselines")["spatial"], key=lambda each: each["estimated_displacement"])
+        found.append(value(run, "spatial") / first["certified_displacement"])
+    return found
+
+
+def drops(name: str, model: str) -> list[float]:
+    """Return how far the bound at full strength is below the clean accuracy, in points."""
+    return [100 * (value(run, "clean_certified") - value(run, "full_bound")) for run in runs(name, model)]
+
+
+def limits(sides: Mapping[str, Mapping[str, float | None]], sweep: Record) -> str:
+    """Return how far a transformation goes on both sides, with intervals."""
+    ends = {"below": sweep["magnitudes"][0], "above": sweep["magnitudes"][-1]}
+    texts = {}
+    for side, threshold in sides.items():
+        at, *interval = ("beyond" if v is None else f"{v:.3g}" for v in threshold.values())
+        texts[side] = f"beyond {ends[side]:g}" if at == "beyond" else f"{at} [{', '.join(interval)}]"
+    return " to ".join(texts.get(side, f"{sweep['identity']:g}") for side in ("below", "above"))
+
+
+def screening() -> str:
+    """Return the thresholds of a screen; what changes the fewest pixels before it breaks comes first."""
+    rows = []
+    for name, sweep in read("screening")["transforms"].items():
+        thresholds = sweep["thresholds"]
+        flips = {side: each["median"] for side, each in thresholds["flips"].items()}
+        changes = [change for change in thresholds["pixel_change"].values() if change is not None]
+        change = f"{min(changes):.3f}" if changes else "-"
+        accuracy = limits(thresholds["accuracy"], sweep)
+        rows.append((name, accuracy, limits(flips, sweep), sweep["unit"], change))
+    header = ("transformation", "accuracy at least 90 % of clean", "half of the predictions unchanged")
+    return table((*header, "unit", "pixel change"), sorted(rows, key=lambda row: row[-1]))
+
+
+def learning(name: str, *models: str, designs: Sequence[str] = ("constrained",)) -> str:
+    """Return what several seeds of learning certify, a row for each classifier and design."""
+    rows = []
+    for model, design in ((model, design) for model in models for design in designs):
+        seeds = runs(name, model, design)
+        known, points = (
+            ratios(name, model, design),
+            [100 * (value(r, "clean_certified") - value(r, "full_bound")) for r in seeds],
+        )
+        row = [model, design, str(len(seeds)), middle([value(run, "spatial") for run in seeds], ".4f")]
+        color = [run for run in (value(run, "color") for run in seeds) if run is not None]
+        row += [
+            middle(known),
+            pooled(known) if len(known) > 1 else "-",
+            middle(color, ".3f") if color else "-",
+        ]
+        rows.append((*row, middle(points)))
+    header = ("classifier", "objective", "seeds", "spatial displacement", "ratio", "pooled over seeds")
+    return table((*header, "color displacement", "clean accuracy less bound, points"), rows)
+
+
+def per_class() -> str:
+    """Return the families of single classes."""
+    rows = []
+    for each in read("per_class")["classes"]:
+        first = max(value(each, "baselines")["spatial"], key=lambda axis: axis["estimated_displacement"])
+        magnitude = (
+            f"{first['transform']} {first['estimated_magnitude']:.3g}, {first['estimated_displacement']:.3f}"
+        )
+        shares = (each["clean_accuracy"], value(each, "accuracy_full"), each["tolerance"])
+        moved = (f"{value(each, part):.3f}" for part in ("color", "spatial"))
+        rows.append((each["name"], str(each["images"]), *map(percent, shares), *moved, magnitude))
+    header = ("digit", "held-out images", "unchanged %", "full strength %", "broken, at most %")
+    return table((*header, "color", "spatial", "largest single transformation, estimated"), rows)
+
+
+def switched() -> str:
+    """Return what the paper's objective learns, mean and range over seeds."""
+    rows: dict[tuple[str, str], list[Record]] = {}
+    for run in read("switched"):
+        parts = " + ".join(run["parts"]).replace("space", "spatial")
+        rows.setdefault((run["model"], parts), []).append(run)
+    columns = {
+        "clean_accuracy": 100,
+        "accuracy_uniform": 100,
+        "accuracy_full": 100,
+        "color": 1,
+        "spatial": 1,
+        "shift": 100,
+    }
+
+    def cell(seeds: list[Record], name: str, factor: int) -> str:
+        known = [run.get(name) if name == "clean_accuracy" else value(run, name) for run in seeds]
+        form = ".2f" if factor == 100 else ".3f"
+        return "-" if None in known else middle([factor * v for v in known], form, mean)
+
+    header = ("classifier", "learned", "clean %", "uniform k %", "full strength %", "color", "spatial")
+    body = ([*key, *(cell(seeds, *column) for column in columns.items())] for key, seeds in rows.items())
+    return table((*header, "pixels shifted, % of width"), body)
+
+
+def planted_errors() -> list[float]:
+    """Return how far each learned end is from the truth, as a share of it."""
+    return [off for run in read("planted")["runs"] for each in run["learned"] for off in each["off"]]
+
+
+def planted_steps() -> list[float]:
+    """Return how far each screened threshold is from the truth, in steps of the screen's resolution."""
+    steps = [each["steps_apart"] for run in read("planted")["runs"] for each in run["screened"]]
+    return [step for step in steps if step is not None]
+
+
+def benchmarks() -> str:
+    """Return the table of the committed benchmarks."""
+    names = runpy.run_path(str(PATHS["benchmarks"]), run_name="benchmarks")
+    found: str = names["table"](PATHS["floors"].parent)
+    return found
+
+
+def most_broken(images: int, tolerance: float) -> int:
+    """Return how many broken images of so many still prove a tolerance, with 95 % confidence."""
+    return int(stats.binom.ppf(0.05, images, tolerance)) - 1
+
+
+def smallest_calibration(tolerance: float) -> int:
+    """Return how many images prove a tolerance if none of them is broken, with 95 % confidence."""
+    return math.ceil(math.log(0.05) / math.log(1 - tolerance))
+
+
+def total_images(tolerance: float) -> int:
+    """Return of how many images that is the share that calibrates, 30 %."""
+    return math.ceil(smallest_calibration(tolerance) / 0.3)
+
+
+def furthest(model: str) -> dict[str, Any]:
+    """Return how far maps go on all digits, over the largest single transformation."""
+    each = next(each for each in read("furthest")["classifiers"] if each["model"] == model)
+    single = (each.get("baselines") or each["axes"])[0]["displacement"]
+    others = [run["others"] for run in each["learned"]]
+    return {
+        "learned": [run["displacement"] / single for run in each["learned"]],
+        "others": [
+            o["displacement"] / (o.get("baseline_displacement") or o["axis_displacement"]) for o in others
+        ],
+        "found": max(found["displacement"] for found in each["found"]) / single,
+    }
+
+
+def short_of(name: str, model: str, design: str) -> float:
+    """Return the spatial displacement of another design over that of learning, geometric mean over seeds."""
+    learned, other = (
+        {run["seed"]: value(run, "spatial") for run in runs(name, model, d)} for d in ("constrained", design)
+    )
+    return geometric_mean([other[seed] / learned[seed] for seed in other])
+
+
+def ratio_text(ratio: Mapping[str, float | None] | None) -> str:
+    """Return a ratio with its interval."""
+    if ratio is None:
+        return "none: a single transformation reached its bound"
+    high = "no upper end" if ratio["ci_high"] is None else f"{ratio['ci_high']:.2f}"
+    return f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {high}]"
