@@ -1,10 +1,12 @@
 """Fills the numbers of README.md and docs/*.md in, from committed JSON.
 
 Command:   python docs/build.py          (seconds; nothing is measured)
+           python docs/build.py --check  (writes nothing; names documents that are not up to date)
 Reads:     docs/templates/*.md (Jinja), and the results that docs/records.py names
 Writes:    README.md from templates/README.md, docs/NAME.md from templates/NAME.md
 """
 
+import sys
 from pathlib import Path
 
 import records
@@ -34,5 +36,8 @@ def pages() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        sys.exit(" ".join(("not up to date:", *map(str, stale))) if stale else 0)
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
