@@ -51,7 +51,7 @@ def ratios_to_estimated(name: str, model: str) -> list[float]:
     found = []
     for run in runs(name, model):
         first = max(value(run, "baselines")["spatial"], key=lambda each: each["estimated_displacement"])
-        found.append(value(run, "spatial") / first["certified_displacement"])
+        found.append(value(run, "spatial") / value(first, "baseline_displacement"))
     return found
 
 
@@ -113,7 +113,7 @@ def per_class() -> str:
         magnitude = (
             f"{first['transform']} {first['estimated_magnitude']:.3g}, {first['estimated_displacement']:.3f}"
         )
-        shares = (each["clean_accuracy"], value(each, "accuracy_full"), each["tolerance"])
+        shares = (each["clean_accuracy"], value(each, "accuracy_full"), value(each, "class_bound"))
         moved = (f"{value(each, part):.3f}" for part in ("color", "spatial"))
         rows.append((each["name"], str(each["images"]), *map(percent, shares), *moved, magnitude))
     header = ("digit", "held-out images", "unchanged %", "full strength %", "broken, at most %")
@@ -181,13 +181,11 @@ def total_images(tolerance: float) -> int:
 def furthest(model: str) -> dict[str, Any]:
     """Return how far maps go on all digits, over the largest single transformation."""
     each = next(each for each in read("furthest")["classifiers"] if each["model"] == model)
-    single = (each.get("baselines") or each["axes"])[0]["displacement"]
+    single = value(each, "baselines")[0]["displacement"]
     others = [run["others"] for run in each["learned"]]
     return {
         "learned": [run["displacement"] / single for run in each["learned"]],
-        "others": [
-            o["displacement"] / (o.get("baseline_displacement") or o["axis_displacement"]) for o in others
-        ],
+        "others": [o["displacement"] / value(o, "others_displacement") for o in others],
         "found": max(found["displacement"] for found in each["found"]) / single,
     }
 
