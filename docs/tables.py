@@ -7,7 +7,7 @@ from statistics import geometric_mean, mean, median
 from typing import Any
 
 import numpy as np
-from records import PATHS, Record, read, value
+from records import Record, path, read, value
 from scipy import stats
 
 
@@ -158,8 +158,8 @@ def planted_steps() -> list[float]:
 
 def benchmarks() -> str:
     """Return the table of the committed benchmarks."""
-    names = runpy.run_path(str(PATHS["benchmarks"]), run_name="benchmarks")
-    found: str = names["table"](PATHS["floors"].parent)
+    names = runpy.run_path(str(path("benchmarks")), run_name="benchmarks")
+    found: str = names["table"](path("floors").parent)
     return found
 
 
@@ -186,7 +186,7 @@ def furthest(model: str) -> dict[str, Any]:
     return {
         "learned": [run["displacement"] / single for run in each["learned"]],
         "others": [o["displacement"] / value(o, "others_displacement") for o in others],
-        "found": max(found["displacement"] for found in each["found"]) / single,
+        "found": max(found["displacement"] for found in value(each, "searched")) / single,
     }
 
 
