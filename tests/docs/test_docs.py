@@ -101,4 +101,5 @@ def test_the_classifier_of_the_readme_is_screened_as_shown(tmp_path, monkeypatch
     )
     assert main([*arguments, *quick.split()]) == 0
     assert "brightness" in capsys.readouterr().out
-    assert {"result.json", "curves.csv", "flips.csv"} <= {path.name for path in Path("runs/net-screen").iterdir()}
+    files = {path.name for path in Path("runs/net-screen").iterdir()}
+    assert {"result.json", "curves.csv", "flips.csv"} <= files
