@@ -123,7 +123,8 @@ def per_class() -> str:
 def switched() -> str:
     """Return what the paper's objective learns, mean and range over seeds."""
     rows: dict[tuple[str, str], list[Record]] = {}
-    for run in read("switched"):
+    found = read("switched")
+    for run in found["runs"] if isinstance(found, Mapping) else found:
         parts = " + ".join(run["parts"]).replace("space", "spatial")
         rows.setdefault((run["model"], parts), []).append(run)
     columns = {
