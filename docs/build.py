@@ -28,11 +28,11 @@ def pages() -> dict[Path, str]:
     environment.globals |= vars(tables) | vars(records)
     environment.globals |= {"abs": abs, "len": len, "max": max, "min": min, "sum": sum}
     environment.filters |= {"percent": tables.percent, "abs": abs}
-    found = {}
+    documents = {}
     for template in sorted(TEMPLATES.glob("*.md")):
         folder = records.ROOT if template.stem == "README" else TEMPLATES.parent
-        found[folder / template.name] = environment.get_template(template.name).render()
-    return found
+        documents[folder / template.name] = environment.get_template(template.name).render()
+    return documents
 
 
 if __name__ == "__main__":

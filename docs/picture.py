@@ -59,7 +59,7 @@ def draw() -> Figure:
     _heading(
         axes[len(SWEEPS) + 1],
         "itn learn: how far can one transformation go while the classifier still reads the digits?",
-        f"Learned, at full strength. That of all digits keeps at least {bound} % accuracy, "
+        f"Two learned families at full strength. The one for all digits keeps at least {bound} % accuracy, "
         f"with 95 % confidence ({clean} % unchanged)",
     )
     return figure

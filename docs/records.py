@@ -51,6 +51,7 @@ PATHS = {  # where a file is: today's place first, then its earlier one
     "benchmarks": ("benchmarks/__main__.py", "experiments/benchmarks/__main__.py"),
 }
 KEYS = {  # what a figure is called in JSON: today's name first, then its earlier one
+    "clean_accuracy": ("clean_accuracy",),
     "accuracy_uniform": ("accuracy_uniform", "accuracy"),
     "accuracy_full": ("accuracy_full", "accuracy_at_corner"),
     "uniform_bound": ("certificate.uniform.lower_bound", "certificate.accuracy_lower_bound"),
@@ -98,9 +99,9 @@ def command(study: str) -> str:
 def value(record: Record, name: str) -> Any:
     """Return a figure of a record by its name in KEYS, or None where the record has none."""
     for keys in KEYS[name]:
-        found: Any = record
+        content: Any = record
         for key in keys.split("."):
-            found = found.get(key) if isinstance(found, Mapping) else None
-        if found is not None:
-            return found
+            content = content.get(key) if isinstance(content, Mapping) else None
+        if content is not None:
+            return content
     return None

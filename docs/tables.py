@@ -1,5 +1,6 @@
 """The tables and figures of the documents, from committed results."""
 
+import itertools
 import math
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,24 +41,24 @@ def runs(name: str, model: str, design: str = "constrained") -> list[Record]:
     return [run for run in read(name)["runs"] if (run["model"], run["design"]) == (model, design)]
 
 
-def ratios(name: str, model: str, design: str = "constrained", part: str = "spatial") -> list[float]:
-    """Return the displacement of each run's family over that of the largest baseline, where it is known."""
-    found = (value(run, "ratio" if part == "spatial" else "color_ratio") for run in runs(name, model, design))
-    return [ratio["value"] for ratio in found if ratio]
+def ratios(name: str, model: str, design: str = "constrained") -> list[float]:
+    """Return the spatial displacement of each run's family over that of the largest baseline."""
+    return [value(run, "ratio")["value"] for run in runs(name, model, design)]
+
+
+def largest_estimated(record: Record) -> Record:
+    """Return the spatial baseline that is the largest by estimates from training images."""
+    baselines = value(record, "baselines")["spatial"]
+    largest: Record = max(baselines, key=lambda baseline: baseline["estimated_displacement"])
+    return largest
 
 
 def ratios_to_estimated(name: str, model: str) -> list[float]:
-    """Return the same over the baseline that is the largest by estimates from training images."""
-    found = []
-    for run in runs(name, model):
-        first = max(value(run, "baselines")["spatial"], key=lambda each: each["estimated_displacement"])
-        found.append(value(run, "spatial") / value(first, "baseline_displacement"))
-    return found
-
-
-def drops(name: str, model: str) -> list[float]:
-    """Return how far the bound at full strength is below the clean accuracy, in points."""
-    return [100 * (value(run, "clean_certified") - value(run, "full_bound")) for run in runs(name, model)]
+    """Return the same ratios over the baseline that is the largest by those estimates."""
+    return [
+        value(run, "spatial") / value(largest_estimated(run), "baseline_displacement")
+        for run in runs(name, model)
+    ]
 
 
 def limits(sides: Mapping[str, Mapping[str, float | None]], sweep: Record) -> str:
@@ -75,7 +76,7 @@ def screening() -> str:
     rows = []
     for name, sweep in read("screening")["transforms"].items():
         thresholds = sweep["thresholds"]
-        flips = {side: each["median"] for side, each in thresholds["flips"].items()}
+        flips = {side: flip["median"] for side, flip in thresholds["flips"].items()}
         changes = [change for change in thresholds["pixel_change"].values() if change is not None]
         change = f"{min(changes):.3f}" if changes else "-"
         accuracy = limits(thresholds["accuracy"], sweep)
@@ -87,20 +88,13 @@ def screening() -> str:
 def learning(name: str, *models: str, designs: Sequence[str] = ("constrained",)) -> str:
     """Return what several seeds of learning certify, a row for each classifier and design."""
     rows = []
-    for model, design in ((model, design) for model in models for design in designs):
+    for model, design in itertools.product(models, designs):
         seeds = runs(name, model, design)
-        known, points = (
-            ratios(name, model, design),
-            [100 * (value(r, "clean_certified") - value(r, "full_bound")) for r in seeds],
-        )
-        row = [model, design, str(len(seeds)), middle([value(run, "spatial") for run in seeds], ".4f")]
-        color = [run for run in (value(run, "color") for run in seeds) if run is not None]
-        row += [
-            middle(known),
-            pooled(known) if len(known) > 1 else "-",
-            middle(color, ".3f") if color else "-",
-        ]
-        rows.append((*row, middle(points)))
+        ratio = ratios(name, model, design)
+        drops = [100 * (value(run, "clean_certified") - value(run, "full_bound")) for run in seeds]
+        spatial, color = ([value(run, part) for run in seeds] for part in ("spatial", "color"))
+        row = (model, design, f"{len(seeds)}", middle(spatial, ".4f"), middle(ratio), pooled(ratio))
+        rows.append((*row, middle(color, ".3f"), middle(drops)))
     header = ("classifier", "objective", "seeds", "spatial displacement", "ratio", "pooled over seeds")
     return table((*header, "color displacement", "clean accuracy less bound, points"), rows)
 
@@ -108,60 +102,64 @@ def learning(name: str, *models: str, designs: Sequence[str] = ("constrained",))
 def per_class() -> str:
     """Return the families of single classes."""
     rows = []
-    for each in read("per_class")["classes"]:
-        first = max(value(each, "baselines")["spatial"], key=lambda axis: axis["estimated_displacement"])
-        magnitude = (
-            f"{first['transform']} {first['estimated_magnitude']:.3g}, {first['estimated_displacement']:.3f}"
-        )
-        shares = (each["clean_accuracy"], value(each, "accuracy_full"), value(each, "class_bound"))
-        moved = (f"{value(each, part):.3f}" for part in ("color", "spatial"))
-        rows.append((each["name"], str(each["images"]), *map(percent, shares), *moved, magnitude))
+    for family in read("per_class")["classes"]:
+        largest = largest_estimated(family)
+        baseline = f"{largest['transform']} {largest['estimated_magnitude']:.3g}"
+        shares = (family["clean_accuracy"], value(family, "accuracy_full"), value(family, "class_bound"))
+        displacements = (value(family, "color"), value(family, "spatial"), largest["estimated_displacement"])
+        cells = (*map(percent, shares), *(f"{displacement:.3f}" for displacement in displacements))
+        rows.append((family["name"], str(family["images"]), *cells, baseline))
     header = ("digit", "held-out images", "unchanged %", "full strength %", "broken, at most %")
-    return table((*header, "color", "spatial", "largest single transformation, estimated"), rows)
+    return table((*header, "color", "spatial", "largest baseline", "which is, about"), rows)
+
+
+def classes_below_baseline() -> list[str]:
+    """Return the classes whose family has less displacement than their largest baseline."""
+    return [
+        family["name"]
+        for family in read("per_class")["classes"]
+        if value(family, "spatial") < largest_estimated(family)["estimated_displacement"]
+    ]
 
 
 def switched() -> str:
     """Return what the paper's objective learns, mean and range over seeds."""
+    content = read("switched")
     rows: dict[tuple[str, str], list[Record]] = {}
-    found = read("switched")
-    for run in found["runs"] if isinstance(found, Mapping) else found:
+    for run in content["runs"] if isinstance(content, Mapping) else content:
         parts = " + ".join(run["parts"]).replace("space", "spatial")
         rows.setdefault((run["model"], parts), []).append(run)
-    columns = {
-        "clean_accuracy": 100,
-        "accuracy_uniform": 100,
-        "accuracy_full": 100,
-        "color": 1,
-        "spatial": 1,
-        "shift": 100,
-    }
 
-    def cell(seeds: list[Record], name: str, factor: int) -> str:
-        known = [run.get(name) if name == "clean_accuracy" else value(run, name) for run in seeds]
-        form = ".2f" if factor == 100 else ".3f"
-        return "-" if None in known else middle([factor * v for v in known], form, mean)
+    def cell(seeds: list[Record], name: str) -> str:
+        values = [value(run, name) for run in seeds]
+        if None in values:
+            return "-"
+        displacement = name in ("color", "spatial")
+        return middle(
+            [v if displacement else 100 * v for v in values], ".3f" if displacement else ".2f", mean
+        )
 
+    names = ("clean_accuracy", "accuracy_uniform", "accuracy_full", "color", "spatial", "shift")
     header = ("classifier", "learned", "clean %", "uniform k %", "full strength %", "color", "spatial")
-    body = ([*key, *(cell(seeds, *column) for column in columns.items())] for key, seeds in rows.items())
+    body = ([*key, *(cell(seeds, name) for name in names)] for key, seeds in rows.items())
     return table((*header, "pixels shifted, % of width"), body)
 
 
 def planted_errors() -> list[float]:
     """Return how far each learned end is from the truth, as a share of it."""
-    return [off for run in read("planted")["runs"] for each in run["learned"] for off in each["off"]]
+    return [off for run in read("planted")["runs"] for learned in run["learned"] for off in learned["off"]]
 
 
 def planted_steps() -> list[float]:
     """Return how far each screened threshold is from the truth, in steps of the screen's resolution."""
-    steps = [each["steps_apart"] for run in read("planted")["runs"] for each in run["screened"]]
+    steps = [screened["steps_apart"] for run in read("planted")["runs"] for screened in run["screened"]]
     return [step for step in steps if step is not None]
 
 
 def benchmarks() -> str:
     """Return the table of the committed benchmarks."""
     names = runpy.run_path(str(path("benchmarks")), run_name="benchmarks")
-    found: str = names["table"](path("floors").parent)
-    return found
+    return str(names["table"](path("floors").parent))
 
 
 def most_broken(images: int, tolerance: float) -> int:
@@ -181,13 +179,13 @@ def total_images(tolerance: float) -> int:
 
 def furthest(model: str) -> dict[str, Any]:
     """Return how far maps go on all digits, over the largest single transformation."""
-    each = next(each for each in read("furthest")["classifiers"] if each["model"] == model)
-    single = value(each, "baselines")[0]["displacement"]
-    others = [run["others"] for run in each["learned"]]
+    record = next(record for record in read("furthest")["classifiers"] if record["model"] == model)
+    baseline = value(record, "baselines")[0]["displacement"]
+    others = [run["others"] for run in record["learned"]]
     return {
-        "learned": [run["displacement"] / single for run in each["learned"]],
-        "others": [o["displacement"] / value(o, "others_displacement") for o in others],
-        "found": max(found["displacement"] for found in value(each, "searched")) / single,
+        "learned": [run["displacement"] / baseline for run in record["learned"]],
+        "others": [other["displacement"] / value(other, "others_displacement") for other in others],
+        "searched": max(best["displacement"] for best in value(record, "searched")) / baseline,
     }
 
 
