@@ -39,7 +39,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import itn
 from itn.functional.color import unit_float
-from itn.learning.constrained.learner import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, Task
+from itn.learning.constrained.learner import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, FamilyProblem
 from itn.learning.load import make_net
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
@@ -200,8 +200,8 @@ def _learners(
         "color": torch.zeros(0, 2, nets[0].color.head.output.out_features),
         "spatial": torch.zeros(0, 2, 6),
     }
-    task = Task(nets[0], nets, data, {"color": 0.1, "spatial": 0.1}, (), none)
-    yield "constrained", ConstrainedLearner([task], config, config.tolerated)
+    problem = FamilyProblem(nets[0], nets, data, {"color": 0.1, "spatial": 0.1}, (), none)
+    yield "constrained", ConstrainedLearner([problem], config, config.tolerated)
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
     wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
     for asks, accuracy, images in (("displacement", 0.0, data), ("cross-entropy", 1.0, wrong)):
@@ -217,12 +217,12 @@ def _learners(
 
 def _choose_starts(learner: ConstrainedLearner) -> None:
     """Do what a run does when it gives up starts, each time."""
-    before = learner.alive
+    before = learner.remaining
     for cut in range(len(CUTS)):
-        learner.alive = before[: STARTS // KEPT**cut]
+        learner.remaining = before[: STARTS // KEPT**cut]
         with torch.no_grad():
             learner._standings()
-    learner.alive = before
+    learner.remaining = before
 
 
 def _memory(work: Callable[[], object], device: torch.device) -> Record:

@@ -12,7 +12,7 @@ from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import classifier_of
 from itn.learning.config import LearnConfig
-from itn.learning.constrained.learner import STARTS, ConstrainedLearner, Task
+from itn.learning.constrained.learner import STARTS, ConstrainedLearner, FamilyProblem
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.records import LearnRecord, LearnStep
@@ -130,13 +130,13 @@ def family_problem(
     baselines: FamilyBaselines,
     config: LearnConfig,
     restarts: int = STARTS,
-) -> Task:
+) -> FamilyProblem:
     """Return what is to be learned, from a net and others like it with other weights.
 
     If all its directions are known beforehand, one restart will do.
     """
     others = range(1, 1 if all(net.single(part) for part in net.parts) else restarts)
-    return Task(
+    return FamilyProblem(
         net,
         [net, *(make_net(classifier_of(net), config, training.images.shape, number) for number in others)],
         training,

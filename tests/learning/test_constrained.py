@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import itn
-from itn.learning.constrained.learner import ConstrainedLearner, Task
+from itn.learning.constrained.learner import ConstrainedLearner, FamilyProblem
 from itn.learning.load import make_net
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
@@ -16,11 +16,11 @@ QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch
 
 def learner(classifier, data, references=None, bounded=(), **settings):
     config = dataclasses.replace(QUICK, **settings)
-    starts = [make_net(classifier, config, data.images.shape, start) for start in range(4)]
+    restarts = [make_net(classifier, config, data.images.shape, restart) for restart in range(4)]
     references = references or {"color": 0.5, "spatial": 0.1}
     directions = {"color": torch.zeros(0, 2, 2), "spatial": torch.zeros(0, 2, 6)}
-    task = Task(starts[0], starts, data, references, bounded, directions)
-    return ConstrainedLearner([task], config, config.tolerated)
+    problem = FamilyProblem(restarts[0], restarts, data, references, bounded, directions)
+    return ConstrainedLearner([problem], config, config.tolerated)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -96,7 +96,7 @@ def test_beyond_an_axis_that_meets_its_bound_little_is_gained(blobs, side):
     matrices[0][..., 1] = 2**0.5  # displacement 1, twice the reference
     data = itn.preflight(side, *blobs)
     free, bounded = (learner(side, data, bounded=parts) for parts in ((), ("color",)))
-    whole, little = (made._reach(matrices) for made in (free, bounded))
+    whole, little = (made._log_displacement(matrices) for made in (free, bounded))
     torch.testing.assert_close(whole - little, torch.full((4, 1), 0.9 * math.log(2) / 2))
 
 
@@ -112,8 +112,10 @@ def test_every_task_has_images_and_starts_of_its_own(blobs, side):
     data = itn.preflight(side, *blobs)
     parts = [data.part((data.labels == label).nonzero().flatten()) for label in (0, 1)]
     single = [learner(side, part, parts=("spatial",), steps=10) for part in (*parts, data)]
-    tasks = [made.tasks[0]._replace(references={"spatial": 0.1 * n}) for n, made in enumerate(single, 1)]
-    made = ConstrainedLearner(tasks, single[0].config, 0.06)
+    problems = [
+        made.problems[0]._replace(references={"spatial": 0.1 * n}) for n, made in enumerate(single, 1)
+    ]
+    made = ConstrainedLearner(problems, single[0].config, 0.06)
     assert [members.tolist() for members in made.members] == [
         list(range(100)),
         list(range(100, 200)),
@@ -121,16 +123,16 @@ def test_every_task_has_images_and_starts_of_its_own(blobs, side):
     ]
     index = torch.tensor([[3, 5], [103, 105], [203, 205]])
     matrices = (None, torch.eye(2, 3).repeat(12, 2, 1, 1))
-    matrices[1][4:8, :, 0, 2] = 0.9  # content far to the left, for the second task alone
+    matrices[1][4:8, :, 0, 2] = 0.9  # content far to the left, for the second problem alone
     found = made._margins(index, matrices).view(3, 4, 2)
     assert (found[[0, 2]] > 0).all()
     assert (found[1] < 0).all()  # which lies on the right
     assert [made.step(number).starts for number in range(10)] == [4] * 3 + [1] * 7
-    assert (made.alive // 4).tolist() == [0, 1, 2]
-    best = made._weights(0, made.size[made.alive], made.alive)
+    assert (made.remaining // 4).tolist() == [0, 1, 2]
+    best = made._weights(0, made.log_scale[made.remaining], made.remaining)
     made.finish()
-    for task, weights in zip(tasks, best, strict=True):
-        assert torch.equal(task.net.spatial.head.output.weight, weights)
+    for problem, weights in zip(problems, best, strict=True):
+        assert torch.equal(problem.net.spatial.head.output.weight, weights)
     assert len({weights.sum().item() for weights in best}) == 3
 
 
@@ -145,11 +147,11 @@ def test_directions_do_not_change_sizes(blobs, side):
 
 @torch.no_grad()
 def resized(made, lost, rate):
-    """Return how sizes change where a share is lost and color and space are in balance."""
-    made.lost[:] = lost
-    before = made.size.clone()
-    made._resize(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
-    return made.size - before
+    """Return how scales change where a share is lost and color and space are in balance."""
+    made.break_rate[:] = lost
+    before = made.log_scale.clone()
+    made._step_scales(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
+    return made.log_scale - before
 
 
 def test_sizes_follow_twice_the_odds_of_the_tolerance(blobs, side):
@@ -165,7 +167,7 @@ def test_growth_ends_where_tanh_is_flat(blobs, side):
     for _ in range(300):
         resized(made, lost=0.0, rate=1.0)
     for number in range(2):
-        most = made._parameters(number, made.size, torch.ones(4, 1, 2)).abs().amax((1, 2))
+        most = made._parameters(number, made.log_scale, torch.ones(4, 1, 2)).abs().amax((1, 2))
         torch.testing.assert_close(most, torch.full((4,), 3.0).tanh())
 
 
@@ -213,7 +215,7 @@ def test_worse_starts_are_given_up_and_the_best_is_what_the_net_gets(blobs, side
 def test_directions_that_go_nowhere_leave_the_starts_as_they_were_drawn(blobs, side):
     made = learner(side, itn.preflight(side, *blobs), parts=("spatial",))
     before = made.output[0].detach().clone()
-    made._aim(0, slice(None), torch.zeros(1, 2, 6))
+    made._init_directions(0, slice(None), torch.zeros(1, 2, 6))
     torch.testing.assert_close(made.output[0].detach(), before)
 
 
@@ -287,33 +289,33 @@ def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, 
 def test_the_part_that_lags_catches_up(blobs, side):
     """Where a larger color would gain and a larger space would not, color grows at the cost of space."""
     made = learner(side, itn.preflight(side, *blobs))
-    made.lost[:] = made.target / 1.1 * 0.99  # nothing to do for the size as a whole, nearly
-    before = made.size.clone()
+    made.break_rate[:] = made.target / 1.1 * 0.99  # nothing to do for the size as a whole, nearly
+    before = made.log_scale.clone()
     with torch.no_grad():
-        made._resize(torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1)
-    color, spatial = (made.size - before).unbind(1)
+        made._step_scales(torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1)
+    color, spatial = (made.log_scale - before).unbind(1)
     assert (color > 0.02).all()
     assert (spatial < -0.02).all()
 
 
 def test_images_far_from_the_boundary_are_drawn_less_and_less(blobs, side):
     made = learner(side, itn.preflight(side, *blobs))
-    before = made.fragility.median()
-    made.size[:] = -20.0  # nothing moves: margins of 20 are never in danger
+    before = made.vulnerability.median()
+    made.log_scale[:] = -20.0  # nothing moves: margins of 20 are never in danger
     for number in range(40):
         made.step(number)
-    assert made.fragility.median() < 0.2 * before
+    assert made.vulnerability.median() < 0.2 * before
 
 
 def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
-    """Three starts of four: the first at (1, 0), the second at (0, 1), the sum at the corner, about."""
+    """Three restarts of four: the first at (1, 0), the second at (0, 1), the sum at the corner, about."""
     data = itn.preflight(side, *blobs)
     made = learner(side, data, parts=("spatial",))
     pair = torch.zeros(1, 2, 6)
     pair[0, 0, 0], pair[0, 1, 4] = 0.3, 0.3  # scales along x and along y
-    made._aim(0, slice(None), pair)
+    made._init_directions(0, slice(None), pair)
     vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).expand(4, -1, -1)
-    found = made._parameters(0, made.size, vertices)
+    found = made._parameters(0, made.log_scale, vertices)
     wanted = torch.stack([pair[0, 0], pair[0, 1], pair[0].sum(0)])
     cosines = torch.cosine_similarity(found, wanted, dim=-1)
     assert cosines[:3].mean() > 0.8
@@ -321,14 +323,14 @@ def test_starts_set_out_along_pairs_of_promising_directions(blobs, side):
 
 
 def test_starts_are_compared_as_if_all_lost_the_same(blobs, side):
-    """A start that moves along y alone, which nobody sees, stands before one that moves along x."""
+    """A restart that moves along y alone, which nobody sees, stands before one that moves along x."""
     made = learner(side, itn.preflight(side, *blobs), parts=("spatial",), family="translation")
     with torch.no_grad():
-        for start in range(4):
-            made.output[0][start] = 0
-            made.output[0][start, start % 2] = 0.5  # x, y, x, y
-        made.size += torch.tensor([[0.0], [0.0], [0.5], [0.5]])
+        for restart in range(4):
+            made.output[0][restart] = 0
+            made.output[0][restart, restart % 2] = 0.5  # x, y, x, y
+        made.log_scale += torch.tensor([[0.0], [0.0], [0.5], [0.5]])
     x, y, x_larger, y_larger = made._standings()
     assert min(y, y_larger) > max(x, x_larger)
-    # Sizes of starts with the same direction count for nothing
+    # Scales of restarts with the same direction count for nothing
     assert abs(x - x_larger) < 0.3
