@@ -9,7 +9,7 @@ from torch import Tensor
 from itn.certification.family_baselines import BaselineEstimates
 from itn.certification.parametric import ParametricTransform, transformed_margins
 from itn.functional.displacement import displacement
-from itn.learning.constrained.learner import SURPLUS
+from itn.learning.constrained.settings import DEFAULT_SETTINGS
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
@@ -89,7 +89,9 @@ def search(
         total = 0.0
         for part in net.parts:
             ratio = np.log(displacement(moved[part]).item() / measures.references[part] + 1e-9)
-            total += ratio - (1 - SURPLUS) * max(ratio, 0) * (part in measures.bounded)
+            total += ratio - (1 - DEFAULT_SETTINGS.surplus_weight) * max(ratio, 0) * (
+                part in measures.bounded
+            )
         return -total / len(net.parts)
 
     # Every axis and sum of two of one part, beside the longest axis of the other

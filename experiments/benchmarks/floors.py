@@ -39,7 +39,10 @@ from torch.profiler import ProfilerActivity, profile
 
 import itn
 from itn.functional.color import unit_float
-from itn.learning.constrained.learner import CUTS, JUDGED, KEPT, STARTS, ConstrainedLearner, FamilyProblem
+from itn.learning.constrained.learner import ConstrainedLearner
+from itn.learning.constrained.problem import FamilyProblem
+from itn.learning.constrained.restarts import standings
+from itn.learning.constrained.settings import DEFAULT_SETTINGS
 from itn.learning.load import make_net
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
@@ -153,7 +156,7 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     constrained = learners["constrained"]
     assert isinstance(constrained, ConstrainedLearner)
     _choose_starts(constrained)
-    judged = min(JUDGED, 4 * batch)  # of as many images as a run may have
+    judged = min(DEFAULT_SETTINGS.ranking_images, 4 * batch)  # of as many images as a run may have
     choices = seconds(partial(_choose_starts, constrained)) * judged / min(judged, len(data))
     return {
         "median_ms": {name: round(1000 * each, 3) for name, each in median.items()},
@@ -195,7 +198,9 @@ def _learners(
 ) -> Iterator[tuple[str, Learner]]:
     """Return the constrained learner, and switched ones that always ask for the same, with moved images."""
     config = itn.LearnConfig(batch_size=batch)
-    nets = [make_net(classifier, config, data.images.shape, start) for start in range(STARTS)]
+    nets = [
+        make_net(classifier, config, data.images.shape, start) for start in range(DEFAULT_SETTINGS.restarts)
+    ]
     none = {
         "color": torch.zeros(0, 2, nets[0].color.head.output.out_features),
         "spatial": torch.zeros(0, 2, 6),
@@ -216,13 +221,13 @@ def _learners(
 
 
 def _choose_starts(learner: ConstrainedLearner) -> None:
-    """Do what a run does when it gives up starts, each time."""
-    before = learner.remaining
-    for cut in range(len(CUTS)):
-        learner.remaining = before[: STARTS // KEPT**cut]
-        with torch.no_grad():
-            learner._standings()
-    learner.remaining = before
+    """Do what a run does each time when it prunes restarts."""
+    families, settings = learner.families, learner.settings
+    before = families.remaining
+    for pruned in range(len(settings.prune_at)):
+        families.remaining = before[: settings.restarts // settings.keep_one_in**pruned]
+        standings(families, learner.sampler, learner.margins, learner.config.batch_size, settings)
+    families.remaining = before
 
 
 def _memory(work: Callable[[], object], device: torch.device) -> Record:

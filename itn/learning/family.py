@@ -12,7 +12,9 @@ from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import classifier_of
 from itn.learning.config import LearnConfig
-from itn.learning.constrained.learner import STARTS, ConstrainedLearner, FamilyProblem
+from itn.learning.constrained.learner import ConstrainedLearner
+from itn.learning.constrained.problem import FamilyProblem
+from itn.learning.constrained.settings import DEFAULT_SETTINGS
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.records import LearnRecord, LearnStep
@@ -129,7 +131,7 @@ def family_problem(
     training: CheckedImages,
     baselines: FamilyBaselines,
     config: LearnConfig,
-    restarts: int = STARTS,
+    restarts: int = DEFAULT_SETTINGS.restarts,
 ) -> FamilyProblem:
     """Return what is to be learned, from a net and others like it with other weights.
 

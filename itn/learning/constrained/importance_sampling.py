@@ -1,0 +1,97 @@
+"""Importance sampling of training images: those that are likely to break are drawn more often."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from itn.models.classifier import Classifier, margins
+from itn.models.preflight import CheckedImages
+from itn.runtime.batching import map_in_memory
+
+
+class ImageSampler:
+    """Draws images in proportion to their vulnerability, with weights that keep all means unbiased.
+
+    Most images are far from the decision boundary: they never break and teach little. The vulnerability of
+    an image is a running mean of how close it came to breaking when it was drawn; it begins with the margin
+    of the unchanged image. An image that is drawn c times as often as in uniform sampling weighs 1 / c, so
+    that a weighted mean estimates the mean over all images. Some uniform draws keep all weights small.
+
+    Args:
+        recognized: For each problem, the images that the classifier gets right unchanged; only these can
+            break.
+        totals: How many images each problem has, recognized or not.
+        classifier: Gives the first margins; images are kept on its device.
+        batch_size: Images in a forward pass.
+        vulnerable_share: Share of the images that are drawn in proportion to vulnerability.
+    """
+
+    def __init__(
+        self,
+        recognized: Sequence[CheckedImages],
+        totals: Sequence[int],
+        classifier: Classifier,
+        batch_size: int,
+        vulnerable_share: float,
+    ) -> None:
+        self.data = CheckedImages.joined(recognized).to(classifier.device)
+        self.members = torch.arange(len(self.data)).split([len(images) for images in recognized])
+        self.recognized_shares = [len(images) / n for images, n in zip(recognized, totals, strict=True)]
+        self.vulnerable_share = vulnerable_share
+        self.vulnerability = self._first_vulnerability(classifier, batch_size)
+
+    def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw images of each problem.
+
+        Returns:
+            Indices, problems x count, and weights that make the mean over a row an unbiased estimate of the
+            mean over all images of the problem.
+        """
+        indices, weights = [], []
+        vulnerable = self.vulnerable_share
+        for members, share in zip(self.members, self.recognized_shares, strict=True):
+            vulnerability = self.vulnerability[members]
+            chances = (1 - vulnerable) / len(members) + vulnerable * vulnerability / vulnerability.sum()
+            index = torch.multinomial(chances, count, replacement=True, generator=random)
+            indices.append(members[index])
+            weights.append(share / len(members) / chances[index])
+        return torch.stack(indices), torch.stack(weights)
+
+    def pixels(self, index: Tensor, copies: int) -> tuple[Tensor, Tensor]:
+        """Return images and labels of indices, problems x draws, copied for the restarts of a problem."""
+        problems, draws = index.shape
+        chosen = index.to(self.data.labels.device)
+        images = self.data.pixels(index.flatten(), chosen.device).unflatten(0, (problems, 1, draws))
+        images = images.expand(-1, copies, *images.shape[2:]).flatten(0, 2)
+        return images, self.data.labels[chosen].repeat_interleave(copies, 0).flatten()
+
+    def update(self, index: Tensor, breaking: Tensor) -> None:
+        """Follow how close the drawn images came to breaking, problems x draws in [0, 1]."""
+        self.vulnerability[index] = 0.7 * self.vulnerability[index] + 0.3 * breaking.cpu()
+
+    def most_vulnerable(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return the most vulnerable images of each problem.
+
+        Returns:
+            Indices, problems x count, and 1 for each; both are 0 in places that a problem cannot fill.
+        """
+        count = min(count, max(map(len, self.members)))
+        indices = torch.zeros(len(self.members), count, dtype=torch.long)
+        present = torch.zeros(len(self.members), count)
+        for row, members in enumerate(self.members):
+            worst = members[self.vulnerability[members].topk(min(count, len(members))).indices]
+            indices[row, : len(worst)], present[row, : len(worst)] = worst, 1
+        return indices, present
+
+    @torch.no_grad()
+    def _first_vulnerability(self, classifier: Classifier, batch_size: int) -> Tensor:
+        """Return how close each image is to breaking when it is unchanged."""
+
+        def evaluate_batch(rows: slice) -> Tensor:
+            labels = self.data.labels[rows]
+            return margins(classifier.logits(self.data.pixels(rows, labels.device)), labels)
+
+        batches, _ = map_in_memory(len(self.data), batch_size, evaluate_batch)
+        unchanged = torch.cat(batches).cpu()
+        return torch.sigmoid(2 - 4 * unchanged / unchanged.median())

@@ -1,0 +1,124 @@
+"""The primal-dual step: scales follow the target break rate, directions ascend the Lagrangian."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from itn.learning.constrained.controls import EDGES, FULL_STRENGTH
+from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.constrained.stacked_families import StackedFamilies, normalized
+
+
+class PrimalDual:
+    """Moves scales and directions of the remaining families, and computes their multipliers.
+
+    The gain is the log displacement, the loss a smooth break rate. The *primal* variables are scale and
+    direction: the scale moves until the break rate is at the target, the direction along the gradient of
+    gain minus multiplier times loss. The *dual* variable is the multiplier, what a broken image costs. At
+    the optimum, gain and multiplier times loss have the same slope along the scale; this gives the
+    multiplier. Running means smooth out the noise of single batches.
+
+    Args:
+        families: What is moved.
+        target: Break rate at full strength to settle at.
+        learning_rate: Adam's, of the directions.
+        settings: Settings.
+    """
+
+    def __init__(
+        self, families: StackedFamilies, target: float, learning_rate: float, settings: ConstrainedSettings
+    ) -> None:
+        self.families, self.target, self.settings = families, target, settings
+        self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
+        rows, device = len(families.log_scale), families.log_scale.device
+        self.break_rate = torch.full((rows,), math.nan, device=device)
+        """Running mean at full strength, by row."""
+        self.loss_slope = self.break_rate.clone()
+        """Running mean of the slope of the loss along the log scale."""
+        self.group_break_rate = torch.full((rows, EDGES + 1), target, device=device)
+        """Running mean at each pair of vertices, and on edges."""
+
+    def update_means(self, break_rate: Tensor, loss_slope: Tensor, memory: float) -> None:
+        """Update the running means of the remaining rows with those of a batch; both are rows."""
+        rows = self.families.remaining
+        self.break_rate[rows] = _follow(self.break_rate[rows], break_rate, memory)
+        self.loss_slope[rows] = _follow(self.loss_slope[rows], loss_slope, memory)
+
+    def multiplier(self, gain_slope: Tensor) -> Tensor:
+        """Return the multiplier at which gain and loss have the same slope along the scale; rows."""
+        return gain_slope / self.loss_slope[self.families.remaining].clamp_min(0.3 * self.target)
+
+    def vertex_factors(self, group: Tensor, broken: Tensor, number: int) -> Tensor:
+        """Update the break rate of each pair of vertices; return factors on the multiplier, rows x draws.
+
+        Args:
+            group: Pair of vertices of each draw, rows x draws.
+            broken: Weight of each broken image, 0 for others, rows x draws.
+            number: Index of the step.
+        """
+        settings, rows = self.settings, self.families.remaining
+        zero = broken.new_zeros(len(rows), EDGES + 1)
+        draws = zero.scatter_add(1, group, torch.ones_like(broken))
+        shares = zero.scatter_add(1, group, broken) / draws.clamp_min(1)
+        memory = torch.maximum(
+            (draws / settings.vertex_average_over).clamp(max=1), (draws > 0) / (number + 1)
+        )
+        rate = self.group_break_rate[rows]
+        self.group_break_rate[rows] = rate = rate + memory * (shares - rate)
+        factors = (rate / (settings.vertex_target * self.target)).pow(3).clamp(*settings.vertex_factors)
+        factors[:, FULL_STRENGTH] = 1  # there the scale controls the break rate
+        return factors.gather(1, group)
+
+    def step_directions(
+        self,
+        rate: float,
+        gain_gradients: Sequence[Tensor],
+        loss_gradients: Sequence[Tensor],
+        multiplier: Tensor,
+    ) -> None:
+        """Take a step in direction at a learning rate, and none in scale."""
+        families = self.families
+        multipliers = families.log_scale.new_zeros(len(families.log_scale))
+        multipliers = multipliers.index_put((families.remaining,), multiplier).view(-1, 1, 1)
+        for weights, gain, loss in zip(families.weights, gain_gradients, loss_gradients, strict=True):
+            weights.grad = multipliers * loss - gain
+        for hidden, output in zip(families.hidden, families.output, strict=True):
+            if output.shape[1] == 1:  # the ends of a range are known from the start
+                hidden.grad, output.grad = None, None
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        for weights in families.output:
+            weights.copy_(normalized(weights))
+
+    def step_scales(self, gain_slopes: Tensor, loss_slopes: Tensor, multiplier: Tensor, rate: float) -> None:
+        """Let scales follow the target, and the parts find their balance.
+
+        Args:
+            gain_slopes: Slope of the gain along each log scale, rows x parts.
+            loss_slopes: The same of the loss.
+            multiplier: rows.
+            rate: Step towards the target, in (0, 1].
+        """
+        families, settings = self.families, self.settings
+        remaining, log_scale = families.remaining, families.log_scale
+        missing = (self.target / (self.break_rate[remaining] + 0.1 * self.target)).log()
+        missing = missing / settings.growth_exponent
+        slopes = gain_slopes - multiplier[:, None] * loss_slopes
+        uneven = (slopes - slopes.mean(1, keepdim=True)).clamp(-2, 2)
+        step = 2 * rate * missing.clamp(-0.3, 0.3)
+        log_scale[remaining] += step[:, None] + settings.balance_rate * uneven
+        for number, weights in enumerate(families.hidden):
+            hidden = weights.sum(-1).relu()  # at k = (1, 1)
+            output = families.output_weights(number, log_scale, torch.arange(len(log_scale)))
+            raw = output @ hidden[..., None]
+            beyond = raw.abs().amax((1, 2)) / (settings.saturation * families.head(number).bound)
+            log_scale[:, number] -= beyond.log().clamp_min(0)
+        log_scale.clamp_(max=settings.max_log_scale)  # of a family that cannot move
+
+
+def _follow(mean: Tensor, value: Tensor, memory: float) -> Tensor:
+    """Return a running mean after one more value; the first value replaces nan."""
+    return value.where(mean.isnan(), mean + memory * (value - mean))

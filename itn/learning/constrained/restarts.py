@@ -1,0 +1,84 @@
+"""Restarts: which is best, and which are pruned.
+
+Gradients lead to local optima, so several restarts are learned side by side in the same forward passes. On
+the way the worse ones are pruned, and the others get their share of the batch. Restarts are compared as if
+all broke equally many images: one that goes farther only because it breaks more is no better.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from itn.learning.constrained.importance_sampling import ImageSampler
+from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.constrained.stacked_families import StackedFamilies
+from itn.runtime import distributed
+
+Margins = Callable[[Tensor, Sequence[Tensor]], Tensor]
+"""From indices, problems x draws, and matrices, rows x draws x n x m, to margins, rows x draws."""
+
+
+def scores(log_displacement: Tensor, break_rate: Tensor, target: float, exponent: float) -> Tensor:
+    """Return the log displacement that each row would have at the target break rate; rows.
+
+    Args:
+        log_displacement: At full strength, rows.
+        break_rate: Running mean at full strength, rows.
+        target: Break rate to compare at.
+        exponent: The break rate grows with about this power of the scale.
+    """
+    excess = (break_rate / target).clamp_min(0.2).log()
+    return log_displacement - 2 / exponent * excess
+
+
+def prune(
+    families: StackedFamilies,
+    sampler: ImageSampler,
+    margins: Margins,
+    batch_size: int,
+    settings: ConstrainedSettings,
+) -> None:
+    """Keep only the best restarts of each problem."""
+    table = standings(families, sampler, margins, batch_size, settings).view(-1, families.restarts)
+    # One process decides for all: others may round differently and would keep other restarts
+    order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
+    kept = order[:, : max(1, families.restarts // settings.keep_one_in)]
+    families.remaining = families.remaining.view(-1, families.restarts).gather(1, kept).flatten()
+
+
+@torch.no_grad()
+def standings(
+    families: StackedFamilies,
+    sampler: ImageSampler,
+    margins: Margins,
+    batch_size: int,
+    settings: ConstrainedSettings,
+) -> Tensor:
+    """Return the log displacement of each row at a scale at which all break equally many images; rows.
+
+    The scale is found on the most vulnerable images, in two steps: the first assumes the usual exponent,
+    the second uses the exponent that the first has shown.
+    """
+    # With small batches, the comparison would otherwise cost more than learning
+    index, present = sampler.most_vulnerable(min(settings.ranking_images, 4 * batch_size))
+    present = present.to(families.log_scale).repeat_interleave(families.restarts, 0)
+    width = max(1, batch_size // len(families.remaining))
+
+    def soft_break_count(log_scale: Tensor) -> Tensor:
+        """Return how many of the images break at full strength, by the sigmoid of the margin."""
+        matrices, counts = families.full_strength(log_scale), []
+        for some, counted in zip(index.split(width, 1), present.split(width, 1), strict=True):
+            expanded = [m.expand(-1, some.shape[1], *m.shape[2:]) for m in matrices]
+            counts.append((torch.sigmoid(-margins(some, expanded)) * counted).sum(1))
+        return torch.stack(counts).sum(0) + 1e-6
+
+    usual = settings.growth_exponent
+    log_scale = families.log_scale[families.remaining]
+    before = soft_break_count(log_scale)
+    common = before.view(-1, families.restarts).median(1).values.repeat_interleave(families.restarts)
+    step = ((common / before).log() / usual).clamp(-0.3, 0.3)
+    after = soft_break_count(log_scale + step[:, None])
+    exponent = ((after / before).log() / step).nan_to_num(usual).clamp(usual / 2, 2 * usual)
+    step = step + (common / after).log() / exponent
+    return families.log_displacement(families.full_strength(log_scale + step[:, None]))[:, 0]

@@ -1,0 +1,56 @@
+"""Settings of the constrained objective that no user needs to change."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstrainedSettings:
+    """How constrained learning samples, steps and prunes."""
+
+    restarts: int = 16
+    """Restarts of a problem."""
+    directed_share: float = 0.75
+    """Share of the restarts that begin along single transformations and sums of two."""
+    prune_at: tuple[float, ...] = (0.3, 0.65)
+    """Restarts are pruned after these shares of the steps."""
+    keep_one_in: int = 4
+    """One restart in so many survives pruning."""
+    full_strength_share: float = 0.5
+    """Share of the draws with k1 = k2 = (1, 1)."""
+    vertex_share: float = 0.3
+    """Share of the draws with k1 and k2 at vertices; all others lie on edges between vertices."""
+    partial_strength_weight: float = 0.1
+    """Weight of displacement at less than full strength."""
+    surplus_weight: float = 0.1
+    """Weight of what a part gains beyond a baseline that reached its bound."""
+    initial_ratio: float = 0.25
+    """Displacement at the first step, as a fraction of the reference."""
+    sensitivity_images: int = 1000
+    """Images that show how sensitive the classifier is to each parameter, at most."""
+    vulnerable_share: float = 0.8
+    """Share of the images that are drawn in proportion to their vulnerability; the others are uniform."""
+    min_batch: int = 64
+    """Images of each of several problems in a step, at least."""
+    ranking_images: int = 1000
+    """Images on which restarts are compared before pruning, at most."""
+    average_over: int = 400
+    """Images over which running means are taken."""
+    vertex_average_over: int = 200
+    """Images over which the running mean at a pair of vertices is taken."""
+    growth_exponent: float = 2.5
+    """The break rate grows with about this power of the scale."""
+    balance_rate: float = 0.05
+    """Step by which the log scales of the parts move against each other."""
+    max_log_scale: float = 30.0
+    """Largest log scale, which a part that cannot move reaches."""
+    saturation: float = 3.0
+    """Largest raw parameter, as a multiple of its bound: tanh 3 is 0.995, so that growth ends there."""
+    vertex_factors: tuple[float, float] = (0.2, 30.0)
+    """Least and largest factor on the multiplier at a pair of vertices."""
+    target_odds: float = 2.0
+    """Odds of the target break rate, as a multiple of the tolerated odds."""
+    vertex_target: float = 0.7
+    """Break rate that vertices may have, as a fraction of the target: calibration meets the worst of them."""
+
+
+DEFAULT_SETTINGS = ConstrainedSettings()

@@ -1,0 +1,136 @@
+"""The families of all restarts, as stacked weights of their control heads."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from itn.functional.displacement import displacement
+from itn.learning.constrained.problem import FamilyProblem
+from itn.nn.control_head import CONTROLS, ControlHead
+
+
+class StackedFamilies:
+    """The families of all restarts of all problems, evaluated as one batch.
+
+    A row is a restart; the rows of the first problem come first. Scale and direction of a row are separate:
+    the last layer of a part is ``exp(log_scale) * units * output``, where ``output`` has a fixed norm and
+    ``units`` says about how far each parameter may go. All methods are about the remaining rows.
+
+    Args:
+        problems: With the same parts and equally many restarts each.
+        units: For each part, rows x P.
+        surplus_weight: Weight of what a part gains beyond a baseline that reached its bound.
+    """
+
+    def __init__(
+        self, problems: Sequence[FamilyProblem], units: Sequence[Tensor], surplus_weight: float
+    ) -> None:
+        self.net, self.units = problems[0].net, list(units)
+        self.problems, restarts = len(problems), len(problems[0].restarts)
+        parts, device = self.net.parts, self.units[0].device
+        self.references, self.discount = (  # rows x parts
+            torch.tensor(values, device=device).repeat_interleave(restarts, 0)
+            for values in (
+                [[problem.references[part] for part in parts] for problem in problems],
+                [
+                    [(1 - surplus_weight) * (part in problem.bounded) for part in parts]
+                    for problem in problems
+                ],
+            )
+        )
+        self.hidden, self.output = (  # for each part, rows x H x 2 and rows x P x H
+            [
+                torch.stack(
+                    [
+                        getattr(net, part).head.get_parameter(name).detach()
+                        for problem in problems
+                        for net in problem.restarts
+                    ]
+                )
+                for part in parts
+            ]
+            for name in ("hidden.weight", "output.weight")
+        )
+        self.output = [normalized(weights) for weights in self.output]
+        self.remaining = torch.arange(len(problems) * restarts)
+        """Rows that have not been pruned, on the CPU."""
+        self.log_scale = self.references.new_zeros(len(self.remaining), len(parts))
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All weights that gradients change."""
+        return [*self.hidden, *self.output]
+
+    @property
+    def restarts(self) -> int:
+        """Restarts of each problem that remain."""
+        return len(self.remaining) // self.problems
+
+    def head(self, number: int) -> ControlHead:
+        """Return a head that stands for those of a part, given by its index in ``net.parts``."""
+        head: ControlHead = getattr(self.net, self.net.parts[number]).head
+        return head
+
+    def output_weights(self, number: int, log_scale: Tensor, rows: Tensor) -> Tensor:
+        """Return the last layer of a part for given rows, rows x P x H."""
+        units = self.units[number][rows, :, None]
+        return log_scale[:, number, None, None].exp() * units * self.output[number][rows]
+
+    def parameters(self, number: int, log_scale: Tensor, k: Tensor) -> Tensor:
+        """Return the parameters of a part, rows x draws x P, for controls rows x draws x 2."""
+        head = self.head(number)
+        weights = {
+            "hidden.weight": self.hidden[number][self.remaining],
+            "output.weight": self.output_weights(number, log_scale, self.remaining),
+        }
+        parameters: Tensor = torch.vmap(lambda row, k: functional_call(head, row, (k,)))(weights, k)
+        return parameters
+
+    def matrices(self, log_scale: Tensor, k1: Tensor, k2: Tensor) -> list[Tensor]:
+        """Return the matrices of each part, rows x draws x n x m, for controls rows or 1 x draws x 2."""
+        controls = {"color": k1, "spatial": k2}
+        return [
+            getattr(self.net, part).from_parameters(
+                self.parameters(number, log_scale, controls[part].expand(len(log_scale), -1, -1))
+            )
+            for number, part in enumerate(self.net.parts)
+        ]
+
+    @torch.no_grad()
+    def full_strength(self, log_scale: Tensor) -> list[Tensor]:
+        """Return the matrices at k1 = k2 = (1, 1), rows x 1 x n x m."""
+        ones = log_scale.new_ones(1, CONTROLS)
+        return self.matrices(log_scale, ones, ones)
+
+    def render(self, images: Tensor, *matrices: Tensor) -> Tensor:
+        """Return images under the matrices of each part, in the order of ``net.parts``."""
+        named = dict(zip(self.net.parts, matrices, strict=True))
+        return self.net.render(images, named.get("color"), named.get("spatial"))
+
+    def ratios(self, matrices: Sequence[Tensor]) -> Tensor:
+        """Return displacements divided by their references, rows x draws x parts."""
+        displacements = [displacement(m.flatten(0, 1)).view(m.shape[:2]) for m in matrices]
+        return torch.stack(displacements, -1) / self.references[self.remaining, None]
+
+    def log_displacement(self, matrices: Sequence[Tensor]) -> Tensor:
+        """Return the log of the geometric mean of the ratios, less the discount on surplus, rows x draws."""
+        ratios = self.ratios(matrices) + 1e-9
+        surplus = ratios.clamp_min(1).log() * self.discount[self.remaining, None]
+        return (ratios.log() - surplus).mean(-1)
+
+    def alignment(self, log_scale: Tensor) -> Tensor:
+        """Return how much both entries of k push along the same line, rows: squares of cosines."""
+        total = log_scale.new_zeros(len(log_scale))
+        axes = torch.eye(CONTROLS).to(log_scale).expand(len(log_scale), -1, -1)
+        for number, weights in enumerate(self.output):
+            if weights.shape[1] > 1:  # a single parameter has only one direction
+                first, second = self.parameters(number, log_scale, axes).unbind(1)
+                total = total + torch.cosine_similarity(first, second, dim=-1).square()
+        return total
+
+
+def normalized(weights: Tensor) -> Tensor:
+    """Return weights, rows x P x H, with a root mean square of 1/2 in each row."""
+    return 0.5 * weights / weights.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-9)

@@ -1,0 +1,54 @@
+"""Scales follow the target, and directions leave them alone."""
+
+import torch
+
+import itn
+
+
+@torch.no_grad()
+def step_of_scales(learner, lost, rate):
+    """Return how log scales change at a break rate, with color and spatial in balance."""
+    learner.primal_dual.break_rate[:] = lost
+    before = learner.families.log_scale.clone()
+    learner.primal_dual.step_scales(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
+    return learner.families.log_scale - before
+
+
+def test_scales_follow_twice_the_odds_of_the_tolerance(make_learner, blobs, side):
+    """0.06 / 0.94 doubled is 0.12 / 0.94, a share of 0.12 / 1.06; scales settle a tenth below it."""
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    assert (step_of_scales(learner, lost=0.89 * 0.12 / 1.06, rate=0.1) > 0).all()
+    assert (step_of_scales(learner, lost=0.91 * 0.12 / 1.06, rate=0.1) < 0).all()
+
+
+def test_growth_ends_where_tanh_is_flat(make_learner, blobs, side):
+    """A family that breaks nothing would otherwise grow forever, and no scale could bring it back."""
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    for _ in range(300):
+        step_of_scales(learner, lost=0.0, rate=1.0)
+    for number in range(2):
+        parameters = learner.families.parameters(number, learner.families.log_scale, torch.ones(4, 1, 2))
+        torch.testing.assert_close(parameters.abs().amax((1, 2)), torch.full((4,), 3.0).tanh())
+
+
+def test_the_part_that_lags_catches_up(make_learner, blobs, side):
+    """Where more color would gain and more spatial would not, color grows at the cost of spatial."""
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    learner.primal_dual.break_rate[:] = learner.target / 1.1 * 0.99  # the scale as a whole is nearly at rest
+    before = learner.families.log_scale.clone()
+    with torch.no_grad():
+        learner.primal_dual.step_scales(
+            torch.tensor([[1.0, 0.0]]).expand(4, 2), torch.zeros(4, 2), torch.ones(4), rate=0.1
+        )
+    color, spatial = (learner.families.log_scale - before).unbind(1)
+    assert (color > 0.02).all()
+    assert (spatial < -0.02).all()
+
+
+def test_steps_in_direction_keep_the_norm_of_weights(make_learner, blobs, side):
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    norms = [weights.detach().square().mean((1, 2)) for weights in learner.families.output]
+    for number in range(3):
+        learner.step(number)
+    for weights, norm in zip(learner.families.output, norms, strict=True):
+        torch.testing.assert_close(weights.detach().square().mean((1, 2)), norm)
