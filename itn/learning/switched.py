@@ -1,4 +1,4 @@
-"""The switched objective of Bunne et al.: one step down cross-entropy, or one towards more displacement."""
+"""The switched objective of Bunne et al.: each step lowers cross-entropy or raises displacement."""
 
 import math
 from typing import Any
@@ -20,11 +20,11 @@ from itn.stats.sampling import generator
 
 
 class SwitchedLearner:
-    """The loop's body: draws a batch and k, lets the switch choose a loss, updates the transformers.
+    """Draws images and controls, lets the switch choose a loss, and updates the transformers.
 
     Args:
-        net: What learns; its classifier does not.
-        data: Images to learn from.
+        net: Its transformers are learned; its classifier stays as it is.
+        data: Training images.
         config: Settings.
     """
 
@@ -37,8 +37,7 @@ class SwitchedLearner:
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
-        # A balance needs two sides
-        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0
+        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0  # weighs one part against the other
         self.accuracy = self.clean.double().mean().item()
 
     def step(self, number: int) -> LearnStep:
@@ -51,28 +50,28 @@ class SwitchedLearner:
             RunError: If the loss is not finite.
         """
         config, net, data = self.config, self.net, self.data
-        size, device = config.batch_size, data.labels.device
-        index = torch.randint(len(data), (size,), generator=self.generator)
+        batch, device = config.batch_size, data.labels.device
+        index = torch.randint(len(data), (batch,), generator=self.generator)
         chosen = index.to(device)
-        k1, k2 = torch.rand(2, size, CONTROLS, generator=self.generator).to(device)
+        k1, k2 = torch.rand(2, batch, CONTROLS, generator=self.generator).to(device)
         images, labels = data.pixels(index, device), data.labels[chosen]
 
         color_matrix, spatial_matrix = net.matrices(k1, k2)
         logits = self.rows(
-            lambda *moved: self.classifier.logits(net.render(*moved)), images, color_matrix, spatial_matrix
+            lambda *inputs: self.classifier.logits(net.render(*inputs)), images, color_matrix, spatial_matrix
         )
         cross_entropy = F.cross_entropy(logits, labels)
         color, spatial = self._displacement(color_matrix), self._displacement(spatial_matrix)
-        moved = transformer_loss(color, spatial, k1, k2, self.c_theta)
+        displacement_loss = transformer_loss(color, spatial, k1, k2, self.c_theta)
 
-        # One transfer from the device for all that the switch and the record need
+        # One transfer from the device for everything that the switch and the record need
         zero = cross_entropy.new_zeros((), dtype=torch.float64)
         correct, clean, entropy, transformers, color_mean, spatial_mean = torch.stack(
             [
                 (logits.argmax(1) == labels).sum().to(zero),
                 self.clean[chosen].sum().to(zero),
                 cross_entropy.detach().to(zero),
-                moved.detach().to(zero),
+                displacement_loss.detach().to(zero),
                 zero if color is None else color.detach().mean().to(zero),
                 zero if spatial is None else spatial.detach().mean().to(zero),
             ]
@@ -80,22 +79,22 @@ class SwitchedLearner:
         if not (math.isfinite(entropy) and math.isfinite(transformers)):
             raise RunError(
                 f"the loss is not finite at step {number}: look at the classifier's logits on transformed "
-                "images, or begin anew with a smaller learning rate"
+                "images, or start again with a smaller learning rate"
             )
 
-        asks_accuracy = correct < required_correct(self._acc_orig(clean / size), config.tolerated, size)
+        asks_accuracy = correct < required_correct(self._acc_orig(clean / batch), config.tolerated, batch)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * number / config.steps))
         self.optimizer.zero_grad()
-        # Displacement depends on the matrices alone: its backward pass never enters the classifier.
-        (cross_entropy if asks_accuracy else moved).backward()
+        # Displacement depends only on the matrices: its backward pass never enters the classifier
+        (cross_entropy if asks_accuracy else displacement_loss).backward()
         self.optimizer.step()
         return LearnStep(
             step=number,
             cross_entropy=entropy,
             transformer_loss=transformers,
-            accuracy=correct / size,
-            clean_accuracy=clean / size,
+            accuracy=correct / batch,
+            clean_accuracy=clean / batch,
             displacement={
                 name: mean
                 for name, values, mean in (
@@ -160,8 +159,8 @@ def transformer_loss(
         color: Displacements of the color matrices, B, or None without a color transformer.
         spatial: Displacements of the spatial matrices, B, or None without a spatial transformer.
         k1: Controls of color, B x 2.
-        k2: Controls of space, B x 2.
-        c_theta: Weight of color against space.
+        k2: Controls of the spatial part, B x 2.
+        c_theta: Weight of color against spatial displacement.
     """
     loss = k1.new_zeros(())
     if color is not None:
@@ -172,9 +171,9 @@ def transformer_loss(
 
 
 def required_correct(accuracy: float, tolerance: float, batch: int) -> int:
-    """Return how many of a batch must be right for the switch to ask for displacement.
+    """Return how many images of a batch must be right for the switch to choose displacement.
 
-    Cross-entropy is asked for if and only if ``correct / batch < accuracy - tolerance``; counting
+    Cross-entropy is chosen if and only if ``correct / batch < accuracy - tolerance``; counting
     keeps rounding out of the comparison.
     """
     return math.ceil((accuracy - tolerance) * batch - 1e-6)
