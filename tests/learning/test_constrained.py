@@ -17,15 +17,15 @@ def test_rotation_is_learned_up_to_its_limit(seed, blobs, side):
     """Less than a right angle changes nothing, more changes every answer."""
     config = dataclasses.replace(QUICK, parts=("spatial",), family="rotation", steps=150, seed=seed)
     result = itn.learn(side, *blobs, config)
-    record, (corner,) = result.record, result.net.spatial.head(torch.ones(1, 2)).abs()
-    assert 0.9 * math.pi / 2 < corner.item() < math.pi / 2  # scales are tested in steps of 2 %
+    record, (full,) = result.record, result.net.spatial.head(torch.ones(1, 2)).abs()
+    assert 0.9 * math.pi / 2 < full.item() < math.pi / 2  # scales are tested in steps of 2 %
     assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
     assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_shifts_reach_the_bound_where_the_classifier_is_invariant(seed, blobs, side):
-    """Shifts along x below 0.5 change nothing, larger ones lose one class; along y only the bound does."""
+    """Shifts along x below 0.5 change nothing, larger ones break one class; along y only the bound limits."""
     config = dataclasses.replace(
         QUICK, parts=("spatial",), family="translation", spatial_bound=0.8, steps=150, seed=seed
     )
@@ -72,7 +72,7 @@ def test_the_ends_of_a_range_may_differ(flats, brightness):
 
 
 def test_a_nonnegative_range_has_one_end(flats, brightness):
-    """A bias holds if and only if it is in [-1/4, 1/4]; what is rectified is not below 0."""
+    """A bias holds if and only if it is in [-1/4, 1/4]; what is nonnegative starts at 0."""
     config = dataclasses.replace(QUICK, parts=("color",), color_family="bias", nonnegative=True)
     bias = itn.learn(brightness, *flats, config).record.ranges["color"]
     assert bias.low == 0
@@ -94,7 +94,7 @@ def test_the_smallest_settings_are_learned_with(settings, blobs, side):
 
 
 def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
-    """A classifier of exact images: no axis may move, nor any family."""
+    """A classifier of exact images: no single transformation is tolerated, nor any family."""
     images, labels = blobs
 
     class Exact(torch.nn.Module):

@@ -6,9 +6,9 @@ An image is broken if the classifier is right on it unchanged and wrong transfor
   weights: a gain counts in proportion to what a part already has, so no part starves another. Where a single
   transformation reaches its bound, the bound and not the classifier limits that part: gains beyond it count
   for little, or they would use up the tolerance.
-- *Held* is the break rate at full strength. The target is twice the tolerated odds: few images break at the
-  tolerance itself, and directions that spare just those few go less far on others. Calibration shrinks the
-  family afterwards.
+- *Constrained* is the break rate at full strength. The target is twice the tolerated odds: few images break
+  at the tolerance itself, and directions that spare just those few go less far on others. Calibration shrinks
+  the family afterwards.
 - *Scale and direction are learned apart*, because displacement and break rate grow together along every ray
   of k. The scale follows the target: it grows while the break rate is below it. The direction ascends
   displacement minus a multiplier times the break rate.

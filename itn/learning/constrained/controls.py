@@ -13,7 +13,7 @@ FULL_STRENGTH = EDGES - 1  # group of k1 = k2 = (1, 1), the last pair
 
 
 class ControlDraw(NamedTuple):
-    """Controls of color and space, draws x 2, and the pair of vertices that each draw belongs to."""
+    """Controls of color and spatial, draws x 2, and the pair of vertices that each draw belongs to."""
 
     k1: Tensor
     k2: Tensor

@@ -16,7 +16,9 @@ class StackedFamilies:
 
     A row is a restart; the rows of the first problem come first. Scale and direction of a row are separate:
     the last layer of a part is ``exp(log_scale) * units * output``, where ``output`` has a fixed norm and
-    ``units`` says about how far each parameter may go. All methods are about the remaining rows.
+    ``units`` says about how far each parameter may go.
+
+    Methods work on the remaining rows, except where rows are given.
 
     Args:
         problems: With the same parts and equally many restarts each.

@@ -1,4 +1,4 @@
-"""A small constrained learner, whose parts the tests of this folder look at."""
+"""A small constrained learner that the tests of this folder share."""
 
 import pytest
 import torch
