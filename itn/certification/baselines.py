@@ -12,13 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import ParametricTransform, break_rate, broken
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
 from itn.certification.scale_search import estimate_scale
 from itn.functional.color import color_identity
 from itn.functional.displacement import displacement
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, fixed_sequence_test
 from itn.transforms import TRANSFORMS
 
@@ -139,31 +137,24 @@ def _color(name: str, max_offset: float, direction: Tensor) -> SingleTransformat
 
 
 def estimate_baselines(
-    classifier: Classifier,
-    data: CheckedImages,
-    baselines: list[SingleTransformation],
-    tolerance: float,
-    batch_size: int = 250,
+    images: EvaluationSet, baselines: list[SingleTransformation], tolerance: float
 ) -> list[BaselineEstimate]:
     """Estimate the scale up to which each single transformation keeps to a tolerance, at most 1.
 
     Args:
-        classifier: The classifier under study.
-        data: Images to estimate it from; at most 2,000 of them, evenly spaced, are used.
+        images: What to estimate it from; at most 2,000 of them, evenly spaced, are used.
         baselines: The single transformations of one part.
         tolerance: Largest share of the images that may be broken.
-        batch_size: Images in one forward pass.
     """
-    images = data.spread(IMAGES)
+    images = images.spread(IMAGES)
 
     def estimate(baseline: SingleTransformation) -> BaselineEstimate:
         evaluations = {}
 
         def break_rate_at(scale: float) -> float:
             k = scale * baseline.transform.full_strength
-            rate = break_rate(classifier, images, baseline.transform, k, tolerance, batch_size)
-            evaluations[scale] = rate
-            return rate
+            evaluations[scale] = images.break_rate(baseline.transform, k, tolerance)
+            return evaluations[scale]
 
         scale = estimate_scale(break_rate_at, tolerance, largest=1.0, bisections=BISECTIONS)
         return BaselineEstimate(scale, tuple(sorted(evaluations.items())))
@@ -172,37 +163,40 @@ def estimate_baselines(
 
 
 def calibrate_baselines(
-    classifier: Classifier,
-    data: CheckedImages,
+    images: EvaluationSet,
     baselines: list[SingleTransformation],
     estimates: list[BaselineEstimate],
     tolerance: float,
     confidence: float = 0.95,
-    batch_size: int = 250,
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Calibrate the single transformations that may have the largest displacement.
 
+    Each is tested up to its bound. Families face more tests than that, which favors baselines.
+
     Args:
-        classifier: The classifier under study.
-        data: Calibration images.
+        images: Calibration images.
         baselines: The single transformations of one part.
         estimates: About how far each goes, from other images.
         tolerance: Largest share of the images that may be broken.
         confidence: Of each choice of a scale.
-        batch_size: Images in one forward pass.
 
     Returns:
         A record for each, and those that were calibrated with their tests.
     """
-    tested = {
-        i: _test(classifier, data, baselines[i], estimates[i].scale, tolerance, confidence, batch_size)
-        for i in contenders(baselines, estimates)
-    }
+
+    def test(baseline: SingleTransformation, estimate: BaselineEstimate) -> FixedSequence:
+        scales = sorted({min(1.0, estimate.scale * factor) for factor in SEQUENCE})
+        transform, k = baseline.transform, baseline.transform.full_strength
+        return fixed_sequence_test(
+            lambda scale: images.broken(transform, scale * k)[None], scales, tolerance, confidence, BEYOND
+        )
+
+    tests = {i: test(baselines[i], estimates[i]) for i in contenders(baselines, estimates)}
     records = [
-        baseline_record(baseline, estimate, tested.get(i))
+        baseline_record(baseline, estimate, tests.get(i))
         for i, (baseline, estimate) in enumerate(zip(baselines, estimates, strict=True))
     ]
-    return records, [(baselines[i], test) for i, test in tested.items()]
+    return records, [(baselines[i], sequence) for i, sequence in tests.items()]
 
 
 def contenders(
@@ -279,25 +273,4 @@ def baseline_record(
         estimated_magnitude=baseline.magnitude(estimate.scale),
         estimated_displacement=baseline.displacement(estimate.scale),
         evaluations=tuple((baseline.displacement(scale), rate) for scale, rate in evaluations),
-    )
-
-
-def _test(
-    classifier: Classifier,
-    data: CheckedImages,
-    baseline: SingleTransformation,
-    estimate: float,
-    tolerance: float,
-    confidence: float,
-    batch_size: int,
-) -> FixedSequence:
-    """Test a single transformation up to its bound; families face more tests, which favors baselines."""
-    scales = sorted({min(1.0, estimate * factor) for factor in SEQUENCE})
-    k = baseline.transform.full_strength
-    return fixed_sequence_test(
-        lambda scale: broken(classifier, data, baseline.transform, scale * k, batch_size)[None],
-        scales,
-        tolerance,
-        confidence,
-        BEYOND,
     )

@@ -15,17 +15,10 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
-from itn.certification.parametric import (
-    ParametricTransform,
-    broken,
-    classifier_of,
-    displacements_full,
-    rescale,
-)
+from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import Baseline, CalibrationPoint, Headline
 from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.certification.terms import Terms
-from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, fixed_sequence_test, smallest_tolerance
 from itn.stats.sampling import generator
@@ -56,8 +49,8 @@ def check_certifiable(images: int, tolerance: float, confidence: float) -> None:
 
 def calibrate_family(
     net: InvariantTransformerNet,
-    training: CheckedImages,
-    calibration: CheckedImages,
+    training: EvaluationSet,
+    calibration: EvaluationSet,
     baselines: FamilyBaselines,
     terms: Terms,
 ) -> CalibrationResult:
@@ -67,12 +60,12 @@ def calibrate_family(
     images; if that is the worst, it does so in the mean over k as well. A single transformation must do so at
     full strength.
     """
-    classifier, family = classifier_of(net), ParametricTransform.of_net(net)
-    estimate, worst_k = estimate_scale_and_worst_k(net, training, baselines.target, terms.batch_size)
+    family = ParametricTransform.of_net(net)
+    estimate, worst_k = estimate_scale_and_worst_k(family, training, baselines.target)
 
     def broken_at(scale: float) -> Tensor:
-        ks = (scale * k for k in (family.full_strength, worst_k))
-        return torch.stack([broken(classifier, calibration, family, k, terms.batch_size) for k in ks])
+        ks = (family.full_strength, worst_k)
+        return torch.stack([calibration.broken(family, scale * k) for k in ks])
 
     only_ranges = all(net.single(part) for part in net.parts)
     scales = [estimate * factor for factor in (FINE if only_ranges else SEQUENCE)]
@@ -82,13 +75,7 @@ def calibrate_family(
     headline: dict[str, Headline | None] = {}
     for part, singles in baselines.baselines.items():
         tried, calibrated = calibrate_baselines(
-            classifier,
-            calibration,
-            singles,
-            baselines.estimates[part],
-            terms.tolerance,
-            terms.confidence,
-            terms.batch_size,
+            calibration, singles, baselines.estimates[part], terms.tolerance, terms.confidence
         )
         records[part] = tuple(tried)
         headline[part] = displacement_ratio(

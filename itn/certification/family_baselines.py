@@ -15,10 +15,9 @@ from itn.certification.baselines import (
     estimate_baselines,
     spatial_baselines,
 )
-from itn.certification.parametric import ParametricTransform, break_rate, classifier_of
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.scale_search import IMAGES, estimate_scale
 from itn.certification.terms import Terms
-from itn.models.preflight import CheckedImages
 from itn.nn.net import InvariantTransformerNet
 from itn.stats.fixed_sequence import max_failures
 
@@ -74,7 +73,7 @@ class FamilyBaselines:
 
 
 def estimate_family_baselines(
-    net: InvariantTransformerNet, training: CheckedImages, calibration_images: int, terms: Terms
+    net: InvariantTransformerNet, training: EvaluationSet, calibration_images: int, terms: Terms
 ) -> FamilyBaselines:
     """Estimate how far the single transformations of each part go on so many calibration images.
 
@@ -85,27 +84,20 @@ def estimate_family_baselines(
         terms: Tolerance and confidence.
     """
     target = (max_failures(calibration_images, terms.tolerance, terms.confidence) + 0.5) / calibration_images
-    _, channels, height, width = training.images.shape
+    _, channels, height, width = training.data.images.shape
     baselines = {}
     if net.color is not None:
         baselines["color"] = color_baselines(channels, net.color.head.bound.item())
     if net.spatial is not None:
         baselines["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, net.spatial.padding)
-    estimates = {
-        part: estimate_baselines(classifier_of(net), training, singles, target, terms.batch_size)
-        for part, singles in baselines.items()
-    }
+    estimates = {part: estimate_baselines(training, singles, target) for part, singles in baselines.items()}
     images = training.spread(IMAGES)
-    ranges = {
-        part: _estimate_range(net, part, images, target, terms.batch_size)
-        for part in net.parts
-        if net.single(part)
-    }
+    ranges = {part: _estimate_range(net, part, images, target) for part in net.parts if net.single(part)}
     return FamilyBaselines(baselines, estimates, target, ranges)
 
 
 def _estimate_range(
-    net: InvariantTransformerNet, part: str, images: CheckedImages, target: float, batch_size: int
+    net: InvariantTransformerNet, part: str, images: EvaluationSet, target: float
 ) -> tuple[float, float]:
     """Return how far the single parameter of a part goes both ways, the longer way first."""
     transformer = getattr(net, part)
@@ -119,8 +111,7 @@ def _estimate_range(
 
     def end(sign: float) -> float:
         def break_rate_at(parameter: float) -> float:
-            k = torch.full((1, 1), sign * parameter)
-            return break_rate(classifier_of(net), images, transform, k, target, batch_size)
+            return images.break_rate(transform, torch.full((1, 1), sign * parameter), target)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
         return sign * estimate_scale(break_rate_at, target, bound, strides=strides, bisections=BISECTIONS)

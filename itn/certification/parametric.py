@@ -45,82 +45,71 @@ class ParametricTransform(NamedTuple):
         )
 
 
-@torch.inference_mode()
-def transformed_margins(
-    classifier: Classifier,
-    data: CheckedImages,
-    transform: ParametricTransform,
-    k: Tensor,
-    batch_size: int = 250,
-) -> Tensor:
-    """Return the margins of transformed images, N: above 0 the classifier is right.
+class EvaluationSet(NamedTuple):
+    """Images and the classifier under study, to count what transformations break."""
 
-    Args:
-        classifier: The classifier under study.
-        data: N images with labels.
-        transform: What to apply to them.
-        k: Controls times scale, N x controls, or 1 x controls for all images.
-        batch_size: Images in one forward pass.
-    """
-    matrices = transform.matrices(k.to(classifier.device).expand(len(data), -1))
+    classifier: Classifier
+    data: CheckedImages
+    batch_size: int = 250
+    """Images in one forward pass."""
 
-    def evaluate_batch(rows: slice) -> Tensor:
-        images = data.pixels(rows, classifier.device)
-        color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
-        transformed = apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
-        labels = data.labels[rows].to(classifier.device)
-        return margins(classifier.logits(transformed), labels).cpu()
+    def part(self, index: Tensor) -> "EvaluationSet":
+        """Return the images at an index tensor."""
+        return self._replace(data=self.data.part(index))
 
-    return torch.cat(map_in_memory(len(data), batch_size, evaluate_batch)[0])
+    def spread(self, most: int) -> "EvaluationSet":
+        """Return at most so many images, evenly spaced."""
+        return self._replace(data=self.data.spread(most))
 
+    @torch.inference_mode()
+    def margins(self, transform: ParametricTransform, k: Tensor) -> Tensor:
+        """Return the margins of transformed images, N: above 0 the classifier is right.
 
-def broken(
-    classifier: Classifier,
-    data: CheckedImages,
-    transform: ParametricTransform,
-    k: Tensor,
-    batch_size: int = 250,
-) -> Tensor:
-    """Return which images are broken under controls times scale k, bool, N."""
-    result = torch.zeros(len(data), dtype=torch.bool)
-    right = data.clean.nonzero().flatten()
-    if not len(right):
+        Args:
+            transform: What to apply to them.
+            k: Controls times scale, N x controls, or 1 x controls for all images.
+        """
+        device = self.classifier.device
+        matrices = transform.matrices(k.to(device).expand(len(self.data), -1))
+
+        def evaluate_batch(rows: slice) -> Tensor:
+            color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
+            images = self.data.pixels(rows, device)
+            transformed = apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
+            return margins(self.classifier.logits(transformed), self.data.labels[rows].to(device)).cpu()
+
+        return torch.cat(map_in_memory(len(self.data), self.batch_size, evaluate_batch)[0])
+
+    def broken(self, transform: ParametricTransform, k: Tensor) -> Tensor:
+        """Return which images are broken under controls times scale k, bool, N."""
+        result = torch.zeros(len(self.data), dtype=torch.bool)
+        right = self.data.clean.nonzero().flatten()
+        if len(right):
+            result[right] = self.part(right).margins(transform, k if len(k) == 1 else k[right]) <= 0
         return result
-    k = k if len(k) == 1 else k[right]
-    result[right] = transformed_margins(classifier, data.part(right), transform, k, batch_size) <= 0
-    return result
 
+    def break_rate(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> float:
+        """Return the share of images that is broken under controls times scale k, 1 x controls.
 
-def break_rate(
-    classifier: Classifier,
-    data: CheckedImages,
-    transform: ParametricTransform,
-    k: Tensor,
-    enough: float = 1.0,
-    batch_size: int = 250,
-) -> float:
-    """Return the share of images that is broken under controls times scale k, 1 x controls.
-
-    As soon as the share is certain to exceed ``enough``, no further image is evaluated, and what is returned
-    is an estimate from those that were, drawn at random.
-    """
-    right = data.clean.nonzero().flatten()
-    order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
-    batches = right[order].split(batch_size)
-    breaks = evaluated = 0
-    for start in range(0, len(batches), distributed.world_size()):
-        together = batches[start : start + distributed.world_size()]
-        counts = distributed.map_batches(
-            together,
-            lambda index: int(broken(classifier, data.part(index), transform, k, batch_size).sum()),
-        )
-        # Counted one after the other: several processes must stop where one would
-        for index, count in zip(together, counts, strict=True):
-            if breaks <= enough * len(data):
-                breaks, evaluated = breaks + count, evaluated + len(index)
-        if breaks > enough * len(data):
-            break
-    return breaks / max(1, evaluated) * len(right) / len(data)
+        As soon as the share is certain to exceed ``enough``, no further image is evaluated, and what is
+        returned is an estimate from those that were, drawn at random.
+        """
+        n, right = len(self.data), self.data.clean.nonzero().flatten()
+        order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
+        batches = right[order].split(self.batch_size)
+        breaks = evaluated = 0
+        for start in range(0, len(batches), distributed.world_size()):
+            together = batches[start : start + distributed.world_size()]
+            counts = distributed.map_batches(
+                together, lambda index: int(self.part(index).broken(transform, k).sum())
+            )
+            # Counted one after the other: several processes must stop where one would
+            for index, count in zip(together, counts, strict=True):
+                if breaks <= enough * n:
+                    breaks, evaluated = breaks + count, evaluated + len(index)
+            if breaks > enough * n:
+                break
+        return breaks / max(1, evaluated) * len(right) / n
 
 
 @torch.no_grad()

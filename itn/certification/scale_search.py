@@ -6,10 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import ParametricTransform, break_rate, classifier_of
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.worst_k import search_worst_k
-from itn.models.preflight import CheckedImages
-from itn.nn.net import InvariantTransformerNet
 
 IMAGES = 4000  # that an estimate is made from, at most
 
@@ -50,25 +48,20 @@ def estimate_scale(
 
 
 def estimate_scale_and_worst_k(
-    net: InvariantTransformerNet, training: CheckedImages, target: float, batch_size: int
+    family: ParametricTransform, training: EvaluationSet, target: float
 ) -> tuple[float, Tensor]:
-    """Return about the scale at which a family breaks the target share at its worst k, and that k.
+    """Return about the scale at which a family breaks the target share at its worst k, and k, 1 x controls.
 
     Args:
-        net: The family.
+        family: The family.
         training: The images that it was learned from.
         target: Share of the images that may be broken.
-        batch_size: Images in one forward pass.
-
-    Returns:
-        The scale, and k, 1 x controls.
     """
-    classifier, family = classifier_of(net), ParametricTransform.of_net(net)
     images = training.spread(IMAGES)
 
     def estimate_along(k: Tensor, largest: float, smallest: float = 0.0) -> float:
         def break_rate_at(scale: float) -> float:
-            return break_rate(classifier, images, family, scale * k, target, batch_size)
+            return images.break_rate(family, scale * k, target)
 
         return estimate_scale(break_rate_at, target, largest, smallest)
 
@@ -80,7 +73,7 @@ def estimate_scale_and_worst_k(
     worst, before = family.full_strength, math.inf
     while scale < 0.9 * before:
         # Far beyond the tolerance all k are equally bad: search again at the scale that the last one led to
-        candidate, before = search_worst_k(classifier, images, family, scale, batch_size).k, scale
+        candidate, before = search_worst_k(images, family, scale).k, scale
         scale = estimate_along(candidate, before)
         if scale < before or torch.equal(worst, family.full_strength):
             worst = candidate

@@ -9,7 +9,5 @@ class Terms(NamedTuple):
     tolerance: float
     """Largest share of the images that may be right unchanged and wrong transformed."""
     confidence: float
-    batch_size: int
-    """Images in one forward pass."""
     seed: int
     """Of the resampled images."""

@@ -6,9 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import ParametricTransform, transformed_margins
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
@@ -28,13 +26,7 @@ class WorstCase(NamedTuple):
     """Whether each image is recognized unchanged and under all controls that were tried, bool, N."""
 
 
-def search_worst_k(
-    classifier: Classifier,
-    data: CheckedImages,
-    transform: ParametricTransform,
-    scale: float,
-    batch_size: int = 250,
-) -> WorstCase:
+def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale: float) -> WorstCase:
     """Search for the controls that break most images, and for each image for controls that break it.
 
     All combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps.
@@ -42,19 +34,19 @@ def search_worst_k(
     worst controls are then tried on all images.
     """
     full_strength, *single = (
-        transformed_margins(classifier, data, transform, scale * k[None], batch_size)
+        images.margins(transform, scale * k[None])
         for k in (transform.full_strength[0], *torch.eye(transform.controls))
     )
     smallest = torch.stack([full_strength, *single]).amin(0)
-    vulnerable = smallest.argsort()[: max(1, len(data) // VULNERABLE)]
-    subset = data.part(vulnerable)
-    everywhere = data.clean & (smallest > 0)
+    vulnerable = smallest.argsort()[: max(1, len(smallest) // VULNERABLE)]
+    subset = images.part(vulnerable)
+    everywhere = images.data.clean & (smallest > 0)
     worst = transform.full_strength
     worst_badness = full_strength[vulnerable].neg().sigmoid().mean().item()
 
     def evaluate(k: Tensor) -> None:
         nonlocal worst, worst_badness
-        margins = transformed_margins(classifier, subset, transform, scale * k, batch_size)
+        margins = subset.margins(transform, scale * k)
         everywhere[vulnerable] &= margins > 0
         # The sigmoid tells controls apart that break equally many
         if (badness := margins.neg().sigmoid().mean().item()) > worst_badness:
@@ -70,5 +62,5 @@ def search_worst_k(
             neighbor[0, entry] = (neighbor[0, entry] + sign).clamp(0, 1)
             if not torch.equal(neighbor, center):
                 evaluate(neighbor)
-    right = transformed_margins(classifier, data, transform, scale * worst, batch_size) > 0
+    right = images.margins(transform, scale * worst) > 0
     return WorstCase(worst, right, full_strength > 0, everywhere & right)

@@ -144,7 +144,7 @@ class LearnConfig:
     @property
     def terms(self) -> Terms:
         """What calibration and certificate need of the settings."""
-        return Terms(self.tolerated, self.confidence, self.batch_size, self.seed)
+        return Terms(self.tolerated, self.confidence, self.seed)
 
     @property
     def tolerated(self) -> float:

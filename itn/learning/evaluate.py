@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult
-from itn.certification.parametric import ParametricTransform, classifier_of, transformed_margins
+from itn.certification.parametric import EvaluationSet, ParametricTransform, classifier_of
 from itn.certification.records import certify
 from itn.certification.worst_k import search_worst_k
 from itn.functional.color import decompose_color
@@ -64,9 +64,9 @@ def respond(
     device = next(net.parameters()).device
     matrices = net.matrices(k1.to(device), k2.to(device))
     parts = {name: m for name, m in zip(("color", "spatial"), matrices, strict=True) if m is not None}
-    transform = ParametricTransform.of_net(net)
     k = torch.cat([{"color": k1, "spatial": k2}[part] for part in net.parts], 1)
-    margins = transformed_margins(classifier_of(net), data, transform, k, batch_size)
+    images = EvaluationSet(classifier_of(net), data, batch_size)
+    margins = images.margins(ParametricTransform.of_net(net), k)
     height, width = data.images.shape[-2:]
     return Response(
         margins > 0,
@@ -114,8 +114,8 @@ def evaluate(
     subset = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
     certificate = None
     if calibrated is not None:
-        family = ParametricTransform.of_net(net)
-        worst = search_worst_k(classifier_of(net), held_out, family, 1.0, config.batch_size)
+        images = EvaluationSet(classifier_of(net), held_out, config.batch_size)
+        worst = search_worst_k(images, ParametricTransform.of_net(net), 1.0)
         certificate = certify(
             held_out.clean, uniform.right, worst, calibrated.scale, config.tolerated, config.confidence
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import classifier_of
+from itn.certification.parametric import EvaluationSet, classifier_of
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.problem import FamilyProblem
@@ -101,16 +101,19 @@ class _Family:
         net, training, config = self.net, self.training, self.config
         if self.calibration is None:
             return SwitchedLearner(net, training, config)
-        self.baselines = estimate_family_baselines(net, training, len(self.calibration), config.terms)
+        images = EvaluationSet(classifier_of(net), training, config.batch_size)
+        self.baselines = estimate_family_baselines(net, images, len(self.calibration), config.terms)
         problem = family_problem(net, training, self.baselines, config)
         return ConstrainedLearner([problem], config, self.baselines.target)
 
     def calibrate(self) -> None:
         assert self.calibration is not None
         assert self.baselines is not None
-        self.calibrated = calibrate_family(
-            self.net, self.training, self.calibration, self.baselines, self.config.terms
+        training, calibration = (
+            EvaluationSet(classifier_of(self.net), data, self.config.batch_size)
+            for data in (self.training, self.calibration)
         )
+        self.calibrated = calibrate_family(self.net, training, calibration, self.baselines, self.config.terms)
 
     def evaluate(
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]

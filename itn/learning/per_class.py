@@ -16,7 +16,7 @@ from torch import Tensor
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import ParametricTransform, broken, displacements_full, rescale
+from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import CalibrationPoint, Certificate, SearchedAccuracy, certify
 from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.certification.worst_k import WorstCase, search_worst_k
@@ -138,7 +138,9 @@ class _ClassFamilies:
             images = _of_class(training, label)
             net = make_net(self.classifier, config, images.images.shape)
             # The tolerance is proven for all classes together
-            baselines = estimate_family_baselines(net, images, len(calibration), config.terms)
+            baselines = estimate_family_baselines(
+                net, self._evaluation_set(images), len(calibration), config.terms
+            )
             others = _of_class(calibration, label), _of_class(held_out, label)
             self.classes.append(ClassProblem(label, net, images, *others, baselines))
         problems = [family_problem(c.net, c.training, c.baselines, config, RESTARTS) for c in self.classes]
@@ -146,21 +148,20 @@ class _ClassFamilies:
 
     def calibrate(self) -> None:
         """Choose one factor on the scales that are estimated for each class, and give it to all families."""
-        batch_size = self.config.batch_size
         worst_ks = []
         for c in self.classes:
-            scale, worst_k = estimate_scale_and_worst_k(c.net, c.training, c.baselines.target, batch_size)
+            scale, worst_k = estimate_scale_and_worst_k(
+                ParametricTransform.of_net(c.net), self._evaluation_set(c.training), c.baselines.target
+            )
             rescale(c.net, scale)
             worst_ks.append(worst_k)
 
         def broken_at(scale: float) -> Tensor:
             of_classes = []
             for c, worst_k in zip(self.classes, worst_ks, strict=True):
-                family = ParametricTransform.of_net(c.net)
-                ks = (scale * k for k in (family.full_strength, worst_k))
-                of_classes.append(
-                    torch.stack([broken(self.classifier, c.calibration, family, k, batch_size) for k in ks])
-                )
+                family, images = ParametricTransform.of_net(c.net), self._evaluation_set(c.calibration)
+                ks = (family.full_strength, worst_k)
+                of_classes.append(torch.stack([images.broken(family, scale * k) for k in ks]))
             return torch.cat(of_classes, 1)
 
         terms = self.config.terms
@@ -209,6 +210,9 @@ class _ClassFamilies:
         examples = {c.label: (c.net, c.held_out.images[:1]) for c in self.classes}
         return draw_classes(examples, history, record, self.classifier.class_name)
 
+    def _evaluation_set(self, data: CheckedImages) -> EvaluationSet:
+        return EvaluationSet(self.classifier, data, self.config.batch_size)
+
     def _mean_displacements(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
         """Return the displacement of each part at full strength, mean over so many images of each class."""
         of_classes = [displacements_full(c.net, scale) for c in self.classes]
@@ -225,7 +229,7 @@ class _ClassFamilies:
             k1, k2 = torch.rand(2, len(c.held_out), CONTROLS, generator=randomness)
             uniform = respond(c.net, c.held_out, k1, k2, self.config.batch_size)
             family = ParametricTransform.of_net(c.net)
-            worst = search_worst_k(self.classifier, c.held_out, family, 1.0, self.config.batch_size)
+            worst = search_worst_k(self._evaluation_set(c.held_out), family, 1.0)
             outcomes.append(ClassOutcome(uniform, worst))
         return outcomes
 

@@ -125,7 +125,7 @@ def _searched(certificate: Certificate) -> Iterator[tuple[str, str, str]]:
     yield (
         "worst k",
         f"{100 * found.accuracy:.2f} %",
-        "all images at the single k where a search found the lowest accuracy: an estimate",
+        "all images at the single k that a search found worst: an estimate",
     )
     yield (
         "worst k of each image",

@@ -16,7 +16,7 @@ from itn.certification.baselines import (
 )
 from itn.stats.fixed_sequence import FixedSequence, max_failures
 from itn.stats.sampling import generator
-from tests.certification.test_worst_k import CLASSIFIER, flat_images
+from tests.certification.test_worst_k import evaluation_set, flat_images
 
 SPATIAL = ("rotate", "scale_x", "scale_y", "zoom", "shear_x", "shear_y", "translate_x", "translate_y")
 
@@ -73,7 +73,7 @@ def test_baselines_go_as_far_as_on_paper():
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 4002)[1:-1])
     baselines = color_baselines(1)
     calibrated, _ = calibrate_baselines(
-        CLASSIFIER, data, baselines, estimate_baselines(CLASSIFIER, data, baselines, 0.2), 0.2
+        evaluation_set(data), baselines, estimate_baselines(evaluation_set(data), baselines, 0.2), 0.2
     )
     records = {(record.transform, record.sign): record for record in calibrated}
     up, down = records["contrast", "+"], records["contrast", "-"]
@@ -97,7 +97,7 @@ def test_a_baseline_that_estimates_put_second_can_be_the_largest():
         for up in (False, True)
     )
     estimates = [BaselineEstimate(0.5, ()), BaselineEstimate(0.5 * 0.5**0.5, ())]
-    _, calibrated = calibrate_baselines(CLASSIFIER, data, [darker, brighter], estimates, 0.2)
+    _, calibrated = calibrate_baselines(evaluation_set(data), [darker, brighter], estimates, 0.2)
     assert len(calibrated) == 2
     assert max(calibrated, key=lambda pair: pair[0].displacement(pair[1].scale))[0] is brighter
 
@@ -109,8 +109,8 @@ def test_calibrated_baselines_keep_to_the_tolerance():
         for baseline in color_baselines(1)
         if baseline.name == "brightness" and baseline.max_offset < 0
     ]
-    estimates = estimate_baselines(CLASSIFIER, data, darker, 0.2)
-    (record,), ((_, test),) = calibrate_baselines(CLASSIFIER, data, darker, estimates, 0.2)
+    estimates = estimate_baselines(evaluation_set(data), darker, 0.2)
+    (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), darker, estimates, 0.2)
     assert record.estimated_magnitude == pytest.approx(-0.1, abs=0.01)
     provable = max_failures(4000, 0.2) / 4000 / 2  # darker by d, the share 2 d is broken
     assert provable / 1.03 <= -record.magnitude <= provable + 1e-3  # scales are 3 % apart

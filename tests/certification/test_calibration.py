@@ -11,7 +11,7 @@ import itn
 from itn.certification.baselines import BaselineEstimate, spatial_baselines
 from itn.certification.calibration import check_certifiable
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import ParametricTransform
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.learning.load import make_net
 from itn.learning.split import split_images
 
@@ -32,7 +32,7 @@ def test_references_are_the_largest_displacements_of_baselines(blobs, side):
     """Shifts along y and all that leaves the horizontal centre alone go to their bounds."""
     data = itn.preflight(side, *blobs)
     net = make_net(side, QUICK, data.images.shape)
-    baselines = estimate_family_baselines(net, data, 200, QUICK.terms)
+    baselines = estimate_family_baselines(net, EvaluationSet(side, data), 200, QUICK.terms)
     assert (
         baselines.target == (6 + 0.5) / 200
     )  # of 200 images 6 may be broken: below 6 % with 95 % confidence

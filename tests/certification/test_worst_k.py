@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import itn
-from itn.certification.parametric import ParametricTransform, break_rate, broken, transformed_margins
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import certify
 from itn.certification.scale_search import estimate_scale
 from itn.certification.worst_k import search_worst_k
@@ -45,23 +45,27 @@ def scaled(transform, scale):
 
 
 CLASSIFIER = itn.Classifier(Brightness())
+
+
+def evaluation_set(data, batch_size=250):
+    return EvaluationSet(CLASSIFIER, data, batch_size)
+
+
 SHADE = ParametricTransform(2, shade)
 
 
 def test_margins_are_those_on_paper():
     data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
     k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
-    assert transformed_margins(CLASSIFIER, data, SHADE, k, batch_size=2).tolist() == pytest.approx(
-        [0.2, 0.5, 0.0], abs=1e-6
-    )
+    assert evaluation_set(data, 2).margins(SHADE, k).tolist() == pytest.approx([0.2, 0.5, 0.0], abs=1e-6)
 
 
 def test_broken_are_those_that_were_right():
     data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
     everyone = torch.tensor([[0.2, 0.0]])
-    assert broken(CLASSIFIER, data, SHADE, everyone).tolist() == [True, False, False, False]
+    assert evaluation_set(data).broken(SHADE, everyone).tolist() == [True, False, False, False]
     own = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.0], [0.0, 0.3]])
-    assert broken(CLASSIFIER, data, SHADE, own).tolist() == [False, False, True, True]
+    assert evaluation_set(data).broken(SHADE, own).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("n", "tolerance"), [(20, 0.01), (150, 0.02), (600, 0.01), (6000, 0.01)])
@@ -142,7 +146,8 @@ def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, evaluat
             return super().logits(images)
 
     counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
-    share = break_rate(counting, data, DARKEN, 0.05 * DARKEN.full_strength, enough, batch_size=100)
+    images = EvaluationSet(counting, data, 100)
+    share = images.break_rate(DARKEN, 0.05 * DARKEN.full_strength, enough)
     assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
     assert sum(batches) == pytest.approx(evaluated, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
 
@@ -150,7 +155,7 @@ def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, evaluat
 def test_the_worst_is_found_inside_not_at_full_strength():
     # Half as dark at full strength as at (1, 0)
     data = flat_images(torch.linspace(0.5, 1.0, 402)[1:-1])
-    worst = search_worst_k(CLASSIFIER, data, SHADE, scale=0.3)
+    worst = search_worst_k(evaluation_set(data), SHADE, scale=0.3)
     assert worst.k.tolist() == [[1.0, 0.0]]
     assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
     assert torch.equal(worst.right, worst.right_everywhere)
@@ -161,7 +166,7 @@ def test_each_image_has_its_own_worst_control():
     data = flat_images(
         torch.cat([torch.linspace(0.4, 0.499, 50), torch.linspace(0.501, 0.6, 50), torch.ones(900)])
     )
-    worst = search_worst_k(CLASSIFIER, data, SHADE, scale=0.2)
+    worst = search_worst_k(evaluation_set(data), SHADE, scale=0.2)
     assert int((~worst.right).sum()) == 50
     assert int((~worst.right_everywhere).sum()) == 100
 
@@ -174,13 +179,13 @@ def test_refinement_goes_where_the_grid_does_not():
         return matrix, None
 
     data = flat_images(torch.linspace(0.51, 1.0, 400))
-    assert search_worst_k(CLASSIFIER, data, ParametricTransform(1, dip), scale=1.0).k.item() == 0.75
+    assert search_worst_k(evaluation_set(data), ParametricTransform(1, dip), scale=1.0).k.item() == 0.75
 
 
 def certified(data, transform, uniform, scale, tolerance, batch_size=250):
-    recognized = transformed_margins(CLASSIFIER, data, transform, uniform, batch_size) > 0
-    worst = search_worst_k(CLASSIFIER, data, transform, 1.0, batch_size)
-    return certify(data.clean, recognized, worst, scale, tolerance)
+    images = evaluation_set(data, batch_size)
+    recognized = images.margins(transform, uniform) > 0
+    return certify(data.clean, recognized, search_worst_k(images, transform, 1.0), scale, tolerance)
 
 
 def test_certificate_counts_what_it_says():
@@ -218,14 +223,16 @@ def test_coverage_by_simulation():
     kept = covered = 0
     chosen = []
     for _ in range(repetitions):
-        calibration, third = sample(), sample()
+        images, held_out = evaluation_set(sample(), n), sample()
         scale = fixed_sequence_test(
-            lambda s, data=calibration: broken(CLASSIFIER, data, DARKEN, s * DARKEN.full_strength, n)[None],
+            lambda s, images=evaluation_set(calibration, n): images.broken(DARKEN, s * DARKEN.full_strength)[
+                None
+            ],
             [estimate * s for s in SEQUENCE],
             tolerance,
         ).scale
         uniform = torch.rand(n, 1, generator=randomness)
-        found = certified(third, scaled(DARKEN, scale), uniform, scale, tolerance, n)
+        found = certified(held_out, scaled(DARKEN, scale), uniform, scale, tolerance, n)
         chosen.append(scale / limit)
         kept += scale <= limit
         covered += (
