@@ -41,14 +41,14 @@ from itn.data.class_folders import class_indices
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier
 from itn.screening.passes import suitable_batch
-from itn.screening.summary import reach_text
+from itn.screening.summary import range_text
 from itn.transforms.builtin import PAPER
 from itn.transforms.registry import Transform
 
 FIGURE2, MAP = ("noise", "rotate", "zoom"), ("translate_x", "translate_y")
 KEPT = (
     *("unit", "identity", "magnitudes", "accuracy", "ci_low", "ci_high"),
-    *("agreement", "control_accuracy", "lost_content", "islands"),
+    *("agreement", "control_accuracy", "lost_content", "recoveries"),
 )
 
 
@@ -258,7 +258,7 @@ def _others(transforms: Mapping[str, Any]) -> list[str]:
 
 def _reach(sides: Mapping[str, Record], sweep: Record) -> str:
     found = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
-    return reach_text(found, sweep["magnitudes"], sweep["identity"])
+    return range_text(found, sweep["magnitudes"], sweep["identity"])
 
 
 def _magnitudes(text: str) -> tuple[str, tuple[float, ...]]:

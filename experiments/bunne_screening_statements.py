@@ -68,7 +68,7 @@ def rotation(result: itn.ScreenResult, single: bool) -> Record | None:
     left = {name: min(curve.values()) / curve[0.0] for name, curve in recognised.items()}
     back = {
         name
-        for name, stretches in sweep.islands.classes.items()
+        for name, stretches in sweep.recoveries.classes.items()
         if any(180.0 in (abs(start), abs(end)) for start, end in stretches)
     }
     return {
@@ -80,7 +80,7 @@ def rotation(result: itn.ScreenResult, single: bool) -> Record | None:
             name for name in recognised if all(end.value is None for end in thresholds[name].values())
         ],
         "back_at_180": None if single else [name for name in recognised if name in back],
-        "images_returned_at_180": sweep.islands.returned[sweep.magnitudes.index(180.0)],
+        "images_returned_at_180": sweep.recoveries.returned[sweep.magnitudes.index(180.0)],
         "by_class": None
         if single
         else {

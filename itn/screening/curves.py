@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, median_flip
 from itn.screening.passes import Arrays
-from itn.screening.records import Curve, FlipSummary, Islands, PairRecord, Sides, SweepRecord, Thresholds
+from itn.screening.records import Curve, FlipSummary, PairRecord, Recoveries, Sides, SweepRecord, Thresholds
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
-from itn.screening.thresholds import curve_threshold, islands, paths
+from itn.screening.thresholds import curve_threshold, paths, recoveries
 from itn.stats.intervals import clopper_pearson
 from itn.transforms.registry import Transform
 
@@ -86,7 +86,7 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         lost_content=None if sweep.lost is None else tuple(sweep.lost["area"].tolist()),
         lost_intensity=None if sweep.lost is None else tuple(sweep.lost["intensity"].tolist()),
         thresholds=_thresholds(sweep, samples, config),
-        islands=_islands(sweep, samples, config),
+        recoveries=_recoveries(sweep, samples, config),
     )
 
 
@@ -153,18 +153,18 @@ def _change_at(
     return float(np.interp(transform.distance(v), distance, [float(p["pixel_change"]) for p in points]))
 
 
-def _islands(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Islands:
+def _recoveries(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Recoveries:
     level = _level(sweep, samples, config)
     accuracy: list[tuple[float, float]] = []
     classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
     returned = dict.fromkeys(sweep.magnitudes, 0.0)
     for _, path, points, _, low, high in _sides(sweep, samples, config):
-        accuracy += islands(path, low, high, level)
+        accuracy += recoveries(path, low, high, level)
         for row, name in enumerate(samples.classes.values()):
             nearer, farther = (
                 [float(point[key][row]) for point in points] for key in ("margin_low", "margin_high")
             )
-            classes[name] += islands(path, nearer, farther, 0.0)
+            classes[name] += recoveries(path, nearer, farther, 0.0)
         differed = np.zeros(len(samples.labels), dtype=bool)
         for v, point in list(zip(path, points, strict=True))[1:]:
             differs = point["predictions"] != sweep.clean["predictions"]
@@ -172,7 +172,7 @@ def _islands(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Islands:
                 returned[v] = _share(differed & ~differs)
             differed |= differs
     found = {name: tuple(stretches) for name, stretches in classes.items() if stretches}
-    return Islands(tuple(accuracy), found, tuple(returned.values()))
+    return Recoveries(tuple(accuracy), found, tuple(returned.values()))
 
 
 def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[CurveRow]:

@@ -44,7 +44,7 @@ class Thresholds:
 
 
 @dataclasses.dataclass(frozen=True)
-class Islands:
+class Recoveries:
     """Stretches of magnitudes, first and last, on which what was lost on the way there is back.
 
     Lost and back are both beyond the doubt of the intervals.
@@ -86,7 +86,7 @@ class SweepRecord:
     lost_intensity: Curve | None
     """Fraction of the sum of pixel values that has left the frame, mean over images."""
     thresholds: Thresholds
-    islands: Islands
+    recoveries: Recoveries
 
 
 @dataclasses.dataclass(frozen=True)

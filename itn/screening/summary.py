@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itn.screening.records import Curve, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
 
-MOST_ISLANDS = 5  # named in the closing table
+MOST_RECOVERIES = 5  # named in the closing table
 
 
 def screen_summary(record: ScreenRecord) -> str:
@@ -50,7 +50,7 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     if all(threshold.value is None for threshold in thresholds.accuracy.values()):
         first, last = sweep.magnitudes[0], sweep.magnitudes[-1]
         return f"{held} from {first:g} to {last:g}, all that was swept ({sweep.unit})"
-    reach = reach_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
+    reach = range_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
     return f"{held} from {reach} ({sweep.unit}; in brackets {100 * confidence:g} % intervals)"
 
 
@@ -71,8 +71,8 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
         rows.append(
             (
                 name,
-                reach_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
-                reach_text(medians, sweep.magnitudes, sweep.identity),
+                range_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
+                range_text(medians, sweep.magnitudes, sweep.identity),
                 f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}",
                 sweep.unit,
                 "-" if change is None else f"{change:.3f}",
@@ -91,11 +91,11 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
         yield f"breaks first, by the change of pixels that it takes ({change:.3f} of full range, rms):"
         yield f"  {statement(first, record.transforms[first], record.confidence)}"
     for name, sweep in record.transforms.items():
-        back = {"accuracy": sweep.islands.accuracy} if sweep.islands.accuracy else {}
-        back |= {f"class {of}": stretches for of, stretches in sweep.islands.classes.items()}
+        back = {"accuracy": sweep.recoveries.accuracy} if sweep.recoveries.accuracy else {}
+        back |= {f"class {of}": stretches for of, stretches in sweep.recoveries.classes.items()}
         if back:
-            shown = [f"{what} {_stretches(where)}" for what, where in list(back.items())[:MOST_ISLANDS]]
-            more = f"; {len(back) - MOST_ISLANDS} more" if len(back) > MOST_ISLANDS else ""
+            shown = [f"{what} {_stretches(where)}" for what, where in list(back.items())[:MOST_RECOVERIES]]
+            more = f"; {len(back) - MOST_RECOVERIES} more" if len(back) > MOST_RECOVERIES else ""
             yield f"comes back under {name} ({sweep.unit}): {'; '.join(shown)}{more}"
 
 
@@ -105,7 +105,7 @@ def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def reach_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
+def range_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
     """Return "low [interval] to high [interval]"; "beyond" the last magnitude where nothing breaks."""
     ends = {"below": magnitudes[0], "above": magnitudes[-1]}
     texts = [

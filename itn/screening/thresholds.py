@@ -66,7 +66,7 @@ def curve_threshold(
     return _ordered(path, value, near, far)
 
 
-def islands(
+def recoveries(
     path: Sequence[float], low: Sequence[float], high: Sequence[float], level: float
 ) -> list[tuple[float, float]]:
     """Return the stretches of the path, first and last magnitude, on which a lost curve is back.

@@ -87,7 +87,7 @@ def test_rotation_tells_constant_lost_and_back_apart(study):
                 "cup": {"above": lost},
             }
         ),
-        islands=SimpleNamespace(classes={"broom": ((180.0, 180.0),)}, returned=(0.0, 0.1, 0.3)),
+        recoveries=SimpleNamespace(classes={"broom": ((180.0, 180.0),)}, returned=(0.0, 0.1, 0.3)),
     )
     result = SimpleNamespace(record=SimpleNamespace(transforms={"rotate": sweep}), curves=rows)
     found = study.statements.rotation(result, single=False)

@@ -96,7 +96,7 @@ def test_thresholds_are_drawn_where_they_are(result):
     record = result.record
     figure = plots.thresholds(record, dict(itn.TRANSFORMS))
     assert len(figure.axes) == 3
-    for ax, (name, _) in zip(figure.axes, itn.screening.records.breaking_order(record), strict=True):
+    for ax, (name, _) in zip(figure.axes, itn.screening.summary.breaking_order(record), strict=True):
         drawn = {
             round(float(x), 6)
             for line in ax.lines

@@ -35,7 +35,7 @@ def test_all_three_kinds_of_threshold_on_paper(side, spread):
     and class 0 has lost the half of its images, and the majority of its softmax, at v = 0.25.
     """
     images, labels = spread
-    grid = itn.transforms.registry.steps(-0.3, 0.3, 0.02)
+    grid = itn.transforms.builtin.steps(-0.3, 0.3, 0.02)
     found = screen(side, images, labels, ScreenConfig(("translate_x",), magnitudes={"translate_x": grid}))
     sweep = found.record.transforms["translate_x"]
     assert found.record.clean_accuracy == 1
@@ -81,18 +81,18 @@ def test_factors_break_where_arithmetic_says(brightness, flats):
     assert found["contrast"].lost_content is None
 
 
-def test_an_island_is_found_by_the_sweep_and_reported(side, blobs):
+def test_a_recovery_is_found_by_the_sweep_and_reported(side, blobs):
     """Turned by 90 to 270 degrees the blobs lie on the other side; from there they are back."""
-    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.registry.steps(0, 360, 40)})
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.builtin.steps(0, 360, 40)})
     found = screen(side, *blobs, config)
     assert (
         "comes back under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; class 1"
         in str(found)
     )
     sweep = found.record.transforms["rotate"]
-    assert sweep.islands.accuracy == ((280, 360),)
-    assert sweep.islands.classes == {"0": ((280, 360),), "1": ((280, 360),)}
-    assert sweep.islands.returned == (0, 0, 0, 0, 0, 0, 0, 1, 1, 1)
+    assert sweep.recoveries.accuracy == ((280, 360),)
+    assert sweep.recoveries.classes == {"0": ((280, 360),), "1": ((280, 360),)}
+    assert sweep.recoveries.returned == (0, 0, 0, 0, 0, 0, 0, 1, 1, 1)
     assert sweep.thresholds.flips["above"].median.value == pytest.approx(90, abs=1)
     # 90 lies between 80 and 120, after three halvings in a bracket of 5 beside it
     assert sweep.thresholds.accuracy["above"].value == pytest.approx(90, abs=5)
@@ -290,9 +290,9 @@ def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
 
 
 def test_gray_images_need_no_grayscale(side, blobs):
-    magnitudes = {name: (itn.TRANSFORMS[name].magnitudes[-1],) for name in itn.transforms.registry.PAPER}
+    magnitudes = {name: (itn.TRANSFORMS[name].magnitudes[-1],) for name in itn.transforms.builtin.PAPER}
     found = screen(side, *blobs, ScreenConfig(magnitudes=magnitudes))
-    assert set(found.record.transforms) == set(itn.transforms.registry.PAPER) - {"grayscale"}
+    assert set(found.record.transforms) == set(itn.transforms.builtin.PAPER) - {"grayscale"}
     assert "gray already" in found.record.left_out["grayscale"]
     assert "grayscale is left out" in str(found)
 

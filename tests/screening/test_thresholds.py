@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from itn.screening.flips import find_flips, median_flip
-from itn.screening.thresholds import Threshold, crossing, curve_threshold, islands, paths
+from itn.screening.thresholds import Threshold, crossing, curve_threshold, paths, recoveries
 from itn.transforms.registry import TRANSFORMS
 
 SHIFT, ZOOM, FLIP = TRANSFORMS["translate_x"], TRANSFORMS["zoom"], TRANSFORMS["horizontal_flip"]
@@ -111,14 +111,14 @@ def test_an_interval_end_that_is_not_reached_is_none(sign, expected):
         ("-+++++++", [(1, 7)]),  # lost at the identity
     ],
 )
-def test_islands(values, expected):
+def test_recoveries(values, expected):
     """Where a curve is at its level (+) or below it (-)."""
     curve = [0.5 if sign == "+" else 0.49 for sign in values]
-    assert islands(range(8), curve, curve, 0.5) == expected
+    assert recoveries(range(8), curve, curve, 0.5) == expected
 
 
-def test_islands_are_given_in_the_paths_magnitudes():
-    assert islands((0, -0.5, -1, -1.5, -2), (1, 0, 1, 1, 0), (1, 0, 1, 1, 0), 0.5) == [(-1, -1.5)]
+def test_recoveries_are_given_in_the_paths_magnitudes():
+    assert recoveries((0, -0.5, -1, -1.5, -2), (1, 0, 1, 1, 0), (1, 0, 1, 1, 0), 0.5) == [(-1, -1.5)]
 
 
 @pytest.mark.parametrize("bisections", [0, 1, 6])
@@ -257,11 +257,11 @@ def test_the_median_of_images_that_mostly_stand_is_not_reached():
     assert median_flip(SHIFT, (0.1, 0.5), np.full(10, 0.5), never, 0.95) == (None, None, None)
 
 
-def test_a_curve_that_scatters_about_the_level_is_no_island():
+def test_a_curve_that_scatters_about_the_level_is_no_recovery():
     low, high = (1, 0.85, 0.86, 0.89, 0.86), (1, 0.89, 0.91, 0.94, 0.91)
-    assert islands(range(5), low, high, 0.9) == []
-    assert islands(range(5), (*low[:4], 0.9), high, 0.9) == [(4, 4)]
-    assert islands(range(5), low, (1, 0.95, 0.95, 0.95, 0.95), 0.84) == []
+    assert recoveries(range(5), low, high, 0.9) == []
+    assert recoveries(range(5), (*low[:4], 0.9), high, 0.9) == [(4, 4)]
+    assert recoveries(range(5), low, (1, 0.95, 0.95, 0.95, 0.95), 0.84) == []
 
 
 def test_a_discrete_transformation_breaks_at_one_of_its_magnitudes():
