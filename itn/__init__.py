@@ -20,8 +20,8 @@ from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_sum
 from itn.runtime.distributed import join as join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.screening.config import ScreenConfig
+from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.flips import Flips
-from itn.screening.passes import flip_magnitudes
 from itn.screening.records import ScreenRecord
 from itn.screening.result import ScreenResult
 from itn.screening.run import screen

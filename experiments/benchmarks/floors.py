@@ -100,7 +100,7 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
     floor = Floor(screener.classifier, screener.images)
     for _ in range(3):
         floor.forward()
-        screener.observe(screener.at(TRANSFORMS["rotate"], 10.0))
+        screener.class_statistics(screener.at(TRANSFORMS["rotate"], 10.0))
     ratios: list[float] = []
     floors: list[float] = []
     by_name: dict[str, list[float]] = {}
@@ -110,7 +110,7 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
         for name, magnitudes in sweeps(blur=images.shape[-1] / 56 + 1.5).items():
             for number, v in enumerate(magnitudes):
                 change = screener.at(TRANSFORMS[name], v)
-                passes.setdefault(name, []).append(seconds(partial(screener.observe, change)))
+                passes.setdefault(name, []).append(seconds(partial(screener.class_statistics, change)))
                 if number % FLOOR_EVERY == 0:
                     bare.append(seconds(floor.forward))
         floors.append(statistics.fmean(bare))
@@ -125,8 +125,8 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
         "ratio_by_transformation": {
             name: round(statistics.median(each), 3) for name, each in by_name.items()
         },
-        **_memory(lambda: screener.observe(at_ten), classifier.device),
-        "profile": _profile(lambda: screener.observe(at_ten), classifier.device),
+        **_memory(lambda: screener.class_statistics(at_ten), classifier.device),
+        "profile": _profile(lambda: screener.class_statistics(at_ten), classifier.device),
     }
 
 

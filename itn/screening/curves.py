@@ -44,7 +44,7 @@ class Sweep(NamedTuple):
     clean: Arrays
     """At the identity, whether or not that is one of the magnitudes."""
     points: tuple[Arrays, ...]
-    """What ``Screener.observe`` saw, for each magnitude."""
+    """What ``Screener.class_statistics`` saw, for each magnitude."""
     between: Mapping[float, Arrays]
     """The same at further magnitudes, near to where accuracy breaks."""
     controls: tuple[NDArray[np.int64], ...] | None
@@ -235,7 +235,7 @@ def pair_rows(
     samples: Samples,
     config: ScreenConfig,
 ) -> Iterator[PairRow]:
-    """Yield the lines of pairs.csv of one pair, from what ``Screener.glance`` saw at each (v, w)."""
+    """Yield the lines of pairs.csv of one pair, from ``Screener.image_statistics`` at each (v, w)."""
     for (v, w), point in seen.items():
         for _, columns in _columns(point, clean, samples, config):
             yield PairRow(x.name, y.name, v, w, *columns)

@@ -35,7 +35,7 @@ class Thresholds:
     None where accuracy does not break."""
     classes: dict[str, Sides]
     """Where the true class stops having the largest mean softmax, by class; likewise, from the
-    approximate interval of the margin (see ``Screener.observe``)."""
+    approximate interval of the margin (see ``Screener.class_statistics``)."""
     flips: dict[str, FlipSummary]
     """Of all images, by side."""
     flips_by_class: dict[str, dict[str, FlipSummary]]

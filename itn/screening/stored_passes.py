@@ -15,7 +15,7 @@ from itn.runtime import distributed
 from itn.runtime.run_dir import POINTS, RunFolder
 from itn.screening.curves import Sweep
 from itn.screening.flips import Flips
-from itn.screening.passes import Arrays, Change, Screener
+from itn.screening.passes import Arrays, Change, Screener, unchanged
 from itn.screening.thresholds import paths
 from itn.transforms.registry import TRANSFORMS, Transform
 
@@ -36,7 +36,7 @@ class StoredPasses:
         self.clean: Arrays = {}
 
     def __enter__(self) -> "StoredPasses":
-        self.clean = self._once("clean", lambda: self.screener.observe(lambda images, index: images))
+        self.clean = self._once("clean", lambda: self.screener.class_statistics(unchanged))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class StoredPasses:
             tuple(points),
             self._between(transform, dict(zip(magnitudes, points, strict=True))),
             tuple(controls) if self._controls(transform) else None,
-            self.screener.lost(transform, magnitudes) if transform.spatial else None,
+            self.screener.lost_content(transform, magnitudes) if transform.spatial else None,
             flips,
         )
 
@@ -107,7 +107,7 @@ class StoredPasses:
         return {
             (v, w): self._once(
                 f"{x.name} {y.name}/{v!r} {w!r}",
-                partial(self.screener.glance, self.screener.pair(x, v, y, w)),
+                partial(self.screener.image_statistics, self.screener.pair(x, v, y, w)),
             )
             for v, w in product(self.config.pair_sweep(x.name), self.config.pair_sweep(y.name))
         }
@@ -128,7 +128,7 @@ class StoredPasses:
         return self.config.round_trip and transform.spatial
 
     def _observe(self, change: Change) -> Arrays:
-        return self.screener.observe(change)
+        return self.screener.class_statistics(change)
 
     def _predict(self, change: Change) -> Arrays:
         return {"predictions": self.screener.predictions(change).numpy()}

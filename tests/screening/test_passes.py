@@ -51,9 +51,9 @@ def one_by_one(screener, name, magnitude, **more):
     )
 
 
-def test_observe_is_the_mean_over_a_loop(pictures):
+def test_class_statistics_are_the_mean_over_a_loop(pictures):
     screener = make(pictures)
-    seen = screener.observe(screener.at(TRANSFORMS["rotate"], 25.0))
+    seen = screener.class_statistics(screener.at(TRANSFORMS["rotate"], 25.0))
     softmax, labels = one_by_one(screener, "rotate", 25.0).double(), pictures[1]
     np.testing.assert_array_equal(seen["predictions"], softmax.argmax(1))
     np.testing.assert_allclose(seen["softmax_true"], softmax[torch.arange(41), labels], atol=1e-6)
@@ -77,16 +77,16 @@ def test_observe_is_the_mean_over_a_loop(pictures):
 def test_a_class_of_one_image_has_no_interval(pictures):
     images, labels = pictures
     screener = make((images[:3], labels[:3]))
-    seen = screener.observe(screener.at(TRANSFORMS["blur"], 1.0))
+    seen = screener.class_statistics(screener.at(TRANSFORMS["blur"], 1.0))
     assert np.isneginf(seen["margin_low"]).all()
     assert np.isposinf(seen["margin_high"]).all()
     assert np.isfinite(seen["margin"]).all()
 
 
-def test_glance_and_predictions_see_the_same(pictures):
+def test_image_and_class_statistics_agree(pictures):
     screener = make(pictures)
     change = screener.at(TRANSFORMS["brightness"], 0.3)
-    seen, glanced = screener.observe(change), screener.glance(change)
+    seen, glanced = screener.class_statistics(change), screener.image_statistics(change)
     np.testing.assert_array_equal(seen["predictions"], glanced["predictions"])
     np.testing.assert_array_equal(seen["softmax_true"], glanced["softmax_true"])
     np.testing.assert_array_equal(screener.predictions(change), seen["predictions"])
@@ -163,7 +163,7 @@ def test_lost_content_is_what_geometry_says(name, magnitude, area):
     images[0] = 200  # loses the same share of its intensity as the frame of its area
     images[1, 0, 0, 11] = 255  # all of its intensity in the upper right corner
     screener = make((images, torch.tensor([0, 1, 2])))
-    lost = screener.lost(TRANSFORMS[name], (magnitude,))
+    lost = screener.lost_content(TRANSFORMS[name], (magnitude,))
     assert lost["area"] == pytest.approx([area])
     corner = {"translate_x": 1, "translate_y": 1, "scale_x": 1}.get(name, float(area > 0))
     assert lost["intensity"] == pytest.approx([(area + corner + 0) / 3])
@@ -172,9 +172,11 @@ def test_lost_content_is_what_geometry_says(name, magnitude, area):
 def test_half_of_a_turned_frame_is_lost_where_trigonometry_says():
     """Turned by 90 degrees, a frame keeps the square of its shorter side; a square by 45, 2 (sqrt 2 - 1)."""
     screener = make((torch.zeros(1, 1, 40, 60, dtype=torch.uint8), torch.tensor([0])))
-    assert screener.lost(TRANSFORMS["rotate"], (90.0,))["area"] == pytest.approx([1 / 3])
+    assert screener.lost_content(TRANSFORMS["rotate"], (90.0,))["area"] == pytest.approx([1 / 3])
     screener = make((torch.zeros(1, 1, 200, 200, dtype=torch.uint8), torch.tensor([0])))
-    assert screener.lost(TRANSFORMS["rotate"], (45.0,))["area"] == pytest.approx([3 - 2 * 2**0.5], abs=1e-3)
+    assert screener.lost_content(TRANSFORMS["rotate"], (45.0,))["area"] == pytest.approx(
+        [3 - 2 * 2**0.5], abs=1e-3
+    )
 
 
 def test_flips_of_a_subset_cost_only_its_passes(pictures):
@@ -186,7 +188,7 @@ def test_flips_of_a_subset_cost_only_its_passes(pictures):
     standing = [41, *(int((magnitude > v).sum()) for v in (30, 60))]
     cost = sum(standing) + 4 * int(found.flipped.sum())
     assert screener.classifier.net.seen - before == cost
-    assert screener.seen == screener.classifier.net.seen
+    assert screener.images_passed == screener.classifier.net.seen
     assert found.flipped.sum() > 0
 
 
@@ -236,7 +238,7 @@ def test_bfloat16_is_close_and_the_transformation_stays_exact(pictures):
     images, index = pictures[0][:5] / 255, torch.arange(5)
     change = TRANSFORMS["rotate"], 33.0
     assert torch.equal(wide.at(*change)(images, index), narrow.at(*change)(images, index))
-    a, b = (s.glance(s.at(*change))["softmax_true"] for s in (wide, narrow))
+    a, b = (s.image_statistics(s.at(*change))["softmax_true"] for s in (wide, narrow))
     assert not np.array_equal(a, b)
     np.testing.assert_allclose(a, b, atol=0.05)
 
