@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.screening import plots
-from itn.screening.curves import Sweep
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
+from itn.screening.sweep import Sweep
 from itn.screening.tables import FlipRow, SoftmaxRow
 from itn.stats.sampling import one_per_class
 from itn.transforms.registry import TRANSFORMS, Transform

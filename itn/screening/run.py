@@ -17,23 +17,18 @@ from itn.models.preflight import preflight
 from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import explained
+from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import TIMING, RunFolder, working
 from itn.screening.config import ScreenConfig
-from itn.screening.curves import (
-    Samples,
-    curve_rows,
-    flip_rows,
-    pair_record,
-    pair_rows,
-    softmax_rows,
-    sweep_record,
-)
 from itn.screening.figures import draw_overview, draw_sweep
 from itn.screening.passes import Screener, suitable_batch
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
-from itn.screening.stored_passes import StoredPasses
+from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
+from itn.screening.stored_passes import StoredPasses, count_passes
+from itn.screening.sweep import Samples
+from itn.screening.sweep_record import sweep_record
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
 from itn.stats.intervals import clopper_pearson
 from itn.transforms.registry import TRANSFORMS
@@ -93,7 +88,8 @@ def screen(
     screener.check()
     left_out = _left_out(config, images.shape[1])
     swept = [name for name in config.names if name not in left_out]
-    with working(folder):
+    total = count_passes(config, swept)
+    with working(folder), progress_bar("screen", total, "passes", progress) as bar:
         seconds = {"preparation": time.perf_counter() - clock}
         clock = time.perf_counter()
         sweeps: dict[str, SweepRecord] = {}
@@ -101,26 +97,28 @@ def screen(
         curves: list[CurveRow] = []
         softmax: list[SoftmaxRow] = []
         flips: list[FlipRow] = []
-        cells: list[PairRow] = []
-        work = StoredPasses(screener, folder, swept, progress)
-        with explained(work.kept, resumable=folder is not None), work:
+        pair_lines: list[PairRow] = []
+        work = StoredPasses(screener, folder, bar)
+        with explained(work.kept, resumable=folder is not None):
             samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
-            # One after the other, so that what was seen of one is gone when the next begins
+            # One after the other, so that the measurements of one are freed when the next begins
             for name in swept:
                 sweep = work.sweep(TRANSFORMS[name])
                 sweeps[name] = sweep_record(sweep, samples, config)
                 curves += curve_rows(sweep, samples, config)
-                means, found = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
+                means, of_images = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += means
-                flips += found
+                flips += of_images
                 if folder is not None and folder.writes:
-                    for file, figure in draw_sweep(screener, sweep, sweeps[name], means, found, data.labels):
+                    for file, figure in draw_sweep(
+                        screener, sweep, sweeps[name], means, of_images, data.labels
+                    ):
                         folder.write(f"figures/{file}.png", partial(style.save, figure))
             for first, second in config.pairs:
                 x, y = TRANSFORMS[first], TRANSFORMS[second]
                 rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
                 pairs[f"{first},{second}"] = pair_record(rows, config)
-                cells += rows
+                pair_lines += rows
             n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
             record = ScreenRecord(
                 model=classifier.name,
@@ -134,7 +132,7 @@ def screen(
                 left_out=left_out,
                 provenance=origin | {"seed": config.seed},
             )
-            result = ScreenResult(record, tuple(curves), tuple(cells), tuple(softmax), tuple(flips))
+            result = ScreenResult(record, tuple(curves), tuple(pair_lines), tuple(softmax), tuple(flips))
             if folder is not None:
                 timing = {
                     "started": started.isoformat(),

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from itn.screening.config import ScreenConfig
-from itn.screening.curves import Samples, Sweep, curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.flips import Flips
+from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
+from itn.screening.sweep import Samples, Sweep
 from itn.transforms.registry import TRANSFORMS
 
 SAMPLES = Samples(

@@ -1,0 +1,97 @@
+"""From the measurements of a screen to the rows of its CSV files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itn.screening.config import ScreenConfig
+from itn.screening.passes import Arrays
+from itn.screening.records import Curve, PairRecord
+from itn.screening.sweep import Samples, Sweep
+from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
+from itn.stats.intervals import clopper_pearson
+from itn.transforms.registry import Transform
+
+NAMED_OUTPUTS = 3
+
+
+def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[CurveRow]:
+    """Yield the lines of curves.csv of one sweep."""
+    for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
+        control = None if sweep.round_trip is None else sweep.round_trip[number] == samples.labels
+        lost = None if sweep.lost_content is None else float(sweep.lost_content["area"][number])
+        for members, columns in _columns(point, sweep.clean, samples, config):
+            control_accuracy = None if control is None else float(control[members].mean())
+            yield CurveRow(sweep.transform.name, v, *columns, control_accuracy, lost)
+
+
+def _columns(
+    point: Arrays, clean: Arrays, samples: Samples, config: ScreenConfig
+) -> Iterator[tuple[NDArray[np.bool_], tuple[str, int, float, float, float, float, float]]]:
+    """Yield, for all images and for each class, its mask and the columns from class to softmax_true."""
+    right = point["predictions"] == samples.labels
+    agrees = point["predictions"] == clean["predictions"]
+    for name, members in samples.groups():
+        n, count = int(members.sum()), int(right[members].sum())
+        low, high = clopper_pearson(count, n, config.confidence)
+        softmax = float(point["softmax_true"][members].mean(dtype=float))
+        yield members, (name, n, count / n, low, high, float(agrees[members].mean()), softmax)
+
+
+def softmax_rows(sweep: Sweep, samples: Samples) -> Iterator[SoftmaxRow]:
+    """Yield the lines of softmax.csv of one sweep: the true class, two rivals that reach the top, others."""
+    table = np.stack([point["class_softmax"] for point in sweep.points])  # M x L x K
+    for row, (label, name) in enumerate(samples.classes.items()):
+        means = table[:, row]
+        rivals = set(means.argmax(1).tolist()) - {label}
+        ranked = sorted(rivals, key=lambda k: (-means[:, k].max(), k))
+        named = [label, *ranked[: NAMED_OUTPUTS - 1]]
+        rest = np.delete(means, named, axis=1)
+        for number, v in enumerate(sweep.magnitudes):
+            for k in named:
+                yield SoftmaxRow(sweep.transform.name, v, name, samples.outputs[k], float(means[number, k]))
+            if rest.shape[1]:
+                yield SoftmaxRow(sweep.transform.name, v, name, "others", float(rest[number].max()))
+
+
+def flip_rows(sweep: Sweep, samples: Samples) -> Iterator[FlipRow]:
+    """Yield the lines of flips.csv of one sweep."""
+    classes = [samples.classes[label] for label in samples.labels.tolist()]
+    for side, flips in sweep.flips.items():
+        columns = (samples.names, classes, flips.magnitude.tolist(), flips.flipped.tolist())
+        for image, class_, v, flipped in zip(*columns, strict=True):
+            yield FlipRow(sweep.transform.name, side, image, class_, v, flipped)
+
+
+def pair_rows(
+    x: Transform,
+    y: Transform,
+    points: Mapping[tuple[float, float], Arrays],
+    clean: Arrays,
+    samples: Samples,
+    config: ScreenConfig,
+) -> Iterator[PairRow]:
+    """Yield the lines of pairs.csv of one pair, from ``Screener.image_statistics`` at each (v, w)."""
+    for (v, w), point in points.items():
+        for _, columns in _columns(point, clean, samples, config):
+            yield PairRow(x.name, y.name, v, w, *columns)
+
+
+def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
+    """Return the record of one pair from its lines."""
+    of_all = {(row.magnitude_x, row.magnitude_y): row for row in rows if row.class_ == "all"}
+    xs, ys = (tuple(sorted({magnitudes[i] for magnitudes in of_all})) for i in (0, 1))
+
+    def table(column: str) -> tuple[Curve, ...]:
+        return tuple(tuple(getattr(of_all[x, y], column) for x in xs) for y in ys)
+
+    return PairRecord(
+        rows[0].transform_x,
+        rows[0].transform_y,
+        config.accuracy_fraction,
+        xs,
+        ys,
+        rows[0].n,
+        *(table(column) for column in ("accuracy", "ci_low", "ci_high", "agreement", "softmax_true")),
+    )
