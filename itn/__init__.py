@@ -22,6 +22,7 @@ from itn.runtime.errors import Interrupted, RunError
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.flips import Flips
+from itn.screening.load import load_screen
 from itn.screening.records import ScreenRecord
 from itn.screening.result import ScreenResult
 from itn.screening.run import screen
@@ -70,6 +71,7 @@ __all__ = [
     "load_classifier",
     "load_images",
     "load_net",
+    "load_screen",
     "model_cards",
     "model_summary",
     "predict",

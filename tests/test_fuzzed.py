@@ -228,7 +228,8 @@ def of(kind):
     """Draw a value of an annotation."""
     origin, inner = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        return st.builds(kind, **{name: of(each) for name, each in get_type_hints(kind).items()})
+        fields = {name: of(each) for name, each in get_type_hints(kind).items() if name != "schema_version"}
+        return st.builds(kind, **fields)
     if origin in (Union, types.UnionType):
         return st.one_of(*map(of, inner))
     if origin is tuple and inner[-1] is not ...:
@@ -251,11 +252,10 @@ def test_any_record_comes_back_from_its_file(kind, data):
     if kind is itn.LearnRecord and None in [getattr(record, name) for name in together]:
         record = dataclasses.replace(record, **dict.fromkeys(together))
     content = json.loads(json.dumps(record.to_json(), allow_nan=False))
-    # A screen is written for others to read
-    assert record.to_json() == content if kind is itn.ScreenRecord else kind.from_json(content) == record
+    assert kind.from_json(content) == record
 
 
-@pytest.mark.parametrize("kind", [itn.LearnRecord, itn.PerClassRecord])
+@pytest.mark.parametrize("kind", [itn.LearnRecord, itn.PerClassRecord, itn.ScreenRecord])
 @law
 @given(JSON)
 def test_what_is_no_record_is_refused(kind, content):

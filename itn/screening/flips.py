@@ -1,4 +1,4 @@
-"""Where the prediction of each image flips."""
+"""Where the prediction of each image changes: its decision change, or flip."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itn.screening.thresholds import Threshold, _ordered
+from itn.screening.thresholds import Threshold
 from itn.stats.survival import Floats, kaplan_meier
 from itn.transforms.registry import Transform
 
@@ -16,42 +16,43 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 class Flips(NamedTuple):
-    """Where the predictions of N images flip on one side of the identity."""
+    """Where the predictions of N images change on one side of the identity."""
 
     magnitude: Tensor
-    """Float64, N: the smallest magnitude at which the prediction was seen to differ from the one at the
-    identity; where it never did, the last magnitude tried."""
+    """Float64, N: the smallest magnitude found at which the prediction differs from that at the identity; the
+    last magnitude tried if it never does."""
     flipped: Tensor
-    """Bool, N: whether it ever did; otherwise the magnitude is right-censored."""
+    """Bool, N: whether the prediction changes at all; if not, the magnitude is right-censored."""
     resolution: float
-    """Widest bracket that a flip was narrowed to, in the unit of the magnitude (factors: its logarithm)."""
+    """Width of the widest bracket around a change, in the magnitude's unit (factors: their logarithm)."""
 
 
 def find_flips(
     predict: Predict, clean: Tensor, transform: Transform, path: Sequence[float], bisections: int
 ) -> Flips:
-    """Search, for each image, the smallest magnitude on the path at which its prediction flips.
+    """Search, for each image, the smallest magnitude on the path at which its prediction changes.
 
-    Images are tried along the path and dropped once they flip; then all brackets are halved together.
+    Images are tried along the path and dropped once their prediction changes; then all brackets are halved
+    together.
 
     Args:
         predict: The classifier on transformed images.
         clean: Its predictions at the identity, N.
-        transform: Whose magnitudes.
-        path: From the nearest to the farthest, without the identity.
-        bisections: How many times to halve a bracket; none where there is nothing between.
+        transform: The transformation.
+        path: Its magnitudes, from the nearest to the farthest, without the identity.
+        bisections: How many times to halve a bracket; discrete transformations have nothing to halve.
     """
     high = torch.full((len(clean),), path[-1], dtype=torch.float64)
     low = torch.full_like(high, transform.identity)
     flipped = torch.zeros(len(clean), dtype=torch.bool)
-    standing = torch.arange(len(clean))
+    unchanged = torch.arange(len(clean))
     previous = transform.identity
     for v in path:
-        differs = predict(standing, high.new_tensor([v])) != clean[standing]
-        fallen, standing = standing[differs], standing[~differs]
-        low[fallen], high[fallen], flipped[fallen] = previous, v, True
+        differs = predict(unchanged, high.new_tensor([v])) != clean[unchanged]
+        changed, unchanged = unchanged[differs], unchanged[~differs]
+        low[changed], high[changed], flipped[changed] = previous, v, True
         previous = v
-        if not len(standing):
+        if not len(unchanged):
             break
     bracketed = flipped.nonzero().flatten()
     for _ in range(0 if transform.discrete or not len(bracketed) else bisections):
@@ -66,9 +67,9 @@ def find_flips(
 def median_flip(
     transform: Transform, path: Sequence[float], magnitude: Floats, flipped: np.ndarray, confidence: float
 ) -> Threshold:
-    """Return the Kaplan-Meier median of flip magnitudes, and its interval."""
+    """Return the Kaplan-Meier median of flip magnitudes, with its interval."""
     distance = np.array([transform.distance(v) for v in magnitude])
     median, low, high = kaplan_meier(distance, flipped, confidence).median()
     side = "above" if path[-1] > transform.identity else "below"
     ends = (None if d is None else transform.at_distance(d, side) for d in (median, low, high))
-    return _ordered((transform.identity, *path), *ends)
+    return Threshold.along((transform.identity, *path), *ends)

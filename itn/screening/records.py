@@ -1,8 +1,10 @@
-"""Records of a screen: typed, frozen, to JSON and CSV, and in words."""
+"""Records of a screen: typed, frozen, to JSON and back."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from itn.runtime.records import SCHEMA_VERSION, from_json, to_json
 from itn.screening.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -12,57 +14,59 @@ Sides = dict[str, Threshold]
 
 @dataclasses.dataclass(frozen=True)
 class FlipSummary:
-    """Where the predictions of single images flip, on one side of the identity."""
+    """Where the predictions of single images change, on one side of the identity."""
 
     median: Threshold
     """Kaplan-Meier median of the flip magnitudes, with the interval of Brookmeyer and Crowley."""
     n: int
     flipped: int
-    """Images whose prediction flips at all; the others are right-censored."""
+    """How many images change their prediction at all; the others are right-censored."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
-    """The magnitudes at which predictions break, three ways."""
+    """The magnitudes at which predictions break, measured in three ways."""
 
     accuracy_fraction: float
     accuracy: Sides
-    """Where accuracy falls below ``accuracy_fraction`` of the clean one, which is taken as known. The
+    """Where accuracy falls below ``accuracy_fraction`` of clean accuracy, which is taken as known. The
     interval reaches from where the lower end of the accuracy's interval first falls below that level to
     where the upper end does."""
     pixel_change: dict[str, float | None]
-    """Root mean square change of the pixels at the accuracy threshold of each side, fraction of full range;
-    None where accuracy does not break."""
+    """Root mean square change of the pixels at the accuracy threshold of each side, a fraction of the full
+    range; None where accuracy does not fall that far."""
     classes: dict[str, Sides]
-    """Where the true class stops having the largest mean softmax, by class; likewise, from the
-    approximate interval of the margin (see ``Screener.class_statistics``)."""
+    """By class, where the true class stops having the largest mean softmax; the interval comes from the
+    approximate one of the margin (see ``Screener.class_statistics``)."""
     flips: dict[str, FlipSummary]
-    """Of all images, by side."""
+    """Decision changes of all images, by side."""
     flips_by_class: dict[str, dict[str, FlipSummary]]
+    """Decision changes by class, then by side."""
     flip_resolution: float
-    """Widest bracket of a flip magnitude, in the transformation's unit; of factors, in their logarithm."""
+    """Width of the widest bracket around a decision change, in the transformation's unit (factors: their
+    logarithm)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recoveries:
-    """Stretches of magnitudes, first and last, on which what was lost on the way there is back.
+    """Stretches of magnitudes, first and last, on which accuracy or a class has recovered after breaking.
 
-    Lost and back are both beyond the doubt of the intervals.
+    Both the break and the recovery are clear of the intervals.
     """
 
     accuracy: tuple[tuple[float, float], ...]
     classes: dict[str, tuple[tuple[float, float], ...]]
     returned: Curve
-    """At each magnitude, the share of images whose prediction is the clean one again, having differed at a
-    magnitude between."""
+    """At each magnitude, the share of images whose prediction is the clean one again, after a change at a
+    smaller magnitude."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepRecord:
-    """One transformation at growing magnitude; curves have one value for each magnitude.
+    """One transformation at ascending magnitudes; curves have one value for each magnitude.
 
-    Accuracy and agreement are fractions of all images; agreement is that with the prediction on the
-    unchanged image. Intervals are Clopper and Pearson's.
+    Accuracy and agreement are fractions of all images; agreement is with the prediction on the unchanged
+    image. Intervals are those of Clopper and Pearson.
     """
 
     unit: str
@@ -78,9 +82,10 @@ class SweepRecord:
     softmax_true: Curve
     """Mean softmax of the true class."""
     pixel_change: Curve
-    """Root mean square difference of the pixels from the unchanged image, fraction of full range."""
+    """Root mean square difference of the pixels from the unchanged image, a fraction of the full range."""
     control_accuracy: Curve | None
-    """Accuracy on images warped there and back: what interpolation and cut-off alone cost."""
+    """Accuracy of the round-trip control, images warped and warped back: what interpolation and cut-off alone
+    cost; None if the transformation is not spatial."""
     lost_content: Curve | None
     """Fraction of the frame's area that has left the frame; None if the transformation is not spatial."""
     lost_intensity: Curve | None
@@ -91,7 +96,7 @@ class SweepRecord:
 
 @dataclasses.dataclass(frozen=True)
 class PairRecord:
-    """Two transformations, the first applied first; tables have a row for each y, a column for each x."""
+    """Two transformations, x applied first; tables have a row for each y and a column for each x."""
 
     x: str
     y: str
@@ -106,10 +111,11 @@ class PairRecord:
     softmax_true: tuple[Curve, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ScreenRecord:
-    """What ``itn.screen`` found: the content of result.json."""
+    """The results of ``itn.screen``: the content of result.json."""
 
+    schema_version: int = SCHEMA_VERSION
     model: str
     n: int
     clean_accuracy: float
@@ -124,18 +130,14 @@ class ScreenRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes; thresholds are objects with named ends."""
-        content: dict[str, Any] = _plain(self)
+        content: dict[str, Any] = to_json(self)
         return content
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "ScreenRecord":
+        """Return the record that ``to_json`` and a JSON file made the content from.
 
-def _plain(value: Any) -> Any:
-    """Return dataclasses and named tuples as dicts, all the way down."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if hasattr(value, "_asdict"):
-        return {name: _plain(item) for name, item in value._asdict().items()}
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
+        Raises:
+            ValueError: If the content is not such a record, or has another schema version.
+        """
+        return from_json(content, cls, "itn screen")

@@ -1,5 +1,6 @@
 """A screen in words."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 from itn.screening.records import Curve, ScreenRecord, Sides, SweepRecord
@@ -118,7 +119,7 @@ def range_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
 
 
 def _interval(threshold: Threshold) -> str:
-    value, *ends = ("beyond" if end is None else f"{end:.3g}" for end in threshold)
+    value, *ends = ("beyond" if end is None else f"{end:.3g}" for end in dataclasses.astuple(threshold))
     return f"{value} [{', '.join(ends)}]"
 
 

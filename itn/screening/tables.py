@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +52,14 @@ class SoftmaxRow:
     magnitude: float
     class_: str
     output: str
-    """A class that has the largest mean somewhere; the three largest by name, "others": the largest of
-    the rest."""
+    """The true class or one of two others that have the largest mean somewhere, by name; "others": the
+    largest of the rest."""
     softmax: float
 
 
 @dataclasses.dataclass(frozen=True)
 class FlipRow:
-    """A line of flips.csv: where one image's prediction flips on one side of the identity."""
+    """A line of flips.csv: where one image's prediction changes on one side of the identity."""
 
     transform: str
     side: str
@@ -65,7 +67,7 @@ class FlipRow:
     class_: str
     magnitude: float
     flipped: bool
-    """False: it had not flipped at the magnitude, the last one tried."""
+    """False: it never changed, and the magnitude is the last one tried."""
 
 
 def to_csv(rows: Sequence[Any], kind: type) -> str:
@@ -76,6 +78,30 @@ def to_csv(rows: Sequence[Any], kind: type) -> str:
     writer.writerow([name.rstrip("_") for name in names])
     writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
     return text.getvalue()
+
+
+def from_csv(text: str, kind: type[R]) -> tuple[R, ...]:
+    """Return the rows that ``to_csv`` made the text from.
+
+    Raises:
+        ValueError: If the columns are others, or a cell does not fit its column.
+    """
+    columns = get_type_hints(kind)
+    header, *lines = csv.reader(io.StringIO(text, newline="")) if text else ([],)
+    if header != [name.rstrip("_") for name in columns]:
+        raise ValueError(f"its columns are {', '.join(header)}, not those of a screen")
+    return tuple(
+        kind(*(_value(cell, type_) for cell, type_ in zip(line, columns.values(), strict=True)))
+        for line in lines
+    )
+
+
+def _value(cell: str, type_: Any) -> Any:
+    if type_ is bool:
+        return bool(int(cell))
+    if type_ == float | None:
+        return float(cell) if cell else None
+    return type_(cell)
 
 
 def _cell(value: object) -> object:

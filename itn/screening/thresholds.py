@@ -1,21 +1,29 @@
 """Thresholds, the magnitudes at which predictions break: of accuracy, of a class, of a single image.
 
-Each is sought on its own side of the identity, along a *path* of magnitudes that starts there and leads
-away. A threshold that the path does not reach is None, never its end.
+Each is searched on one side of the identity, along a *path* of magnitudes that starts there and leads away
+from it. A threshold that lies beyond the path is None, never the end of the path.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from itn.transforms.registry import Transform
 
 
-class Threshold(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Threshold:
     """A magnitude with an interval; None where it lies beyond the magnitudes tried."""
 
     value: float | None
     ci_low: float | None
     ci_high: float | None
+
+    @classmethod
+    def along(
+        cls, path: Sequence[float], value: float | None, near: float | None, far: float | None
+    ) -> "Threshold":
+        """Return a threshold on a path whose interval has a near and a far end, seen from the identity."""
+        return cls(value, near, far) if path[-1] > path[0] else cls(value, far, near)
 
 
 def paths(transform: Transform, magnitudes: Sequence[float]) -> dict[str, tuple[float, ...]]:
@@ -33,10 +41,13 @@ def crossing(
     """Return the magnitude at which a curve first falls below a level, interpolated along the path.
 
     Args:
-        transform: Whose magnitudes; factors are interpolated in their logarithm.
+        transform: The transformation; factors are interpolated in their logarithm.
         path: Magnitudes, the identity first.
-        values: The curve at these.
-        level: What it must not fall below.
+        values: The curve at these magnitudes.
+        level: The level.
+
+    Returns:
+        The magnitude; None if the curve stays at or above the level.
     """
     for number, value in enumerate(values):
         if value < level:
@@ -58,35 +69,30 @@ def curve_threshold(
     high: Sequence[float],
     level: float,
 ) -> Threshold:
-    """Return where a curve falls below a level; its interval ends where the curve's own ends do.
+    """Return where a curve falls below a level, with an interval.
 
-    Those are the magnitudes at which the curve's interval contains the level.
+    The interval ends where the lower and the upper end of the curve's own interval fall below the level.
     """
     near, value, far = (crossing(transform, path, curve, level) for curve in (low, values, high))
-    return _ordered(path, value, near, far)
+    return Threshold.along(path, value, near, far)
 
 
 def recoveries(
     path: Sequence[float], low: Sequence[float], high: Sequence[float], level: float
 ) -> list[tuple[float, float]]:
-    """Return the stretches of the path, first and last magnitude, on which a lost curve is back.
+    """Return the stretches of the path on which a curve has recovered: their first and last magnitudes.
 
-    It is lost where the upper end of its interval is below the level, back where the lower end reaches it:
-    a curve that scatters about the level is neither.
+    A curve has broken once the upper end of its interval is below the level. It has recovered where the lower
+    end is at or above the level again. A curve that merely scatters about the level does neither.
     """
     stretches: list[tuple[float, float]] = []
-    lost = inside = False
+    broken = recovered = False
     for v, lowest, highest in zip(path, low, high, strict=True):
         if highest < level:
-            lost, inside = True, False
+            broken, recovered = True, False
         elif lowest < level:
-            inside = False
-        elif lost:
-            stretches = [*stretches[:-1], (stretches[-1][0], v)] if inside else [*stretches, (v, v)]
-            inside = True
+            recovered = False
+        elif broken:
+            stretches = [*stretches[:-1], (stretches[-1][0], v)] if recovered else [*stretches, (v, v)]
+            recovered = True
     return stretches
-
-
-def _ordered(path: Sequence[float], value: float | None, near: float | None, far: float | None) -> Threshold:
-    """Return a threshold whose ends are in the order of magnitudes, on whichever side."""
-    return Threshold(value, near, far) if path[-1] > path[0] else Threshold(value, far, near)

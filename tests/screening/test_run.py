@@ -49,7 +49,7 @@ def test_all_three_kinds_of_threshold_on_paper(side, spread):
         assert of_class[moved][way].median.value == pytest.approx(sign * 0.25, abs=0.004)
         assert (of_class[moved][way].n, of_class[moved][way].flipped) == (120, pytest.approx(80, abs=1))
         assert of_class[safe][way].flipped == 0
-        assert of_class[safe][way].median == (None, None, None)
+        assert of_class[safe][way].median == itn.Threshold(None, None, None)
         assert sweep.thresholds.flips[way].median.value is None  # a third of all images, not the half
     assert sweep.thresholds.flip_resolution == pytest.approx(0.02 / 2**4, rel=0.01)
     # Each image on its own: within the resolution of its flip, plus what bilinear sampling does
@@ -102,7 +102,7 @@ def test_nothing_breaks_what_nothing_touches(side, blobs):
     found = screen(side, *blobs, ScreenConfig(("translate_y", "blur")))
     sweep = found.record.transforms["translate_y"]
     assert set(sweep.accuracy) == {1.0}
-    assert sweep.thresholds.accuracy == {"below": (None,) * 3, "above": (None,) * 3}
+    assert sweep.thresholds.accuracy == dict.fromkeys(("below", "above"), itn.Threshold(*(None,) * 3))
     assert sweep.thresholds.flips["above"].flipped == 0
     assert list(found.record.transforms["blur"].thresholds.accuracy) == ["above"]
     assert "nothing breaks it" in str(found)
