@@ -1,71 +1,76 @@
-"""A screen in words."""
+"""The closing table of a screen, and the sentence to quote."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from itn.runtime.tables import text_table
 from itn.screening.records import Curve, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
 
 MOST_RECOVERIES = 5  # named in the closing table
+SHRINKING = ("zoom", "scale_x", "scale_y")  # factors whose direction is not evident
 
 
 def screen_summary(record: ScreenRecord) -> str:
-    """Return the closing table: what breaks first on top, by the change of pixels that it takes."""
+    """Return the closing table; on top is what breaks the classifier with the least change of pixels."""
     low, high = record.clean_accuracy_ci
     lines = [
         f"clean accuracy {_percent(record.clean_accuracy)} [{_percent(low)}, {_percent(high)}], "
-        f"{record.n:,} images"
+        f"{record.n:,} images; in brackets {100 * record.confidence:g} % intervals"
     ]
     if record.transforms:
-        fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
+        fraction = 100 * next(iter(record.transforms.values())).thresholds.accuracy_fraction
         lines += ["", *_table(record, fraction), "", *_notes(record, fraction)]
     for pair in record.pairs.values():
         fraction = pair.accuracy_fraction
-        held = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
+        unbroken = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
         cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
         lines.append(
-            f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of the clean one at {held} of "
-            f"{cells} pairs of magnitudes; lowest {_percent(min(map(min, pair.accuracy)))}"
+            f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of its clean value at {unbroken} "
+            f"of {cells} pairs of magnitudes; the lowest is {_percent(min(map(min, pair.accuracy)))}"
         )
-    lines += [f"{name} is left out: {why}" for name, why in record.left_out.items()]
+    lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
 
 
 def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
     """Return the transformations with the change of pixels at which they break, the least first.
 
-    That is the root mean square change at the accuracy threshold, the smaller one of two sides; None, at the
-    end, where accuracy holds over all magnitudes tried.
+    That is the root mean square change at the accuracy threshold, the smaller one of two sides. It is None,
+    at the end, where accuracy stays above the level at all tested magnitudes.
     """
-    found = []
+    order = []
     for name, sweep in record.transforms.items():
         changes = [change for change in sweep.thresholds.pixel_change.values() if change is not None]
-        found.append((name, min(changes, default=None)))
-    return sorted(found, key=lambda item: (item[1] is None, item[1] or 0))
+        order.append((name, min(changes, default=None)))
+    return sorted(order, key=lambda item: (item[1] is None, item[1] or 0))
 
 
 def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     """Return one sentence on a transformation, precise enough to quote."""
-    thresholds = sweep.thresholds
-    held = f"{name}: accuracy keeps {100 * thresholds.accuracy_fraction:g} % of its clean value"
+    thresholds, unit = sweep.thresholds, unit_text(name, sweep)
+    claim = f"{name}: accuracy stays at or above {100 * thresholds.accuracy_fraction:g} % of its clean value"
     if all(threshold.value is None for threshold in thresholds.accuracy.values()):
-        first, last = sweep.magnitudes[0], sweep.magnitudes[-1]
-        return f"{held} from {first:g} to {last:g}, all that was swept ({sweep.unit})"
-    reach = range_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
-    return f"{held} from {reach} ({sweep.unit}; in brackets {100 * confidence:g} % intervals)"
+        return f"{claim} from {_tested(sweep)}, all that was tested ({unit})"
+    extent = range_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
+    return f"{claim} from {extent} ({unit}; in brackets {100 * confidence:g} % intervals)"
+
+
+def unit_text(name: str, sweep: SweepRecord) -> str:
+    """Return the unit of a transformation, with its direction where that is not evident."""
+    return f"{sweep.unit}, above 1 shrinks" if name in SHRINKING else sweep.unit
 
 
 def _table(record: ScreenRecord, fraction: float) -> list[str]:
-    rows = [
-        (
-            "transformation",
-            f"accuracy >= {100 * fraction:g} % of clean",
-            "half the images not flipped",
-            "swept",
-            "unit",
-            "pixel change",
-        )
-    ]
+    header = (
+        "transformation",
+        f"accuracy >= {fraction:g} % of clean",
+        "half of the predictions unchanged",
+        "tested",
+        "unit",
+        "pixel change",
+    )
+    rows = []
     for name, change in breaking_order(record):
         sweep = record.transforms[name]
         medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
@@ -74,30 +79,36 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
                 name,
                 range_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
                 range_text(medians, sweep.magnitudes, sweep.identity),
-                f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}",
-                sweep.unit,
+                _tested(sweep),
+                unit_text(name, sweep),
                 "-" if change is None else f"{change:.3f}",
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return text_table(rows, header).split("\n")
 
 
 def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
-    order = breaking_order(record)
-    first, change = order[0]
+    yield (
+        f"pixel change: root mean square change of the pixels where accuracy falls below {fraction:g} % of "
+        "its clean value; 1 is the full range"
+    )
+    first, change = breaking_order(record)[0]
     if change is None:
-        yield f"nothing breaks it: accuracy holds {100 * fraction:g} % of its clean value throughout"
+        yield f"nothing breaks it: accuracy stays at or above {fraction:g} % of its clean value throughout"
     else:
-        yield f"breaks first, by the change of pixels that it takes ({change:.3f} of full range, rms):"
+        yield f"breaks first, with the smallest pixel change ({change:.3f}):"
         yield f"  {statement(first, record.transforms[first], record.confidence)}"
     for name, sweep in record.transforms.items():
-        back = {"accuracy": sweep.recoveries.accuracy} if sweep.recoveries.accuracy else {}
-        back |= {f"class {of}": stretches for of, stretches in sweep.recoveries.classes.items()}
-        if back:
-            shown = [f"{what} {_stretches(where)}" for what, where in list(back.items())[:MOST_RECOVERIES]]
-            more = f"; {len(back) - MOST_RECOVERIES} more" if len(back) > MOST_RECOVERIES else ""
-            yield f"comes back under {name} ({sweep.unit}): {'; '.join(shown)}{more}"
+        stretches = {"accuracy": sweep.recoveries.accuracy} if sweep.recoveries.accuracy else {}
+        stretches |= {f"class {class_}": of_class for class_, of_class in sweep.recoveries.classes.items()}
+        if stretches:
+            listed = [f"{what} {_stretches(of)}" for what, of in list(stretches.items())[:MOST_RECOVERIES]]
+            more = f"; {len(stretches) - MOST_RECOVERIES} more" if len(stretches) > MOST_RECOVERIES else ""
+            yield f"breaks, then recovers under {name} ({unit_text(name, sweep)}): {'; '.join(listed)}{more}"
+
+
+def _tested(sweep: SweepRecord) -> str:
+    return f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}"
 
 
 def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
@@ -107,7 +118,7 @@ def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
 
 
 def range_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
-    """Return "low [interval] to high [interval]"; "beyond" the last magnitude where nothing breaks."""
+    """Return "low [interval] to high [interval]"; "beyond" the last magnitude where there is no end."""
     ends = {"below": magnitudes[0], "above": magnitudes[-1]}
     texts = [
         f"beyond {ends[side]:.4g}" if threshold.value is None else _interval(threshold)

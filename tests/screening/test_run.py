@@ -86,9 +86,9 @@ def test_a_recovery_is_found_by_the_sweep_and_reported(side, blobs):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.builtin.steps(0, 360, 40)})
     found = screen(side, *blobs, config)
     assert (
-        "comes back under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; class 1"
-        in str(found)
-    )
+        "breaks, then recovers under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; "
+        "class 1"
+    ) in str(found)
     sweep = found.record.transforms["rotate"]
     assert sweep.recoveries.accuracy == ((280, 360),)
     assert sweep.recoveries.classes == {"0": ((280, 360),), "1": ((280, 360),)}

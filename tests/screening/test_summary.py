@@ -93,7 +93,7 @@ def test_a_statement_can_be_quoted(record):
     words = statement("rotate", sweep, 0.95)
     below, above = (sweep.thresholds.accuracy[side] for side in ("below", "above"))
     assert words == (
-        f"rotate: accuracy keeps 90 % of its clean value from {below.value:.3g} "
+        f"rotate: accuracy stays at or above 90 % of its clean value from {below.value:.3g} "
         f"[{below.ci_low:.3g}, {below.ci_high:.3g}] to {above.value:.3g} "
         f"[{above.ci_low:.3g}, {above.ci_high:.3g}] (degrees; in brackets 95 % intervals)"
     )
@@ -107,5 +107,5 @@ def test_a_record_without_sweeps_speaks_of_its_pairs(record):
     only = dataclasses.replace(record, transforms={})
     assert isinstance(only, ScreenRecord)
     text = str(itn.ScreenResult(only, (), (), (), ()))
-    assert "translate_x x zoom: accuracy is at least 90 % of the clean one at " in text
+    assert "translate_x x zoom: accuracy is at least 90 % of its clean value at " in text
     assert "of 4 pairs" in text
