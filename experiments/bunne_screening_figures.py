@@ -10,8 +10,17 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
 from itn.plotting.style import BROKEN, WIDTH
-from itn.screening.plot_scales import cell_edges, draw_band, mark_identity, set_scale, shortened
-from itn.screening.plots import BLUE, GRAY, GREEN, ORANGE
+from itn.screening.plot_scales import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    cell_edges,
+    draw_band,
+    mark_identity,
+    set_scale,
+    shortened,
+)
 
 Record = dict[str, Any]
 COLUMNS = 3
@@ -54,7 +63,7 @@ def accuracy(record: Record) -> Figure:
             if threshold["value"] is not None:
                 ax.axvline(threshold["value"], color=BROKEN, linewidth=1, linestyle=":", label=label)
         mark_identity(ax, transform)
-        set_scale(ax, transform, x, few=True)
+        set_scale(ax, transform, x, sparse=True)
         ax.set_ylim(0, 102)
     data, confidence = record["data"], 100 * record["settings"]["confidence"]
     figure.supylabel(f"% of {data['images']:,} images, bands: {confidence:g} % intervals", fontsize=8)
@@ -76,7 +85,7 @@ def class_thresholds(record: Record) -> Figure | None:
             for side, threshold in found[class_].items():
                 _dot(ax, y, threshold, ends[side], sweep["identity"])
         mark_identity(ax, transform)
-        set_scale(ax, transform, sweep["magnitudes"], few=True)
+        set_scale(ax, transform, sweep["magnitudes"], sparse=True)
         ax.set(ylim=(classes - 0.5, -0.5), yticks=[])
         if classes <= MOST_NAMES:
             ax.set_yticks(range(classes), [shortened(class_, 11) for class_ in order], fontsize=6)
@@ -104,7 +113,7 @@ def _softmax(ax: Axes, record: Record, name: str, letter: str) -> None:
             label=shortened(output, 22),
         )
     mark_identity(ax, transform)
-    set_scale(ax, transform, sweep["magnitudes"], few=True)
+    set_scale(ax, transform, sweep["magnitudes"], sparse=True)
     if not transform.logarithmic:
         ax.xaxis.set_major_locator(
             MultipleLocator(90) if transform.unit == "degrees" else MaxNLocator(6, steps=(1, 2, 5, 10))

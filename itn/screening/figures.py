@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.screening import plots
+from itn.plotting.style import save
+from itn.runtime.run_dir import RunFolder
+from itn.screening import plot_overview, plot_sweep
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
 from itn.screening.sweep import Sweep
@@ -18,48 +21,69 @@ from itn.transforms.registry import TRANSFORMS, Transform
 STRIP_ROWS, STRIP_COLUMNS = 2, 13
 
 
+class FigureWriter:
+    """Draws the figures of a screen into its folder."""
+
+    def __init__(self, folder: RunFolder, screener: Screener) -> None:
+        self.folder, self.screener = folder, screener
+
+    def sweep(
+        self, sweep: Sweep, record: SweepRecord, softmax: Sequence[SoftmaxRow], flips: Sequence[FlipRow]
+    ) -> None:
+        """Draw the figures of one sweep."""
+        if self.folder.writes:
+            self._write(draw_sweep(self.screener, sweep, record, softmax, flips))
+
+    def overview(self, record: ScreenRecord) -> None:
+        """Draw the figures of the whole screen."""
+        self._write(draw_overview(record))
+
+    def _write(self, figures: Iterator[tuple[str, Figure]]) -> None:
+        for name, figure in figures:
+            self.folder.write(f"figures/{name}.png", partial(save, figure))
+
+
 def draw_sweep(
     screener: Screener,
     sweep: Sweep,
     record: SweepRecord,
     softmax: Sequence[SoftmaxRow],
     flips: Sequence[FlipRow],
-    labels: Tensor,
 ) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of one sweep by name; the images shown are the first ones of two classes."""
     transform, confidence = sweep.transform, screener.config.confidence
-    rows = one_per_class(labels, STRIP_ROWS)
-    magnitudes = _spread(transform, sweep.magnitudes, STRIP_COLUMNS)
-    images, predictions = _strip(screener, transform, rows, magnitudes)
-    held = predictions == torch.from_numpy(sweep.clean["predictions"])[rows, None]
-    figure = plots.accuracy_curve(transform, record, images, held, magnitudes, confidence)
+    index = one_per_class(screener.labels.cpu(), STRIP_ROWS)
+    magnitudes = _evenly_spaced(transform, sweep.magnitudes, STRIP_COLUMNS)
+    images, predictions = _strip(screener, transform, index, magnitudes)
+    unchanged = predictions == torch.from_numpy(sweep.clean["predictions"])[index, None]
+    figure = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence)
     yield f"accuracy-{transform.name}", figure
-    yield f"softmax-{transform.name}", plots.class_softmax(transform, softmax)
-    yield f"survival-{transform.name}", plots.survival(transform, flips, sweep.magnitudes, confidence)
+    yield f"softmax-{transform.name}", plot_sweep.class_softmax(transform, softmax)
+    yield f"survival-{transform.name}", plot_sweep.survival(transform, flips, sweep.magnitudes, confidence)
 
 
 def draw_overview(record: ScreenRecord) -> Iterator[tuple[str, Figure]]:
     """Yield the figures of pairs, and that of all thresholds, by name."""
     for pair in record.pairs.values():
         level = pair.accuracy_fraction * record.clean_accuracy
-        figure = plots.pair_map(pair, TRANSFORMS[pair.x], TRANSFORMS[pair.y], level)
+        figure = plot_overview.pair_map(pair, TRANSFORMS[pair.x], TRANSFORMS[pair.y], level)
         yield f"pair-{pair.x}-{pair.y}", figure
     if record.transforms:
-        yield "thresholds", plots.thresholds(record, TRANSFORMS)
+        yield "thresholds", plot_overview.thresholds(record, TRANSFORMS)
 
 
 @torch.inference_mode()
 def _strip(
-    screener: Screener, transform: Transform, rows: Tensor, magnitudes: Sequence[float]
+    screener: Screener, transform: Transform, index: Tensor, magnitudes: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
-    """Return images, R x T x C x H x W, and predictions, R x T, of R images at T magnitudes."""
-    seen = [screener.output(screener.at(transform, v), rows) for v in magnitudes]
-    images = torch.stack([each.changed.cpu() for each in seen], 1)
-    return images, torch.stack([each.logits.argmax(1).cpu() for each in seen], 1)
+    """Return images, R x T x C x H x W, and predictions, R x T, of R indexed images at T magnitudes."""
+    outputs = [screener.output(screener.at(transform, v), index) for v in magnitudes]
+    images = torch.stack([output.changed.cpu() for output in outputs], 1)
+    return images, torch.stack([output.logits.argmax(1).cpu() for output in outputs], 1)
 
 
-def _spread(transform: Transform, magnitudes: Sequence[float], most: int) -> tuple[float, ...]:
-    """Return about ``most`` of the magnitudes, evenly, the identity among them if it is one."""
-    every = max(1, math.ceil((len(magnitudes) - 1) / (most - 1)))
-    start = magnitudes.index(transform.identity) % every if transform.identity in magnitudes else 0
-    return tuple(magnitudes[start::every])
+def _evenly_spaced(transform: Transform, magnitudes: Sequence[float], most: int) -> tuple[float, ...]:
+    """Return about ``most`` of the magnitudes, evenly spaced, with the identity if it is one of them."""
+    step = max(1, math.ceil((len(magnitudes) - 1) / (most - 1)))
+    start = magnitudes.index(transform.identity) % step if transform.identity in magnitudes else 0
+    return tuple(magnitudes[start::step])

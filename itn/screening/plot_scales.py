@@ -1,4 +1,4 @@
-"""Scales and marks that the figures of a screen share."""
+"""Scales, marks and colors that the figures of a screen share."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from numpy.typing import NDArray
 
 from itn.plotting.style import literal
+from itn.screening.summary import unit_text
 from itn.transforms.registry import Transform
+
+BLUE, ORANGE, GREEN, GRAY = "#4477aa", "#ee7733", "#228833", "#777777"
 
 
 def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:
@@ -22,16 +25,21 @@ def mark_identity(ax: Axes, transform: Transform) -> None:
     ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
 
 
-def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], few: bool = False) -> None:
-    """Set the limits of x, and for factors its logarithmic scale with plain numbers."""
+def axis_label(transform: Transform) -> str:
+    """Return the name of a transformation with its unit."""
+    return f"{transform.name} ({unit_text(transform.name, transform.unit)})"
+
+
+def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], sparse: bool = False) -> None:
+    """Set the limits and ticks of x, for factors on a logarithmic scale; sparse: fewer ticks."""
     if transform.logarithmic:
         ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_locator(LogLocator(2 if not few else 4))
+        ax.xaxis.set_major_locator(LogLocator(4 if sparse else 2))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_minor_formatter(NullFormatter())
     elif transform.unit == "degrees" and max(magnitudes) - min(magnitudes) >= 180:
-        ax.set_xticks(np.arange(-360, 361, 180 if few else 45))
+        ax.set_xticks(np.arange(-360, 361, 180 if sparse else 45))
     low, high = (position(transform, v) for v in limits(transform, magnitudes))
     margin = 0.055 * (high - low)
     ends = (low - margin, high + margin)
@@ -44,7 +52,7 @@ def limits(transform: Transform, magnitudes: Sequence[float]) -> tuple[float, fl
 
 
 def position(transform: Transform, v: float) -> float:
-    """Return where a magnitude lies on its axis: factors by their logarithm."""
+    """Return where a magnitude lies on a linear axis: for factors, their logarithm."""
     return float(np.log(v)) if transform.logarithmic else v
 
 
@@ -58,9 +66,9 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
 
 
-def cell_edges(transform: Transform, centres: Sequence[float]) -> NDArray[np.float64]:
-    """Return the edges of cells about magnitudes, halfway between them; for factors in their logarithm."""
-    x = np.array([position(transform, v) for v in centres])
+def cell_edges(transform: Transform, centers: Sequence[float]) -> NDArray[np.float64]:
+    """Return the edges of cells around magnitudes, halfway between them (factors: in their logarithm)."""
+    x = np.array([position(transform, v) for v in centers])
     middle = (x[1:] + x[:-1]) / 2
     first, last = (x[0] - middle[0], x[-1] - middle[-1]) if len(x) > 1 else (-0.5, 0.5)
     edges = np.concatenate([[x[0] + first], middle, [x[-1] + last]])

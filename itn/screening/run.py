@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -14,14 +14,12 @@ from itn.data.inputs import run_settings
 from itn.functional.color import check_images
 from itn.models.classifier import Classifier
 from itn.models.preflight import preflight
-from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import TIMING, RunFolder, working
 from itn.screening.config import ScreenConfig
-from itn.screening.figures import draw_overview, draw_sweep
 from itn.screening.passes import Screener, suitable_batch
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
@@ -32,6 +30,9 @@ from itn.screening.sweep_record import sweep_record
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
 from itn.stats.intervals import clopper_pearson
 from itn.transforms.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from itn.screening.figures import FigureWriter
 
 
 def screen(
@@ -99,6 +100,7 @@ def screen(
         flips: list[FlipRow] = []
         pair_lines: list[PairRow] = []
         work = StoredPasses(screener, folder, bar)
+        figures = None if folder is None else _figure_writer(folder, screener)
         with explained(work.kept, resumable=folder is not None):
             samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
             # One after the other, so that the measurements of one are freed when the next begins
@@ -109,11 +111,8 @@ def screen(
                 means, of_images = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += means
                 flips += of_images
-                if folder is not None and folder.writes:
-                    for file, figure in draw_sweep(
-                        screener, sweep, sweeps[name], means, of_images, data.labels
-                    ):
-                        folder.write(f"figures/{file}.png", partial(style.save, figure))
+                if figures is not None:
+                    figures.sweep(sweep, sweeps[name], means, of_images)
             for first, second in config.pairs:
                 x, y = TRANSFORMS[first], TRANSFORMS[second]
                 rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
@@ -133,13 +132,13 @@ def screen(
                 provenance=origin | {"seed": config.seed},
             )
             result = ScreenResult(record, tuple(curves), tuple(pair_lines), tuple(softmax), tuple(flips))
-            if folder is not None:
+            if figures is not None:
                 timing = {
                     "started": started.isoformat(),
                     "seconds": seconds,
                     "batch_size": screener.batch_size,
                 }
-                distributed.on_rank_zero(partial(_finish, folder, result, clock, timing))
+                distributed.on_rank_zero(partial(_finish, figures, result, clock, timing))
     return result
 
 
@@ -174,11 +173,17 @@ def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None
     )
 
 
-def _finish(folder: RunFolder, result: ScreenResult, clock: float, timing: dict[str, Any]) -> None:
-    """Write all that a finished run leaves, and remove what only an unfinished one needs."""
+def _figure_writer(folder: RunFolder, screener: Screener) -> "FigureWriter":
+    from itn.screening.figures import FigureWriter  # noqa: PLC0415  # imports matplotlib
+
+    return FigureWriter(folder, screener)
+
+
+def _finish(figures: "FigureWriter", result: ScreenResult, clock: float, timing: dict[str, Any]) -> None:
+    """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
+    folder = figures.folder
     write_tables(folder, result)
-    for file, figure in draw_overview(result.record):
-        folder.write(f"figures/{file}.png", partial(style.save, figure))
+    figures.overview(result.record)
     timing["seconds"]["screening"] = time.perf_counter() - clock
     folder.write_json(TIMING, timing)
     folder.write_json("result.json", result.record.to_json())  # last: it says that the run is finished

@@ -26,8 +26,8 @@ def screen_summary(record: ScreenRecord) -> str:
         unbroken = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
         cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
         lines.append(
-            f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of its clean value at {unbroken} "
-            f"of {cells} pairs of magnitudes; the lowest is {_percent(min(map(min, pair.accuracy)))}"
+            f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of its clean value at "
+            f"{unbroken} of {cells} pairs of magnitudes; lowest {_percent(min(map(min, pair.accuracy)))}"
         )
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
@@ -48,7 +48,7 @@ def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
 
 def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     """Return one sentence on a transformation, precise enough to quote."""
-    thresholds, unit = sweep.thresholds, unit_text(name, sweep)
+    thresholds, unit = sweep.thresholds, unit_text(name, sweep.unit)
     claim = f"{name}: accuracy stays at or above {100 * thresholds.accuracy_fraction:g} % of its clean value"
     if all(threshold.value is None for threshold in thresholds.accuracy.values()):
         return f"{claim} from {_tested(sweep)}, all that was tested ({unit})"
@@ -56,9 +56,9 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     return f"{claim} from {extent} ({unit}; in brackets {100 * confidence:g} % intervals)"
 
 
-def unit_text(name: str, sweep: SweepRecord) -> str:
+def unit_text(name: str, unit: str) -> str:
     """Return the unit of a transformation, with its direction where that is not evident."""
-    return f"{sweep.unit}, above 1 shrinks" if name in SHRINKING else sweep.unit
+    return f"{unit}, above 1 shrinks" if name in SHRINKING else unit
 
 
 def _table(record: ScreenRecord, fraction: float) -> list[str]:
@@ -80,7 +80,7 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
                 range_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
                 range_text(medians, sweep.magnitudes, sweep.identity),
                 _tested(sweep),
-                unit_text(name, sweep),
+                unit_text(name, sweep.unit),
                 "-" if change is None else f"{change:.3f}",
             )
         )
@@ -104,7 +104,8 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
         if stretches:
             listed = [f"{what} {_stretches(of)}" for what, of in list(stretches.items())[:MOST_RECOVERIES]]
             more = f"; {len(stretches) - MOST_RECOVERIES} more" if len(stretches) > MOST_RECOVERIES else ""
-            yield f"breaks, then recovers under {name} ({unit_text(name, sweep)}): {'; '.join(listed)}{more}"
+            unit = unit_text(name, sweep.unit)
+            yield f"breaks, then recovers under {name} ({unit}): {'; '.join(listed)}{more}"
 
 
 def _tested(sweep: SweepRecord) -> str:

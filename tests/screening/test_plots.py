@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 import itn
 from itn.plotting.style import BROKEN, HOLDS, save
-from itn.screening import plots
+from itn.screening import plot_overview, plot_sweep
 
 
 @pytest.fixture(scope="module")
@@ -34,43 +34,49 @@ def texts(figure):
 
 def test_accuracy_curve_draws_the_record_above_its_images(result):
     sweep = result.record.transforms["rotate"]
-    images, held = torch.rand(2, 3, 1, 8, 8), torch.tensor([[True, False, True], [False, True, True]])
-    figure = plots.accuracy_curve(itn.TRANSFORMS["rotate"], sweep, images, held, (-120.0, 0.0, 120.0), 0.95)
+    images, unchanged = torch.rand(2, 3, 1, 8, 8), torch.tensor([[True, False, True], [False, True, True]])
+    magnitudes = (-120.0, 0.0, 120.0)
+    figure = plot_sweep.accuracy_curve(itn.TRANSFORMS["rotate"], sweep, images, unchanged, magnitudes, 0.95)
     ax, strip = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for label, curve in (
         ("accuracy", sweep.accuracy),
-        ("agreement with unchanged prediction", sweep.agreement),
-        ("accuracy, round trip", sweep.control_accuracy),
+        ("predictions unchanged", sweep.agreement),
+        ("accuracy, round-trip control", sweep.control_accuracy),
     ):
         np.testing.assert_allclose(lines[label].get_ydata(), 100 * np.array(curve))
         np.testing.assert_allclose(lines[label].get_xdata(), sweep.magnitudes)
     assert len(strip.images) == 6
     frames = [patch.get_edgecolor()[:3] for patch in strip.patches]
-    assert frames == [to_rgb(HOLDS if ok else BROKEN) for ok in held.flatten()]
+    assert frames == [to_rgb(HOLDS if ok else BROKEN) for ok in unchanged.flatten()]
     # Each image stands under its magnitude
-    for image, v in zip(strip.images[:3], (-120, 0, 120), strict=True):
+    for image, v in zip(strip.images[:3], magnitudes, strict=True):
         left, right, *_ = image.get_extent()
         on_axis = ax.transAxes.inverted().transform(ax.transData.transform((v, 0)))[0]
         assert (left + right) / 2 == pytest.approx(on_axis, abs=0.01)
-    for words in ("rotate (degrees)", "95 % intervals", "% of 120 images", "accuracy at 90 % of clean"):
+    for words in (
+        "rotate (degrees)",
+        "95 % intervals",
+        "% of 120 images",
+        "accuracy falls below 90 % of clean",
+    ):
         assert words in texts(figure)
 
 
 def test_class_softmax_has_a_panel_for_each_class(result):
     rows = [row for row in result.softmax if row.transform == "zoom"]
-    figure = plots.class_softmax(itn.TRANSFORMS["zoom"], rows)
+    figure = plot_sweep.class_softmax(itn.TRANSFORMS["zoom"], rows)
     panels = [ax for ax in figure.axes if ax.lines]
     assert [ax.get_title(loc="left") for ax in panels] == [str(k) for k in range(10)]
     true = [row.softmax for row in rows if row.class_ == row.output == "3"]
     np.testing.assert_allclose(panels[3].lines[0].get_ydata(), true)
     assert all(ax.get_xscale() == "log" for ax in panels)
-    assert "zoom (factor)" in texts(figure)
+    assert "zoom (factor, above 1 shrinks)" in texts(figure)
 
 
 def test_survival_ends_where_the_images_end(result):
     rows = [row for row in result.flips if row.transform == "rotate"]
-    figure = plots.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
+    figure = plot_sweep.survival(itn.TRANSFORMS["rotate"], rows, (-120.0, 120.0), 0.95)
     ax = figure.axes[0]
     lines = [line for line in ax.lines if line.get_label() == "all images"]
     for line, side in zip(lines, ("below", "above"), strict=True):
@@ -85,7 +91,7 @@ def test_survival_ends_where_the_images_end(result):
 
 def test_pair_map_shows_the_table(result):
     pair = result.record.pairs["translate_x,zoom"]
-    figure = plots.pair_map(pair, itn.TRANSFORMS["translate_x"], itn.TRANSFORMS["zoom"], 0.9)
+    figure = plot_overview.pair_map(pair, itn.TRANSFORMS["translate_x"], itn.TRANSFORMS["zoom"], 0.9)
     mesh = figure.axes[0].collections[0]
     np.testing.assert_allclose(np.ravel(mesh.get_array()), 100 * np.ravel(pair.accuracy))
     assert "translate_x (fraction of the width)" in texts(figure)
@@ -94,7 +100,7 @@ def test_pair_map_shows_the_table(result):
 
 def test_thresholds_are_drawn_where_they_are(result):
     record = result.record
-    figure = plots.thresholds(record, dict(itn.TRANSFORMS))
+    figure = plot_overview.thresholds(record, dict(itn.TRANSFORMS))
     assert len(figure.axes) == 3
     for ax, (name, _) in zip(figure.axes, itn.screening.summary.breaking_order(record), strict=True):
         drawn = {
@@ -110,6 +116,6 @@ def test_thresholds_are_drawn_where_they_are(result):
 
 def test_equal_figures_make_equal_files(result, tmp_path):
     for name in "ab":
-        save(plots.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
+        save(plot_overview.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

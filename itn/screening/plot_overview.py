@@ -1,0 +1,126 @@
+"""Figures of a whole screen; each function returns a Figure and shows nothing."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from itn.plotting.style import BROKEN, WIDTH
+from itn.screening.plot_scales import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    axis_label,
+    cell_edges,
+    limits,
+    mark_identity,
+    set_scale,
+    shortened,
+)
+from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
+from itn.screening.summary import breaking_order, unit_text
+from itn.screening.thresholds import Threshold
+from itn.transforms.registry import Transform
+
+
+def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float) -> Figure:
+    """Draw accuracy over two magnitudes as a heat map with contours (Bunne et al., figures 2d and 3d).
+
+    Args:
+        pair: The record.
+        first: The transformation along x.
+        second: The transformation along y.
+        level: Accuracy of the bold contour, below which the pair breaks the classifier.
+    """
+    figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
+    ax = figure.subplots()
+    table = 100 * np.array(pair.accuracy)
+    edges = cell_edges(first, pair.magnitudes_x), cell_edges(second, pair.magnitudes_y)
+    mesh = ax.pcolormesh(*edges, table, shading="flat", cmap="cividis", vmin=0, vmax=100)
+    if min(table.shape) > 1:
+        lines = ax.contour(
+            pair.magnitudes_x, pair.magnitudes_y, table, levels=(25, 50, 75), colors="white", linewidths=0.7
+        )
+        ax.clabel(lines, fontsize=6, fmt="%g")
+        ax.contour(
+            pair.magnitudes_x, pair.magnitudes_y, table, levels=(100 * level,), colors=BROKEN, linewidths=1.4
+        )
+    ax.plot(first.identity, second.identity, "+", color="white", markersize=8)
+    for axis, transform in (("x", first), ("y", second)):
+        if transform.logarithmic:
+            getattr(ax, f"set_{axis}scale")("log", base=2)
+            getattr(ax, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        getattr(ax, f"set_{axis}label")(axis_label(transform))
+    share = f"{100 * pair.accuracy_fraction:g} % of clean"
+    ax.set_title(f"red: accuracy {100 * level:.1f} %, {share}; cross: unchanged images", fontsize=8)
+    figure.colorbar(mesh, label=f"accuracy (% of {pair.n:,} images)")
+    return figure
+
+
+def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Figure:
+    """Draw where each transformation breaks the classifier; on top is what breaks it first.
+
+    Each row has its own scale, from the lowest to the highest magnitude tested.
+    """
+    order = [name for name, _ in breaking_order(record)]
+    figure = Figure(figsize=(WIDTH, 0.52 * len(order) + 0.75))
+    total = figure.get_figheight()
+    for row, name in enumerate(order):
+        transform, sweep = transforms[name], record.transforms[name]
+        ax = figure.add_axes((0.24, 1 - (0.3 + 0.52 * (row + 0.62)) / total, 0.72, 0.26 / total))
+        ax.set(ylim=(-1, 1), yticks=[])
+        ax.spines[["left", "right", "top"]].set_visible(False)
+        set_scale(ax, transform, sweep.magnitudes)
+        ax.set_xlim(*limits(transform, sweep.magnitudes))
+        mark_identity(ax, transform)
+        medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
+        for y, sides, color, marker in (
+            (0.4, sweep.thresholds.accuracy, BLUE, "o"),
+            (-0.4, medians, ORANGE, "s"),
+        ):
+            _bar(ax, y, sides, sweep, color, marker)
+        ax.tick_params(labelsize=6.5, pad=1, length=2)
+        figure.text(
+            0.225, 1 - (0.3 + 0.52 * (row + 0.42)) / total, f"{name}\n", ha="right", va="center", fontsize=8.5
+        )
+        figure.text(
+            0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, shortened(unit_text(name, sweep.unit), 34),
+            ha="right", va="center", fontsize=6, color=GRAY,
+        )  # fmt: skip
+    fraction = 100 * next(iter(record.transforms.values())).thresholds.accuracy_fraction
+    handles = [
+        figure.axes[0].plot([], [], "o-", color=BLUE, markersize=4, linewidth=4, alpha=0.8)[0],
+        figure.axes[0].plot([], [], "s-", color=ORANGE, markersize=4, linewidth=4, alpha=0.8)[0],
+    ]
+    figure.legend(
+        handles,
+        [f"accuracy at least {fraction:g} % of clean", "half of the predictions unchanged"],
+        loc="upper center", ncols=2, fontsize=8, frameon=False,
+    )  # fmt: skip
+    figure.text(
+        0.5, 0.12 / total, f"{record.model}, {record.n:,} images; bars end at the threshold (arrow: beyond "
+        f"the tested range); whiskers: {100 * record.confidence:g} % intervals", ha="center", fontsize=7,
+    )  # fmt: skip
+    return figure
+
+
+def _bar(
+    ax: Axes, y: float, sides: dict[str, Threshold], sweep: SweepRecord, color: str, marker: str
+) -> None:
+    """Draw a bar from threshold to threshold, with whiskers; where there is none, an arrow at the end."""
+    ends = {"below": sweep.magnitudes[0], "above": sweep.magnitudes[-1]}
+    for side, threshold in sides.items():
+        end = ends[side] if threshold.value is None else threshold.value
+        ax.plot([sweep.identity, end], [y, y], color=color, linewidth=4, alpha=0.45, solid_capstyle="butt")
+        if threshold.value is None:
+            ax.plot([end], [y], "<" if side == "below" else ">", color=color, markersize=4, clip_on=False)
+            continue
+        whisker = [ends[side] if v is None else v for v in (threshold.ci_low, threshold.ci_high)]
+        if side == "below":
+            whisker[1] = threshold.value if threshold.ci_high is None else threshold.ci_high
+        else:
+            whisker[0] = threshold.value if threshold.ci_low is None else threshold.ci_low
+        ax.plot(whisker, [y, y], color=color, linewidth=1.2, marker="|", markersize=5)
+        ax.plot([end], [y], marker, color=color, markersize=3.5)

@@ -1,0 +1,209 @@
+"""Figures of one sweep; each function returns a Figure and shows nothing."""
+
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from itn.plotting.style import BROKEN, HOLDS, WIDTH, pixels
+from itn.screening.plot_scales import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    axis_label,
+    draw_band,
+    mark_identity,
+    natural_order,
+    percent,
+    position,
+    set_scale,
+    shortened,
+)
+from itn.screening.records import SweepRecord
+from itn.screening.tables import FlipRow, SoftmaxRow
+from itn.stats.survival import kaplan_meier
+from itn.transforms.registry import Transform
+
+MOST_PANELS = 10
+MOST_CURVES = 10
+
+
+def accuracy_curve(
+    transform: Transform,
+    sweep: SweepRecord,
+    images: Tensor,
+    unchanged: Tensor,
+    magnitudes: Sequence[float],
+    confidence: float,
+) -> Figure:
+    """Draw accuracy and agreement over magnitude, with images at some magnitudes beneath.
+
+    Args:
+        transform: The transformation.
+        sweep: Its record.
+        images: R x T x C x H x W in [0, 1], R images at T magnitudes.
+        unchanged: Bool, R x T: whether the prediction is the same as without the transformation.
+        magnitudes: The T magnitudes of the images, ascending.
+        confidence: Confidence of the bands.
+    """
+    rows = len(images)
+    cell = 0.92 * 0.89 * WIDTH / len(magnitudes)  # inches; 0.89 is the share of the width inside the axes
+    height = 1.06 * rows * cell * images.shape[-2] / images.shape[-1]
+    total = 3.25 + height
+    figure = Figure(figsize=(WIDTH, total))
+    ax = figure.add_axes((0.09, (height + 0.55) / total, 0.89, 2.3 / total))
+    x = sweep.magnitudes
+    draw_band(ax, x, sweep.ci_low, sweep.ci_high, BLUE)
+    ax.plot(x, percent(sweep.accuracy), "o-", color=BLUE, markersize=4, linewidth=2, label="accuracy")
+    draw_band(ax, x, sweep.agreement_ci_low, sweep.agreement_ci_high, ORANGE)
+    ax.plot(x, percent(sweep.agreement), color=ORANGE, linewidth=1, label="predictions unchanged")
+    if sweep.control_accuracy is not None:
+        control = percent(sweep.control_accuracy)
+        ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, round-trip control")
+    if sweep.lost_content is not None:
+        lost = percent(sweep.lost_content)
+        ax.fill_between(x, 0, lost, color="0.88", zorder=0, label="% of the area moved out of the frame")
+    mark_identity(ax, transform)
+    label: str | None = f"accuracy falls below {100 * sweep.thresholds.accuracy_fraction:g} % of clean"
+    for threshold in sweep.thresholds.accuracy.values():
+        if threshold.value is not None:
+            ax.axvline(threshold.value, color=BROKEN, linewidth=0.9, linestyle=":", label=label)
+            label = None
+    set_scale(ax, transform, x)
+    ax.set(ylim=(0, 102), ylabel=f"% of {sweep.n:,} images")
+    figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
+    strip = figure.add_axes((0.09, 0.3 / total, 0.89, height / total))
+    low, high = (position(transform, v) for v in ax.get_xlim())
+    centers = [(position(transform, v) - low) / (high - low) for v in magnitudes]
+    _draw_strip(strip, images, unchanged, centers, cell / (0.89 * WIDTH))
+    text = (
+        f"{axis_label(transform)}; bands: {100 * confidence:g} % intervals; "
+        "frames: prediction unchanged (green) or changed (red)"
+    )
+    figure.text(0.535, 0.1 / total, text, ha="center", fontsize=8)
+    return figure
+
+
+def _draw_strip(ax: Axes, images: Tensor, unchanged: Tensor, centers: Sequence[float], width: float) -> None:
+    """Draw rows of framed images; centers and width are fractions of the axes."""
+    rows = len(images)
+    ax.axis("off")
+    ax.set(xlim=(0, 1), ylim=(0, 1), autoscale_on=False)
+    for row in range(rows):
+        for column, center in enumerate(centers):
+            left, base = center - width / 2, 1 - (row + 1) / rows
+            extent = (left, left + 0.97 * width, base, base + 0.94 / rows)
+            image = pixels(images[row, column])
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+            color = HOLDS if unchanged[row, column] else BROKEN
+            size = (0.97 * width, 0.94 / rows)
+            frame = Rectangle((left, base), *size, fill=False, edgecolor=color, linewidth=1.2, clip_on=False)
+            ax.add_patch(frame)
+
+
+def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
+    """Draw the mean softmax over all images of a class against magnitude (Bunne et al., figures 2 and 3).
+
+    Each class has a panel with its own output, up to two others that have the largest mean at some magnitude,
+    and the largest of all the rest. Of more than ten classes the first ten are drawn.
+    """
+    panels = [(name, list(lines)) for name, lines in groupby(rows, lambda row: row.class_)][:MOST_PANELS]
+    columns = min(len(panels), 5)
+    lines = -(-len(panels) // columns)
+    # Margins by hand, in inches: matplotlib's layout engines take longer than the drawing
+    width, height = max(WIDTH * columns / 5, 3.4), 1.85 * lines + 0.85
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=0.55 / width,
+        right=1 - 0.12 / width,
+        bottom=0.55 / height,
+        top=1 - 0.7 / height,
+        wspace=0.14,
+        hspace=0.4,
+    )
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    for ax, (name, of_class) in zip(axes.flat, panels, strict=False):
+        curves: dict[str, list[SoftmaxRow]] = {}
+        for row in of_class:
+            curves.setdefault(row.output, []).append(row)
+        rivals = iter(((ORANGE, 0.0, "left"), (GREEN, 1.0, "right")))
+        for output, points in curves.items():
+            true, rest = output == name, output == "others"
+            color = BLUE if true else GRAY
+            if not (true or rest):
+                color, x, side = next(rivals)
+                at = {"transform": ax.transAxes, "ha": side, "va": "bottom"}
+                ax.text(x, 1.02, shortened(output, 15), color=color, fontsize=6, **at)
+            ax.plot(
+                [point.magnitude for point in points],
+                [point.softmax for point in points],
+                "--" if rest else "-",
+                color=color,
+                linewidth=1.8 if true else 1,
+            )
+        mark_identity(ax, transform)
+        set_scale(ax, transform, [row.magnitude for row in of_class], sparse=True)
+        ax.set_title(shortened(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
+        ax.set_ylim(0, 1.02)
+        ax.tick_params(labelsize=7)
+    key = "blue: the true class; orange, green: others that lead somewhere, named above; dashed: best of the rest"
+    figure.suptitle(textwrap.fill(key, round(16 * width)), fontsize=8)
+    figure.supxlabel(axis_label(transform), fontsize=9)
+    figure.supylabel("mean softmax over a class", fontsize=9)
+    return figure
+
+
+def survival(
+    transform: Transform, rows: Sequence[FlipRow], magnitudes: Sequence[float], confidence: float
+) -> Figure:
+    """Draw the share of predictions unchanged so far over magnitude: of all images, and by class."""
+    figure = Figure(figsize=(WIDTH, 3.2))
+    classes = sorted({row.class_ for row in rows}, key=natural_order)
+    classes = classes if len(classes) <= MOST_CURVES else []
+    ax = figure.add_axes((0.1, 0.14, 0.73 if classes else 0.87, 0.83))
+    for side, of_side in groupby(rows, lambda row: row.side):
+        members = list(of_side)
+        _survivors(ax, transform, side, members, confidence, "black", "all images", band=True)
+        for number, name in enumerate(classes):
+            of_class = [row for row in members if row.class_ == name]
+            _survivors(ax, transform, side, of_class, confidence, f"C{number}", shortened(name), band=False)
+    mark_identity(ax, transform)
+    set_scale(ax, transform, magnitudes)
+    ax.axhline(50, color="0.8", linewidth=0.7, zorder=0)
+    ax.set(
+        ylim=(0, 102),
+        xlabel=f"{axis_label(transform)}; band: {100 * confidence:g} % interval",
+        ylabel="% of predictions unchanged so far",
+    )
+    if classes:
+        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        figure.legend(handles.values(), handles, loc="upper right", fontsize=7, frameon=False, title="class")
+    return figure
+
+
+def _survivors(
+    ax: Axes,
+    transform: Transform,
+    side: str,
+    rows: Sequence[FlipRow],
+    confidence: float,
+    color: str,
+    name: str,
+    *,
+    band: bool,
+) -> None:
+    distance = np.array([transform.distance(row.magnitude) for row in rows])
+    curve = kaplan_meier(distance, np.array([row.flipped for row in rows]), confidence)
+    x = [transform.at_distance(time, side) for time in (*curve.times, distance.max())]
+    share, low, high = (100 * np.append(y, y[-1]) for y in (curve.share, curve.ci_low, curve.ci_high))
+    if band:
+        ax.fill_between(x, low, high, step="post", color=color, alpha=0.15, linewidth=0)
+    ax.step(x, share, where="post", color=color, linewidth=1.8 if band else 0.8, label=name)
