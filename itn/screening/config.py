@@ -19,38 +19,38 @@ class ScreenConfig:
     """
 
     transforms: tuple[str, ...] | None = None
-    """Names from ``itn.TRANSFORMS`` to sweep; default the eleven of the paper, or none if there are pairs."""
+    """Names from ``itn.TRANSFORMS`` to sweep; default: the eleven of the paper, none if there are pairs."""
     pairs: tuple[tuple[str, ...], ...] = ()
     """Pairs of names to sweep in two dimensions, the first applied first."""
     magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    """Magnitudes by name, in the transformation's own unit; default ``Transform.magnitudes``, in pairs every
-    other one."""
+    """Magnitudes by name, in the unit of the transformation; default: ``Transform.magnitudes``, of which
+    pairs take every other one."""
     accuracy_fraction: float = 0.9
-    """A transformation breaks the classifier where accuracy falls below this fraction of the clean one."""
+    """A transformation breaks the classifier where accuracy falls below this fraction of clean accuracy."""
     bisections: int = 4
-    """How often the bracket around each image's flip is halved."""
+    """How often to halve the bracket around the magnitude at which an image's prediction changes."""
     accuracy_bisections: int = 3
-    """How often the bracket around the magnitude where accuracy breaks is halved, before interpolating."""
+    """How often to halve the bracket around the magnitude at which accuracy breaks, before interpolating."""
     round_trip: bool = True
-    """Whether to classify, beside each spatial curve, the same images warped there and back."""
+    """Whether to classify, as a control of each spatial transformation, the images warped and warped back."""
     fresh_noise: bool = False
-    """Whether to draw new noise at every magnitude instead of the same for an image throughout."""
+    """Whether to draw new noise at each magnitude; otherwise each image has the same noise at all of them."""
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection."""
     precision: Precision = "float32"
     """Precision of the classifier; transformations and statistics are always in float32 or more."""
     channels_last: bool = False
-    """Whether to hand images to the classifier in that memory format: faster for many convolutional
+    """Whether to pass images to the classifier in this memory format: faster for many convolutional
     networks, an error in those that call view()."""
     compile: bool = False
-    """Whether to run the classifier by torch.compile, which takes up to minutes before the first pass."""
+    """Whether to run the classifier through torch.compile, which may take minutes before the first pass."""
     batch_size: int = 0
-    """Images in one forward pass; 0: as many as suit their size, 250 digits or 27 photographs of 224 pixels
-    on a CPU, eight times as many photographs on a GPU."""
+    """Images in one forward pass; 0: a number that suits their size, 250 digits or 27 photographs of 224
+    pixels on a CPU, eight times as many photographs on a GPU."""
     confidence: float = 0.95
-    """Confidence of all intervals, pointwise."""
+    """Confidence of each interval, pointwise."""
     seed: int = 0
-    """Seed of the noise, and of the subset of the images on the command line."""
+    """Seed of the noise and, on the command line, of the subset of the images."""
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -103,7 +103,7 @@ class ScreenConfig:
         return tuple(sorted(set(map(float, self.magnitudes.get(name, TRANSFORMS[name].magnitudes)))))
 
     def pair_sweep(self, name: str) -> tuple[float, ...]:
-        """Return the magnitudes of one axis of a two-dimensional sweep, ascending."""
+        """Return the magnitudes of a transformation in a two-dimensional sweep, ascending."""
         if name in self.magnitudes or TRANSFORMS[name].discrete:
             return self.sweep(name)
         magnitudes, identity = self.sweep(name), TRANSFORMS[name].identity

@@ -29,7 +29,7 @@ def flip_magnitudes(
     """Find, for each image, the smallest magnitude on each side at which its prediction changes.
 
     Args:
-        classifier: What is studied, on its device.
+        classifier: The classifier to study; its device does the work.
         images: N x C x H x W, uint8 or float in [0, 1].
         transform: A record or a name of ``itn.TRANSFORMS``.
         magnitudes: Magnitudes to try, on either side of the identity or both; default those of the record.

@@ -46,8 +46,8 @@ class Screener:
     """A frozen classifier and its images; every method is one pass over images, in batches.
 
     Args:
-        classifier: What is studied.
-        data: Its images.
+        classifier: The classifier to study.
+        data: The images.
         config: Settings: batches, padding, precision, noise.
     """
 
@@ -217,7 +217,7 @@ class Screener:
         """Search along a path of magnitudes where each image's prediction first differs from the clean one.
 
         Args:
-            transform: What to do to the images.
+            transform: The transformation.
             path: Magnitudes, from the nearest to the farthest from the identity.
             clean: Predictions at the identity, N.
             known: Predictions, N, at magnitudes that need not be evaluated again.

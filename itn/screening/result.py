@@ -1,4 +1,4 @@
-"""What a screen returns."""
+"""The result of a screen."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow, to_csv
 
 @dataclasses.dataclass(frozen=True)
 class ScreenResult:
-    """What ``itn.screen`` returns; ``print`` shows the closing table."""
+    """The result of ``itn.screen``; ``print`` shows the closing table."""
 
     record: ScreenRecord
     curves: tuple[CurveRow, ...]
@@ -37,6 +37,6 @@ def write_tables(folder: RunFolder, result: ScreenResult) -> None:
         tables["pairs"] = result.pairs, PairRow
     for name, (rows, kind) in tables.items():
         text = to_csv(rows, kind)
-        # Whatever the locale, and whatever bytes a file is called by
+        # Independent of the locale and of the bytes in file names
         write = partial(Path.write_text, data=text, encoding="utf-8", errors="backslashreplace")
         folder.write(f"{name}.csv", write)

@@ -50,15 +50,15 @@ def screen(
     """Find how far each transformation goes before the predictions of a classifier break.
 
     Args:
-        classifier: What is studied; it is not changed. The work is done on its device.
+        classifier: The classifier to study; it is not changed, and its device does the work.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers in [0, K).
         config: Settings; None takes the defaults.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
-            flips.csv and figures/; new or empty, or that of an unfinished run with the same settings,
-            which is then continued. None writes nothing.
-        source: What the images are, for the record.
-        names: What to call each image in flips.csv; default its number.
+            flips.csv and figures/: a new or empty one, or that of an unfinished run with the same settings,
+            which then continues. None writes nothing.
+        source: Where the images come from, for the record.
+        names: Names of the images in flips.csv; default: their numbers.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
 
@@ -66,8 +66,8 @@ def screen(
         The record of result.json and the rows of the tables.
 
     Raises:
-        ValueError: If an input is unusable, with the cause and the cure; nothing has been written then.
-        RunError: If the work fails on its way; names what was kept.
+        ValueError: If an input is unusable, with the cause and the cure; nothing is written then.
+        RunError: If the work fails later; the message says what is kept.
         Interrupted: On Ctrl-C; likewise.
 
     Example:
@@ -143,7 +143,7 @@ def screen(
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:
-    """Return what is swept and where, as it stands in config.json."""
+    """Return the transformations and their magnitudes, as config.json has them."""
     used = dict.fromkeys((*config.names, *(name for pair in config.pairs for name in pair)))
     magnitudes = {
         "sweeps": {name: config.sweep(name) for name in config.names},
@@ -153,18 +153,18 @@ def _sweeps(config: ScreenConfig) -> dict[str, Any]:
 
 
 def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
-    """Return which transformations there is no point in sweeping, and why; raise if that leaves nothing."""
-    why = {"grayscale": "images of one channel are gray already"} if channels == 1 else {}
-    left_out = {name: why[name] for name in config.names if name in why}
+    """Return the transformations that make no sense for the images, and why; raise if that leaves nothing."""
+    reasons = {"grayscale": "images of one channel are gray already"} if channels == 1 else {}
+    left_out = {name: reasons[name] for name in config.names if name in reasons}
     if len(left_out) == len(config.names) and not config.pairs:
         raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")
     return left_out
 
 
 def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int) -> Samples:
-    known = [classifier.class_name(k) for k in range(outputs)]
-    taken = {name for name, count in Counter(known).items() if count > 1} | {"all", "others"}
-    unique = tuple(f"{name} ({k})" if name in taken else name for k, name in enumerate(known))
+    classes = [classifier.class_name(k) for k in range(outputs)]
+    ambiguous = {name for name, count in Counter(classes).items() if count > 1} | {"all", "others"}
+    unique = tuple(f"{name} ({k})" if name in ambiguous else name for k, name in enumerate(classes))
     return Samples(
         labels.numpy(),
         tuple(names or map(str, range(len(labels)))),
