@@ -2,11 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import TIMING, RunFolder, working
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener, suitable_batch
-from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
+from itn.screening.records import ScreenRecord, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.stored_passes import StoredPasses, count_passes
@@ -29,7 +29,7 @@ from itn.screening.sweep import Samples
 from itn.screening.sweep_record import sweep_record
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
 from itn.stats.intervals import clopper_pearson
-from itn.transforms.registry import TRANSFORMS
+from itn.transforms.registry import TRANSFORMS, Transform
 
 if TYPE_CHECKING:
     from itn.screening.figures import FigureWriter
@@ -93,31 +93,14 @@ def screen(
     with working(folder), progress_bar("screen", total, "passes", progress) as bar:
         seconds = {"preparation": time.perf_counter() - clock}
         clock = time.perf_counter()
-        sweeps: dict[str, SweepRecord] = {}
-        pairs: dict[str, PairRecord] = {}
-        curves: list[CurveRow] = []
-        softmax: list[SoftmaxRow] = []
-        flips: list[FlipRow] = []
-        pair_lines: list[PairRow] = []
         work = StoredPasses(screener, folder, bar)
         figures = None if folder is None else _figure_writer(folder, screener)
         with explained(work.kept, resumable=folder is not None):
             samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
-            # One after the other, so that the measurements of one are freed when the next begins
-            for name in swept:
-                sweep = work.sweep(TRANSFORMS[name])
-                sweeps[name] = sweep_record(sweep, samples, config)
-                curves += curve_rows(sweep, samples, config)
-                means, of_images = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
-                softmax += means
-                flips += of_images
-                if figures is not None:
-                    figures.sweep(sweep, sweeps[name], means, of_images)
-            for first, second in config.pairs:
-                x, y = TRANSFORMS[first], TRANSFORMS[second]
-                rows = tuple(pair_rows(x, y, work.pair(x, y), work.clean, samples, config))
-                pairs[f"{first},{second}"] = pair_record(rows, config)
-                pair_lines += rows
+            sweeps = {name: _sweep(work, TRANSFORMS[name], samples, figures) for name in swept}
+            pairs = {
+                f"{x},{y}": tuple(_pair(work, TRANSFORMS[x], TRANSFORMS[y], samples)) for x, y in config.pairs
+            }
             n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
             record = ScreenRecord(
                 model=classifier.name,
@@ -126,12 +109,18 @@ def screen(
                 clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
                 confidence=config.confidence,
                 padding=config.padding,
-                transforms=sweeps,
-                pairs=pairs,
+                transforms={name: sweep.record for name, sweep in sweeps.items()},
+                pairs={pair: pair_record(rows, config) for pair, rows in pairs.items()},
                 left_out=left_out,
                 provenance=origin | {"seed": config.seed},
             )
-            result = ScreenResult(record, tuple(curves), tuple(pair_lines), tuple(softmax), tuple(flips))
+            result = ScreenResult(
+                record,
+                curves=tuple(row for sweep in sweeps.values() for row in sweep.curves),
+                pairs=tuple(row for rows in pairs.values() for row in rows),
+                softmax=tuple(row for sweep in sweeps.values() for row in sweep.softmax),
+                flips=tuple(row for sweep in sweeps.values() for row in sweep.flips),
+            )
             if figures is not None:
                 timing = {
                     "started": started.isoformat(),
@@ -140,6 +129,35 @@ def screen(
                 }
                 distributed.on_rank_zero(partial(_finish, figures, result, clock, timing))
     return result
+
+
+class _SweepResult(NamedTuple):
+    """What remains of the measurements of one transformation."""
+
+    record: SweepRecord
+    curves: tuple[CurveRow, ...]
+    softmax: tuple[SoftmaxRow, ...]
+    flips: tuple[FlipRow, ...]
+
+
+def _sweep(
+    work: StoredPasses, transform: Transform, samples: Samples, figures: "FigureWriter | None"
+) -> _SweepResult:
+    """Sweep one transformation and draw its figures; its measurements are freed on return."""
+    sweep, config = work.sweep(transform), work.config
+    result = _SweepResult(
+        sweep_record(sweep, samples, config),
+        tuple(curve_rows(sweep, samples, config)),
+        tuple(softmax_rows(sweep, samples)),
+        tuple(flip_rows(sweep, samples)),
+    )
+    if figures is not None:
+        figures.sweep(sweep, result.record, result.softmax, result.flips)
+    return result
+
+
+def _pair(work: StoredPasses, x: Transform, y: Transform, samples: Samples) -> Iterator[PairRow]:
+    return pair_rows(x, y, work.pair(x, y), work.clean, samples, work.config)
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:
