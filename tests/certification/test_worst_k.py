@@ -225,9 +225,7 @@ def test_coverage_by_simulation():
     for _ in range(repetitions):
         images, held_out = evaluation_set(sample(), n), sample()
         scale = fixed_sequence_test(
-            lambda s, images=evaluation_set(calibration, n): images.broken(DARKEN, s * DARKEN.full_strength)[
-                None
-            ],
+            lambda s, images=images: images.broken(DARKEN, s * DARKEN.full_strength)[None],
             [estimate * s for s in SEQUENCE],
             tolerance,
         ).scale
