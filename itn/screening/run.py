@@ -1,23 +1,18 @@
 """Screening: how far each transformation goes before the predictions of a frozen classifier break."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from itn.data.inputs import run_settings
-from itn.functional.color import check_images
+from itn.data.inputs import RunInputs
 from itn.models.classifier import Classifier
-from itn.models.preflight import preflight
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import TIMING, RunFolder, working
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener, suitable_batch
@@ -76,32 +71,37 @@ def screen(
         Threshold(value=41.2, ci_low=39.8, ci_high=42.7)
     """
     config = config or ScreenConfig()
-    started, clock = datetime.now(UTC), time.perf_counter()
-    check_images(images, classifier.channels)
-    origin = provenance(classifier.device)
-    settings = run_settings("screen", config, origin, classifier, images, labels, source) | _sweeps(config)
-    folder = None if out is None else RunFolder(out, settings, overwrite)
-    batch = config.batch_size or suitable_batch(images, classifier.device)
-    data = preflight(classifier, images, labels, batch)
-    if names is not None and len(names) != len(data):
-        raise ValueError(f"names must be {len(data)}, one for each image, got {len(names)}")
-    screener = Screener(classifier, data, config)
+    run = RunInputs(
+        "screen",
+        classifier,
+        images,
+        labels,
+        config,
+        out,
+        source=source,
+        overwrite=overwrite,
+        batch_size=config.batch_size or suitable_batch(images, classifier.device),
+        settings=_sweeps(config),
+    )
+    folder, n = run.folder, len(run.data)
+    if names is not None and len(names) != n:
+        raise ValueError(f"names must be {n}, one for each image, got {len(names)}")
+    screener = Screener(classifier, run.data, config)
     screener.check()
     left_out = _left_out(config, images.shape[1])
     swept = [name for name in config.names if name not in left_out]
     total = count_passes(config, swept)
     with working(folder), progress_bar("screen", total, "passes", progress) as bar:
-        seconds = {"preparation": time.perf_counter() - clock}
-        clock = time.perf_counter()
+        seconds = {"preparation": run.lap()}
         work = StoredPasses(screener, folder, bar)
         figures = None if folder is None else _figure_writer(folder, screener)
         with explained(work.kept, resumable=folder is not None):
-            samples = _samples(classifier, data.labels, names, work.clean["class_softmax"].shape[1])
+            samples = _samples(classifier, run.data.labels, names, work.clean["class_softmax"].shape[1])
             sweeps = {name: _sweep(work, TRANSFORMS[name], samples, figures) for name in swept}
             pairs = {
                 f"{x},{y}": tuple(_pair(work, TRANSFORMS[x], TRANSFORMS[y], samples)) for x, y in config.pairs
             }
-            n, right = len(data), int((work.clean["predictions"] == samples.labels).sum())
+            right = int((work.clean["predictions"] == samples.labels).sum())
             record = ScreenRecord(
                 model=classifier.name,
                 n=n,
@@ -112,7 +112,7 @@ def screen(
                 transforms={name: sweep.record for name, sweep in sweeps.items()},
                 pairs={pair: pair_record(rows, config) for pair, rows in pairs.items()},
                 left_out=left_out,
-                provenance=origin | {"seed": config.seed},
+                provenance=run.provenance | {"seed": config.seed},
             )
             result = ScreenResult(
                 record,
@@ -122,12 +122,8 @@ def screen(
                 flips=tuple(row for sweep in sweeps.values() for row in sweep.flips),
             )
             if figures is not None:
-                timing = {
-                    "started": started.isoformat(),
-                    "seconds": seconds,
-                    "batch_size": screener.batch_size,
-                }
-                distributed.on_rank_zero(partial(_finish, figures, result, clock, timing))
+                finish = partial(_finish, run, figures, result, seconds, screener.batch_size)
+                distributed.on_rank_zero(finish)
     return result
 
 
@@ -197,12 +193,19 @@ def _figure_writer(folder: RunFolder, screener: Screener) -> "FigureWriter":
     return FigureWriter(folder, screener)
 
 
-def _finish(figures: "FigureWriter", result: ScreenResult, clock: float, timing: dict[str, Any]) -> None:
+def _finish(
+    run: RunInputs,
+    figures: "FigureWriter",
+    result: ScreenResult,
+    seconds: dict[str, float],
+    batch_size: int,
+) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
     folder = figures.folder
     write_tables(folder, result)
     figures.overview(result.record)
-    timing["seconds"]["screening"] = time.perf_counter() - clock
+    seconds["screening"] = run.lap()
+    timing = {"started": run.started.isoformat(), "seconds": seconds, "batch_size": batch_size}
     folder.write_json(TIMING, timing)
     folder.write_json("result.json", result.record.to_json())  # last: it says that the run is finished
     folder.remove_leftovers()
