@@ -40,7 +40,7 @@ import itn
 from itn.data.class_folders import class_indices
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier
-from itn.screening.passes import suitable_batch
+from itn.models.preflight import suitable_batch
 from itn.screening.summary import range_text
 from itn.transforms.builtin import PAPER
 from itn.transforms.registry import Transform

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itn.functional.color import check_images
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages, preflight
+from itn.models.preflight import CheckedImages, preflight, suitable_batch
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.run_dir import RunFolder
 
@@ -28,7 +28,7 @@ class RunInputs:
         out: Output folder, or None.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in the folder.
-        batch_size: Images in one forward pass of the preflight.
+        batch_size: Images in one forward pass of the preflight; 0: as many as suit their size.
         settings: What else the results depend on, for config.json.
 
     Raises:
@@ -68,7 +68,8 @@ class RunInputs:
             **(settings or {}),
         }
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
-        self.data: CheckedImages = preflight(classifier, images, labels, batch_size)
+        size = batch_size or suitable_batch(images, classifier.device)
+        self.data: CheckedImages = preflight(classifier, images, labels, size)
 
     def lap(self) -> float:
         """Return the seconds since it was last asked."""

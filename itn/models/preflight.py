@@ -126,3 +126,9 @@ def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None
         raise ValueError(f"{classifier.name} answers differently the second time: is its dropout on?")
     if logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):
         raise ValueError(f"{classifier.name} returns probabilities, expected logits: drop its last softmax")
+
+
+def suitable_batch(images: Tensor, device: torch.device) -> int:
+    """Return how many images to pass at once; larger batches of photographs only cost memory and time."""
+    values = 2**22 if device.type == "cpu" else 2**25
+    return max(1, min(250, values // images[0].numel()))

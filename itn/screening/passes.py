@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itn.functional.spatial import pixel_centres, warp
 from itn.models.classifier import Classifier, first_line
-from itn.models.preflight import SAMPLE, CheckedImages
+from itn.models.preflight import SAMPLE, CheckedImages, suitable_batch
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
 from itn.screening.config import ScreenConfig
@@ -269,12 +269,6 @@ class Screener:
 
         by_image = zip(images, index.tolist(), magnitudes.expand(len(index)).tolist(), strict=True)
         return torch.stack([noise(*of_image) for of_image in by_image])
-
-
-def suitable_batch(images: Tensor, device: torch.device) -> int:
-    """Return how many images to pass at once; larger batches of photographs only cost memory and time."""
-    values = 2**22 if device.type == "cpu" else 2**25
-    return max(1, min(250, values // images[0].numel()))
 
 
 def _square(matrix: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
 from itn.runtime.run_dir import TIMING, RunFolder, working
 from itn.screening.config import ScreenConfig
-from itn.screening.passes import Screener, suitable_batch
+from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
@@ -80,7 +80,7 @@ def screen(
         out,
         source=source,
         overwrite=overwrite,
-        batch_size=config.batch_size or suitable_batch(images, classifier.device),
+        batch_size=config.batch_size,
         settings=_sweeps(config),
     )
     folder, n = run.folder, len(run.data)

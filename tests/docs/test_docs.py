@@ -11,7 +11,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from itn.cli.main import app, main
+from itn.cli.app import app
+from itn.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
