@@ -11,6 +11,7 @@ from torch import Tensor
 
 from itn.functional.displacement import displacement
 from itn.models.classifier import Classifier, margins
+from itn.models.forward import forward
 from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import InvariantTransformerNet, apply_matrices
@@ -69,14 +70,15 @@ class EvaluationSet(NamedTuple):
             transform: What to apply to them.
             k: Controls times scale, N x controls, or 1 x controls for all images.
         """
-        device = self.classifier.device
-        matrices = transform.matrices(k.to(device).expand(len(self.data), -1))
+        matrices = transform.matrices(k.to(self.classifier.device).expand(len(self.data), -1))
+
+        def change(images: Tensor, rows: slice) -> Tensor:
+            color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
+            return apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
 
         def evaluate_batch(rows: slice) -> Tensor:
-            color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
-            images = self.data.pixels(rows, device)
-            transformed = apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
-            return margins(self.classifier.logits(transformed), self.data.labels[rows].to(device)).cpu()
+            output = forward(self.classifier, self.data, rows, change)
+            return margins(output.logits, output.labels).cpu()
 
         return torch.cat(map_in_memory(len(self.data), self.batch_size, evaluate_batch)[0])
 

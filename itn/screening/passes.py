@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from itn.functional.spatial import pixel_centres, warp
 from itn.models.classifier import Classifier, first_line
+from itn.models.forward import Change, Output, forward
 from itn.models.preflight import SAMPLE, CheckedImages, suitable_batch
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
@@ -20,21 +21,8 @@ from itn.stats.sampling import generator
 from itn.transforms.registry import Transform, standard_noise
 
 T = TypeVar("T")
-Change = Callable[[Tensor, Tensor], Tensor]
-"""From float images and their indices in the data to changed images."""
 Arrays = dict[str, np.ndarray]
 MAGNITUDES_AT_ONCE = 16  # bounds the memory of lost_content, which follows every pixel at every magnitude
-
-
-class Output(NamedTuple):
-    """A batch that has gone through a transformation and the classifier."""
-
-    rows: Tensor
-    """Indices of the images in the data."""
-    images: Tensor
-    changed: Tensor
-    logits: Tensor
-    """Float32."""
 
 
 def unchanged(images: Tensor, index: Tensor) -> Tensor:
@@ -76,9 +64,7 @@ class Screener:
 
     def output(self, change: Change, index: Tensor) -> Output:
         """Return the output for one batch of indexed images."""
-        images = self.data.pixels(index, self.device)
-        changed = change(images, index)
-        return Output(index.to(self.device), images, changed, self.classifier.logits(changed).float())
+        return forward(self.classifier, self.data, index, change)
 
     @torch.inference_mode()
     def check(self) -> None:
@@ -112,7 +98,7 @@ class Screener:
         }
 
     def _image_statistics(self, output: Output) -> tuple[Tensor, Tensor]:
-        softmax_true = output.logits.softmax(1).gather(1, self.labels[output.rows, None])
+        softmax_true = output.logits.softmax(1).gather(1, output.labels[:, None])
         return output.logits.argmax(1), softmax_true.squeeze(1)
 
     @torch.inference_mode()
@@ -149,7 +135,7 @@ class Screener:
     def _class_statistics(self, output: Output) -> tuple[Tensor, ...]:
         """Return predictions, softmax of the true class and pixel change by image, and sums by class."""
         softmax = output.logits.softmax(1)
-        labels = self.labels[output.rows, None]
+        labels = output.labels[:, None]
         softmax_true = softmax.gather(1, labels)
         norm = (output.changed - output.images).flatten(1).norm(dim=1)
         pixel_change = norm / output.images[0].numel() ** 0.5

@@ -1,0 +1,37 @@
+"""The one pass that all measurements share: images, changed, through the classifier under study."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from itn.models.classifier import Classifier
+from itn.models.preflight import CheckedImages
+
+Change = Callable[[Tensor, Any], Tensor]
+"""From float images and their index in the data, a tensor or a slice, to changed images."""
+
+
+class Output(NamedTuple):
+    """A batch of images that has gone through a change and the classifier."""
+
+    images: Tensor
+    changed: Tensor
+    labels: Tensor
+    logits: Tensor
+    """Float32."""
+
+
+def forward(classifier: Classifier, data: CheckedImages, index: Tensor | slice, change: Change) -> Output:
+    """Change some images and classify them.
+
+    Args:
+        classifier: The classifier under study; the work is done on its device.
+        data: The images.
+        index: Which of them, one batch.
+        change: What to do to them.
+    """
+    images = data.pixels(index, classifier.device)
+    changed = change(images, index)
+    labels = data.labels[index].to(classifier.device)
+    return Output(images, changed, labels, classifier.logits(changed).float())
