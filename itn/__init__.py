@@ -17,7 +17,7 @@ from itn.nn.augmentation import LearnedAugmentation
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.runtime.distributed import join as join_processes
+from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes

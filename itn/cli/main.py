@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
             finally:
-                distributed.leave()
+                distributed.leave_processes()
         except (CycloptsError, ValueError) as error:
             return _complain(error, BAD_INPUT)
         except KeyboardInterrupt as error:

@@ -87,7 +87,7 @@ class InputOptions:
 
     def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
-        distributed.join()
+        distributed.join_processes()
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
             torch.use_deterministic_algorithms(True, warn_only=True)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from itn.certification.terms import Terms
 from itn.functional.color import COLOR_FAMILIES
 from itn.functional.spatial import FAMILIES, PADDINGS
-from itn.runtime.validation import Precision, check_kinds, check_names, check_precision, fits, require
+from itn.runtime.validation import Precision, check_names, check_precision, check_types, is_of, require
 
 Part = Literal["color", "spatial"]
 
@@ -83,7 +83,7 @@ class LearnConfig:
     """Seed of split, weights, batches and k."""
 
     def __post_init__(self) -> None:
-        check_kinds(self)
+        check_types(self)
         check_names(self.parts, "parts are")
         object.__setattr__(self, "parts", tuple(self.parts))
         known = get_args(Part)
@@ -108,7 +108,7 @@ class LearnConfig:
         )
         require(
             self.acc_orig in ("paired", "measured")
-            or (fits(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
+            or (is_of(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
         check_precision(self.precision)

@@ -1,6 +1,7 @@
 """The loop of every objective: steps, checkpoints, and going on where a run was left."""
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from itn.plotting import style
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import CHECKPOINT, EARLIER, TIMING, RunFolder
+from itn.runtime.run_dir import CHECKPOINT, PREVIOUS_CHECKPOINT, TIMING, RunFolder
 from itn.runtime.sharded_forward import ShardedForward
 
 CHECKPOINT_SECONDS = 5.0
@@ -73,18 +74,21 @@ def train(
 def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
     """Go back to the newest whole checkpoint of an unfinished run, if any; return the steps taken so far."""
     if not folder.resumes:
-        return folder.cut_history(0)
+        folder.cut_history(0)
+        return []
     there, found = distributed.on_rank_zero(lambda: _newest(folder))
     if not there:
-        return folder.cut_history(0)
+        folder.cut_history(0)
+        return []
     try:
         if found is None:
             raise ValueError("no part of it can be read")
         name, checkpoint = found
-        if name == EARLIER:
+        if name == PREVIOUS_CHECKPOINT:
             folder.remove(CHECKPOINT)  # damaged: it is not to take the place of the one that is whole
         learner.load_state(checkpoint["learner"])
-        return folder.cut_history(checkpoint["step"], checkpoint["history"])
+        rows = folder.cut_history(checkpoint["step"], checkpoint["history"])
+        return [LearnStep(**row) for row in rows]
     except OSError as error:
         raise RunError(f"cannot write ({error}); {kept(folder)}") from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -95,7 +99,7 @@ def resume(learner: Learner, folder: RunFolder) -> list[LearnStep]:
 
 def _newest(folder: RunFolder) -> tuple[list[str], tuple[str, dict[str, Any]] | None]:
     """Return which checkpoints there are, and the newest that is whole, with its name."""
-    there = [name for name in (CHECKPOINT, EARLIER) if (folder.path / name).exists()]
+    there = [name for name in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (folder.path / name).exists()]
     for name in there:
         with contextlib.suppress(Exception):  # whatever chance makes of a zip file
             with ZipFile(folder.path / name) as archive:
@@ -109,13 +113,13 @@ def _checkpoint(learner: Learner, history: Sequence[LearnStep], written: int, fo
     """Save history and state if the state is good, beside the state before; return how much is on disk."""
     if not learner.is_finite():
         return written
-    folder.append_history(history[written:])
+    folder.append_history([dataclasses.asdict(step) for step in history[written:]])
 
     def write(path: Path) -> None:
         content = {"step": len(history), "history": folder.history_digest(), "learner": learner.state()}
         torch.save(content, path)
 
-    folder.keep(CHECKPOINT, EARLIER)
+    folder.rename(CHECKPOINT, PREVIOUS_CHECKPOINT)
     folder.write(CHECKPOINT, write)
     return len(history)
 
@@ -145,7 +149,7 @@ def finish(
 
 def timing_record(started: datetime, seconds: dict[str, float], learner: Learner) -> dict[str, Any]:
     """Return what timing.json holds: when, how long, and how many images were in a forward pass at last."""
-    size = learner.rows.last or learner.config.batch_size
+    size = learner.rows.last_chunk or learner.config.batch_size
     return {"started": started.isoformat(), "seconds": seconds, "batch_size": size}
 
 

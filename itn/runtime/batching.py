@@ -1,4 +1,4 @@
-"""Batches that fit into the memory, shared among processes."""
+"""Batches that fit into memory, divided among processes."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ import torch
 from itn.runtime.distributed import map_batches
 from itn.runtime.errors import RunError
 
-SHORT = (  # how torch on a CPU and the libraries beneath it say that memory is short
+OUT_OF_MEMORY = (  # messages of errors other than torch.OutOfMemoryError that mean the same
     "can't allocate memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -25,11 +25,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that it has used, instead of asking the system for it each time.
+    """Let this process keep memory that it has freed, instead of returning it to the system each time.
 
-    glibc gives blocks of more than 32 MiB back as soon as they are free. Activations of photographs are such
-    blocks, and mapping them anew costs more than a small network's own work on a CPU: efficientnet-lite0
-    on 64 of 224 pixels takes 1.3 instead of 3.2 s on one thread. Elsewhere than on Linux this does nothing.
+    glibc returns blocks of more than 32 MiB as soon as they are freed. Activations of photographs are such
+    blocks, and mapping them again costs more than a small network's own work on a CPU: efficientnet-lite0
+    on 64 images of 224 pixels takes 1.3 instead of 3.2 s on one thread. Other systems than Linux ignore this.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -37,31 +37,31 @@ def keep_memory() -> None:
             mallopt(parameter, value)
 
 
-def map_in_memory(n: int, size: int, look: Callable[[slice], T]) -> tuple[list[T], int]:
-    """Return what is seen in each batch of n images, in order, and how many images were in one.
+def map_in_memory(n: int, batch_size: int, evaluate_batch: Callable[[slice], T]) -> tuple[list[T], int]:
+    """Return the results of all batches of n images, in order, and the batch size that fitted into memory.
 
-    Batches are halved until they fit into the memory; several processes share them.
+    Batches are halved until they fit; several processes divide them.
 
     Raises:
         RunError: If a single image does not fit.
     """
     while True:
-        batches = [slice(start, start + size) for start in range(0, n, size)]
-        found = map_batches(batches, partial(_unless_short, look))
-        fitting = [each for each in found if each is not None]
-        if len(fitting) == len(found):
-            return fitting, size
-        if min(n, size) == 1:
-            raise RunError("the memory is too small for a single image in a forward pass: free some of it")
-        size = min(n, size) // 2
+        batches = [slice(start, start + batch_size) for start in range(0, n, batch_size)]
+        results = map_batches(batches, partial(_none_if_out_of_memory, evaluate_batch))
+        complete = [result for result in results if result is not None]
+        if len(complete) == len(results):
+            return complete, batch_size
+        if min(n, batch_size) == 1:
+            raise RunError("memory is too small for a single image in a forward pass: free some of it")
+        batch_size = min(n, batch_size) // 2
 
 
-def _unless_short(look: Callable[[slice], T], rows: slice) -> T | None:
+def _none_if_out_of_memory(evaluate_batch: Callable[[slice], T], rows: slice) -> T | None:
     try:
-        return look(rows)
+        return evaluate_batch(rows)
     except torch.OutOfMemoryError:
         return None
     except RuntimeError as error:
-        if not any(words in str(error) for words in SHORT):
+        if not any(message in str(error) for message in OUT_OF_MEMORY):
             raise
         return None

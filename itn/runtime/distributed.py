@@ -1,8 +1,8 @@
-"""One job on several processes: who does what, and how they share what they found.
+"""One job on several processes: how they divide the work and exchange results.
 
-torchrun starts the processes. All run the same program on the same images and draw the same random numbers;
-what costs time, batches through the classifier, is done by one process each and told to the others. So all
-know everything, in the order in which one process would have found it. The first alone writes and prints.
+torchrun starts the processes. All run the same program on the same images and draw the same random numbers.
+The expensive part, batches through the classifier, is divided among them, and the results are gathered in
+every process in the order in which a single process would compute them. Only rank 0 writes and prints.
 """
 
 import contextlib
@@ -20,47 +20,48 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-class _Team:
-    """Whom this process works with."""
+class _State:
+    """The process group of this process and how it is used."""
 
     group: dist.ProcessGroup | None = None
     local_only = False
-    calls = 0
-    """How often they have told each other something."""
+    gathers = 0
+    """Number of gathers so far; it must be the same in all processes."""
 
 
-_team = _Team()
+_state = _State()
 
 
-def join() -> None:
-    """Work together with the other processes that torchrun has started; without it, alone.
+def join_processes() -> None:
+    """Work together with the other processes that torchrun has started; do nothing without torchrun.
 
-    Every process must then make the same calls of ``itn``, each with its classifier on its own GPU: whatever
-    looks at images, ``itn.predict`` and ``itn.preflight`` too, waits for all. ``local_only`` is the way out.
+    From then on every process must make the same calls of ``itn``, each with its classifier on its own GPU:
+    every function that runs the classifier, such as ``itn.predict`` and ``itn.preflight``, waits for all
+    processes. Inside ``local_only`` a process works by itself.
     """
-    if _team.group is not None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if _state.group is not None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-    # Little is exchanged, and it is made of objects: also beside GPUs it goes from CPU to CPU
-    _team.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+    # Few and small Python objects are exchanged, so gloo (CPU to CPU) does, even with GPUs
+    _state.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
 
 
-def leave() -> None:
-    """Work alone from now on."""
-    if _team.group is not None:
+def leave_processes() -> None:
+    """Leave the process group: from now on this process works by itself."""
+    if _state.group is not None:
         dist.destroy_process_group()
-        _team.group = None
+        _state.group = None
 
 
 def world_size() -> int:
-    """Return how many processes work together."""
-    return 1 if _team.group is None or _team.local_only else dist.get_world_size(_team.group)
+    """Return the number of processes that work together."""
+    return 1 if _state.group is None or _state.local_only else dist.get_world_size(_state.group)
 
 
 def rank() -> int:
     """Return the number of this process, from 0."""
-    return 0 if _team.group is None else dist.get_rank(_team.group)
+    return 0 if _state.group is None else dist.get_rank(_state.group)
 
 
 def bar_disabled(progress: bool | None) -> bool | None:
@@ -75,67 +76,67 @@ def local_rank() -> int:
 
 @contextlib.contextmanager
 def local_only() -> Iterator[None]:
-    """Do by itself what a process does here, and tell no one."""
-    before, _team.local_only = _team.local_only, True
+    """Run the block in this process alone, without exchanging anything with the others."""
+    before, _state.local_only = _state.local_only, True
     try:
         yield
     finally:
-        _team.local_only = before
+        _state.local_only = before
 
 
 def map_batches(batches: Sequence[S], function: Callable[[S], T]) -> list[T]:
-    """Return what a function makes of each batch, in their order; each batch is taken by one process.
+    """Return the function's results for all batches, in order; each batch is computed by one process.
 
-    What it returns may hold tensors; among several processes all get them on the CPU.
+    Results may contain tensors; with several processes these arrive on the CPU.
     """
     if world_size() == 1:
         return [function(batch) for batch in batches]
-    mine = batches[rank() :: world_size()]
-    taken = gather(lambda: _on_cpu([function(batch) for batch in mine]))
-    return [taken[number % world_size()][number // world_size()] for number in range(len(batches))]
+    local_batches = batches[rank() :: world_size()]
+    by_rank = gather(lambda: _to_cpu([function(batch) for batch in local_batches]))
+    return [by_rank[number % world_size()][number // world_size()] for number in range(len(batches))]
 
 
 def on_rank_zero(function: Callable[[], T]) -> T:
-    """Return what a function returns in the first process, or raise what it raises there; others wait.
+    """Call a function on rank 0 only, and return its result, or raise its exception, in every process.
 
-    What it returns may hold tensors; among several processes all get them on the CPU.
+    The result may contain tensors; with several processes these arrive on the CPU.
     """
     if world_size() == 1:
         return function()
-    return cast(T, gather(lambda: _on_cpu(function()) if rank() == 0 else None)[0])
+    return cast(T, gather(lambda: _to_cpu(function()) if rank() == 0 else None)[0])
 
 
-def gather(give: Callable[[], Any]) -> list[Any]:
-    """Return what each process gives, by rank; raise in all what is raised in one."""
-    own, error = None, None
+def gather(compute: Callable[[], Any]) -> list[Any]:
+    """Return the results of all processes, by rank; an exception in one of them is raised in all."""
+    result, error = None, None
     with local_only():
         try:
-            own = give()
+            result = compute()
         except Exception as raised:
             error = raised
-    _team.calls += 1
-    message = _team.calls, own, None if error is None else _portable(error)
-    taken: list[Any] = [None] * world_size()
+    _state.gathers += 1
+    message = _state.gathers, result, None if error is None else _picklable(error)
+    messages: list[Any] = [None] * world_size()
     try:
-        dist.all_gather_object(taken, message, group=_team.group)
-    except RuntimeError as lost:
+        dist.all_gather_object(messages, message, group=_state.group)
+    except RuntimeError as connection_error:
         if error is not None:
             raise error from None
         raise RunError(
-            "another process of this run has ended: the same command goes on from what is kept"
-        ) from lost
+            "another process of this run has ended: run the same command again to resume"
+        ) from connection_error
     if error is not None:
         raise error
-    if any(calls != _team.calls for calls, _, _ in taken):
+    if any(gathers != _state.gathers for gathers, _, _ in messages):
         raise RunError("the processes of this run are out of step: each must make the same calls of itn")
-    for _, _, elsewhere in taken:
-        if elsewhere is not None:
-            raise elsewhere
-    return [given for _, given, _ in taken]
+    for _, _, remote_error in messages:
+        if remote_error is not None:
+            raise remote_error
+    return [remote_result for _, remote_result, _ in messages]
 
 
-def _portable(error: Exception) -> Exception:
-    """Return an error that other processes can raise."""
+def _picklable(error: Exception) -> Exception:
+    """Return the error itself if it survives pickling, otherwise a RunError with its message."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -143,12 +144,13 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def _on_cpu(found: Any) -> Any:
-    if isinstance(found, Tensor):
-        return found.cpu()
-    if isinstance(found, dict):
-        return {key: _on_cpu(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        each = [_on_cpu(value) for value in found]
-        return type(found)(*each) if hasattr(found, "_fields") else type(found)(each)
-    return found
+def _to_cpu(value: Any) -> Any:
+    """Move all tensors in nested dicts, lists and tuples to the CPU."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {key: _to_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_to_cpu(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value

@@ -1,4 +1,4 @@
-"""What ends a run early, and what it says then."""
+"""How a run ends early, and the message that it leaves."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,17 +14,17 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
-    """Turn whatever ends a run early into RunError or Interrupted, with what was kept.
+    """Turn any exception that ends a run into RunError or Interrupted, whose message says what was kept.
 
     Args:
-        kept: Says what the run has left behind.
-        resumable: Whether the same command goes on from it.
+        kept: Returns a description of what the run has kept.
+        resumable: Whether the same command resumes the run.
     """
     try:
         yield
     except KeyboardInterrupt:
-        again = "; the same command, without --overwrite, goes on from it" if resumable else ""
-        raise Interrupted(f"interrupted; {kept()}{again}") from None
+        advice = "; the same command, without --overwrite, resumes it" if resumable else ""
+        raise Interrupted(f"interrupted; {kept()}{advice}") from None
     except RunError as error:
         raise RunError(f"{error}; {kept()}") from None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a result depends on beside its settings: versions, commit, device, the data themselves."""
+"""What a result depends on besides its settings: versions, commit, device and data."""
 
 import hashlib
 import importlib
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return what a figure depends on beside its settings: versions, commit, device, threads."""
+    """Return what a result depends on besides its settings: versions, commit, device, threads."""
     packages = ("torch", "torchvision", "timm", "kornia", "numpy", "scipy")
     return {
         "itn": package_version("itn"),
@@ -33,7 +33,7 @@ def data_fingerprint(images: Tensor, labels: Tensor) -> str:
 
 
 def package_version(package: str) -> str | None:
-    """Return the version of an installed package, None if there is none."""
+    """Return the version of an installed package, None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -41,7 +41,7 @@ def package_version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the commit of the clone that this package runs from; None when it was installed from one."""
+    """Return the commit of the clone that this package runs from, None if it runs from elsewhere."""
     clone = Path(__file__).parents[2]
     if not (clone / ".git").exists():
         return None

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 SCHEMA_VERSION = 2
-"""Of result.json; raised when a key changes its name or its meaning."""
+"""Schema version of result.json; raised when a key changes its name or its meaning."""
 
 R = TypeVar("R")
 
@@ -23,22 +23,22 @@ def from_json(content: Any, kind: type[R], command: str) -> R:
     Args:
         content: What json.loads returned.
         kind: The dataclass that it should be.
-        command: What writes such records, for the error.
+        command: The command that writes such records, for the error.
 
     Raises:
-        ValueError: If the content is no such record, or one of another version of its schema.
+        ValueError: If the content is not such a record, or has another schema version.
     """
     if isinstance(content, Mapping) and hasattr(kind, "schema_version"):
         version = content.get("schema_version", 1)
         if version != SCHEMA_VERSION:
             raise ValueError(
                 f"the record of {command} has schema version {version}, this itn reads {SCHEMA_VERSION}: "
-                "run it again into a new folder, or read it with the itn that wrote it"
+                "run it again into a new folder, or read it with the version of itn that wrote it"
             )
     try:
         record = msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise ValueError(f"the content is no record of {command} ({error})") from None
     if json.loads(json.dumps(to_json(record))) != content:  # msgspec itself passes over unknown keys
-        raise ValueError(f"the content is no record of {command} (it has keys that such a record has not)")
+        raise ValueError(f"the content is no record of {command} (it has unknown keys)")
     return record

@@ -1,7 +1,6 @@
-"""The folder of a run: atomic, resumable, with the provenance of what it holds."""
+"""The folder of a run: its files are written atomically, and an unfinished run can be resumed."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -13,16 +12,23 @@ from typing import Any
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from itn.learning.records import LearnStep
 from itn.runtime import distributed
 
-LEARN, PER_CLASS = "learn", "learn --per-class"  # what config.json says a run is
-CHECKPOINT, EARLIER = "checkpoint.pt", "checkpoint-before.pt"
+LEARN, PER_CLASS = "learn", "learn --per-class"  # values of "command" in config.json
+CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
 LOCK = ".itn-lock"
-POINTS = ".itn-points"  # a folder with one file for each step of a screen that is done
-_FILES = (
-    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors", CHECKPOINT, EARLIER),
+POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
+_FILES = (  # glob patterns of everything that a run writes
+    *(
+        "config.json",
+        "result.json",
+        TIMING,
+        "history.jsonl",
+        "model.safetensors",
+        CHECKPOINT,
+        PREVIOUS_CHECKPOINT,
+    ),
     *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
     *(
         f"figures/{name}.png"
@@ -34,15 +40,15 @@ _FILES = (
 
 
 class RunFolder:
-    """The folder of one run: refuses what it cannot resume, writes every file whole or not at all.
+    """The folder of one run: refuses what it cannot resume, and writes each file completely or not at all.
 
     Args:
-        path: New, empty, or the folder of an unfinished run with the same settings.
-        settings: Everything that the results depend on; becomes config.json.
+        path: A new or empty folder, or that of an unfinished run with the same settings.
+        settings: Everything that the results depend on; written to config.json.
         overwrite: Remove the files of an earlier run instead of refusing; other files stay.
 
     Raises:
-        ValueError: If the folder cannot be written or holds something else; it is left as it was.
+        ValueError: If the folder cannot be written or holds something else; it is left unchanged.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
@@ -50,37 +56,37 @@ class RunFolder:
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
         self._lock = FileLock(self.path / LOCK, timeout=0)
-        self.resumes = distributed.on_rank_zero(self._look)
+        self.resumes = distributed.on_rank_zero(self._check)
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes; among several it is the first."""
+        """Whether this process writes the files: rank 0 does."""
         return distributed.rank() == 0
 
-    def _look(self) -> bool:
-        """Return whether there is a run to go on with; raise if there is something in the way."""
-        above = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        if not above.is_dir():
-            raise ValueError(f"cannot write to {self.path}, since {above} is a file: name another folder")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise ValueError(f"cannot write to {self.path}, no permission in {above}: name another folder")
-        # Hidden files are what a run leaves that was killed while it wrote
+    def _check(self) -> bool:
+        """Return whether there is a run to resume; raise if the folder cannot be used."""
+        existing = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise ValueError(f"cannot write to {self.path}, since {existing} is a file: name another folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ValueError(f"cannot write to {self.path}, no permission in {existing}: name another folder")
+        # A run that was killed while writing leaves hidden files only
         if self.overwrite or not self.path.exists() or not any(self.path.glob("[!.]*")):
             return False
         if not (self.path / "config.json").exists():
             raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
         if (self.path / "result.json").exists():
-            with contextlib.suppress(Timeout), self._lock:  # unless that run is about to do so
+            with contextlib.suppress(Timeout), self._lock:  # unless that run is just doing so
                 self.remove_leftovers()
                 (self.path / LOCK).unlink(missing_ok=True)
             raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
         try:
-            there = json.loads((self.path / "config.json").read_text())
+            earlier_settings = json.loads((self.path / "config.json").read_text())
         except (OSError, ValueError, RecursionError):
             raise ValueError(
                 f"{self.path}/config.json is damaged: name a new folder, or add --overwrite"
             ) from None
-        differences = _differences(there, self.settings)
+        differences = _differences(earlier_settings, self.settings)
         if differences:
             raise ValueError(
                 f"{self.path} holds an unfinished run with other settings ({'; '.join(differences[:3])}): "
@@ -89,7 +95,7 @@ class RunFolder:
         return True
 
     def start(self) -> None:
-        """Create the folder and its config.json, or keep those of the run that goes on; let no other run in.
+        """Lock the folder, and create it and its config.json unless a run is resumed.
 
         Raises:
             ValueError: If another run is at work there, or the folder cannot be written.
@@ -107,7 +113,7 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
         try:
-            resumes = self._look()  # again: another run may have come and gone
+            resumes = self._check()  # again: another run may have started and ended meanwhile
             if not resumes:
                 self._clear()
         except BaseException:
@@ -116,7 +122,7 @@ class RunFolder:
         return resumes
 
     def _clear(self) -> None:
-        """Remove what an earlier run has left, and begin."""
+        """Remove the files of an earlier run and write config.json."""
         try:
             for pattern in _FILES:
                 for path in self.path.glob(pattern):
@@ -127,27 +133,27 @@ class RunFolder:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
 
     def close(self) -> None:
-        """Let other runs in."""
+        """Unlock the folder."""
         if self._lock.is_locked:
             (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()
 
     def write(self, name: str, writer: Callable[[Path], object]) -> None:
-        """Let ``writer`` write a file of this folder, whole or not at all."""
+        """Let ``writer`` write a file of this folder, completely or not at all."""
         if self.writes:
             write_whole(self.path / name, writer)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write JSON, indented; figures that are not finite are an error."""
+        """Write indented JSON; numbers that are not finite are an error."""
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         self.write(name, lambda path: path.write_text(text))
 
-    def append_history(self, steps: Sequence[LearnStep]) -> None:
-        """Append a line to history.jsonl for each step."""
+    def append_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append each row to history.jsonl as one line."""
         if not self.writes:
             return
         with (self.path / "history.jsonl").open("a") as file:
-            file.writelines(json.dumps(dataclasses.asdict(step)) + "\n" for step in steps)
+            file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
@@ -155,35 +161,35 @@ class RunFolder:
         """Return a hash of history.jsonl."""
         return hashlib.sha256((self.path / "history.jsonl").read_bytes()).hexdigest()
 
-    def cut_history(self, length: int, digest: str | None = None) -> list[LearnStep]:
-        """Keep the first ``length`` lines of history.jsonl and return them.
+    def cut_history(self, length: int, digest: str | None = None) -> list[dict[str, Any]]:
+        """Cut history.jsonl to its first ``length`` rows and return them.
 
         Raises:
-            ValueError: If they are not those that had this digest.
+            ValueError: If their hash is not ``digest``.
         """
         return distributed.on_rank_zero(lambda: self._cut_history(length, digest))
 
-    def _cut_history(self, length: int, digest: str | None) -> list[LearnStep]:
+    def _cut_history(self, length: int, digest: str | None) -> list[dict[str, Any]]:
         path = self.path / "history.jsonl"
         lines = path.read_text().splitlines(keepends=True)[:length] if path.exists() else []
         text = "".join(lines)
         if digest is not None and hashlib.sha256(text.encode()).hexdigest() != digest:
             raise ValueError(f"{path} does not hold the steps that it was written with")
         self.write("history.jsonl", lambda partial: partial.write_text(text))
-        return [LearnStep(**json.loads(line)) for line in lines]
+        return [json.loads(line) for line in lines]
 
-    def keep(self, name: str, other: str) -> None:
-        """Give a file another name, if it is there, in place of what had that name."""
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename a file, if it exists, and replace any file of the new name."""
         if self.writes and (self.path / name).exists():
-            (self.path / name).replace(self.path / other)
+            (self.path / name).replace(self.path / new_name)
 
     def remove_leftovers(self) -> None:
         """Remove what only an unfinished run needs."""
-        for name in (CHECKPOINT, EARLIER, POINTS):
+        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, POINTS):
             self.remove(name)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a folder with all that it holds, that is needed no more."""
+        """Remove a file or a whole folder, if it exists."""
         if not self.writes:
             return
         path = self.path / name
@@ -195,7 +201,7 @@ class RunFolder:
 
 @contextlib.contextmanager
 def working(folder: RunFolder | None) -> Iterator[None]:
-    """Begin a run in a folder, if there is one, and let others in at its end."""
+    """Start a run in a folder, if one is given, and unlock the folder at the end."""
     if folder is None:
         yield
         return
@@ -207,7 +213,7 @@ def working(folder: RunFolder | None) -> Iterator[None]:
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    """Return what a run has left, by path, but for the file that holds times: of equal runs it is equal."""
+    """Return the content of all files of a run except its timing, by path; it is the same for equal runs."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -216,7 +222,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
-    """Let ``writer`` write a file elsewhere in the target's folder, then move it into place in one step."""
+    """Let ``writer`` write a temporary file in the target's folder, then rename it to the target."""
     temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -232,9 +238,9 @@ def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
     return target
 
 
-def _differences(there: Any, here: Any, name: str = "") -> list[str]:
-    """Return the leaves in which two nested mappings differ, each as ``name: there, now here``."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        keys = sorted(there.keys() | here.keys())
-        return [d for key in keys for d in _differences(there.get(key), here.get(key), f"{name}{key}.")]
-    return [] if there == here else [f"{name.rstrip('.')}: {there}, now {here}"]
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Return the leaves in which two nested mappings differ, each as ``name: old, now new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{name}{key}.")]
+    return [] if old == new else [f"{name.rstrip('.')}: {old}, now {new}"]

@@ -1,4 +1,4 @@
-"""Differentiable functions whose rows are shared among processes, in pieces that fit into the memory."""
+"""Differentiable functions whose rows are divided among processes, in chunks that fit into memory."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,107 +14,119 @@ T = TypeVar("T")
 
 
 class ShardedForward:
-    """Calls of differentiable functions whose rows are shared among processes, in pieces that fit.
+    """Calls differentiable functions with their rows divided among processes, in chunks that fit into memory.
 
-    Where the rows of a process do not fit into its memory at once, they go in halves, also in later calls,
-    and each piece is computed again on the way back instead of being kept.
+    Where the rows of a process do not fit into its memory at once, they are halved until they do, also in
+    later calls, and the backward pass computes each chunk again instead of keeping its graph.
     """
 
     def __init__(self) -> None:
-        self.at_once: int | None = None
-        """How many rows are computed at once, at most; None: all that a process has."""
-        self.last: int | None = None
-        """How many were in one piece of the last call."""
+        self.max_chunk: int | None = None
+        """Largest number of rows computed at once; None: all rows of a process."""
+        self.last_chunk: int | None = None
+        """Number of rows computed at once in the last call."""
 
     def __call__(self, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
         """Return function(*inputs), once differentiable.
 
         Args:
-            function: From tensors with B rows each, or None, to a tensor with B rows; a row depends on the
-                same row of the inputs alone, and on all that want a gradient.
-            inputs: Tensors with B rows; they must not change before the gradient is there.
+            function: From tensors with B rows each, or None, to a tensor with B rows; a row depends only on
+                the same row of the inputs, and on every input that requires a gradient.
+            inputs: Tensors with B rows; they must not change before the backward pass.
 
         Raises:
-            RunError: If a single row does not fit into the memory.
+            RunError: If a single row does not fit into memory.
         """
-        learned = any(each is not None and each.requires_grad for each in inputs)
-        found: Tensor = _Sharded.apply(self, function, learned and torch.is_grad_enabled(), *inputs)
-        return found
+        differentiable = any(tensor is not None and tensor.requires_grad for tensor in inputs)
+        output: Tensor = _Sharded.apply(self, function, differentiable and torch.is_grad_enabled(), *inputs)
+        return output
 
 
 class _Sharded(torch.autograd.Function):
-    """Forward and backward of some rows; both directions tell the others."""
+    """Forward and backward of the local rows; both gather the rows of all processes."""
 
     @staticmethod
     def forward(
-        ctx: Any, rows: ShardedForward, function: Callable[..., Tensor], learns: bool, *inputs: Tensor | None
+        ctx: Any,
+        sharded: ShardedForward,
+        function: Callable[..., Tensor],
+        differentiable: bool,
+        *inputs: Tensor | None,
     ) -> Tensor:
-        given = next(each for each in inputs if each is not None)
-        parts = torch.arange(len(given)).tensor_split(world_size())
-        own = parts[rank() % len(parts)]  # alone there is one part
-        own = own if len(own) else parts[0]  # more processes than rows
-        ctx.rows, ctx.function, ctx.parts, ctx.own = rows, function, parts, own
-        ctx.inputs = [None if each is None else each.detach()[_of(own, each)] for each in inputs]
-        ctx.wanted = [each is not None and each.requires_grad for each in inputs]
-        ctx.kept = []
+        first_input = next(tensor for tensor in inputs if tensor is not None)
+        shards = torch.arange(len(first_input)).tensor_split(world_size())
+        local_rows = shards[rank() % len(shards)]  # inside local_only there is one shard
+        local_rows = local_rows if len(local_rows) else shards[0]  # more processes than rows
+        ctx.sharded, ctx.function, ctx.shards, ctx.local_rows = sharded, function, shards, local_rows
+        ctx.inputs = [
+            None if tensor is None else tensor.detach()[_index(local_rows, tensor)] for tensor in inputs
+        ]
+        ctx.needs_grad = [tensor is not None and tensor.requires_grad for tensor in inputs]
+        ctx.kept_graph = []
 
-        def look(some: slice) -> Tensor:
-            keeps = learns and some.stop - some.start >= len(own)
-            with torch.set_grad_enabled(keeps):
-                found = _piece(ctx, some)
-            if keeps:
-                ctx.kept = [found]
-            return found[1].detach()
+        def evaluate_chunk(rows: slice) -> Tensor:
+            keeps_graph = differentiable and rows.stop - rows.start >= len(local_rows)
+            with torch.set_grad_enabled(keeps_graph):
+                graph = _evaluate(ctx, rows)
+            if keeps_graph:
+                ctx.kept_graph = [graph]
+            return graph[1].detach()
 
-        (found,) = _rows_of_all(lambda: [torch.cat(_fitting(ctx, look))], parts)
-        return found.to(given.device)
+        (output,) = _gather_rows(lambda: [torch.cat(_map_chunks(ctx, evaluate_chunk))], shards)
+        return output.to(first_input.device)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grads[0][_of(ctx.own, grads[0])]
+    def backward(ctx: Any, *output_grads: Tensor) -> tuple[Tensor | None, ...]:
+        output_grad = output_grads[0][_index(ctx.local_rows, output_grads[0])]
 
-        def look(some: slice) -> tuple[Tensor, ...]:
+        def differentiate_chunk(rows: slice) -> tuple[Tensor, ...]:
             with torch.enable_grad():
-                inputs, found = ctx.kept.pop() if ctx.kept else _piece(ctx, some)
-            return torch.autograd.grad(found, inputs, grad[some])
+                inputs, output = ctx.kept_graph.pop() if ctx.kept_graph else _evaluate(ctx, rows)
+            return torch.autograd.grad(output, inputs, output_grad[rows])
 
-        found = _rows_of_all(
-            lambda: [torch.cat(each) for each in zip(*_fitting(ctx, look), strict=True)], ctx.parts
+        input_grads = iter(
+            _gather_rows(
+                lambda: [
+                    torch.cat(chunks) for chunks in zip(*_map_chunks(ctx, differentiate_chunk), strict=True)
+                ],
+                ctx.shards,
+            )
         )
-        whole = iter(found)
-        return None, None, None, *(next(whole).to(grad.device) if each else None for each in ctx.wanted)
+        device = output_grad.device
+        return None, None, None, *(next(input_grads).to(device) if n else None for n in ctx.needs_grad)
 
 
-def _of(own: Tensor, rows: Tensor) -> Tensor | slice:
-    """Return an index of some rows, which copies nothing if these are all."""
-    return slice(None) if len(own) == len(rows) else own.to(rows.device)
+def _index(local_rows: Tensor, tensor: Tensor) -> Tensor | slice:
+    """Return an index of the local rows of a tensor, which copies nothing if these are all."""
+    return slice(None) if len(local_rows) == len(tensor) else local_rows.to(tensor.device)
 
 
-def _piece(ctx: Any, rows: slice) -> tuple[list[Tensor], Tensor]:
-    """Return the inputs that gradients are wanted for, and what the function makes of some rows."""
+def _evaluate(ctx: Any, rows: slice) -> tuple[list[Tensor], Tensor]:
+    """Return the inputs that need gradients, and the function's output, for some rows."""
     inputs = [
-        None if each is None else each[rows].detach().requires_grad_(wanted and torch.is_grad_enabled())
-        for each, wanted in zip(ctx.inputs, ctx.wanted, strict=True)
+        None if tensor is None else tensor[rows].detach().requires_grad_(needed and torch.is_grad_enabled())
+        for tensor, needed in zip(ctx.inputs, ctx.needs_grad, strict=True)
     ]
-    wanted = [each for each in inputs if each is not None and each.requires_grad]
-    return wanted, ctx.function(*inputs)
+    with_grad = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
+    return with_grad, ctx.function(*inputs)
 
 
-def _fitting(ctx: Any, look: Callable[[slice], T]) -> list[T]:
-    """Return what is seen in pieces that fit into the memory, and remember their size."""
-    size = len(ctx.own) if ctx.kept else ctx.rows.at_once or len(ctx.own)
-    found, fitting = map_in_memory(len(ctx.own), size, look)
+def _map_chunks(ctx: Any, evaluate_chunk: Callable[[slice], T]) -> list[T]:
+    """Return the results of all chunks of the local rows, and remember the size that fitted into memory."""
+    count = len(ctx.local_rows)
+    size = count if ctx.kept_graph else ctx.sharded.max_chunk or count
+    results, fitting = map_in_memory(count, size, evaluate_chunk)
     if fitting < size:
-        ctx.rows.at_once = fitting
-    ctx.rows.last = min(fitting, len(ctx.own))
-    return found
+        ctx.sharded.max_chunk = fitting
+    ctx.sharded.last_chunk = min(fitting, count)
+    return results
 
 
-def _rows_of_all(own: Callable[[], Sequence[Tensor]], parts: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return the rows of all processes, of each tensor that a process has some of."""
+def _gather_rows(compute: Callable[[], Sequence[Tensor]], shards: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return tensors with the rows of all processes; ``compute`` returns them with the local rows."""
     if world_size() == 1:
-        return own()
-    taken = gather(lambda: [rows.cpu() for rows in own()])
-    filled = [each for each, part in zip(taken, parts, strict=True) if len(part)]
+        return compute()
+    by_rank = gather(lambda: [rows.cpu() for rows in compute()])
+    filled = [tensors for tensors, shard in zip(by_rank, shards, strict=True) if len(shard)]
     return [torch.cat(rows) for rows in zip(*filled, strict=True)]

@@ -1,4 +1,4 @@
-"""Checks of settings that raise ValueError with a cure."""
+"""Checks of settings; they raise ValueError, with what was expected."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
-
-_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
     int: ((Integral,), "an integer"),
     float: ((Real,), "a number"),
@@ -18,30 +17,30 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def check_kinds(config: object) -> None:
-    """Raise ValueError unless numbers are numbers, names are text, and switches are True or False."""
+def check_types(config: object) -> None:
+    """Raise ValueError unless the fields of a config have the types that they are declared with."""
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        if field.type in _KINDS:
-            value, (kinds, expected) = getattr(config, field.name), _KINDS[field.type]
-            require(fits(value, kinds), f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
-            if isinstance(value, Real) and not isinstance(value, bool | int | float):  # numpy's
+        if field.type in _TYPES:
+            value, (types, expected) = getattr(config, field.name), _TYPES[field.type]
+            require(is_of(value, types), f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
+            if isinstance(value, Real) and not isinstance(value, bool | int | float):  # a number of numpy
                 plain = int(value) if isinstance(value, Integral) else float(value)
                 object.__setattr__(config, field.name, plain)
 
 
-def fits(value: object, kinds: tuple[type, ...]) -> bool:
-    """Return whether a value is of these types; True and False are no numbers."""
-    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+def is_of(value: object, types: tuple[type, ...]) -> bool:
+    """Return whether a value is of one of these types; True and False do not count as numbers."""
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
 def check_names(names: object, what: str) -> None:
-    """Raise ValueError unless names are a tuple or list of text."""
-    listed = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
-    require(listed, f"{what} a tuple of names, got {names!r}")
+    """Raise ValueError unless names are a tuple or list of strings."""
+    valid = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+    require(valid, f"{what} a tuple of names, got {names!r}")
 
 
-def numbers(values: Iterable[float], name: str) -> tuple[float, ...]:
-    """Return magnitudes as one number in all files, however they were given."""
+def float_tuple(values: Iterable[float], name: str) -> tuple[float, ...]:
+    """Return magnitudes as a tuple of floats without -0.0, so that equal ones are written alike."""
     try:
         if isinstance(values, str):
             raise TypeError
@@ -51,9 +50,9 @@ def numbers(values: Iterable[float], name: str) -> tuple[float, ...]:
 
 
 def check_precision(precision: str) -> None:
-    """Raise ValueError unless a precision is known."""
-    known = get_args(Precision)
-    require(precision in known, f"precision must be one of {', '.join(known)}, got {precision!r}")
+    """Raise ValueError unless a precision is one of ``Precision``."""
+    options = get_args(Precision)
+    require(precision in options, f"precision must be one of {', '.join(options)}, got {precision!r}")
 
 
 def require(condition: bool, message: str) -> None:

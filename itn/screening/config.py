@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Mapping
 
 from itn.functional.spatial import PADDINGS
-from itn.runtime.validation import Precision, check_kinds, check_names, check_precision, numbers, require
+from itn.runtime.validation import Precision, check_names, check_precision, check_types, float_tuple, require
 from itn.transforms.builtin import PAPER
 from itn.transforms.registry import TRANSFORMS, Transform
 
@@ -53,7 +53,7 @@ class ScreenConfig:
     """Seed of the noise and, on the command line, of the subset of the images."""
 
     def __post_init__(self) -> None:
-        check_kinds(self)
+        check_types(self)
         if self.transforms is not None:
             check_names(self.transforms, "transforms are")
             object.__setattr__(self, "transforms", tuple(self.transforms))
@@ -64,7 +64,7 @@ class ScreenConfig:
             isinstance(self.magnitudes, Mapping) and all(isinstance(name, str) for name in self.magnitudes),
             f"magnitudes are a mapping from names to numbers, got {self.magnitudes!r}",
         )
-        magnitudes = {name: numbers(values, name) for name, values in self.magnitudes.items()}
+        magnitudes = {name: float_tuple(values, name) for name, values in self.magnitudes.items()}
         object.__setattr__(self, "magnitudes", magnitudes)
         object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
         used = {*self.names, *(name for pair in self.pairs for name in pair)}

@@ -212,7 +212,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder, mo
 
 def test_what_is_ending_says_why_though_it_is_told_to_end(monkeypatch, capsys):
     """torchrun tells all processes to end as soon as one has, while they say what they have met."""
-    monkeypatch.setattr(distributed, "leave", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(distributed, "leave_processes", lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["learn", "--model", "jenings"]) == 2
     assert "unknown model 'jenings'" in capsys.readouterr().err
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from itn.learning.records import LearnStep
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import RunFolder, content_of
 
-STEP = LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True)
+STEP = dataclasses.asdict(LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True))
 
 
 def started(path, settings=None, **kw):
@@ -24,14 +25,14 @@ def test_new_and_empty_folders_start(make, tmp_path):
     assert json.loads((path / "config.json").read_text()) == {"config": {"steps": 3}}
 
 
-def test_unfinished_runs_go_on_only_with_the_same_settings(tmp_path):
+def test_unfinished_runs_resume_only_with_the_same_settings(tmp_path):
     started(tmp_path)
     assert started(tmp_path).resumes
     with pytest.raises(ValueError, match=r"other settings \(config.steps: 3, now 4\).*--overwrite"):
         RunFolder(tmp_path, {"config": {"steps": 4}})
 
 
-def test_finished_runs_and_other_files_are_left_alone(tmp_path):
+def test_finished_runs_and_other_files_are_left_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mine.png").write_text("a photograph")
@@ -48,7 +49,7 @@ def test_finished_runs_and_other_files_are_left_alone(tmp_path):
     assert (tmp_path / "figures" / "mine.png").exists()
 
 
-def test_what_a_kill_in_the_first_write_leaves_is_no_obstacle(tmp_path):
+def test_a_run_starts_after_a_kill_in_its_first_write(tmp_path):
     (tmp_path / ".config.partial.json").write_text("{")
     folder = started(tmp_path)
     assert not folder.resumes
@@ -69,7 +70,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
             RunFolder(path, {})
 
 
-def test_writing_is_whole_or_not_at_all(tmp_path):
+def test_a_file_is_written_completely_or_not_at_all(tmp_path):
     folder = started(tmp_path)
     folder.write_json("result.json", {"accuracy": 1})
 
@@ -86,7 +87,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "result.json"]
 
 
-def test_history_is_cut_to_what_the_checkpoint_knows(tmp_path):
+def test_history_is_cut_to_the_steps_of_the_checkpoint(tmp_path):
     folder = started(tmp_path)
     folder.append_history([STEP, STEP])
     with (tmp_path / "history.jsonl").open("a") as file:
@@ -96,7 +97,7 @@ def test_history_is_cut_to_what_the_checkpoint_knows(tmp_path):
     assert folder.cut_history(0) == []
 
 
-def test_fingerprints_tell_data_apart():
+def test_fingerprints_differ_for_different_data():
     images, labels = torch.randint(0, 256, (5, 1, 3, 3), dtype=torch.uint8), torch.arange(5)
     before = data_fingerprint(images, labels)
     assert data_fingerprint(images.clone(), labels.clone()) == before
@@ -105,14 +106,14 @@ def test_fingerprints_tell_data_apart():
 
 
 def test_provenance_names_versions_and_device():
-    found = provenance(torch.device("cpu"))
-    assert found["torch"] == torch.__version__.split("+")[0] or found["torch"] == torch.__version__
-    assert found["device"] == "cpu"
-    assert found["threads"] == torch.get_num_threads()
-    assert found["itn"]
+    origin = provenance(torch.device("cpu"))
+    assert origin["torch"] == torch.__version__.split("+")[0] or origin["torch"] == torch.__version__
+    assert origin["device"] == "cpu"
+    assert origin["threads"] == torch.get_num_threads()
+    assert origin["itn"]
 
 
-def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp_path, monkeypatch):
+def test_a_folder_without_permission_is_refused_before_and_at_the_first_write(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(ValueError, match=r"no permission in .*: name another folder"):
         RunFolder(tmp_path / "run", {})
@@ -128,7 +129,7 @@ def test_a_place_without_permission_is_refused_before_and_at_the_first_write(tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_the_content_of_a_run_is_every_file_but_its_times(tmp_path):
+def test_the_content_of_a_run_is_every_file_but_its_timing(tmp_path):
     (tmp_path / "figures").mkdir()
     for name, text in (("result.json", "{}"), ("figures/losses.png", "red"), ("timing.json", "late")):
         (tmp_path / name).write_text(text)
