@@ -1,6 +1,6 @@
 """Exact binomial intervals and tests.
 
-Quantiles come from scipy.special, since scipy.stats takes a second and a half to import.
+Quantiles come from scipy.special, since scipy.stats takes more than a second to import.
 """
 
 from scipy.special import bdtrc, betaincinv
@@ -16,5 +16,5 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def binomial_tail(successes: int, n: int, probability: float) -> float:
-    """Return the chance of at least so many successes in n draws: the p-value of one-sided exact tests."""
+    """Return the chance of at least this many successes in n draws: the p-value of one-sided exact tests."""
     return float(bdtrc(successes - 1, n, probability)) if successes else 1.0

@@ -1,8 +1,4 @@
-"""Intervals and reproducible randomness.
-
-Quantiles come from scipy.special, since scipy.stats takes a second and a half to import, a quarter of what
-every command needs to start; it is imported where its estimators are called.
-"""
+"""Reproducible random draws and stratified samples."""
 
 import hashlib
 
@@ -11,13 +7,13 @@ from torch import Tensor
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
-    """Return a CPU generator of its own for each purpose, so that one draw more here moves nothing there."""
+    """Return a CPU generator for one purpose; its draws do not depend on those for other purposes."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Split indices into two parts with the same share of every class.
+    """Split indices into two parts with equal shares of every class.
 
     Args:
         labels: N integers.
@@ -41,13 +37,13 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 
 
 def stratified_subset(labels: Tensor, n: int, seed: int) -> Tensor:
-    """Pick n of N indices at random, as many of every class as its share of the whole says.
+    """Draw n of N indices at random, every class in proportion to its size.
 
-    Shares are rounded by largest remainder; among equal remainders chance decides.
+    Shares are rounded by largest remainder; ties are broken at random.
 
     Args:
         labels: N integers.
-        n: How many, at least 1; N or more gives all.
+        n: Size of the subset, at least 1; N or more returns all.
         seed: The same seed gives the same subset.
 
     Returns:
@@ -68,14 +64,14 @@ def stratified_subset(labels: Tensor, n: int, seed: int) -> Tensor:
     order = order[remainders[order].argsort(descending=True, stable=True)]
     shares[order[: n - int(shares.sum())]] += 1
     members = [shuffled[labels.cpu()[shuffled] == label] for label in classes]
-    chosen = [each[:share] for each, share in zip(members, shares.tolist(), strict=True)]
+    chosen = [indices[:share] for indices, share in zip(members, shares.tolist(), strict=True)]
     return torch.cat(chosen).sort().values
 
 
 def one_per_class(labels: Tensor, most: int) -> Tensor:
-    """Return the index of the first image of each class, then of the second, ..., at most ``most``."""
-    turns = torch.zeros_like(labels)
+    """Return at most ``most`` indices: the first image of each class, then the second of each, and so on."""
+    rounds = torch.zeros_like(labels)
     for label in labels.unique():
         members = labels == label
-        turns[members] = torch.arange(int(members.sum()))
-    return (turns * (labels.max() + 1) + labels).argsort(stable=True)[:most]
+        rounds[members] = torch.arange(int(members.sum()))
+    return (rounds * (labels.max() + 1) + labels).argsort(stable=True)[:most]
