@@ -1,1 +1,1 @@
-"""Pure functions on tensors: colors, geometry, how far a matrix moves."""
+"""Pure functions on tensors: colors, geometry, displacement."""

@@ -1,4 +1,4 @@
-"""Color as pure functions: pixel values in [0, 1], affine maps of a pixel's channels, what they mean.
+"""Color as pure functions: pixel values in [0, 1], and affine maps of a pixel's channels.
 
 A color matrix A is C x (C+1): ``out = A[:, :C] @ pixel + A[:, C]``, per pixel, for any number C of
 channels (the phi and phi_B of Bunne et al., section III.D).
@@ -16,13 +16,13 @@ def check_images(images: Tensor, channels: int | None = None) -> None:
     """Raise ValueError unless ``images`` are B x C x H x W, uint8 or float in [0, 1].
 
     Args:
-        images: What a user handed in.
-        channels: The C to insist on; None accepts any.
+        images: Images given by a user.
+        channels: Required number C of channels; None accepts any.
     """
     if not isinstance(images, Tensor):
         raise ValueError(f"images must be a torch.Tensor, got {type(images).__name__}")
     if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(f"images must be B x C x H x W, none of them 0, got shape {tuple(images.shape)}")
+        raise ValueError(f"images must be B x C x H x W with no size 0, got shape {tuple(images.shape)}")
     if channels is not None and images.shape[1] != channels:
         raise ValueError(f"images have {images.shape[1]} channels, the classifier takes {channels}")
     if images.dtype == torch.uint8:
@@ -33,17 +33,17 @@ def check_images(images: Tensor, channels: int | None = None) -> None:
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"images must lie in [0, 1] or be uint8, got values from {low:.4g} to {high:.4g}: "
-            "divide by 255 or undo the normalisation (the classifier does its own)"
+            "divide by 255 or undo the normalization (the classifier normalizes by itself)"
         )
 
 
 def unit_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return images as floats in [0, 1]: uint8 is divided by 255, floats pass as they are."""
+    """Return images as floats in [0, 1]: uint8 is divided by 255, floats are returned unchanged."""
     return images.to(dtype) / 255 if images.dtype == torch.uint8 else images
 
 
 def color_identity(channels: int, like: Tensor) -> Tensor:
-    """Return the color matrix, C x (C+1), that changes nothing, in the dtype and device of ``like``."""
+    """Return the identity color matrix, C x (C+1), with the dtype and device of ``like``."""
     return torch.eye(channels, channels + 1, dtype=like.dtype, device=like.device)
 
 
@@ -79,7 +79,7 @@ def apply_color(images: Tensor, matrix: Tensor) -> Tensor:
         Images of the same shape and dtype; the identity matrix returns them bit for bit.
     """
     channels = images.shape[1]
-    # As a deviation added to the image, the identity is exact whatever the precision of the product.
+    # Adding the deviation from the identity keeps the identity exact in any precision of the product.
     deviation = (matrix - color_identity(channels, matrix)).to(images.dtype)
     deviation = deviation.expand(images.shape[0], -1, -1)
     pixels = images.flatten(2)
@@ -88,18 +88,18 @@ def apply_color(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 class ColorParts(NamedTuple):
-    """A color matrix in words; gain and bias have shape B x C, mixing has shape B."""
+    """What a color matrix does; gain and bias have shape B x C, mixing has shape B."""
 
     gain: Tensor
     """Factor on each channel; 1 changes nothing."""
     bias: Tensor
-    """Added to each channel, fraction of full range."""
+    """Added to each channel, as a fraction of full range."""
     mixing: Tensor
     """Largest share, in absolute value, that one channel takes from another; 0 for gray images."""
 
 
 def decompose_color(matrix: Tensor) -> ColorParts:
-    """Read gain, bias and mixing off color matrices, B x C x (C+1)."""
+    """Return gain, bias and mixing of color matrices, B x C x (C+1)."""
     channels = matrix.shape[-2]
     square = matrix[..., :channels]
     gain = square.diagonal(dim1=-2, dim2=-1)

@@ -1,4 +1,4 @@
-"""What learning minimises: displacement of matrices, and the switched objective of Bunne et al."""
+"""Displacement: the mean squared distance of a matrix from the identity (Bunne et al., section III.D)."""
 
 import torch
 from torch import Tensor
@@ -11,26 +11,26 @@ def displacement(matrix: Tensor) -> Tensor:
     expectation is ``||A_hat - I||_F^2 / n``. It is -L(A) of Bunne et al., section III.D, exactly.
 
     Args:
-        matrix: B x (n-1) x n: 2 x 3 for space, C x (C+1) for color.
+        matrix: B x (n-1) x n: 2 x 3 for geometry, C x (C+1) for color.
 
     Returns:
-        Shape B, >= 0, no unit.
+        Shape B, >= 0, without unit.
     """
     return _deviation(matrix).square().sum((-2, -1)) / matrix.shape[-1]
 
 
 def sampled_displacement(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """Return displacement as the paper samples it: the mean of ||A_hat x - x||^2 over given unit vectors.
+    """Return displacement estimated as in the paper: the mean of ||A_hat x - x||^2 over unit vectors.
 
     Args:
         matrix: B x (n-1) x n.
-        vectors: S x n, of length 1, as ``unit_vectors`` makes them.
+        vectors: S x n, of length 1, such as those of ``unit_vectors``.
 
     Returns:
         Shape B; its expectation is ``displacement(matrix)``.
     """
-    moved = _deviation(matrix) @ vectors.T
-    return moved.square().sum(-2).mean(-1)
+    differences = _deviation(matrix) @ vectors.T
+    return differences.square().sum(-2).mean(-1)
 
 
 def unit_vectors(count: int, dimension: int, generator: torch.Generator | None = None) -> Tensor:

@@ -1,9 +1,9 @@
-"""Geometry as pure functions: warping images, families of matrices, what a matrix means.
+"""Geometry as pure functions: warping images, families of spatial matrices, reading a matrix.
 
-A spatial matrix A is 2 x 3 and maps *output* to *input* in the normalised coordinates of spatial
+A spatial matrix A is 2 x 3 and maps *output* to *input* in the normalized coordinates of spatial
 transformer networks (Jaderberg et al. 2015): x and y run from -1 to 1 between the outer edges of the
-frame (``align_corners=False``), y downwards, so that ``output(p) = input(A @ [p, 1])``. A zoom factor
-above 1 therefore shrinks the content.
+frame (``align_corners=False``), y points down, and ``output(p) = input(A @ [p, 1])``. A zoom factor above 1
+therefore shrinks the content.
 """
 
 import math
@@ -17,64 +17,64 @@ PADDINGS = ("zeros", "border", "reflection")
 
 
 def spatial_identity(like: Tensor) -> Tensor:
-    """Return the 2 x 3 matrix that moves nothing, in the dtype and device of ``like``."""
+    """Return the 2 x 3 identity matrix, with the dtype and device of ``like``."""
     return torch.eye(2, 3, dtype=like.dtype, device=like.device)
 
 
 def warp(images: Tensor, matrix: Tensor, padding: str = "zeros") -> Tensor:
-    """Sample images bilinearly at affinely mapped positions.
+    """Sample images bilinearly at positions given by an affine map.
 
     Args:
-        images: B x C x H x W; any values, feature maps too.
-        matrix: 2 x 3 or B x 2 x 3, output to input, normalised coordinates.
+        images: B x C x H x W with any values, such as feature maps.
+        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates.
         padding: What lies outside the frame: ``"zeros"``, ``"border"`` or ``"reflection"``.
 
     Returns:
-        Warped images of the same shape and dtype. Where a matrix is the identity, the image comes
-        back bit for bit. Half precision is sampled in the precision of the matrix.
+        Warped images of the same shape and dtype. Where a matrix is the identity, the image is returned
+        bit for bit. Half precision is sampled in the precision of the matrix.
     """
     with torch.autocast(images.device.type, enabled=False):
         dtype = torch.promote_types(images.dtype, matrix.dtype)
         matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
         grid = _sampling_grid(matrix, *images.shape[-2:])
         warped = F.grid_sample(images.to(dtype), grid, "bilinear", padding, align_corners=False)
-        # grid_sample rounds its coordinates; the identity must not. Values are the image's, gradients
-        # those of the sampling, so that an identity can still be learned away from.
+        # grid_sample rounds its coordinates, but the identity must be exact: it takes its values from the
+        # image and its gradients from the sampling, so that learning can start from it.
         exact = images.detach() + (warped - warped.detach()) if warped.requires_grad else images
-        unmoved = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
-        return torch.where(unmoved, exact, warped).to(images.dtype)
+        is_identity = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
+        return torch.where(is_identity, exact, warped).to(images.dtype)
 
 
 def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:
     """Return the input position of every output pixel, B x H x W x 2.
 
-    ``F.affine_grid``'s values, several times faster on a CPU: one fused multiply-add over contiguous
-    rows in place of a product with a tall thin matrix, which TF32 would also round.
+    The values of ``F.affine_grid``, several times faster on a CPU: one fused multiply-add over contiguous
+    rows instead of a product with a tall thin matrix, which TF32 would also round.
     """
-    x, y = (pixel_centres(n, matrix) for n in (width, height))
+    x, y = (pixel_centers(n, matrix) for n in (width, height))
     row = (x.unsqueeze(-1) * matrix[:, None, :, 0] + matrix[:, None, :, 2]).flatten(1)
     slope = matrix[:, None, :, 1].expand(-1, width, -1).flatten(1)
     return torch.addcmul(row.unsqueeze(1), y.unsqueeze(-1), slope.unsqueeze(1)).unflatten(-1, (width, 2))
 
 
-def pixel_centres(n: int, like: Tensor) -> Tensor:
-    """Return the normalised coordinates of n pixel centres, in the dtype and device of ``like``."""
+def pixel_centers(n: int, like: Tensor) -> Tensor:
+    """Return the normalized coordinates of n pixel centers, with the dtype and device of ``like``."""
     return (2 * torch.arange(n, dtype=like.dtype, device=like.device) + 1) / n - 1
 
 
 def rms_displacement(matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return how far a matrix moves pixels: root mean square over the frame, as a fraction of its width.
+    """Return the root mean square shift of pixels over the frame, as a fraction of its width.
 
     Args:
-        matrix: B x 2 x 3, output to input, normalised coordinates.
+        matrix: B x 2 x 3, output to input, normalized coordinates.
         size: Height and width of the images, in pixels.
 
     Returns:
-        Shape B, >= 0. Exact: the mean over all pixel centres, in closed form.
+        Shape B, >= 0. Exact: the mean over all pixel centers in closed form.
     """
     height, width = size
     d = matrix - spatial_identity(matrix)
-    # Mean squares of the coordinates (2i + 1) / n - 1 of n pixel centres, and of the constant 1
+    # Mean squares of the coordinates (2i + 1) / n - 1 of n pixel centers, and of the constant 1
     mean_squares = d.new_tensor([(1 - width**-2) / 3, (1 - height**-2) / 3, 1.0])
     x, y = (d.square() @ mean_squares).unbind(-1)
     return 0.5 * (x + y * (height / width) ** 2).sqrt()
@@ -84,7 +84,7 @@ class Family(NamedTuple):
     """A set of spatial transformations with P parameters, all 0 at the identity."""
 
     parameters: tuple[str, ...]
-    """What each parameter means; lengths are normalised (2 is the frame), the angle is in radians."""
+    """Meaning of the parameters; lengths are normalized (2 is the frame), angles are in radians."""
     bound: float
     """Default bound on the absolute value of every parameter."""
 
@@ -107,9 +107,9 @@ def family_matrix(family: str, parameters: Tensor, aspect: float = 1.0) -> Tenso
 
     Args:
         family: A key of ``FAMILIES``.
-        parameters: B x P, the order and units of ``FAMILIES[family].parameters``.
-        aspect: Width over height of the frame, so that a rotation turns *pixels* without skewing
-            them; matters to ``"rotation"`` and ``"similarity"``.
+        parameters: B x P, in the order and units of ``FAMILIES[family].parameters``.
+        aspect: Width over height of the frame, so that a rotation does not skew the pixel grid; used by
+            ``"rotation"`` and ``"similarity"``.
     """
     p = dict(enumerate(parameters.unbind(-1)))
     zero = torch.zeros_like(p[0])
@@ -117,7 +117,7 @@ def family_matrix(family: str, parameters: Tensor, aspect: float = 1.0) -> Tenso
         case "affine":
             entries = [p[i] for i in range(6)]
         case "rotation":
-            # cos - 1 as -2 sin^2 of the half: no cancellation near the identity
+            # cos(a) - 1 = -2 sin^2(a / 2) avoids cancellation near the identity
             diagonal, sine = -2 * (p[0] / 2).sin().square(), p[0].sin()
             entries = [diagonal, sine / aspect, zero, -sine * aspect, diagonal, zero]
         case "translation":
@@ -140,37 +140,37 @@ def family_matrix(family: str, parameters: Tensor, aspect: float = 1.0) -> Tenso
 
 
 class SpatialParts(NamedTuple):
-    """A spatial matrix in the screening table's words; every field has shape B.
+    """What a spatial matrix does, in the terms of the screening transformations; every field has shape B.
 
-    The matrix is rotation @ shear @ scale, then the shift of the result.
+    The matrix is rotation @ shear @ scale, followed by the shift.
     """
 
     rotation: Tensor
     """Degrees by which the content turns clockwise on the screen."""
     scale_x: Tensor
-    """Factor; above 1 the content gets narrower."""
+    """Factor; above 1 the content becomes narrower."""
     scale_y: Tensor
-    """Factor; above 1 the content gets lower; negative if the content is mirrored."""
+    """Factor; above 1 the content becomes lower; negative if it is mirrored."""
     shear: Tensor
     """Horizontal shear of the sampling positions: their offset along x for each pixel along y."""
     shift_x: Tensor
-    """Where the centre of the content goes, fraction of the width, positive to the right."""
+    """Shift of the center of the content to the right, as a fraction of the width."""
     shift_y: Tensor
-    """Where the centre of the content goes, fraction of the height, positive downwards."""
+    """Downward shift of the center of the content, as a fraction of the height."""
 
 
 def decompose_spatial(matrix: Tensor, aspect: float = 1.0) -> SpatialParts:
-    """Read rotation, scales, shear and shift off spatial matrices, B x 2 x 3.
+    """Return rotation, scales, shear and shift of spatial matrices, B x 2 x 3.
 
     Args:
-        matrix: Output to input, normalised coordinates, invertible.
+        matrix: Output to input, normalized coordinates, invertible.
         aspect: Width over height of the frame; angles and shears are those of square pixels.
     """
     (a, b, tx), (c, d, ty) = ((row.unbind(-1)) for row in matrix.unbind(-2))
     determinant = a * d - b * c
     shift_x = -(d * tx - b * ty) / determinant / 2
     shift_y = -(a * ty - c * tx) / determinant / 2
-    b, c = b * aspect, c / aspect  # from normalised to isotropic coordinates
+    b, c = b * aspect, c / aspect  # from normalized to isotropic coordinates
     scale_x = torch.hypot(a, c)
     scale_y = determinant / scale_x
     shear = (a * b + c * d) / (scale_x * scale_y)

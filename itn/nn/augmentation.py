@@ -1,4 +1,4 @@
-"""A learned family at work: as a random transform in training pipelines, and for averages at test time."""
+"""A learned family as a random transform for training, and for averaging predictions at test time."""
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,15 @@ from itn.nn.transformers import ColorTransformer, SpatialTransformer
 
 
 class LearnedAugmentation(nn.Module):
-    """Moves every image by a member of a learned family, drawn at random: F(k1, k2), k1 and k2 uniform.
+    """Transforms every image by a random member of a learned family: F(k1, k2) with k1 and k2 uniform.
 
-    Randomness is torch's global one, as in torchvision's transforms, so that ``torch.manual_seed`` and the
-    seeds of a data loader's workers rule it.
+    It draws from torch's global generator, as torchvision's transforms do, so that ``torch.manual_seed`` and
+    the seeds of a data loader's workers determine the draws.
 
     Args:
-        color: What moves colors, or None. It is frozen in place, like the next one.
-        space: What moves the image plane, or None.
-        scale: Factor on k. 1 is the family as it was learned, or certified, 1.5 goes beyond it.
+        color: The color transformer, or None. Both transformers are frozen in place.
+        spatial: The spatial transformer, or None.
+        scale: Factor on k. 1 is the family as learned or certified; 1.5 goes beyond it.
 
     Example:
         >>> augment = itn.load_augmentation("runs/learn", scale=1.5)
@@ -42,20 +42,20 @@ class LearnedAugmentation(nn.Module):
         self.scale = scale
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return moved images, float in [0, 1], of the same shape; each image has a draw of its own.
+        """Return transformed images, float in [0, 1], of the same shape, with a separate draw for each image.
 
         Args:
             images: C x H x W or B x C x H x W, uint8 or float in [0, 1].
 
         Raises:
-            ValueError: If the images are not that.
+            ValueError: If the images are invalid.
         """
         if not isinstance(images, Tensor):
             raise ValueError(f"images must be a tensor, got {type(images).__name__}: convert it first")
         batch = images if images.ndim == 4 else images[None]
         check_images(batch)
         if self.color is not None and batch.shape[1] != self.color.channels:
-            raise ValueError(f"images have {batch.shape[1]} channels, the family moves {self.color.channels}")
+            raise ValueError(f"images have {batch.shape[1]} channels, the family takes {self.color.channels}")
         k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
         color = None if self.color is None else self.color.generate(k1)
         spatial = None if self.spatial is None else self.spatial.generate(k2)
@@ -67,12 +67,12 @@ class LearnedAugmentation(nn.Module):
         """Return the mean softmax over draws of the family, B x K: test-time augmentation.
 
         Args:
-            classifier: Who looks.
+            classifier: The classifier under study.
             images: B x C x H x W, uint8 or float in [0, 1].
-            draws: Moved copies of each image.
+            draws: Number of transformed copies of each image.
 
         Raises:
-            ValueError: If there is no draw, or the images are not that.
+            ValueError: If there is no draw, or the images are invalid.
         """
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}")

@@ -12,18 +12,17 @@ class ControlHead(nn.Module):
     The layers have no biases. A ReLU network without biases is positively homogeneous, so along
     every ray ``t * k`` each parameter is a monotone function of t that starts at exactly 0: k = 0 is
     the identity and displacement grows with k *by construction*, not by training. The direction of
-    the ray stays an arbitrary (piecewise linear) function of k. (At exactly k = 0 the ReLUs have no
-    slope: to optimise k itself, start beside 0.)
+    the parameters remains an arbitrary (piecewise linear) function of k. (At exactly k = 0 the ReLUs have
+    no slope: to optimize k itself, start next to 0.)
 
     Args:
         outputs: Number P of parameters.
         hidden: Width of the hidden layer.
         bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero.
         generator: Randomness of the initial weights; None is torch's global generator.
-        rectified: Rectify the last layer too, as the words of Bunne et al. can be read: parameters are
-            then never negative.
-            Its initial weights are the absolute values of those without: with signs at random, half of
-            the parameters would start at zero for all k, without a gradient.
+        nonnegative: Apply a ReLU to the last layer too, so that parameters are never negative; the text of
+            Bunne et al. can be read this way. The initial weights are then made positive: with random
+            signs, half of the parameters would start at zero for all k, without a gradient.
     """
 
     bound: Tensor
@@ -37,12 +36,12 @@ class ControlHead(nn.Module):
         nonnegative: bool = False,
     ) -> None:
         super().__init__()
-        # As single precision has it: 0 or infinity would make the identity a matrix of nan
+        # In single precision: 0 or infinity would make the identity a matrix of nan
         if not torch.finfo(torch.float32).tiny <= bound <= torch.finfo(torch.float32).max:
             raise ValueError(f"bound must be positive and finite in single precision, got {bound}")
         self.hidden = nn.Linear(CONTROLS, hidden, bias=False)
         self.output = nn.Linear(hidden, outputs, bias=False)
-        # Small, so that an untrained net is within 1e-2 of the identity for certain; not zero, since
+        # Small, so that an untrained net is certainly within 1e-2 of the identity; not zero, since
         # displacement has no gradient at the identity.
         nn.init.uniform_(self.hidden.weight, -0.7, 0.7, generator=generator)
         nn.init.uniform_(self.output.weight, -2e-3 / hidden, 2e-3 / hidden, generator=generator)

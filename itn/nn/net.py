@@ -1,4 +1,4 @@
-"""The Invariant Transformer Net: color, then space, then the frozen classifier."""
+"""The Invariant Transformer Net: color and spatial transformer in front of the frozen classifier."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,14 @@ from itn.nn.transformers import ColorTransformer, SpatialTransformer
 class InvariantTransformerNet(nn.Module):
     """Learnable transformations F(k1, k2) in front of a classifier that never changes.
 
-    k1 drives color and k2 drives space, as in figure 1 and the loss of Bunne et al. (the text of
+    k1 drives color and k2 drives geometry, as in figure 1 and the loss of Bunne et al. (the text of
     their section IV.B has it the other way round).
 
     Args:
         classifier: Takes images in [0, 1] and returns logits; an ``itn.Classifier`` or any module of
-            that kind. It is frozen in place: eval mode, no gradients to its parameters.
-        color: The color transformer, or None to leave colors alone.
-        space: The spatial transformer, or None to leave geometry alone.
+            that kind. It is frozen in place: eval mode, no gradients for its parameters.
+        color: The color transformer, or None to leave colors unchanged.
+        spatial: The spatial transformer, or None to leave geometry unchanged.
 
     Example:
         >>> net = InvariantTransformerNet(itn.load_classifier("lenet5"), None, SpatialTransformer())
@@ -57,14 +57,14 @@ class InvariantTransformerNet(nn.Module):
 
         Args:
             images: B x C x H x W, uint8 or float in [0, 1].
-            k1: Controls of color, (2,), (1, 2) or (B, 2), in [0, 1].
-            k2: Controls of space, likewise. F(0, 0) returns the images bit for bit.
+            k1: Controls of the color transformer, (2,), (1, 2) or (B, 2), in [0, 1].
+            k2: Controls of the spatial transformer, likewise. F(0, 0) returns the images bit for bit.
 
         Raises:
-            ValueError: If images, k1 or k2 are not that.
+            ValueError: If images, k1 or k2 are invalid.
         """
         images = unit_float(images)
-        for k in (k1, k2):  # also the one that no part listens to
+        for k in (k1, k2):  # also of a part that the net does not have
             check_controls(torch.as_tensor(k))
         if self.color is not None:
             images = self.color(images, k1)
@@ -74,7 +74,7 @@ class InvariantTransformerNet(nn.Module):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Which of "color" and "spatial" this net transforms, in this order."""
+        """The parts that this net transforms: "color", "spatial", or both, in this order."""
         return tuple(name for name in ("color", "spatial") if getattr(self, name) is not None)
 
     def single(self, part: str) -> bool:
@@ -82,42 +82,42 @@ class InvariantTransformerNet(nn.Module):
         return bool(getattr(self, part).head.output.out_features == 1)
 
     def matrices(self, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the color and spatial matrices of valid controls B x 2, unchecked; None where no part."""
+        """Return the color and spatial matrices of valid controls B x 2, unchecked; None if missing."""
         return (
             None if self.color is None else self.color.generate(k1),
             None if self.spatial is None else self.spatial.generate(k2),
         )
 
     def render(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
-        """Return valid float images under given matrices, unchecked: ``transform`` for inner loops."""
+        """Return valid float images transformed by matrices, unchecked: ``transform`` for inner loops."""
         return apply_matrices(
             images, color, spatial, "zeros" if self.spatial is None else self.spatial.padding
         )
 
     def transformer_state(self) -> dict[str, Tensor]:
-        """Return the weights of the transformers alone: all that learning changes."""
+        """Return the weights of the transformers only: everything that learning changes."""
         state: dict[str, Tensor] = self.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("classifier.")}
 
     def load_transformer_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what ``transformer_state`` returned, all of it and nothing else.
+        """Load exactly what ``transformer_state`` returned.
 
         Raises:
             ValueError: If names or shapes are not those of this net.
         """
-        own = self.transformer_state()
-        shapes, others = ({name: value.shape for name, value in s.items()} for s in (own, state))
-        if shapes != others:
-            raise ValueError(f"weights are those of another net: {others}, expected {shapes}")
+        current = self.transformer_state()
+        expected, shapes = ({name: value.shape for name, value in s.items()} for s in (current, state))
+        if shapes != expected:
+            raise ValueError(f"weights are those of another net: {shapes}, expected {expected}")
         with torch.no_grad():
-            for name, value in own.items():
+            for name, value in current.items():
                 value.copy_(state[name])
 
 
 def apply_matrices(
     images: Tensor, color: Tensor | None, spatial: Tensor | None, padding: str = "zeros"
 ) -> Tensor:
-    """Return float images under color matrices, then spatial ones, unchecked; None moves nothing.
+    """Apply color matrices, then spatial ones, to float images, unchecked; None changes nothing.
 
     Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.
     """

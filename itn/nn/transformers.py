@@ -9,12 +9,12 @@ from itn.nn.control_head import ControlHead, check_controls
 
 
 class _Transformer(nn.Module):
-    """What the two transformers share: how k enters, and how a matrix meets a batch of images."""
+    """Common part of the two transformers: from k to matrices, one for all images or one for each."""
 
     head: ControlHead
 
     def generate(self, k: Tensor) -> Tensor:
-        """Return the matrices of valid controls B x 2, unchecked, for loops that made k themselves."""
+        """Return the matrices of valid controls B x 2, unchecked, for inner loops."""
         raise NotImplementedError
 
     def matrix(self, k: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class ColorTransformer(_Transformer):
         hidden: Width of the hidden layer.
         bound: Bound on each entry of A - I: at 1, gains lie in (0, 2) and biases in (-1, 1).
         generator: Randomness of the initial weights; None is torch's global generator.
-        rectified: No entry falls below its identity, see ``ControlHead``.
+        nonnegative: No entry falls below that of the identity, see ``ControlHead``.
         family: ``"affine"``, or with one parameter for all channels ``"gain"`` or ``"bias"``.
 
     Example:
@@ -78,18 +78,18 @@ class ColorTransformer(_Transformer):
         return self.from_parameters(self.head(k))
 
     def from_parameters(self, parameters: Tensor) -> Tensor:
-        """Return color matrices, ... x C x (C+1), of what a head returns, ... x P."""
+        """Return color matrices, ... x C x (C+1), of the head's parameters, ... x P."""
         return color_family_matrix(self.family, parameters, self.channels)
 
     def forward(self, images: Tensor, k: Tensor) -> Tensor:
-        """Return images with mapped colors, clamped to [0, 1].
+        """Return images with transformed colors, clamped to [0, 1].
 
         Args:
             images: B x C x H x W, float in [0, 1].
-            k: (2,), (1, 2) or (B, 2), in [0, 1]; at 0 the images come back bit for bit.
+            k: (2,), (1, 2) or (B, 2), in [0, 1]; at 0 the images are returned bit for bit.
 
         Raises:
-            ValueError: If images or k are not that. Under torch.compile values go unchecked.
+            ValueError: If images or k are invalid. Under torch.compile values are not checked.
         """
         check_float_images(images, self.channels)
         return apply_color(images, self._matrix_for(images, k))
@@ -100,19 +100,19 @@ class SpatialTransformer(_Transformer):
 
     Args:
         family: A key of ``itn.FAMILIES``, such as ``"affine"``, ``"rotation"`` or ``"similarity"``; it
-            names the parameters of each.
+            lists the parameters of each family.
         hidden: Width of the hidden layer.
         bound: Bound on each of the family's parameters; None takes the family's own (1, in
-            normalised coordinates; pi for the angle).
+            normalized coordinates; pi for the angle).
         padding: What lies outside the frame: ``"zeros"`` (black), ``"border"`` or ``"reflection"``.
-        aspect: Width over height of the images. Matrices live in normalised coordinates, where a
-            rotation of a frame that is not square needs to know.
+        aspect: Width over height of the images. Matrices are in normalized coordinates, in which a
+            rotation of a frame that is not square depends on it.
         generator: Randomness of the initial weights; None is torch's global generator.
-        rectified: No parameter falls below its identity, see ``ControlHead``.
+        nonnegative: No parameter falls below that of the identity, see ``ControlHead``.
 
     Example:
-        >>> space = SpatialTransformer(family="rotation")
-        >>> space.matrix(torch.rand(5, 2)).shape
+        >>> spatial = SpatialTransformer(family="rotation")
+        >>> spatial.matrix(torch.rand(5, 2)).shape
         torch.Size([5, 2, 3])
     """
 
@@ -133,7 +133,7 @@ class SpatialTransformer(_Transformer):
             raise ValueError(f"unknown padding {padding!r}: give one of {', '.join(PADDINGS)}")
         names, default_bound = FAMILIES[family]
         if family == "rotation" and bound is not None and bound > default_bound:
-            raise ValueError(f"a rotation is bounded by at most pi, got {bound}: beyond, it comes back")
+            raise ValueError(f"a rotation is bounded by at most pi, got {bound}: beyond it, rotations repeat")
         self.family, self.padding, self.aspect = family, padding, aspect
         bound = default_bound if bound is None else bound
         self.head = ControlHead(len(names), hidden, bound, generator, nonnegative)
@@ -144,11 +144,11 @@ class SpatialTransformer(_Transformer):
 
     @property
     def entry_bound(self) -> float:
-        """Bound on each entry of the matrix minus identity, as far as the family is bounded by one."""
+        """Bound on each entry of the matrix minus identity; 1 for the sine of a rotation."""
         return 1.0 if self.family == "rotation" else float(self.head.bound)
 
     def from_parameters(self, parameters: Tensor) -> Tensor:
-        """Return spatial matrices, ... x 2 x 3, of what a head returns, ... x P."""
+        """Return spatial matrices, ... x 2 x 3, of the head's parameters, ... x P."""
         return family_matrix(self.family, parameters, self.aspect)
 
     def forward(self, images: Tensor, k: Tensor) -> Tensor:
@@ -157,10 +157,10 @@ class SpatialTransformer(_Transformer):
         Args:
             images: B x C x H x W, float in [0, 1]. (For feature maps, call ``itn.warp`` with
                 ``matrix(k)``: it takes any values.)
-            k: (2,), (1, 2) or (B, 2), in [0, 1]; at 0 the images come back bit for bit.
+            k: (2,), (1, 2) or (B, 2), in [0, 1]; at 0 the images are returned bit for bit.
 
         Raises:
-            ValueError: If images or k are not that. Under torch.compile values go unchecked.
+            ValueError: If images or k are invalid. Under torch.compile values are not checked.
         """
         check_float_images(images)
         # Interpolation weights sum to 1 only up to rounding

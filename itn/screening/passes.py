@@ -9,7 +9,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from itn.functional.spatial import pixel_centres, warp
+from itn.functional.spatial import pixel_centers, warp
 from itn.models.classifier import Classifier, first_line
 from itn.models.forward import Change, Output, forward
 from itn.models.preflight import SAMPLE, CheckedImages, suitable_batch
@@ -233,7 +233,7 @@ class Screener:
     def _lost_content(self, transform: Transform, magnitudes: Sequence[float]) -> Arrays:
         height, width = self.images.shape[-2:]
         matrices = self._matrix(transform, *magnitudes)
-        y, x = torch.meshgrid(pixel_centres(height, matrices), pixel_centres(width, matrices), indexing="ij")
+        y, x = torch.meshgrid(pixel_centers(height, matrices), pixel_centers(width, matrices), indexing="ij")
         centers = torch.stack([x, y, torch.ones_like(x)])
         targets = torch.linalg.inv(_square(matrices))[:, :2] @ centers.flatten(1)
         leaves = (targets.abs() > 1 + 1e-9).any(1)  # M x HW

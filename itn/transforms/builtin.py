@@ -26,19 +26,19 @@ def translate_y(v: Tensor, aspect: float) -> Tensor:
 
 @register("degrees", 0.0, steps(-180, 180, 15), spatial=True)
 def rotate(v: Tensor, aspect: float) -> Tensor:
-    """Turn the content by v degrees about the centre, clockwise on the screen: I(rot((x, y), -v))."""
+    """Turn the content by v degrees about the center, clockwise on the screen: I(rot((x, y), -v))."""
     return family_matrix("rotation", v.deg2rad().unsqueeze(-1), aspect)
 
 
 @register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
 def scale_x(v: Tensor, aspect: float) -> Tensor:
-    """Divide the width of the content by v, about the centre: I(vx - (v - 1)W/2, y)."""
+    """Divide the width of the content by v, about the center: I(vx - (v - 1)W/2, y)."""
     return family_matrix("scale", torch.stack([v - 1, 0 * v], -1))
 
 
 @register("factor", 1.0, octaves(-2, 2, 3), spatial=True, domain=_FACTOR, logarithmic=True)
 def scale_y(v: Tensor, aspect: float) -> Tensor:
-    """Divide the height of the content by v, about the centre: I(x, vy - (v - 1)H/2)."""
+    """Divide the height of the content by v, about the center: I(x, vy - (v - 1)H/2)."""
     return family_matrix("scale", torch.stack([0 * v, v - 1], -1))
 
 
@@ -93,13 +93,13 @@ def noise(images: Tensor, v: Tensor, noise: Tensor) -> Tensor:
 
 @register("pixels along x per pixel along y", 0.0, steps(-1, 1, 0.1), spatial=True)
 def shear_x(v: Tensor, aspect: float) -> Tensor:
-    """Move each row right by v times its distance below the centre: I(x - v(y - H/2), y)."""
+    """Move each row right by v times its distance below the center: I(x - v(y - H/2), y)."""
     return family_matrix("shear", torch.stack([-v / aspect, 0 * v], -1))
 
 
 @register("pixels along y per pixel along x", 0.0, steps(-1, 1, 0.1), spatial=True)
 def shear_y(v: Tensor, aspect: float) -> Tensor:
-    """Move each column down by v times its distance right of the centre: I(x, y - v(x - W/2))."""
+    """Move each column down by v times its distance right of the center: I(x, y - v(x - W/2))."""
     return family_matrix("shear", torch.stack([0 * v, -v * aspect], -1))
 
 

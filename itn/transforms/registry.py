@@ -1,7 +1,7 @@
 """The screening table: transformations F(I, v) of images in [0, 1] by a magnitude v, with their units.
 
 Bunne et al., section III.C, as documented in each record below. Spatial magnitudes refer to pixel edges
-(``align_corners=False``) and to the centre of the frame, y points down. Results are clamped to [0, 1],
+(``align_corners=False``) and to the center of the frame, y points down. Results are clamped to [0, 1],
 and at its identity every transformation returns the image bit for bit.
 """
 

@@ -72,7 +72,7 @@ def test_unit_float_divides_bytes_only():
         (torch.rand(3, 5, 5), r"B x C x H x W.*\(3, 5, 5\)"),
         (torch.rand(0, 1, 5, 5), "none of them 0"),
         (torch.rand(2, 1, 5, 5).long(), "uint8 or float.*int64"),
-        (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalisation"),
+        (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalization"),
         (torch.rand(2, 1, 5, 5) * 255, "divide by 255"),
         (torch.full((1, 1, 2, 2), torch.nan), "nan"),
         (torch.rand(2, 1, 5, 5), "have 1 channels, the classifier takes 3"),

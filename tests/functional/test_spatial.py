@@ -62,7 +62,7 @@ def test_matches_scipy(odd_images):
     _, _, height, width = odd_images.shape
     matrix = random_matrices(3)
     got = warp(odd_images, matrix).numpy()
-    # pixel index <-> normalised coordinate, homogeneous, (x, y): n = (2 i + 1) / size - 1
+    # pixel index <-> normalized coordinate, homogeneous, (x, y): n = (2 i + 1) / size - 1
     to_normal = np.array([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
     swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
     for b in range(3):
@@ -185,7 +185,7 @@ def test_families_of_one_parameter_are_those_of_the_table(family, table, magnitu
 
 
 def test_decomposition_recomposes():
-    """Rotation @ shear @ scale, then the shift of the centre, built from the words alone."""
+    """Rotation @ shear @ scale, then the shift of the center, built from the words alone."""
     matrix = random_matrices(20, seed=5)
     aspect = 1.6
     v, sx, sy, m, shift_x, shift_y = (part.numpy() for part in decompose_spatial(matrix, aspect))
@@ -194,9 +194,9 @@ def test_decomposition_recomposes():
         isotropic = np.array([[c, s], [-s, c]]) @ [[1, m[i]], [0, 1]] @ np.diag([sx[i], sy[i]])
         linear = np.diag([1 / aspect, 1]) @ isotropic @ np.diag([aspect, 1])
         np.testing.assert_allclose(linear, matrix[i, :, :2], atol=1e-12)
-        # the centre of the content, input 0, appears at the output that maps to it
-        centre = np.array([2 * shift_x[i], 2 * shift_y[i]])
-        np.testing.assert_allclose(linear @ centre + matrix[i, :, 2].numpy(), 0, atol=1e-12)
+        # the center of the content, input 0, appears at the output that maps to it
+        center = np.array([2 * shift_x[i], 2 * shift_y[i]])
+        np.testing.assert_allclose(linear @ center + matrix[i, :, 2].numpy(), 0, atol=1e-12)
 
 
 def test_decomposition_of_a_clockwise_turn_is_positive():

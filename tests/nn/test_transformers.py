@@ -207,7 +207,7 @@ def test_bad_k_is_refused(name, k, message):
 def test_bad_images_are_refused(name):
     with pytest.raises(ValueError, match="divide uint8 by 255"):
         make(name)((images_for(name) * 255).byte(), torch.zeros(2))
-    with pytest.raises(ValueError, match="undo the normalisation"):
+    with pytest.raises(ValueError, match="undo the normalization"):
         make(name)(images_for(name) - 1, torch.zeros(2))
 
 

@@ -234,8 +234,8 @@ def test_the_ends_of_a_domain_are_allowed():
     assert (TRANSFORMS["brightness"](images, 1) == 1).all()
     assert (TRANSFORMS["brightness"](images, -1) == 0).all()
     assert (TRANSFORMS["contrast"](images, 0) == 0).all()
-    centre = images[:, :, 4:5, 6:7].expand_as(images)
-    close(TRANSFORMS["zoom"](images, 0), centre)
+    center = images[:, :, 4:5, 6:7].expand_as(images)
+    close(TRANSFORMS["zoom"](images, 0), center)
 
 
 def test_noise_of_another_shape_is_refused(odd_images):
@@ -248,10 +248,10 @@ def test_noise_of_another_shape_is_refused(odd_images):
 # Space: oracles and signs
 
 
-def centred(name, v, size):
+def centerd(name, v, size):
     """The table by hand: from where an output pixel is to where it reads, a 2 x 2 matrix and an offset.
 
-    Both are (x, y) in pixels, right of the centre and below it.
+    Both are (x, y) in pixels, right of the center and below it.
     """
     height, width = size
     c, s = math.cos(math.radians(v)), math.sin(math.radians(v))
@@ -270,7 +270,7 @@ def centred(name, v, size):
 
 def index_map(name, v, size):
     """The same from pixel index to pixel index, 3 x 3, (x, y)."""
-    linear, offset = centred(name, v, size)
+    linear, offset = centerd(name, v, size)
     middle = (np.array(size[::-1]) - 1) / 2
     square = np.eye(3)
     square[:2, :2] = linear
@@ -306,7 +306,7 @@ def test_space_matches_pil(name):
     smooth = np.exp(-(((x - 0.1) / 0.25) ** 2) - ((y + 0.15) / 0.3) ** 2)
     smooth[np.abs(y) > 0.9] = smooth[:, np.abs(x[0]) > 0.9] = 0
     for v in values(name):
-        linear, offset = centred(name, v, smooth.shape)
+        linear, offset = centerd(name, v, smooth.shape)
         middle = np.array([61, 41]) / 2
         shift = middle + offset - linear @ middle
         picture = PIL.Image.fromarray(smooth.astype(np.float32))
@@ -329,7 +329,7 @@ def test_space_matches_skimage(name, odd_images):
 
 
 def read(row, position):
-    """Interpolate a row between pixel centres at a position counted from its left edge; black beyond."""
+    """Interpolate a row between pixel centers at a position counted from its left edge; black beyond."""
     left = math.floor(position - 0.5)
     share = position - 0.5 - left
     at = [row[i] if 0 <= i < len(row) else 0.0 for i in (left, left + 1)]
@@ -338,7 +338,7 @@ def read(row, position):
 
 @pytest.mark.parametrize("v", [0.4, 0.8, 1.7, 3.0])
 def test_scales_match_the_papers_formula(v, odd_images):
-    """I(vx - (v - 1)W/2, y), pixel by pixel, x at the pixels' centres."""
+    """I(vx - (v - 1)W/2, y), pixel by pixel, x at the pixels' centers."""
 
     def scaled(row):
         n = len(row)
@@ -394,7 +394,7 @@ def test_a_half_turn_of_an_oblong_frame_reverses_both_axes(odd_images):
 
 
 def peak(name, v, start):
-    """Where the brightest pixel goes, (x, y) right of and below the centre of a 21 x 31 frame."""
+    """Where the brightest pixel goes, (x, y) right of and below the center of a 21 x 31 frame."""
     image = torch.zeros(1, 1, 21, 31, dtype=torch.float64)
     image[0, 0, 10 + start[1], 15 + start[0]] = 1
     brightest = int(TRANSFORMS[name](image, v).argmax())
@@ -412,7 +412,7 @@ def peak(name, v, start):
         ("scale_x", 2, (8, -6), (4, -6)),
         ("scale_y", 2, (8, -6), (8, -3)),
         ("scale_x", 0.5, (5, -6), (10, -6)),
-        ("shear_x", 1, (3, 4), (7, 4)),  # below the centre, so to the right
+        ("shear_x", 1, (3, 4), (7, 4)),  # below the center, so to the right
         ("shear_x", 1, (3, -4), (-1, -4)),
         ("shear_y", 1, (4, 3), (4, 7)),
         ("horizontal_flip", 1, (4, 3), (-4, 3)),
