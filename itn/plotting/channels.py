@@ -91,7 +91,7 @@ def feature_maps(maps: Tensor, title: str = "") -> Figure:
     """Draw what the channels of a layer make of one image, in one scale, to be read row by row.
 
     Args:
-        maps: C x H x W, such as ``itn.layer_outputs(net, images)["conv1"][0]``.
+        maps: C x H x W, such as ``itn.plotting.layer_outputs(net, images)["conv1"][0]``.
         title: Stands above.
 
     Raises:
@@ -105,7 +105,7 @@ def feature_map_layers(image: Tensor, layers: Mapping[str, Tensor], most: int = 
 
     Args:
         image: C x H x W, uint8 or float in [0, 1].
-        layers: By name C x H x W, what ``itn.layer_outputs`` says of the image, at its index.
+        layers: By name C x H x W, what ``itn.plotting.layer_outputs`` says of the image, at its index.
         most: Maps drawn of a layer, ten in a line; at least 1.
 
     Raises:

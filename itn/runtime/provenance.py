@@ -1,7 +1,7 @@
 """What a result depends on besides its settings: versions, commit, device and data."""
 
 import hashlib
-import importlib
+import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path

@@ -266,8 +266,8 @@ def break_png_checksum(path):
 BROKEN = {
     "truncated.jpg": (break_jpeg, "image file is truncated"),
     "flipped.png": (break_png_checksum, "."),
-    "text.jpg": (lambda path: path.write_text("no image"), "no image that PIL knows"),
-    "empty.png": (Path.touch, "no image that PIL knows"),
+    "text.jpg": (lambda path: path.write_text("no image"), "not an image that PIL can read"),
+    "empty.png": (Path.touch, "not an image that PIL can read"),
     "folder.png": (Path.mkdir, "Is a directory"),
     "missing.png": (lambda path: None, "No such file or directory"),
 }

@@ -105,14 +105,14 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
     photographs(tmp_path, ant=3, bee=3)
     (tmp_path / "ant" / "01.png").write_text("no image")
     with pytest.raises(
-        ValueError, match=r"ant/01\.png \(no image that PIL knows\): remove it, or .*--skip-bad"
+        ValueError, match=r"ant/01\.png \(not an image that PIL can read\): remove it, or .*--skip-bad"
     ):
         loading.read_images(tmp_path)
     got = loading.read_images(tmp_path, skip_bad=True)
     assert got.index.tolist() == got.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4, 5]
     assert got.labels.tolist() == [0, 0, 1, 1, 1]
     assert got.paths == ("ant/00.png", "ant/02.png", "bee/00.png", "bee/01.png", "bee/02.png")
-    assert got.skipped == ("ant/01.png: no image that PIL knows",)
+    assert got.skipped == ("ant/01.png: not an image that PIL can read",)
 
 
 def test_a_subset_is_drawn_before_anything_is_read(tmp_path):

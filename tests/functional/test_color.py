@@ -70,7 +70,7 @@ def test_unit_float_divides_bytes_only():
     [
         (np.zeros((1, 1, 2, 2)), "must be a torch.Tensor, got ndarray"),
         (torch.rand(3, 5, 5), r"B x C x H x W.*\(3, 5, 5\)"),
-        (torch.rand(0, 1, 5, 5), "none of them 0"),
+        (torch.rand(0, 1, 5, 5), "with no size 0"),
         (torch.rand(2, 1, 5, 5).long(), "uint8 or float.*int64"),
         (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalization"),
         (torch.rand(2, 1, 5, 5) * 255, "divide by 255"),

@@ -201,7 +201,7 @@ def test_preprocessing_is_that_of_timm(change, photo):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"crop_mode": "border"}, "net wants its images cropped as 'border' to 96x96"),
+        ({"crop_mode": "border"}, "net takes images cropped as 'border' to 96x96"),
         ({"input_size": (3, 96, 64)}, "cropped as 'center' to 96x64"),
         ({"interpolation": "box"}, "resized with 'box'"),
     ],

@@ -84,7 +84,7 @@ def test_averages_are_means_of_softmax(flats, brightness):
     [
         (itn.LearnedAugmentation, "nothing to draw from"),
         (lambda: family(-1.0), "scale must be at least 0, got -1"),
-        (lambda: family()(torch.rand(2, 3, 5, 5)), "images have 3 channels, the family moves 1"),
+        (lambda: family()(torch.rand(2, 3, 5, 5)), "images have 3 channels, the family takes 1"),
         (lambda: family()([[0.5]]), "images must be a tensor, got list"),
         (lambda: family().probabilities(None, IMAGES, draws=0), "draws must be at least 1"),
     ],
