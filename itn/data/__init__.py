@@ -1,1 +1,1 @@
-"""Labelled images: digits inside the package, folders of photographs."""
+"""Labeled images: the digits of the package, and folders of photographs."""

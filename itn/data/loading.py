@@ -1,4 +1,4 @@
-"""Images as uint8 tensors, held once: MNIST inside the package, folders of photographs."""
+"""Labeled images as uint8 tensors: MNIST, which is in the package, and folders of photographs."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from itn.stats.sampling import stratified_subset
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Labelled images, and where each of them comes from."""
+    """Labeled images and their origin."""
 
     images: Tensor
     """N x C x H x W, uint8."""
@@ -24,7 +24,7 @@ class ImageSet:
     index: Tensor
     """Position of each image in the whole source, int64, N, ascending."""
     paths: tuple[str, ...] = ()
-    """Path of each image relative to the folder, with "/"; empty for the digits."""
+    """Path of each image relative to the folder, with "/"; empty for MNIST."""
     skipped: tuple[str, ...] = ()
     """"path: reason" of each image that was left out because it cannot be read."""
 
@@ -40,29 +40,29 @@ def load_images(
     progress: bool | None = None,
     workers: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Load a set of labelled images.
+    """Load a set of labeled images.
 
     Args:
         source: ``"mnist"`` (test set), ``"mnist:train"``, ``"mnist:heldout"`` (the last 10,000
             training digits and the test digits: what jennings-cnn and lenet5 were not trained on), or a
             folder that holds a folder of photographs for each class.
-        classifier: Who is to see the photographs: its channels, its preprocessing and the order of its
-            logits are given to them. None: RGB, all of one size, labelled by the rank of the folder's name.
-        class_map: What the class folders mean to the classifier, if their names do not say so
-            (``class_folders.class_indices`` tells which do): folder name -> logit or class name, as a
-            mapping, a JSON file, or a file of lines ``folder,class``.
+        classifier: Determines the channels, preprocessing and labels of photographs. None: RGB, all of one
+            size, labeled by the rank of the folder's name.
+        class_map: The class of each folder, if its name does not say so (see
+            ``class_folders.class_indices``): folder name -> logit or class name, as a mapping, a JSON file,
+            or a file of lines ``folder,class``.
         limit: Load a random subset of this many images, with the same share of every class; 0: all.
-        seed: Of the subset.
+        seed: Seed of the subset.
         skip_bad: Leave out photographs that cannot be read, instead of raising.
         progress: Show a bar while photographs are read; None: on a terminal only.
-        workers: Threads that read photographs; None: one for each processor.
+        workers: Number of threads that read photographs; None: one for each processor.
 
     Returns:
         Images, uint8, N x C x H x W in [0, 255], and labels, int64, N.
 
     Raises:
-        ValueError: If the source is unknown, a file is damaged, a folder means no class, or photographs
-            differ in size with nothing to make them equal; the message names the file or folder.
+        ValueError: If the source is unknown, a file is damaged, a folder has no class, or photographs
+            differ in size without preprocessing; the message names the file or folder.
 
     Example:
         >>> images, labels = load_images("mnist")
@@ -93,7 +93,7 @@ def read_images(
     progress: bool | None = None,
     workers: int | None = None,
 ) -> ImageSet:
-    """``load_images`` that also tells which images these are; it takes the same arguments."""
+    """Load images like ``load_images``, with the same arguments, and return their origin too."""
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     if source in SOURCES:
@@ -106,14 +106,14 @@ def read_images(
     if not folder.is_dir():
         problem = f"{folder} is a file" if folder.exists() else f"unknown images {str(source)!r}"
         raise ValueError(f"{problem}: give one of {', '.join(SOURCES)}, or a folder of class folders")
-    folders, found = find_photos(folder)
-    holding = sorted({_class_folder(path) for path in found})
-    # Empty folders need no class, but without a classifier they keep their rank
+    folders, all_paths = find_photos(folder)
+    filled = sorted({_class_folder(path) for path in all_paths})
+    # Empty folders need no class, but without a classifier they count in the rank
     ranked = classifier is None and class_map is None
-    logits = class_indices(folders if ranked else holding, classifier, class_map)
-    labels = torch.tensor([logits[_class_folder(path)] for path in found])
+    logits = class_indices(folders if ranked else filled, classifier, class_map)
+    labels = torch.tensor([logits[_class_folder(path)] for path in all_paths])
     index = stratified_subset(labels, limit or len(labels), seed)
-    paths = [found[i] for i in index]
+    paths = [all_paths[i] for i in index]
     images, bad = read_photos(
         folder, paths, classifier, skip_bad=skip_bad, progress=progress, workers=workers
     )

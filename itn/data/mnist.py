@@ -1,4 +1,4 @@
-"""MNIST, inside the package."""
+"""MNIST, whose files are part of the package."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""A frozen image classifier that owns its normalisation: wrapping it, and checks before work."""
+"""A frozen image classifier with its normalization, and its predictions."""
 
 import copy
 import hashlib
@@ -13,21 +13,21 @@ from itn.runtime.batching import map_in_memory
 
 
 class Classifier(nn.Module):
-    """A trained network, frozen for good, that takes images in [0, 1] and returns logits.
+    """A trained, permanently frozen network that takes images in [0, 1] and returns logits.
 
     The network is put into eval mode and its parameters stop requiring gradients, in place;
     ``train()`` on this module or on one that holds it changes neither. Gradients still flow to the
     images.
 
     Args:
-        net: Any module that takes normalised float images B x C x H x W and returns logits B x K.
-        mean: What to subtract from each channel of an image in [0, 1]; its length is the number of
-            channels insisted on. None: the network takes images in [0, 1], of any channel count.
-        std: What to divide by afterwards; given if and only if ``mean`` is.
-        name: What to call it in results.
+        net: Any module that takes normalized float images B x C x H x W and returns logits B x K.
+        mean: Subtracted from each channel of an image in [0, 1]; its length is the required number of
+            channels. None: the network takes images in [0, 1] with any number of channels.
+        std: Divisor after subtraction; required if and only if ``mean`` is given.
+        name: Its name in results.
         class_names: One name for each logit; default "0", "1", ...
-        class_ids: A second name for each logit by which folders of images may be called, such as WordNet ids.
-        preprocessing: How photographs of any size become its input; None takes images as they are.
+        class_ids: A second name for each logit that class folders may have, such as WordNet ids.
+        preprocessing: Turns photographs of any size into its input; None takes images unchanged.
 
     Example:
         >>> clf = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), mean=(0.13,), std=(0.31,))
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
-            raise ValueError(f"mean and std come together, one number per channel each, got {mean} and {std}")
+            raise ValueError(f"mean and std must both have one number per channel, got {mean} and {std}")
         if std is not None and min(std) <= 0:
             raise ValueError(f"std must be positive, got {tuple(std)}")
         self.training = False
@@ -69,50 +69,50 @@ class Classifier(nn.Module):
             self.register_buffer(key, like.new_tensor(values).view(-1, 1, 1))
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Leave the network in eval mode, whatever ``mode`` says."""
+        """Ignore ``mode``: the network stays in eval mode."""
         return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, B x K, of images B x C x H x W, uint8 or float in [0, 1].
 
         Raises:
-            ValueError: If shape, dtype, range or channel count of the images is not that.
+            ValueError: If shape, dtype, range or number of channels of the images is invalid.
         """
         if not torch.compiler.is_compiling():
             check_images(images, self.channels)
         return self.logits(images)
 
     def logits(self, images: Tensor) -> Tensor:
-        """``forward`` without its checks, for loops that have checked their images once."""
+        """``forward`` without its checks, for inner loops over images that have been checked."""
         images = unit_float(images, self.mean.dtype).to(self.mean.dtype)
-        normalised = images if self.channels is None else (images - self.mean) / self.std
+        normalized = images if self.channels is None else (images - self.mean) / self.std
         if self.channels_last:
-            normalised = normalised.contiguous(memory_format=torch.channels_last)
+            normalized = normalized.contiguous(memory_format=torch.channels_last)
         net = self.net if self.compiled is None else self.compiled
         if self.precision == "float32":
-            return net(normalised)
+            return net(normalized)
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
-            return net(normalised).float()
+            return net(normalized).float()
 
     def with_backend(
         self, precision: str, channels_last: bool = False, compile: bool = False
     ) -> "Classifier":
-        """Return a classifier with the same network, which runs it otherwise.
+        """Return a classifier that runs the same network with other settings.
 
         Args:
-            precision: float32, or that of autocast: bfloat16 or float16. Logits are float32 in any case.
-            channels_last: Hand images to the network in that memory format.
-            compile: Run it by ``torch.compile``, which compiles it when it first sees images.
+            precision: float32, or bfloat16 or float16 by autocast. Logits are always float32.
+            channels_last: Pass images in the channels-last memory format.
+            compile: Run it by ``torch.compile``, which compiles at the first call.
         """
         other = copy.copy(self)
         other.precision, other.channels_last = precision, channels_last
-        # Not as a submodule: names of weights, and so their hash, stay what they are
+        # Not as a submodule, which would change the names of weights and so their hash
         object.__setattr__(other, "compiled", torch.compile(self.net) if compile else None)
         return other
 
     @property
     def device(self) -> torch.device:
-        """The device that the classifier lies on."""
+        """The device that the classifier is on."""
         return self.mean.device
 
     def class_name(self, index: int) -> str:
@@ -131,16 +131,16 @@ class Classifier(nn.Module):
 
 @torch.inference_mode()
 def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the predicted classes, int64, N, of valid images N x C x H x W."""
+    """Return the predicted classes, int64, N, of valid images, N x C x H x W."""
 
-    def look(rows: slice) -> Tensor:
+    def evaluate_batch(rows: slice) -> Tensor:
         return classifier.logits(images[rows].to(classifier.device)).argmax(1)
 
-    return torch.cat(map_in_memory(len(images), batch_size, look)[0])
+    return torch.cat(map_in_memory(len(images), batch_size, evaluate_batch)[0])
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return by how much the label's logit exceeds all others, B: above 0 the image is recognised.
+    """Return how much the label's logit exceeds all others, B; positive if the image is classified correctly.
 
     Args:
         logits: B x K.
@@ -151,5 +151,5 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, or its type, on one line."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,49 +10,49 @@ from itn.functional.color import check_images, unit_float
 from itn.models.classifier import Classifier, first_line, predict
 from itn.stats.intervals import binomial_tail
 
-SAMPLE = 32  # images that a network is tried with
+SAMPLE = 32  # images on which the network is checked first
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckedImages:
-    """Labelled images that passed ``preflight``, with what the classifier says of them unchanged."""
+    """Labeled images that passed ``preflight``, with the classifier's predictions on them."""
 
     images: Tensor
     """N x C x H x W, uint8 or float in [0, 1]."""
     labels: Tensor
     """N, int64."""
     predictions: Tensor
-    """Clean predictions, N, int64."""
+    """Predictions on the unchanged images, N, int64."""
 
     @property
     def clean(self) -> Tensor:
-        """Whether the clean prediction is right, bool, N."""
+        """Whether the prediction on the unchanged image is right, bool, N."""
         return self.predictions == self.labels
 
     @classmethod
     def joined(cls, sets: "Sequence[CheckedImages]") -> "CheckedImages":
         """Return the images of several sets, one after the other."""
-        return cls(*(torch.cat([getattr(each, name) for each in sets]) for name in cls.__annotations__))
+        return cls(*(torch.cat([getattr(part, name) for part in sets]) for name in cls.__annotations__))
 
     def part(self, index: Tensor) -> "CheckedImages":
         """Return the images at an index tensor."""
         return CheckedImages(self.images[index], self.labels[index], self.predictions[index])
 
     def spread(self, most: int) -> "CheckedImages":
-        """Return at most so many images, evenly spaced, so that images sorted by class keep all classes."""
+        """Return at most ``most`` images, evenly spaced, so that sorted images keep all classes."""
         return self.part(torch.linspace(0, len(self) - 1, min(most, len(self))).long())
 
     def to(self, device: torch.device) -> "CheckedImages":
-        """Return the same on another device, but for images that would take a quarter of what is free."""
+        """Return a copy on another device; images that need over a quarter of its free memory stay."""
         fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
         images = self.images.to(device) if fits else self.images
         return CheckedImages(images, self.labels.to(device), self.predictions.to(device))
 
     def pixels(self, index: Tensor | slice, device: torch.device) -> Tensor:
-        """Return some images as floats in [0, 1] on a device, wherever the set lies."""
+        """Return some images as floats in [0, 1] on a device, whichever device the set is on."""
         chosen = self.images[index if isinstance(index, slice) else index.to(self.images.device)]
         if device.type == "cuda" and chosen.device.type == "cpu":
-            chosen = chosen.pin_memory()  # is copied while the GPU works
+            chosen = chosen.pin_memory()  # copied while the GPU computes
         return unit_float(chosen.to(device, non_blocking=True))
 
     def __len__(self) -> int:
@@ -64,17 +64,17 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     """Check that a classifier and labelled images belong together, before time is spent on them.
 
     Args:
-        classifier: What is to be studied.
+        classifier: The classifier under study.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N, integers in [0, K).
         batch_size: Images in one forward pass.
 
     Returns:
-        The same images and labels with their clean predictions, on the CPU.
+        The same images and labels with the predictions, on the CPU.
 
     Raises:
-        ValueError: If images or labels are invalid, if the network rejects them, returns something
-            else than repeatable finite logits, or is not better than chance.
+        ValueError: If images or labels are invalid, or if the network rejects them, does not return
+            repeatable finite logits, or is not better than chance.
     """
     check_images(images, classifier.channels)
     labels = torch.as_tensor(labels).cpu()
@@ -102,9 +102,9 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     checked = CheckedImages(images.cpu(), labels.long(), predictions.cpu())
     correct = int(checked.clean.sum())
     counts = labels.bincount()
-    # One class alone says nothing about a constant answer; several do.
+    # Several classes reveal a constant prediction; a single one does not
     chance = float(counts.max() / counts.sum()) if (counts > 0).sum() > 1 else 1 / classes
-    # A few images cannot prove much; halfway to perfect will do for them
+    # With few images, halfway to perfect is enough
     doubtful = correct / len(labels) < (1 + chance) / 2
     if doubtful and binomial_tail(correct, len(labels), chance) > 1e-3:
         raise ValueError(
@@ -115,14 +115,14 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
     return checked
 
 
-def _check_logits(classifier: Classifier, logits: Tensor, again: Tensor) -> None:
+def _check_logits(classifier: Classifier, logits: Tensor, repeated: Tensor) -> None:
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
             f"{classifier.name} returns shape {tuple(logits.shape)}, expected logits B x classes"
         )
     if not logits.isfinite().all():
         raise ValueError(f"{classifier.name} returns non-finite logits on these images: check its weights")
-    if not torch.allclose(logits, again, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(logits, repeated, rtol=1e-3, atol=1e-4):
         raise ValueError(f"{classifier.name} answers differently the second time: is its dropout on?")
     if logits.min() >= 0 and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-3):
         raise ValueError(f"{classifier.name} returns probabilities, expected logits: drop its last softmax")

@@ -1,4 +1,4 @@
-"""From a photograph of any size to a classifier's input size: resize, then crop the centre."""
+"""From a photograph of any size to a classifier's input: resize, then crop the center."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -6,15 +6,15 @@ from typing import Literal, get_args
 from PIL import Image
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-_MOST_PIXELS = 1 << 27  # of a resized frame; more come from slivers only, and would fill the memory
+_MAX_PIXELS = 1 << 27  # of a resized image; only extremely thin images exceed this, and would fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How a classifier wants its photographs, as torchvision and timm describe it.
+    """How a classifier's photographs are resized and cropped, as torchvision and timm describe it.
 
     Raises:
-        ValueError: If a size is not positive, the crop exceeds what resizing leaves, or the
+        ValueError: If a size is not positive, the crop is larger than the resized image, or the
             interpolation is unknown.
 
     Example:
@@ -23,11 +23,11 @@ class Preprocessing:
     """
 
     resize: int | tuple[int, int]
-    """Pixels: of the shorter side, keeping the shape of the frame, or (height, width)."""
+    """Pixels of the shorter side, keeping the aspect ratio, or (height, width)."""
     crop: tuple[int, int]
-    """Height and width, in pixels, of the centre that is kept: the input size of the classifier."""
+    """Height and width, in pixels, of the central crop: the input size of the classifier."""
     interpolation: Interpolation = "bilinear"
-    """How the resizing interpolates; always with antialiasing."""
+    """Interpolation of the resizing, always with antialiasing."""
 
     def __post_init__(self) -> None:
         resized = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
@@ -40,20 +40,20 @@ class Preprocessing:
                 "resize to at least the crop"
             )
         if self.interpolation not in get_args(Interpolation):
-            known = ", ".join(get_args(Interpolation))
-            raise ValueError(f"unknown interpolation {self.interpolation!r}: give one of {known}")
+            options = ", ".join(get_args(Interpolation))
+            raise ValueError(f"unknown interpolation {self.interpolation!r}: give one of {options}")
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return an image of size ``crop``.
 
         Raises:
-            ValueError: If the image is such a sliver that resizing its shorter side makes it huge.
+            ValueError: If the image is so thin that resizing its shorter side makes it huge.
         """
-        from torchvision.transforms import InterpolationMode  # noqa: PLC0415  # seconds to import
+        from torchvision.transforms import InterpolationMode  # noqa: PLC0415  # slow to import
         from torchvision.transforms import functional as tvf  # noqa: PLC0415
 
         if isinstance(self.resize, int):
-            if self.resize**2 * max(image.size) > _MOST_PIXELS * min(image.size):
+            if self.resize**2 * max(image.size) > _MAX_PIXELS * min(image.size):
                 width, height = image.size
                 raise ValueError(f"{width} x {height} pixels are too thin to resize the short side")
             size = [self.resize]

@@ -2,6 +2,7 @@
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from itn.models.checkpoints import hub_file, read_state_dict, unwrap
 from itn.models.classifier import Classifier
@@ -34,7 +35,6 @@ def torchvision_classifier(name: str, weights: str | Path | None = None) -> Clas
         faults = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise ValueError(f"weights do not fit ({path} for {full}): {faults}") from None
     transforms, class_names = default.transforms(), default.meta["categories"]
-    crop = (*transforms.crop_size, *transforms.crop_size)[:2]
     return Classifier(
         net,
         transforms.mean,
@@ -42,5 +42,11 @@ def torchvision_classifier(name: str, weights: str | Path | None = None) -> Clas
         name=full,
         class_names=class_names,
         class_ids=imagenet_names(len(class_names))[1],
-        preprocessing=Preprocessing(transforms.resize_size[0], crop, transforms.interpolation.value),
+        preprocessing=torchvision_preprocessing(transforms),
     )
+
+
+def torchvision_preprocessing(transforms: Any) -> Preprocessing:
+    """Return what the ``transforms()`` of torchvision's weights do to a photograph before normalization."""
+    crop = (*transforms.crop_size, *transforms.crop_size)[:2]
+    return Preprocessing(transforms.resize_size[0], crop, transforms.interpolation.value)

@@ -1,7 +1,7 @@
-"""The small networks of the studies: layers in a row by name, so that each output can be looked at.
+"""The small networks of the studies: named layers in sequence, so that each output can be inspected.
 
-Each takes normalised images B x 1 x 28 x 28 and returns logits B x 10; what a document puts after the
-logits (a softmax or its logarithm) is left to the loss.
+Each takes normalized images B x 1 x 28 x 28 and returns logits B x 10; the final softmax of a document is
+part of the loss.
 """
 
 from collections import OrderedDict
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from torch import nn
 
 
-def _in_a_row(**layers: nn.Module) -> nn.Sequential:
+def _sequential(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
 def jennings_cnn() -> nn.Sequential:
     """Return the CNN of Jennings (2019): 5x5 convolutions 20-50, dense 500-10; 431,080 parameters."""
-    return _in_a_row(
+    return _sequential(
         conv1=nn.Conv2d(1, 20, 5),
         pool1=nn.MaxPool2d(2),
         relu1=nn.ReLU(),
@@ -37,7 +37,7 @@ def lenet5() -> nn.Sequential:
 
     767,426 parameters. The document names no activation; here it is ReLU.
     """
-    return _in_a_row(
+    return _sequential(
         conv1=nn.Conv2d(1, 6, 5, padding=2),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(2),
@@ -60,7 +60,7 @@ def soni_dense() -> nn.Sequential:
 
     A dense layer applied to every pixel of a 28 x 28 x 1 image is a 1x1 convolution.
     """
-    return _in_a_row(
+    return _sequential(
         dense1=nn.Conv2d(1, 100, 1),
         relu1=nn.ReLU(),
         drop1=nn.Dropout(0.5),
@@ -74,7 +74,7 @@ def soni_dense() -> nn.Sequential:
 
 def soni_dense_described() -> nn.Sequential:
     """Return the standard network of Soni (2019) as its text describes it; 89,610 parameters."""
-    return _in_a_row(
+    return _sequential(
         flatten=nn.Flatten(),
         dense1=nn.Linear(28 * 28, 100),
         relu1=nn.ReLU(),
@@ -88,7 +88,7 @@ def soni_dense_described() -> nn.Sequential:
 
 def soni_cnn1() -> nn.Sequential:
     """Return Soni's (2019) network with one convolution and pooling layer; 289,630 parameters."""
-    return _in_a_row(
+    return _sequential(
         conv1=nn.Conv2d(1, 20, 5),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(2),
@@ -101,7 +101,7 @@ def soni_cnn1() -> nn.Sequential:
 
 def soni_cnn2() -> nn.Sequential:
     """Return Soni's (2019) network with two convolution and pooling layers; 85,670 parameters."""
-    return _in_a_row(
+    return _sequential(
         conv1=nn.Conv2d(1, 20, 5),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(2),
@@ -120,7 +120,7 @@ def poddar_cnn() -> nn.Sequential:
 
     Its text says 128 hidden units where its code, and this, has 500.
     """
-    return _in_a_row(
+    return _sequential(
         conv1=nn.Conv2d(1, 32, 5),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(2),

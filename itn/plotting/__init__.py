@@ -1,4 +1,4 @@
-"""What figures share, and pictures of networks and of their training."""
+"""Common style of figures, and figures of networks and their training."""
 
 from itn.plotting.channels import feature_map_layers, feature_maps, kernels
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary

@@ -1,4 +1,4 @@
-"""What all figures share: size, saving, rows of images."""
+"""Common to all figures: size, saving, rows of images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,27 +11,25 @@ from torch import Tensor
 
 from itn.functional.color import unit_float
 
-Figures = Mapping[str, Figure]  # by the names of their files
+Figures = Mapping[str, Figure]  # by file name
 
-
-WIDTH = 7.0  # inches: a page of text
-
-
+WIDTH = 7.0  # inches: the width of a page of text
 DPI = 200
+HOLDS, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
 
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at print resolution; equal figures make equal files."""
     figure.set_dpi(DPI)
-    _settle(figure)
+    _fix_layout(figure)
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
-def _settle(figure: Figure) -> None:
-    """Lay a figure out for good, in rounded numbers.
+def _fix_layout(figure: Figure) -> None:
+    """Compute the layout of a figure once, and round its positions.
 
-    Matplotlib's solver adds in the order in which its variables happen to lie in memory, so that the last
-    bits of positions differ from one drawing to the next, and with them now and then the edge of a letter.
+    Matplotlib's solver sums in the order of its variables in memory, so that the last bits of positions
+    differ from one drawing to the next, and sometimes a pixel at the edge of a letter with them.
     """
     engine = figure.get_layout_engine()
     if engine is None:
@@ -58,14 +56,14 @@ def picture(ax: Axes, image: Tensor, frame: str) -> None:
 
 
 def pixels(image: Tensor) -> NDArray[np.float32]:
-    """Return an image, C x H x W, as what matplotlib shows: H x W x 3, or H x W."""
+    """Return an image, C x H x W, as an array for matplotlib: H x W x 3, or H x W."""
     array = image.movedim(0, -1).cpu().float().numpy()
-    # Neither gray nor RGB has no natural look: its first channel is shown
+    # Images that are neither gray nor RGB are shown by their first channel
     return array if array.shape[-1] == 3 else array[..., 0]
 
 
 def literal(name: str) -> str:
-    """Return a name as matplotlib draws it as it stands: no formula, nothing that is not Unicode."""
+    """Return a name escaped so that matplotlib draws it literally: no formulas, valid Unicode."""
     return name.encode(errors="backslashreplace").decode().replace("$", r"\$")
 
 
@@ -83,18 +81,18 @@ def titled(
 def image_rows(
     images: Tensor, titles: Sequence[Sequence[str]], colors: Sequence[Sequence[str]] | None = None
 ) -> Figure:
-    """Draw rows of images with a title above each, such as turned digits with their predicted classes.
+    """Draw rows of images with a title above each, such as rotated digits with their predicted classes.
 
     Args:
         images: R x T x C x H x W, uint8 or float in [0, 1].
-        titles: R rows of T titles, of one line or of several.
-        colors: R rows of T colours of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
+        titles: R rows of T titles, of one line or more.
+        colors: R rows of T colors of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
 
     Raises:
-        ValueError: If the images have another shape, or titles or colors are not as many.
+        ValueError: If the images have another shape, or titles or colors another number.
     """
     if images.ndim != 5 or 0 in images.shape:
-        raise ValueError(f"images must be R x T x C x H x W, none of them 0, got {tuple(images.shape)}")
+        raise ValueError(f"images must be R x T x C x H x W, with no size 0, got {tuple(images.shape)}")
     rows, columns, _, height, width = images.shape
     colors = [["black"] * columns] * rows if colors is None else colors
     for name, table in (("titles", titles), ("colors", colors)):
@@ -105,10 +103,7 @@ def image_rows(
             )
     lines = 1 + max(title.count("\n") for row in titles for title in row)
     cell = min(WIDTH / columns, 1.2)
-    tall = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
-    figure = Figure(figsize=(cell * columns, tall), layout="constrained")
+    total_height = rows * (0.93 * cell * height / width + 0.13 * lines + 0.06) + 0.08
+    figure = Figure(figsize=(cell * columns, total_height), layout="constrained")
     titled(figure, unit_float(images), titles, colors)
     return figure
-
-
-HOLDS, BROKEN = "#1b7837", "#b2182b"

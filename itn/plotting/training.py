@@ -1,4 +1,4 @@
-"""What all figures share; networks and their training to figures. Functions return a Figure, show nothing."""
+"""Training curves of networks, as a Figure."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -24,17 +24,17 @@ def training_curves(
 ) -> Figure:
     """Draw loss and accuracy on training (dashed) and test images (solid) over epochs, of several runs.
 
-    Each line is the mean of the runs of a variant, each band reaches from the lowest to the highest run.
-    The axis of accuracy begins at the lowest value after the first epoch.
+    Each line is the mean of a variant's runs; each band spans from the lowest to the highest run. The axis
+    of accuracy starts at the lowest value after the first epoch.
 
     Args:
-        histories: For each variant its runs, such as one for each seed, and for each run its epochs with
+        histories: For each variant its runs, such as one per seed, and for each run its epochs with
             ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``; accuracies are
             fractions of images.
-        lines: Losses to draw a horizontal line at, by name, such as the least one possible.
+        lines: Losses at which to draw a horizontal line, by name, such as the smallest possible one.
 
     Raises:
-        ValueError: If there is no variant, or runs of one variant have not all the same epochs.
+        ValueError: If there is no variant, or the runs of a variant differ in their number of epochs.
     """
     if not histories:
         raise ValueError("histories must hold at least one variant, got none")
@@ -45,22 +45,22 @@ def training_curves(
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.06})
     legend = []
-    later = []  # accuracies after the first epoch
+    later_accuracies = []  # after the first epoch
     for (variant, runs), color in zip(histories.items(), cycle(_COLORS), strict=False):
         legend.append(Line2D([], [], color=color, label=variant))
         for part, dashes in (("train", "--"), ("test", "-")):
             for ax, what, unit in ((left, "loss", 1), (right, "accuracy", 100)):
                 values = [[unit * epoch[f"{part}_{what}"] for epoch in run] for run in runs]
                 _runs(ax, np.array(values), color, dashes, f"{variant}, {part}")
-            later += [value for run in values for value in run[1:] or run]
+            later_accuracies += [value for run in values for value in run[1:] or run]
     legend += [
         Line2D([], [], color="black", linestyle="--", label="training"),
         Line2D([], [], color="black", linestyle="-", label="test"),
     ]
     for (name, loss), dots in zip((lines or {}).items(), cycle(_DOTS), strict=False):
         legend.append(left.axhline(loss, color="0.3", linewidth=1, linestyle=dots, label=name))
-    margin = 0.05 * (max(later) - min(later)) or 1.0
-    right.set_ylim(min(later) - margin, max(later) + margin)
+    margin = 0.05 * (max(later_accuracies) - min(later_accuracies)) or 1.0
+    right.set_ylim(min(later_accuracies) - margin, max(later_accuracies) + margin)
     left.set_ylabel("loss")
     right.set_ylabel("accuracy (%)")
     for ax in (left, right):
@@ -74,9 +74,9 @@ def training_curves(
 
 
 def _runs(ax: Axes, values: NDArray[np.float64], color: str, dashes: str, label: str) -> None:
-    """Draw the mean over runs, with their range if they are several; values are runs x epochs."""
+    """Draw the mean over runs, and their range if there are several; values are runs x epochs."""
     epochs = np.arange(1, values.shape[1] + 1)
     if len(values) > 1:
         ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-    dot = "o" if len(epochs) == 1 else None  # a line through one point is nothing
-    ax.plot(epochs, values.mean(0), dashes, color=color, linewidth=1.3, marker=dot, label=label)
+    marker = "o" if len(epochs) == 1 else None  # a line through one point is invisible
+    ax.plot(epochs, values.mean(0), dashes, color=color, linewidth=1.3, marker=marker, label=label)

@@ -1,6 +1,6 @@
-"""The screening table: transformations F(I, v) by a magnitude v.
+"""Transformations F(I, v) of images by a magnitude v.
 
-``TRANSFORMS`` maps names to transformations, ``register`` adds one of your own.
+``TRANSFORMS`` maps names to transformations; ``register`` adds one of your own.
 """
 
 from itn.transforms.builtin import PAPER

@@ -1,4 +1,4 @@
-"""The built-in table: transformations of Bunne et al., section III.C, as documented in each record below."""
+"""The built-in transformations: those of Bunne et al., section III.C, and three more."""
 
 import math
 
@@ -70,7 +70,7 @@ def grayscale(images: Tensor, v: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     if images.shape[1] == 3:
-        from kornia.color import rgb_to_grayscale  # noqa: PLC0415  # seconds to import, for three lines
+        from kornia.color import rgb_to_grayscale  # noqa: PLC0415  # slow to import
 
         return images + v * (rgb_to_grayscale(images) - images)
     return images + v * (images.mean(1, keepdim=True) - images)
@@ -113,20 +113,20 @@ PAPER = tuple(name for name in TRANSFORMS if name not in ("shear_x", "shear_y", 
 
 
 def _gaussian(sigma: Tensor, n: int, padding: str) -> Tensor:
-    """Return the matrices, B x n x n, that blur n pixels, the world beyond them as ``padding`` says.
+    """Return the matrices, B x n x n, that blur rows of n pixels with a padding.
 
-    Dense products beat a convolution on CPU and GPU, for any sigma and a sigma for each image.
+    Dense products are faster than a convolution on CPU and GPU, for any sigma and one sigma per image.
     """
     sigma = sigma.unsqueeze(-1)
     radius = (4 * sigma + 0.5).floor()
-    reach = int(radius.max())
-    distance = torch.arange(n + reach, dtype=sigma.dtype, device=sigma.device)
+    max_radius = int(radius.max())
+    distance = torch.arange(n + max_radius, dtype=sigma.dtype, device=sigma.device)
     weight = torch.exp(-0.5 * (distance / sigma.clamp_min(1e-6)).square()) * (distance <= radius)
-    weight = weight / (2 * weight[:, : reach + 1].sum(-1, keepdim=True) - 1)
+    weight = weight / (2 * weight[:, : max_radius + 1].sum(-1, keepdim=True) - 1)
     output = torch.arange(n, device=sigma.device)
     if padding == "zeros":
         return weight[:, (output.unsqueeze(-1) - output).abs()]
-    source = torch.arange(-reach, n + reach, device=sigma.device)
+    source = torch.arange(-max_radius, n + max_radius, device=sigma.device)
     if padding == "border":
         inside = source.clamp(0, n - 1)
     else:

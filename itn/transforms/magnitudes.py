@@ -4,7 +4,7 @@ import math
 
 
 def steps(start: float, stop: float, step: float) -> tuple[float, ...]:
-    """Return start, start + step, ..., with stop if a step hits it, free of accumulated rounding.
+    """Return start, start + step, ..., including stop if a step reaches it, without accumulated rounding.
 
     Raises:
         ValueError: If there is no such sequence.
@@ -15,10 +15,11 @@ def steps(start: float, stop: float, step: float) -> tuple[float, ...]:
         )
     count = math.floor((stop - start) / step + 1e-9) + 1
     if count < 1:
-        raise ValueError(f"a step of {step:g} does not lead from {start:g} to {stop:g}: turn its sign")
+        raise ValueError(f"a step of {step:g} does not lead from {start:g} to {stop:g}: change its sign")
     return tuple(round(start + number * step, 10) + 0.0 for number in range(count))  # no -0.0
 
 
-def octaves(low: int, high: int, each: int) -> tuple[float, ...]:
-    """Return factors from 2^low to 2^high with ``each`` steps an octave, to four digits."""
-    return tuple(float(f"{2 ** (n / each):.4g}") for n in range(low * each, high * each + 1))
+def octaves(low: int, high: int, per_octave: int) -> tuple[float, ...]:
+    """Return factors from 2^low to 2^high with ``per_octave`` steps an octave, to four digits."""
+    exponents = range(low * per_octave, high * per_octave + 1)
+    return tuple(float(f"{2 ** (n / per_octave):.4g}") for n in exponents)

@@ -1,7 +1,7 @@
-"""The screening table: transformations F(I, v) of images in [0, 1] by a magnitude v, with their units.
+"""The registry of transformations F(I, v) of images in [0, 1] by a magnitude v.
 
 Bunne et al., section III.C, as documented in each record below. Spatial magnitudes refer to pixel edges
-(``align_corners=False``) and to the center of the frame, y points down. Results are clamped to [0, 1],
+(``align_corners=False``) and to the center of the frame; y points down. Results are clamped to [0, 1],
 and at its identity every transformation returns the image bit for bit.
 """
 
@@ -31,28 +31,28 @@ class Transform:
     """One transformation F(I, v): call it with images and a magnitude.
 
     Example:
-        >>> turned = TRANSFORMS["rotate"](torch.rand(2, 3, 32, 48), torch.tensor([10.0, -90.0]))
+        >>> rotated = TRANSFORMS["rotate"](torch.rand(2, 3, 32, 48), torch.tensor([10.0, -90.0]))
     """
 
     name: str
     unit: str
-    """What the magnitude counts."""
+    """Unit of the magnitude."""
     identity: float
     """The magnitude that changes nothing."""
     magnitudes: tuple[float, ...]
-    """What a sweep takes unless told otherwise, ascending."""
+    """Default magnitudes of a sweep, ascending."""
     function: Callable[..., Tensor]
     """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
     (see ``itn.warp``), at the identity the identity matrix. Otherwise: from images and magnitudes
-    B x 1 x 1 x 1 to images; it is also given ``padding`` or ``noise`` (standard normal, one value per
+    B x 1 x 1 x 1 to images; it also receives ``padding`` or ``noise`` (standard normal, one value per
     pixel) if it has a parameter of that name."""
     spatial: bool = False
     domain: tuple[float, float] = (-math.inf, math.inf)
-    """Smallest and largest magnitude that have a meaning."""
+    """Smallest and largest valid magnitude."""
     logarithmic: bool = False
-    """Whether v is a factor, so that 2 and 1/2 are equally far from the identity."""
+    """Whether v is a factor, so that 2 and 1/2 are at the same distance from the identity."""
     discrete: bool = False
-    """Whether only ``magnitudes`` have a meaning, nothing between them."""
+    """Whether only ``magnitudes`` are valid, nothing between them."""
 
     def __call__(
         self,
@@ -67,10 +67,10 @@ class Transform:
 
         Args:
             images: B x C x H x W, uint8 or float in [0, 1].
-            magnitude: One number for all images, or one per image, B; in the unit of the transformation.
+            magnitude: One number for all images, or one per image, (B,), in the unit of the transformation.
             padding: What lies outside the frame: zeros, border or reflection.
-            noise: For noise, its pattern at magnitude 1, of the images' shape.
-            generator: For noise, what draws the pattern; default one that draws the same at every call.
+            noise: For a random transformation, its pattern at magnitude 1, of the images' shape.
+            generator: For a random transformation, draws the pattern; default: the same pattern at each call.
 
         Returns:
             Float images in [0, 1] of the same shape.
@@ -82,7 +82,7 @@ class Transform:
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
         images = unit_float(images)
-        dtype = torch.promote_types(images.dtype, torch.float32)  # a half-precision angle is a coarse one
+        dtype = torch.promote_types(images.dtype, torch.float32)  # an angle in half precision is too coarse
         v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
         if v.ndim > 1 or (v.ndim == 1 and len(v) not in (1, len(images))):
             raise ValueError(
@@ -99,12 +99,14 @@ class Transform:
         return self.apply(images, v.reshape(-1), padding, noise)
 
     def apply(self, images: Tensor, v: Tensor, padding: str = "zeros", noise: Tensor | None = None) -> Tensor:
-        """``__call__`` without its checks, for loops: float images, v of shape (1,) or (B,)."""
+        """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,)."""
         if self.spatial:
             return warp(images, self.matrix(v, images), padding).clamp(0, 1)
-        given = {"padding": padding, "noise": noise}
+        optional = {"padding": padding, "noise": noise}
         v = v.view(-1, 1, 1, 1)
-        changed = self.function(images.to(v.dtype), v, **{name: given[name] for name in self._asks})
+        changed = self.function(
+            images.to(v.dtype), v, **{name: optional[name] for name in self._optional_arguments}
+        )
         return torch.where(v == self.identity, images, changed.clamp(0, 1).to(images.dtype))
 
     def matrix(self, v: Tensor, images: Tensor) -> Tensor:
@@ -113,39 +115,39 @@ class Transform:
         return self.function(v, width / height)
 
     def check_magnitudes(self, magnitudes: Sequence[float]) -> None:
-        """Raise ValueError unless all magnitudes have a meaning."""
+        """Raise ValueError unless all magnitudes are valid."""
         low, high = self.domain
         for v in magnitudes:
-            if self.discrete and not any(_same(v, known) for known in self.magnitudes):
-                known = " or ".join(f"{m:g}" for m in self.magnitudes)
-                raise ValueError(f"{self.name} takes {known} as its magnitude, got {v:g}")
+            if self.discrete and not any(_close(v, valid) for valid in self.magnitudes):
+                options = " or ".join(f"{m:g}" for m in self.magnitudes)
+                raise ValueError(f"{self.name} takes {options} as its magnitude, got {v:g}")
             if not math.isfinite(v):
                 raise ValueError(f"{self.name} takes finite magnitudes, got {v:g}")
             if abs(v) > LARGEST_MAGNITUDE:
                 raise ValueError(f"{self.name} takes magnitudes up to {LARGEST_MAGNITUDE:g}, got {v:g}")
-            if not (low <= v <= high or _same(v, low) or _same(v, high)):
+            if not (low <= v <= high or _close(v, low) or _close(v, high)):
                 raise ValueError(
                     f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"
                 )
 
     def distance(self, v: float) -> float:
-        """Return how far a magnitude is from the identity: |v - identity|, of factors |log(v / identity)|."""
+        """Return the distance from the identity: |v - identity|, or |log(v / identity)| for factors."""
         return abs(math.log(v / self.identity)) if self.logarithmic else abs(v - self.identity)
 
     def at_distance(self, distance: float, side: str) -> float:
-        """Return the magnitude at a distance from the identity, on its side "below" or "above"."""
+        """Return the magnitude at a distance from the identity, on the side "below" or "above"."""
         signed = -distance if side == "below" else distance
         return self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
 
     def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the magnitudes halfway between two, for factors on the logarithmic scale."""
+        """Return the magnitudes halfway between two; for factors on the logarithmic scale."""
         return (a * b).sqrt() if self.logarithmic else (a + b) / 2
 
     def describe(self) -> dict[str, Any]:
-        """Return what tells this transformation from another one of its name, for JSON."""
+        """Return what distinguishes this transformation from another of its name, for JSON."""
         try:
             code = inspect.getsource(self.function)
-        except (OSError, TypeError):  # defined where there is no file
+        except (OSError, TypeError):  # not defined in a file
             code = repr((self.function.__code__.co_code, self.function.__code__.co_consts))
         return {
             "unit": self.unit,
@@ -159,16 +161,16 @@ class Transform:
     @property
     def random(self) -> bool:
         """Whether the transformation needs a noise pattern."""
-        return "noise" in self._asks
+        return "noise" in self._optional_arguments
 
     @property
-    def _asks(self) -> tuple[str, ...]:
-        return _keywords(self.function)
+    def _optional_arguments(self) -> tuple[str, ...]:
+        return _optional_parameters(self.function)
 
 
 @functools.cache
-def _keywords(function: Callable[..., Tensor]) -> tuple[str, ...]:
-    """Return which of the keywords that a transformation may ask for a function takes."""
+def _optional_parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
+    """Return which of the optional parameters of a transformation a function has."""
     parameters = inspect.signature(function).parameters
     return tuple(name for name in ("padding", "noise") if name in parameters)
 
@@ -183,10 +185,10 @@ def register(
     logarithmic: bool = False,
     discrete: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Transform]:
-    """Make a function a transformation of its own name in ``TRANSFORMS``; the arguments are its fields.
+    """Register a function as a transformation in ``TRANSFORMS`` under its name; the arguments are its fields.
 
     Raises:
-        ValueError: If there is one of that name, or the description contradicts itself.
+        ValueError: If the name is taken, or the arguments contradict each other.
 
     Example:
         >>> @register("threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
@@ -226,6 +228,6 @@ def standard_noise(images: Tensor, generator: torch.Generator) -> Tensor:
     return noise.to(images.device)
 
 
-def _same(a: float, b: float) -> bool:
-    """Whether two magnitudes are equal but for the rounding of a float32."""
+def _close(a: float, b: float) -> bool:
+    """Whether two magnitudes are equal up to the rounding of a float32."""
     return math.isclose(a, b, rel_tol=1e-6)

@@ -102,7 +102,7 @@ def test_wordnet_ids_mean_imagenet(names):
 
 def test_wordnet_ids_mean_nothing_to_others():
     for net in (classifier(class_names=["a", "b"]), classifier(class_ids=["a", "b"])):
-        with pytest.raises(ValueError, match="'n01440764', 'n01443537', 'n01484850' are no classes of net"):
+        with pytest.raises(ValueError, match="'n01440764', 'n01443537', 'n01484850' are not classes of net"):
             class_indices(WNIDS, net)
     net = classifier(class_ids=WNIDS[::-1])
     assert class_indices(WNIDS, net) == dict(zip(WNIDS, (2, 1, 0), strict=True))
@@ -133,7 +133,7 @@ def test_folders_named_by_number():
 def test_folders_that_mean_nothing_are_named_with_a_cure(settings, expected):
     known = (settings.get("class_names") or settings.get("class_ids") or ["0"])[0]
     message = (
-        rf"the folders 'p', 'q', 'r' and 1 more are no classes of net \({expected}\): .*--class-map FILE"
+        rf"the folders 'p', 'q', 'r' and 1 more are not classes of net \({expected}\): .*--class-map FILE"
     )
     with pytest.raises(ValueError, match=message):
         class_indices(["p", "q", known, "r", "s"], classifier(**settings))

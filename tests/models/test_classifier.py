@@ -57,8 +57,8 @@ def test_hash_tells_weights_apart(linear):
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
     [
-        ((0.5,), None, "come together"),
-        ((0.5,), (0.1, 0.2), "come together"),
+        ((0.5,), None, "must both have one number per channel"),
+        ((0.5,), (0.1, 0.2), "must both have one number per channel"),
         ((0.5,), (0.0,), "must be positive"),
     ],
 )

@@ -2,13 +2,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 from torch import nn
-from torchvision.models import EfficientNet_B0_Weights, Inception_V3_Weights, ResNet18_Weights
+from torchvision.models import (
+    EfficientNet_B0_Weights,
+    Inception_V3_Weights,
+    ResNet18_Weights,
+    get_model_weights,
+)
+from torchvision.transforms.functional import pil_to_tensor
 
 import itn
 from itn.data.decoding import read_photos
 from itn.models.preprocessing import Preprocessing
+from itn.models.timm_models import timm_preprocessing
+from itn.models.torchvision_models import torchvision_preprocessing
 
 
 @pytest.fixture
@@ -27,21 +37,49 @@ def photos():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_photograph_becomes_what_torchvision_makes_of_it(photo, weights, preprocessing, photos):
+def test_a_photograph_is_preprocessed_as_by_torchvision(photo, weights, preprocessing, photos):
     clf = itn.Classifier(nn.Flatten(), (0.5,) * 3, (0.5,) * 3, preprocessing=preprocessing)
     images, _ = read_photos(photos, [photo], clf)
-    transform = weights.transforms(mean=(0, 0, 0), std=(1, 1, 1))  # all but the normalisation
+    transform = weights.transforms(mean=(0, 0, 0), std=(1, 1, 1))  # all but the normalization
     with Image.open(photos / photo) as image:
         expected = transform(image.convert("RGB"))
     np.testing.assert_array_equal(images[0].numpy() / np.float32(255), expected.numpy())
 
 
-def test_resizing_to_a_height_and_a_width_ignores_the_shape(photos):
+SIZES = ((401, 307), (233, 517), (640, 480), (97, 97))  # width, height
+
+
+def noise_image(size):
+    pixels = np.random.default_rng(size[0]).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "name", ["resnet18", "efficientnet_b1", "inception_v3", "vit_b_16", "convnext_tiny", "mobilenet_v3_large"]
+)
+def test_preprocessing_equals_torchvisions_transforms(name, size):
+    transform = get_model_weights(name).DEFAULT.transforms(mean=(0, 0, 0), std=(1, 1, 1))
+    pixels = pil_to_tensor(torchvision_preprocessing(transform)(noise_image(size)))
+    assert torch.equal(pixels / 255, transform(noise_image(size)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "name", ["resnet50", "efficientnet_b0", "vit_base_patch16_224", "convnext_tiny", "tf_efficientnet_lite0"]
+)
+def test_preprocessing_equals_timms_transform(name, size):
+    config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    expected = timm.data.create_transform(**config, is_training=False, normalize=False)(noise_image(size))
+    assert torch.equal(pil_to_tensor(timm_preprocessing(config, name)(noise_image(size))), expected)
+
+
+def test_resizing_to_a_height_and_a_width_changes_the_aspect_ratio(photos):
     with Image.open(photos / "coffee.png") as image:
-        made = Preprocessing((40, 70), (31, 51), "lanczos")(image)
+        resized = Preprocessing((40, 70), (31, 51), "lanczos")(image)
         # PIL counts from the left: (70 - 51) / 2 = 9.5 and (40 - 31) / 2 = 4.5, rounded to even
         expected = image.resize((70, 40), Image.Resampling.LANCZOS).crop((10, 4, 61, 35))
-    np.testing.assert_array_equal(np.asarray(made), np.asarray(expected))
+    np.testing.assert_array_equal(np.asarray(resized), np.asarray(expected))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +98,7 @@ def test_invalid_settings_are_refused(arguments, message):
         Preprocessing(*arguments)
 
 
-def test_a_sliver_is_refused_before_it_fills_the_memory():
+def test_a_very_thin_image_is_refused_before_it_fills_the_memory():
     with pytest.raises(ValueError, match="60000 x 1 pixels are too thin to resize the short side"):
         Preprocessing(256, (224, 224))(Image.new("L", (60_000, 1)))
     assert Preprocessing((8, 8), (8, 8))(Image.new("L", (60_000, 1))).size == (8, 8)

@@ -6,13 +6,10 @@ import pytest
 import scipy.ndimage
 import torch
 
-import itn.transforms.registry
 from itn.functional.spatial import PADDINGS
-from itn.transforms.builtin import PAPER
-from itn.transforms.magnitudes import octaves, steps
-from itn.transforms.registry import TRANSFORMS, register
+from itn.transforms import PAPER, TRANSFORMS
 
-# What scipy and numpy call the world beyond the frame
+# Names of scipy and numpy for the paddings
 SCIPY_WARP = {"zeros": "grid-constant", "border": "nearest", "reflection": "reflect"}
 SCIPY_FILTER = {"zeros": "constant", "border": "nearest", "reflection": "reflect"}
 NUMPY_PAD = {"zeros": "constant", "border": "edge", "reflection": "symmetric"}
@@ -40,11 +37,11 @@ def mixed(transform):
     return torch.tensor([transform.magnitudes[1], transform.identity, transform.magnitudes[-2]]).double()
 
 
-def close(got, expected, atol=1e-12):
-    np.testing.assert_allclose(got.numpy(), np.asarray(expected), rtol=0, atol=atol)
+def close(result, expected, atol=1e-12):
+    np.testing.assert_allclose(result.numpy(), np.asarray(expected), rtol=0, atol=atol)
 
 
-def test_the_table_is_the_papers_and_three_more():
+def test_the_registry_has_the_papers_transformations_and_three_more():
     names = (
         *("translate_x", "translate_y", "rotate", "scale_x", "scale_y", "zoom"),
         *("brightness", "contrast", "grayscale", "blur", "noise"),
@@ -57,7 +54,7 @@ def test_the_table_is_the_papers_and_three_more():
 
 
 @every
-def test_sweeps_ascend_and_hold_the_identity(transform):
+def test_sweeps_ascend_and_contain_the_identity(transform):
     assert list(transform.magnitudes) == sorted(set(transform.magnitudes))
     assert transform.identity in transform.magnitudes
 
@@ -117,7 +114,7 @@ def test_a_magnitude_per_image_equals_a_loop(transform, padding, channels):
 
 
 @every
-def test_one_magnitude_serves_all_images(transform):
+def test_one_magnitude_applies_to_all_images(transform):
     images, v = asymmetric(3), transform.magnitudes[-2]
     given = torch.tensor(v, dtype=torch.float64)
     expected = transform(images, v)  # not rounded to float32, for images in float64
@@ -157,7 +154,7 @@ def test_results_are_valid_images_of_the_same_kind(transform, dtype):
 
 @every
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16], ids=str)
-def test_coarse_images_are_changed_in_full_precision(transform, dtype):
+def test_images_of_low_precision_are_transformed_in_full_precision(transform, dtype):
     """Only the result is rounded: a half-precision angle or offset would move whole pixels."""
     images = asymmetric(3, size=(9, 301), dtype=dtype)
     full = images.float() / 255 if dtype == torch.uint8 else images.float()
@@ -245,10 +242,10 @@ def test_noise_of_another_shape_is_refused(odd_images):
         TRANSFORMS["noise"](odd_images, 0.1, noise=torch.randn(3, 2, 9, 12))
 
 
-# Space: oracles and signs
+# Geometry: references and signs
 
 
-def centerd(name, v, size):
+def centered(name, v, size):
     """The table by hand: from where an output pixel is to where it reads, a 2 x 2 matrix and an offset.
 
     Both are (x, y) in pixels, right of the center and below it.
@@ -270,7 +267,7 @@ def centerd(name, v, size):
 
 def index_map(name, v, size):
     """The same from pixel index to pixel index, 3 x 3, (x, y)."""
-    linear, offset = centerd(name, v, size)
+    linear, offset = centered(name, v, size)
     middle = (np.array(size[::-1]) - 1) / 2
     square = np.eye(3)
     square[:2, :2] = linear
@@ -287,7 +284,7 @@ def values(name):
 
 @pytest.mark.parametrize("name", SPATIAL)
 @every_padding
-def test_space_matches_scipy(name, padding, odd_images):
+def test_warps_match_scipy(name, padding, odd_images):
     size = odd_images.shape[-2:]
     for v in values(name):
         rows_first = index_map(name, v, size)[[1, 0, 2]][:, [1, 0, 2]]
@@ -300,13 +297,13 @@ def test_space_matches_scipy(name, padding, odd_images):
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-def test_space_matches_pil(name):
+def test_warps_match_pil(name):
     """PIL counts from pixel edges, as the table does, but blanks what lies beyond: hence a black margin."""
     y, x = np.mgrid[-1:1:41j, -1:1:61j]
     smooth = np.exp(-(((x - 0.1) / 0.25) ** 2) - ((y + 0.15) / 0.3) ** 2)
     smooth[np.abs(y) > 0.9] = smooth[:, np.abs(x[0]) > 0.9] = 0
     for v in values(name):
-        linear, offset = centerd(name, v, smooth.shape)
+        linear, offset = centered(name, v, smooth.shape)
         middle = np.array([61, 41]) / 2
         shift = middle + offset - linear @ middle
         picture = PIL.Image.fromarray(smooth.astype(np.float32))
@@ -319,7 +316,7 @@ def test_space_matches_pil(name):
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-def test_space_matches_skimage(name, odd_images):
+def test_warps_match_skimage(name, odd_images):
     skimage = pytest.importorskip("skimage.transform")
     for v in values(name):
         inverse_map = index_map(name, v, (9, 13))
@@ -555,7 +552,7 @@ def test_variances_of_blurs_add_inside_the_frame(padding):
     assert (blur(images, 2.4) - once)[inside].abs().max() > 1e-3
 
 
-def test_blur_keeps_a_flat_image_flat_unless_the_world_is_black():
+def test_blur_keeps_a_flat_image_flat_unless_the_padding_is_black():
     flat = torch.full((1, 1, 9, 13), 0.6, dtype=torch.float64)
     for padding in ("border", "reflection"):
         close(TRANSFORMS["blur"](flat, 2.5, padding=padding), flat)
@@ -592,7 +589,7 @@ def test_noise_is_reproducible(odd_images):
     torch.manual_seed(5)
     state = torch.get_rng_state()
     default = noise(odd_images, 0.2)
-    assert torch.equal(torch.get_rng_state(), state)  # the global one is left alone
+    assert torch.equal(torch.get_rng_state(), state)  # the global generator is unchanged
     torch.manual_seed(6)
     assert torch.equal(noise(odd_images, 0.2), default)
     assert torch.equal(seeded(3), seeded(3))
@@ -602,199 +599,3 @@ def test_noise_is_reproducible(odd_images):
     assert not torch.equal(noise(odd_images, 0.2, generator=one), seeded(3))  # the next draw
     grown = (noise(odd_images * 0 + 0.5, 0.1) - 0.5) / 0.05
     close((noise(odd_images * 0 + 0.5, 0.05) - 0.5) / 0.05, (grown / 2).clamp(-10, 10))
-
-
-# Registering
-
-
-@pytest.fixture
-def registered():
-    """Forget, after the test, what it registered."""
-    before = dict(TRANSFORMS)
-    yield TRANSFORMS
-    for name in set(TRANSFORMS) - set(before):
-        itn.transforms.registry._TRANSFORMS.pop(name)
-    assert dict(TRANSFORMS) == before
-
-
-def test_a_users_transformation_joins_the_table(registered, odd_images):
-    @register("threshold", identity=1.0, magnitudes=(1.0, 0.0, 0.5), domain=(0, 1))
-    def solarize(images, v):
-        """Invert what is brighter than v."""
-        return torch.where(images > v, 1 - images, images)
-
-    assert list(registered)[-1] == "solarize"
-    assert registered["solarize"] is solarize
-    assert (solarize.name, solarize.unit, solarize.magnitudes) == ("solarize", "threshold", (0.0, 0.5, 1.0))
-    assert solarize.__doc__ == "Invert what is brighter than v."
-    got = solarize(odd_images, torch.tensor([0.0, 1.0, 0.25]))
-    image = odd_images[2].numpy()
-    close(got[0], 1 - odd_images[0])
-    assert torch.equal(got[1], odd_images[1])
-    close(got[2], np.where(image > 0.25, 1 - image, image))
-    with pytest.raises(ValueError, match=r"solarize \(threshold\) takes magnitudes from 0 to 1, got 2"):
-        solarize(odd_images, 2)
-
-
-def test_a_users_result_is_clamped_and_exact_at_its_identity(registered, odd_images):
-    @register("gain", identity=0.0, magnitudes=(0.0, 1.0))
-    def careless(images, v):
-        return 3 * images - 1 + v
-
-    assert torch.equal(careless(odd_images, 0.0), odd_images)
-    close(careless(odd_images, 0.5), np.clip(3 * odd_images.numpy() - 0.5, 0, 1))
-
-
-def test_a_users_spatial_transformation(registered, odd_images):
-    """A mirror and shrink at once, from magnitudes and the frame's aspect to matrices."""
-    seen = []
-
-    @register("factor", identity=1.0, magnitudes=(-1.0, 1.0), spatial=True)
-    def mirror(v, aspect):
-        seen.append(aspect)
-        rows = torch.eye(2, 3, dtype=v.dtype).repeat(len(v), 1, 1)
-        rows[:, 0, 0] = v
-        return rows
-
-    got = mirror(odd_images, [1.0, -1.0, 1.0])
-    assert seen == [13 / 9]
-    assert torch.equal(got[[0, 2]], odd_images[[0, 2]])
-    close(got[1], odd_images[1].flip(-1))
-    assert not mirror.random
-    close(mirror(odd_images, 2.0, padding="border")[..., 0], odd_images[..., 0])
-
-
-def test_a_users_transformation_may_ask_for_padding_and_noise(registered, odd_images):
-    given = {}
-
-    @register("strength", identity=0.0, magnitudes=(0.0, 1.0))
-    def greedy(images, v, noise, padding):
-        given.update(noise=noise, padding=padding)
-        return images
-
-    assert greedy.random
-    noise = pattern(odd_images)
-    greedy(odd_images, 1.0, noise=noise, padding="reflection")
-    assert given["padding"] == "reflection"
-    assert torch.equal(given["noise"], noise)
-
-
-def test_a_users_discrete_transformation_may_have_any_magnitudes(registered, odd_images):
-    """0.1 is not a float32."""
-
-    @register("turns", identity=0.0, magnitudes=(0.0, 0.1, 0.3), domain=(0.0, 0.3), discrete=True)
-    def jump(images, v):
-        return images + v
-
-    close(jump(odd_images.float(), 0.1), (odd_images + 0.1).clamp(0, 1), atol=1e-6)
-    close(jump(odd_images.float(), 0.3), (odd_images + 0.3).clamp(0, 1), atol=1e-6)
-    with pytest.raises(ValueError, match=r"jump takes 0 or 0\.1 or 0\.3 as its magnitude, got 0\.2"):
-        jump(odd_images, 0.2)
-
-
-def test_the_end_of_a_users_domain_is_allowed(registered, odd_images):
-    @register("strength", identity=0.0, magnitudes=(0.0, 0.1), domain=(0.0, 0.1))
-    def slight(images, v):
-        return images + v
-
-    close(slight(odd_images.float(), 0.1), (odd_images + 0.1).clamp(0, 1), atol=1e-6)
-
-
-def test_contradicting_registrations_are_refused(registered):
-    def rotate(images, v):
-        return images
-
-    def other(images, v):
-        return images
-
-    with pytest.raises(
-        ValueError, match="there is a transformation 'rotate' already: give yours another name"
-    ):
-        register("degrees", 0.0, (0.0, 1.0))(rotate)
-    with pytest.raises(ValueError, match="other is a factor: its identity must be positive"):
-        register("factor", 0.0, (0.0, 1.0), logarithmic=True, domain=(0, 2))(other)
-    with pytest.raises(ValueError, match=r"other is a factor: .* its domain from 0 or above"):
-        register("factor", 1.0, (0.5, 1.0), logarithmic=True)(other)
-    with pytest.raises(ValueError, match=r"other \(fraction\) takes magnitudes from 0 to 1, got 2"):
-        register("fraction", 0.0, (0.0, 2.0), domain=(0, 1))(other)
-    with pytest.raises(ValueError, match=r"other \(fraction\) takes magnitudes from 0 to 1, got -1"):
-        register("fraction", -1.0, (0.0, 1.0), domain=(0, 1))(other)
-    with pytest.raises(ValueError, match="other takes 1 or 2 as its magnitude, got 0"):
-        register("either", 0.0, (1.0, 2.0), discrete=True)(other)
-    assert "other" not in registered
-    assert registered["rotate"].function is not rotate
-
-
-def test_the_table_is_read_only():
-    with pytest.raises(TypeError, match="does not support item assignment"):
-        TRANSFORMS["mine"] = TRANSFORMS["rotate"]
-    with pytest.raises(AttributeError, match="cannot assign to field 'identity'"):
-        TRANSFORMS["rotate"].identity = 1.0
-
-
-# Magnitudes
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((0, 0.5, 0.1), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)),  # 3 * 0.1 is 0.30000000000000004
-        ((-0.5, -0.2, 0.05), (-0.5, -0.45, -0.4, -0.35, -0.3, -0.25, -0.2)),
-        ((0, 1, 0.3), (0.0, 0.3, 0.6, 0.9)),
-        ((2, -1, -1.5), (2.0, 0.5, -1.0)),
-        ((-180, 180, 90), (-180.0, -90.0, 0.0, 90.0, 180.0)),
-        ((3, 3, 0.1), (3.0,)),
-        ((1, 0, -0.3), (1.0, 0.7, 0.4, 0.1)),
-    ],
-)
-def test_steps(arguments, expected):
-    assert steps(*arguments) == expected
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((0, 1, 0), "with a step other than 0, got 0:1:0"),
-        ((0, math.nan, 1), "must be finite, .* got 0:nan:1"),
-        ((-math.inf, 0, 1), "got -inf:0:1"),
-        ((0, 1, math.inf), "got 0:1:inf"),
-        ((0, 1, -0.25), "a step of -0.25 does not lead from 0 to 1: turn its sign"),
-        ((1, 0, 0.25), "a step of 0.25 does not lead from 1 to 0: turn its sign"),
-    ],
-)
-def test_impossible_steps_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        steps(*arguments)
-
-
-def test_steps_have_no_negative_zero():
-    """It would be written -0 in tables and file names."""
-    assert "-0.0" not in map(str, steps(0.3, -0.3, -0.1))
-
-
-def test_octaves():
-    assert octaves(-1, 1, 2) == (0.5, 0.7071, 1.0, 1.414, 2.0)
-    assert octaves(-2, 0, 1) == (0.25, 0.5, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "v", "distance"),
-    [
-        ("rotate", -30, 30),
-        ("rotate", 15, 15),
-        ("zoom", 2, math.log(2)),
-        ("zoom", 0.5, math.log(2)),
-        ("zoom", 1, 0),
-    ],
-)
-def test_distance_from_the_identity(name, v, distance):
-    transform = TRANSFORMS[name]
-    assert transform.distance(v) == pytest.approx(distance)
-    side = "below" if v < transform.identity else "above"
-    assert transform.at_distance(distance, side) == pytest.approx(v)
-
-
-def test_halfway():
-    a, b = torch.tensor([1.0, 0.5]), torch.tensor([4.0, 2.0])
-    close(TRANSFORMS["zoom"].between(a, b), [2, 1], atol=1e-6)
-    close(TRANSFORMS["rotate"].between(a, b), [2.5, 1.25], atol=1e-6)
