@@ -1,0 +1,28 @@
+"""The layout of the package: imports between folders run one way, and files stay short."""
+
+import ast
+from pathlib import Path
+
+import itn
+
+PACKAGE = Path(itn.__file__).parent
+ORDER = (  # a folder may import from itself and from the folders before it
+    *("runtime", "functional", "stats", "models", "transforms"),
+    *("plotting", "nn", "data", "screening", "certification", "learning", "cli"),
+)
+
+
+def test_imports_between_folders_run_one_way():
+    wrong = []
+    for path in sorted(PACKAGE.glob("*/**/*.py")):
+        folder = path.relative_to(PACKAGE).parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("itn"):
+                names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+                wrong += [f"{path}: {name}" for name in names if name not in ORDER[: ORDER.index(folder) + 1]]
+    assert not wrong
+
+
+def test_files_and_folders_are_few_and_short():
+    assert not [path for path in PACKAGE.rglob("*.py") if len(path.read_text().splitlines()) > 350]
+    assert len([path for path in PACKAGE.iterdir() if not path.name.startswith("_")]) <= 15
