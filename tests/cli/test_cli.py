@@ -396,7 +396,7 @@ def test_a_screen_of_real_photographs(folder):
 REFUSED_BY_SCREEN = [
     (["--transforms", "rotat"], "unknown transformation 'rotat': nearest are rotate"),
     (["--magnitudes", "rotate=0:90"], "expected NAME=START:STOP:STEP or NAME=V,V,..."),
-    (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: turn its sign"),
+    (["--magnitudes", "rotate=0:90:-5"], "does not lead from 0 to 90: change its sign"),
     (["--magnitudes", "shear_x=0:1:0.5"], "magnitudes are given for 'shear_x', which is not screened"),
     (["--magnitudes", "zoom=0:2:0.5"], "zoom is a factor: magnitudes to sweep must be above 0"),
     (["--pair", "rotate"], "a pair is two different names, got rotate"),

@@ -106,16 +106,16 @@ def test_wordnet_ids_mean_nothing_to_others():
             class_indices(WNIDS, net)
     net = classifier(class_ids=WNIDS[::-1])
     assert class_indices(WNIDS, net) == dict(zip(WNIDS, (2, 1, 0), strict=True))
-    with pytest.raises(ValueError, match="the folders 'n00000001' are no classes"):
+    with pytest.raises(ValueError, match="the folders 'n00000001' are not classes"):
         class_indices([*WNIDS, "n00000001"], classifier())
 
 
 def test_folders_named_by_number():
     assert class_indices(["10", "007"], classifier()) == {"10": 10, "007": 7}
     assert class_indices(["1"], classifier(class_names=["1", "0"])) == {"1": 0}  # names go first
-    with pytest.raises(ValueError, match="the folders '1' are no classes"):
+    with pytest.raises(ValueError, match="the folders '1' are not classes"):
         class_indices(["0", "1"], classifier(class_names=["0", "cat"]))
-    with pytest.raises(ValueError, match="the folders '2' are no classes"):
+    with pytest.raises(ValueError, match="the folders '2' are not classes"):
         class_indices(["0", "2"], classifier(class_ids=["a", "b"]))
 
 

@@ -28,8 +28,8 @@ def test_steps(arguments, expected):
         ((0, math.nan, 1), "must be finite, .* got 0:nan:1"),
         ((-math.inf, 0, 1), "got -inf:0:1"),
         ((0, 1, math.inf), "got 0:1:inf"),
-        ((0, 1, -0.25), "a step of -0.25 does not lead from 0 to 1: turn its sign"),
-        ((1, 0, 0.25), "a step of 0.25 does not lead from 1 to 0: turn its sign"),
+        ((0, 1, -0.25), "a step of -0.25 does not lead from 0 to 1: change its sign"),
+        ((1, 0, 0.25), "a step of 0.25 does not lead from 1 to 0: change its sign"),
     ],
 )
 def test_impossible_steps_are_refused(arguments, message):
