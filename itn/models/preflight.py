@@ -1,4 +1,4 @@
-"""Checks that a classifier and labelled images belong together, before time is spent on them."""
+"""Checks that a classifier and labeled images belong together, before time is spent on them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class CheckedImages:
 
 @torch.no_grad()
 def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
-    """Check that a classifier and labelled images belong together, before time is spent on them.
+    """Check that a classifier and labeled images belong together, before time is spent on them.
 
     Args:
         classifier: The classifier under study.
@@ -110,7 +110,7 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
         raise ValueError(
             f"{classifier.name} is at chance level on these images: {correct} of {len(labels)} right "
             f"({100 * correct / len(labels):.1f} %, a constant answer has {100 * chance:.1f} %); "
-            "check the weights, the order of the labels and the normalisation"
+            "check the weights, the order of the labels and the normalization"
         )
     return checked
 

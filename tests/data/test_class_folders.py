@@ -34,8 +34,8 @@ def test_images_are_found_below_class_folders(tmp_path):
         "empty/a.csv",
     ]
     touch(tmp_path, *wanted, *other)
-    folders, found = find_photos(tmp_path)
-    assert found == sorted(wanted)
+    folders, paths = find_photos(tmp_path)
+    assert paths == sorted(wanted)
     assert folders == ["B", "b", "b c", "empty", "Ä"]
 
 

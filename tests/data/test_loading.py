@@ -62,23 +62,23 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
         ValueError, match=r"ant/01\.png \(not an image that PIL can read\): remove it, or .*--skip-bad"
     ):
         loading.read_images(tmp_path)
-    got = loading.read_images(tmp_path, skip_bad=True)
-    assert got.index.tolist() == got.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4, 5]
-    assert got.labels.tolist() == [0, 0, 1, 1, 1]
-    assert got.paths == ("ant/00.png", "ant/02.png", "bee/00.png", "bee/01.png", "bee/02.png")
-    assert got.skipped == ("ant/01.png: not an image that PIL can read",)
+    loaded = loading.read_images(tmp_path, skip_bad=True)
+    assert loaded.index.tolist() == loaded.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4, 5]
+    assert loaded.labels.tolist() == [0, 0, 1, 1, 1]
+    assert loaded.paths == ("ant/00.png", "ant/02.png", "bee/00.png", "bee/01.png", "bee/02.png")
+    assert loaded.skipped == ("ant/01.png: not an image that PIL can read",)
 
 
 def test_a_subset_is_drawn_before_anything_is_read(tmp_path):
     photographs(tmp_path, ant=20, bee=10)
-    got = loading.read_images(tmp_path, limit=6, seed=3)
-    assert got.labels.tolist() == [0, 0, 0, 0, 1, 1]
-    assert got.index.tolist() == got.images[:, 0, 0, 0].tolist()
+    loaded = loading.read_images(tmp_path, limit=6, seed=3)
+    assert loaded.labels.tolist() == [0, 0, 0, 0, 1, 1]
+    assert loaded.index.tolist() == loaded.images[:, 0, 0, 0].tolist()
     for path in tmp_path.rglob("*.png"):
-        if path.relative_to(tmp_path).as_posix() not in got.paths:
+        if path.relative_to(tmp_path).as_posix() not in loaded.paths:
             path.write_text("no image")
     again = loading.read_images(tmp_path, limit=6, seed=3)
-    assert torch.equal(again.images, got.images)
+    assert torch.equal(again.images, loaded.images)
     assert again.skipped == ()
     with pytest.raises(ValueError, match="cannot read"):
         loading.read_images(tmp_path, limit=6, seed=4)

@@ -22,14 +22,14 @@ def test_identity_is_exact(channels, dtype):
 
 def test_matches_a_loop_over_pixels(odd_images):
     matrix = torch.randn(3, 2, 3, dtype=torch.float64)
-    got = apply_color(odd_images, matrix).numpy()
+    result = apply_color(odd_images, matrix).numpy()
     for b, image in enumerate(odd_images.numpy()):
         for y, x in np.ndindex(9, 13):
             expected = matrix[b].numpy() @ np.append(image[:, y, x], 1.0)
-            np.testing.assert_allclose(got[b, :, y, x], expected.clip(0, 1), atol=1e-12)
+            np.testing.assert_allclose(result[b, :, y, x], expected.clip(0, 1), atol=1e-12)
 
 
-def test_one_matrix_serves_the_batch(odd_images):
+def test_one_matrix_applies_to_the_batch(odd_images):
     matrix = torch.randn(2, 3, dtype=torch.float64)
     assert torch.equal(apply_color(odd_images, matrix), apply_color(odd_images, matrix.expand(3, -1, -1)))
 
@@ -44,8 +44,8 @@ def test_gradients():
 def test_families_are_gain_and_bias_of_the_table(channels):
     images, parameters = torch.rand(2, channels, 5, 7), torch.tensor([[0.3], [-0.4]])
     for family, table, identity in (("gain", "contrast", 1), ("bias", "brightness", 0)):
-        got = apply_color(images, color_family_matrix(family, parameters, channels))
-        torch.testing.assert_close(got, TRANSFORMS[table](images, identity + parameters[:, 0]))
+        result = apply_color(images, color_family_matrix(family, parameters, channels))
+        torch.testing.assert_close(result, TRANSFORMS[table](images, identity + parameters[:, 0]))
     with pytest.raises(ValueError, match="unknown color family 'hue': give one of affine, gain, bias"):
         color_family_matrix("hue", parameters, channels)
 

@@ -33,15 +33,15 @@ def test_identity_is_exact(size, dtype, padding):
     assert torch.equal(warp(images, identity, padding), images)
 
 
-def test_identity_of_one_image_leaves_its_neighbours_alone(odd_images):
+def test_identity_of_one_image_leaves_the_others_unchanged(odd_images):
     matrix = random_matrices(3)
     matrix[1] = spatial_identity(matrix)
-    got = warp(odd_images, matrix)
-    assert torch.equal(got[1], odd_images[1])
-    assert torch.equal(got[[0, 2]], warp(odd_images[[0, 2]], matrix[[0, 2]]))
+    result = warp(odd_images, matrix)
+    assert torch.equal(result[1], odd_images[1])
+    assert torch.equal(result[[0, 2]], warp(odd_images[[0, 2]], matrix[[0, 2]]))
 
 
-def test_identity_can_be_learned_away_from(odd_images):
+def test_the_identity_has_a_gradient(odd_images):
     """At the identity, values are exact and gradients are still those of sampling."""
     near = spatial_identity(odd_images) + 1e-9
     gradients = []
@@ -61,7 +61,7 @@ def test_matches_scipy(odd_images):
     """scipy samples in pixel coordinates, rows first; with spline order 1 that is bilinear."""
     _, _, height, width = odd_images.shape
     matrix = random_matrices(3)
-    got = warp(odd_images, matrix).numpy()
+    result = warp(odd_images, matrix).numpy()
     # pixel index <-> normalized coordinate, homogeneous, (x, y): n = (2 i + 1) / size - 1
     to_normal = np.array([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
     swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
@@ -73,7 +73,7 @@ def test_matches_scipy(odd_images):
             expected = scipy.ndimage.affine_transform(
                 np.pad(odd_images[b, c].numpy(), 2), _shifted(pixel, 2), order=1, mode="constant", cval=0
             )[2:-2, 2:-2]
-            np.testing.assert_allclose(got[b, c], expected, atol=1e-12)
+            np.testing.assert_allclose(result[b, c], expected, atol=1e-12)
 
 
 def _shifted(pixel, margin):
@@ -140,9 +140,9 @@ def test_gradients():
 def test_half_precision_images_are_sampled_at_full_precision_positions():
     images = torch.rand(1, 1, 28, 300)
     matrix = random_matrices(1, dtype=torch.float32)
-    got = warp(images.bfloat16(), matrix)
-    assert got.dtype == torch.bfloat16
-    torch.testing.assert_close(got, warp(images.bfloat16().float(), matrix).bfloat16())
+    result = warp(images.bfloat16(), matrix)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result, warp(images.bfloat16().float(), matrix).bfloat16())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

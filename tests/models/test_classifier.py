@@ -13,12 +13,12 @@ def linear():
     return itn.Classifier(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
 
-def test_normalises_by_itself(linear):
+def test_normalizes_by_itself(linear):
     images = torch.rand(2, 3, 4, 4)
-    normalised = torch.stack(
+    normalized = torch.stack(
         [(images[:, c] - m) / s for c, (m, s) in enumerate([(0.5, 0.2), (0.4, 0.3), (0.3, 0.4)])], 1
     )
-    torch.testing.assert_close(linear(images), linear.net(normalised))
+    torch.testing.assert_close(linear(images), linear.net(normalized))
 
 
 def test_bytes_are_divided_by_255(linear):
@@ -62,7 +62,7 @@ def test_hash_tells_weights_apart(linear):
         ((0.5,), (0.0,), "must be positive"),
     ],
 )
-def test_bad_normalisation_is_refused(mean, std, message):
+def test_bad_normalization_is_refused(mean, std, message):
     with pytest.raises(ValueError, match=message):
         itn.Classifier(nn.Identity(), mean, std)
 

@@ -36,20 +36,20 @@ def test_factories(tmp_path):
         itn.load_classifier(f"{tmp_path}/none.py:module")
 
 
-def test_a_factory_finds_its_neighbours_and_leaves_the_path_as_it_was(tmp_path, monkeypatch):
+def test_a_factory_may_import_modules_beside_it_and_leaves_the_path_unchanged(tmp_path, monkeypatch):
     (tmp_path / "layers_beside_it.py").write_text("import torch\nlayer = torch.nn.Flatten()\n")
     (tmp_path / "mine.py").write_text("from layers_beside_it import layer\ndef make(): return layer\n")
     monkeypatch.delitem(sys.modules, "layers_beside_it", raising=False)
     before = list(sys.path)
     assert isinstance(itn.load_classifier(f"{tmp_path}/mine.py:make").net, torch.nn.Flatten)
     assert sys.path == before
-    (tmp_path / "mine.py").write_text("import no_such_neighbour\n")
-    with pytest.raises(ValueError, match="No module named 'no_such_neighbour'"):
+    (tmp_path / "mine.py").write_text("import no_such_module\n")
+    with pytest.raises(ValueError, match="No module named 'no_such_module'"):
         itn.load_classifier(f"{tmp_path}/mine.py:make")
     assert sys.path == before
 
 
-def test_a_file_alone_is_asked_for_its_function():
+def test_a_file_without_a_function_is_refused():
     with pytest.raises(ValueError, match=r"name the function that makes one, nets/mine\.py:NAME"):
         itn.load_classifier("nets/mine.py")
 
@@ -59,7 +59,7 @@ def test_a_bare_name_of_torchvision_is_offered_in_full():
         itn.load_classifier("resnet18")
 
 
-def test_the_table_names_every_form(monkeypatch):
+def test_the_table_lists_every_form(monkeypatch):
     header, *rows = model_table()
     assert {len(row) for row in rows} == {len(header)}
     names = [row[0] for row in rows]

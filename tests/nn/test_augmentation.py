@@ -20,7 +20,7 @@ def family(scale=1.0):
     return itn.LearnedAugmentation(color, spatial, scale)
 
 
-def test_every_image_has_a_draw_of_its_own_and_seeds_rule_it():
+def test_each_image_has_a_separate_draw_that_seeds_determine():
     same = IMAGES[:1].expand(6, -1, -1, -1)
     torch.manual_seed(3)
     first = family()(same)
@@ -42,7 +42,7 @@ def test_draws_are_members_of_the_family():
     assert (raw > 0.5).float().mean() == pytest.approx(expected, abs=0.03)
 
 
-def test_scale_0_changes_nothing_and_larger_scales_move_further():
+def test_scale_0_changes_nothing_and_larger_scales_change_more():
     assert torch.equal(family(0.0)(IMAGES), IMAGES)
     moved = []
     for scale in (1.0, 1.5):
@@ -51,7 +51,7 @@ def test_scale_0_changes_nothing_and_larger_scales_move_further():
     assert moved[1] > 1.2 * moved[0]
 
 
-def test_single_images_and_bytes_are_taken():
+def test_single_images_and_bytes_are_accepted():
     torch.manual_seed(1)
     one = family()((255 * IMAGES[0]).round().to(torch.uint8))
     assert one.shape == IMAGES[0].shape
@@ -73,10 +73,10 @@ def test_averages_are_means_of_softmax(flats, brightness):
     torch.manual_seed(2)
     draws = torch.stack([brightness(augment(images)).softmax(1) for _ in range(3)])
     torch.manual_seed(2)
-    found = augment.probabilities(brightness, images, draws=3)
-    torch.testing.assert_close(found, draws.mean(0))
-    torch.testing.assert_close(found.sum(1), torch.ones(200))
-    assert (found.argmax(1) == labels).float().mean() > 0.9
+    mean = augment.probabilities(brightness, images, draws=3)
+    torch.testing.assert_close(mean, draws.mean(0))
+    torch.testing.assert_close(mean.sum(1), torch.ones(200))
+    assert (mean.argmax(1) == labels).float().mean() > 0.9
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,13 @@ def test_zero_is_exactly_the_classifier(net, classifier):
     assert torch.equal(net(images, zero, zero), classifier(images))
 
 
-def test_color_comes_before_space(net):
+def test_color_comes_before_geometry(net):
     images, k1, k2 = torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
     assert torch.equal(net.transform(images, k1, k2), net.spatial(net.color(images, k1), k2))
     assert not torch.allclose(net.transform(images, k1, k2), net.color(net.spatial(images, k2), k1))
 
 
-def test_k1_drives_color_and_k2_drives_space(net):
+def test_k1_drives_color_and_k2_drives_geometry(net):
     zero, k = torch.zeros(2), torch.tensor([0.9, 0.8])
     net.spatial.padding = "border"  # so that no warp changes a constant image
     flat = torch.full((1, 3, 9, 13), 0.5)
@@ -74,7 +74,7 @@ def test_a_part_may_be_missing(classifier, missing):
         InvariantTransformerNet(classifier, None, None)
 
 
-def test_training_leaves_the_classifier_alone_bit_for_bit(net, classifier):
+def test_training_leaves_the_classifier_unchanged_bit_for_bit(net, classifier):
     before = copy.deepcopy(classifier.state_dict())
     net.train()
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0, weight_decay=0.1, momentum=0.9)
@@ -94,7 +94,7 @@ def test_any_module_may_be_the_classifier():
     assert torch.equal(net(images, torch.zeros(2), torch.ones(2)), net(images, torch.zeros(2), torch.ones(2)))
 
 
-def test_transformer_state_is_all_that_learns(net):
+def test_transformer_state_is_all_that_learning_changes(net):
     assert set(net.transformer_state()) == {
         f"{part}.head.{name}"
         for part in ("color", "spatial")

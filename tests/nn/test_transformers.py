@@ -68,7 +68,7 @@ def test_per_image_k_equals_a_loop(name):
     torch.testing.assert_close(module(images, k), one_by_one, rtol=0, atol=2e-6)
 
 
-def test_one_k_serves_the_batch(name):
+def test_one_k_applies_to_the_batch(name):
     module, images = make(name, 0.1), images_for(name)
     k = torch.tensor([0.3, 0.9])
     torch.testing.assert_close(module(images, k), module(images, k.expand(4, 2)), rtol=0, atol=2e-6)
@@ -129,7 +129,7 @@ def test_autocast_keeps_matrices_and_identity_exact(name):
         torch.testing.assert_close(module(images, k).float(), module(images.float(), k), rtol=0, atol=2e-2)
 
 
-def test_rectified_parameters_are_never_negative(name):
+def test_nonnegative_parameters_are_never_negative(name):
     """As trained, with weights of either sign."""
     k = torch.rand(64, 2, generator=torch.Generator().manual_seed(8))
     parameters, default = (
@@ -143,7 +143,7 @@ def test_rectified_parameters_are_never_negative(name):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("scale", [0.0, 0.3])
-def test_rectified_keeps_the_identity_and_grows_along_rays(name, seed, scale):
+def test_nonnegative_keeps_the_identity_and_grows_along_rays(name, seed, scale):
     module, images = make(name, scale, seed, nonnegative=True).double(), images_for(name, dtype=torch.float64)
     assert torch.equal(module(images, torch.zeros(4, 2)), images)
     rays = torch.rand(16, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -153,7 +153,7 @@ def test_rectified_keeps_the_identity_and_grows_along_rays(name, seed, scale):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_rectified_output_can_learn(name, seed):
+def test_every_nonnegative_output_can_learn(name, seed):
     head = make(name, seed=seed, nonnegative=True).head
     k = torch.rand(64, 2, generator=torch.Generator().manual_seed(seed))
     parameters = head(k)
@@ -162,7 +162,7 @@ def test_every_rectified_output_can_learn(name, seed):
     assert head.output.weight.grad.any(1).all()
 
 
-def test_rectified_weights_are_the_same_draw(name):
+def test_nonnegative_weights_are_the_same_draw(name):
     default, nonnegative = make(name).head, make(name, nonnegative=True).head
     assert torch.equal(nonnegative.hidden.weight, default.hidden.weight)
     assert torch.equal(nonnegative.output.weight, default.output.weight.abs())

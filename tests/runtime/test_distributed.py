@@ -109,15 +109,15 @@ class Blob(torch.nn.Module):
 
     def forward(self, images):
         x = torch.linspace(-20, 20, images.shape[-1])
-        centre = (images.sum(1) * x).sum((1, 2)) / images.sum((1, 2, 3)).clamp_min(1e-6)
-        return torch.stack([-centre, centre], 1)
+        center = (images.sum(1) * x).sum((1, 2)) / images.sum((1, 2, 3)).clamp_min(1e-6)
+        return torch.stack([-center, center], 1)
 
 
 def side_and_blobs():
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, 20)] * 2, indexing="ij")
     labels = torch.arange(200) % 2
-    centres = (labels - 0.5) * torch.linspace(0.5, 1.5, 200)
-    images = torch.exp(-((x - centres.view(-1, 1, 1)) ** 2 + y**2) / 0.02)[:, None]
+    centers = (labels - 0.5) * torch.linspace(0.5, 1.5, 200)
+    images = torch.exp(-((x - centers.view(-1, 1, 1)) ** 2 + y**2) / 0.02)[:, None]
     return itn.Classifier(Blob(), name="side"), (images, labels)
 
 

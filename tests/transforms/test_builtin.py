@@ -126,14 +126,14 @@ def test_one_magnitude_applies_to_all_images(transform):
 
 @every
 @every_padding
-def test_results_do_not_depend_on_neighbours(transform, padding):
+def test_results_do_not_depend_on_other_images(transform, padding):
     images, others = asymmetric(3), asymmetric(3, seed=9)
     noise, other_noise = pattern(images), pattern(images, seed=10)
     v = mixed(transform)[[2, 0, 1]]
     others[1], other_noise[1] = images[1], noise[1]
-    got = transform(images, v, padding=padding, noise=noise)[1]
+    result = transform(images, v, padding=padding, noise=noise)[1]
     other_v = torch.stack([v[2], v[1], v[0]])
-    close(transform(others, other_v, padding=padding, noise=other_noise)[1], got)
+    close(transform(others, other_v, padding=padding, noise=other_noise)[1], result)
 
 
 @every
@@ -144,11 +144,11 @@ def test_results_are_valid_images_of_the_same_kind(transform, dtype):
     images = asymmetric(3, dtype=dtype)
     before = images.clone()
     for v in transform.magnitudes:
-        got = transform(images, v, padding="border")
-        assert got.shape == images.shape
-        assert got.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
-        assert got.min() >= 0
-        assert got.max() <= 1
+        result = transform(images, v, padding="border")
+        assert result.shape == images.shape
+        assert result.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+        assert result.min() >= 0
+        assert result.max() <= 1
     assert torch.equal(images, before)
 
 
@@ -288,8 +288,8 @@ def test_warps_match_scipy(name, padding, odd_images):
     size = odd_images.shape[-2:]
     for v in values(name):
         rows_first = index_map(name, v, size)[[1, 0, 2]][:, [1, 0, 2]]
-        got = TRANSFORMS[name](odd_images, v, padding=padding)
-        for image, changed in zip(odd_images.flatten(0, 1), got.flatten(0, 1), strict=True):
+        result = TRANSFORMS[name](odd_images, v, padding=padding)
+        for image, changed in zip(odd_images.flatten(0, 1), result.flatten(0, 1), strict=True):
             expected = scipy.ndimage.affine_transform(
                 image.numpy(), rows_first, order=1, mode=SCIPY_WARP[padding]
             )
@@ -311,8 +311,8 @@ def test_warps_match_pil(name):
         expected = picture.transform(
             (61, 41), PIL.Image.Transform.AFFINE, data, PIL.Image.Resampling.BILINEAR
         )
-        got = TRANSFORMS[name](torch.from_numpy(smooth)[None, None], v)
-        close(got[0, 0], expected, atol=1e-4)
+        result = TRANSFORMS[name](torch.from_numpy(smooth)[None, None], v)
+        close(result[0, 0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", SPATIAL)
@@ -425,7 +425,7 @@ def test_horizontal_flip_reverses_columns(odd_images):
     assert torch.equal(TRANSFORMS["horizontal_flip"](flipped, 1), odd_images)
 
 
-# Space: inverses and compositions
+# Geometry: inverses and compositions
 
 
 def matrix(name, v, images):
@@ -516,8 +516,8 @@ def test_blur_matches_scipy(padding):
     """One sigma an image, from almost nothing to far larger than the frame."""
     images = asymmetric(2, batch=6)
     sigmas = torch.tensor([0.05, 0.3, 1.0, 2.7, 11.0, 60.0], dtype=torch.float64)
-    got = TRANSFORMS["blur"](images, sigmas, padding=padding)
-    for image, blurred, sigma in zip(images, got, sigmas.tolist(), strict=True):
+    result = TRANSFORMS["blur"](images, sigmas, padding=padding)
+    for image, blurred, sigma in zip(images, result, sigmas.tolist(), strict=True):
         for channel, changed in zip(image, blurred, strict=True):
             expected = scipy.ndimage.gaussian_filter(
                 channel.numpy(), sigma, mode=SCIPY_FILTER[padding], truncate=4

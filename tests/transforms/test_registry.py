@@ -32,11 +32,11 @@ def test_a_users_transformation_is_registered(registered, odd_images):
     assert registered["solarize"] is solarize
     assert (solarize.name, solarize.unit, solarize.magnitudes) == ("solarize", "threshold", (0.0, 0.5, 1.0))
     assert solarize.__doc__ == "Invert what is brighter than v."
-    got = solarize(odd_images, torch.tensor([0.0, 1.0, 0.25]))
+    result = solarize(odd_images, torch.tensor([0.0, 1.0, 0.25]))
     image = odd_images[2].numpy()
-    close(got[0], 1 - odd_images[0])
-    assert torch.equal(got[1], odd_images[1])
-    close(got[2], np.where(image > 0.25, 1 - image, image))
+    close(result[0], 1 - odd_images[0])
+    assert torch.equal(result[1], odd_images[1])
+    close(result[2], np.where(image > 0.25, 1 - image, image))
     with pytest.raises(ValueError, match=r"solarize \(threshold\) takes magnitudes from 0 to 1, got 2"):
         solarize(odd_images, 2)
 
@@ -61,10 +61,10 @@ def test_a_users_spatial_transformation(registered, odd_images):
         rows[:, 0, 0] = v
         return rows
 
-    got = mirror(odd_images, [1.0, -1.0, 1.0])
+    result = mirror(odd_images, [1.0, -1.0, 1.0])
     assert aspects == [13 / 9]
-    assert torch.equal(got[[0, 2]], odd_images[[0, 2]])
-    close(got[1], odd_images[1].flip(-1))
+    assert torch.equal(result[[0, 2]], odd_images[[0, 2]])
+    close(result[1], odd_images[1].flip(-1))
     assert not mirror.random
     close(mirror(odd_images, 2.0, padding="border")[..., 0], odd_images[..., 0])
 
