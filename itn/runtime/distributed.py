@@ -64,11 +64,6 @@ def rank() -> int:
     return 0 if _state.group is None else dist.get_rank(_state.group)
 
 
-def bar_disabled(progress: bool | None) -> bool | None:
-    """Return what tqdm is to be told; None shows a bar on a terminal only."""
-    return True if rank() else None if progress is None else not progress
-
-
 def local_rank() -> int:
     """Return the number of this process on its machine, from 0, as torchrun has started it."""
     return int(os.environ.get("LOCAL_RANK", "0"))
