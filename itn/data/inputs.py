@@ -13,6 +13,7 @@ from itn.functional.color import check_images
 from itn.models.classifier import Classifier
 from itn.models.preflight import CheckedImages, preflight, suitable_batch
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
+from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
 
 
@@ -55,6 +56,7 @@ class RunInputs:
         self.provenance = provenance(classifier.device)
         everything = {
             "command": command,
+            "schema_version": SCHEMA_VERSION,
             "version": package_version("itn"),
             "config": dataclasses.asdict(config),
             "device": classifier.device.type,
@@ -70,6 +72,10 @@ class RunInputs:
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
         size = batch_size or suitable_batch(images, classifier.device)
         self.data: CheckedImages = preflight(classifier, images, labels, size)
+
+    def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:
+        """Return the content of timing.json: when, how long, and how many images were in a pass at last."""
+        return {"started": self.started.isoformat(), "seconds": dict(seconds), "batch_size": batch_size}
 
     def lap(self) -> float:
         """Return the seconds since it was last asked."""

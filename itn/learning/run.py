@@ -5,14 +5,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from itn.data.inputs import RunInputs
+from itn.learning.checkpoint import kept, resume
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.split import split_images
-from itn.learning.trainer import Learner, finish, kept, resume, timing_record, train
+from itn.learning.trainer import Learner, train
 from itn.models.classifier import Classifier
+from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.run_dir import working
 
@@ -113,7 +116,24 @@ class Run(RunInputs):
                 record = families.evaluate(history, self.split.record(self.config.seed), self.provenance)
                 seconds["evaluation"] = self.lap()
                 if folder is not None:
-                    figures = partial(families.figures, history, record)
-                    timing = timing_record(self.started, seconds, learner)
-                    finish(folder, families.weights(), figures, record.to_json(), timing)
+                    chunk = learner.rows.last_chunk or self.config.batch_size
+                    finish = partial(self._finish, families, history, record, seconds, chunk)
+                    distributed.on_rank_zero(finish)  # all wait until the files are there
         return record, tuple(history)
+
+    def _finish(
+        self,
+        families: Families[R],
+        history: Sequence[LearnStep],
+        record: R,
+        seconds: dict[str, float],
+        batch_size: int,
+    ) -> None:
+        """Write everything that a finished run leaves; drawing counts as evaluation."""
+        from itn.plotting.style import write_figures  # noqa: PLC0415  imports matplotlib
+
+        assert self.folder is not None
+        self.folder.write("model.safetensors", partial(save_file, families.weights()))
+        write_figures(self.folder, families.figures(history, record))
+        seconds["evaluation"] += self.lap()
+        self.folder.finish(record.to_json(), self.timing(seconds, batch_size))

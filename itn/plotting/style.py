@@ -1,6 +1,7 @@
 """Common to all figures: size, saving, rows of images."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.functional.color import unit_float
+from itn.runtime.run_dir import RunFolder
 
 Figures = Mapping[str, Figure]  # by file name
 
 WIDTH = 7.0  # inches: the width of a page of text
 DPI = 200
 HOLDS, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
+
+
+def write_figures(folder: RunFolder, figures: Mapping[str, Figure]) -> None:
+    """Save figures in the folder of a run, under the names of their files."""
+    for name, figure in figures.items():
+        folder.write(f"figures/{name}.png", partial(save, figure))
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -86,6 +86,10 @@ class RunFolder:
             raise ValueError(
                 f"{self.path}/config.json is damaged: name a new folder, or add --overwrite"
             ) from None
+        if earlier_settings.get("schema_version", 1) != self.settings.get("schema_version", 1):
+            raise ValueError(
+                f"{self.path} holds an unfinished run of an older itn: name a new folder, or add --overwrite"
+            )
         differences = _differences(earlier_settings, self.settings)
         if differences:
             raise ValueError(
@@ -182,6 +186,12 @@ class RunFolder:
         """Rename a file, if it exists, and replace any file of the new name."""
         if self.writes and (self.path / name).exists():
             (self.path / name).replace(self.path / new_name)
+
+    def finish(self, record: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
+        """Write timing.json, then result.json, which says that the run is finished; remove its leftovers."""
+        self.write_json(TIMING, timing)
+        self.write_json("result.json", record)
+        self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
         """Remove what only an unfinished run needs."""

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.plotting.style import save
+from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
 from itn.screening.passes import Screener
@@ -39,8 +38,7 @@ class FigureWriter:
         self._write(draw_overview(record))
 
     def _write(self, figures: Iterator[tuple[str, Figure]]) -> None:
-        for name, figure in figures:
-            self.folder.write(f"figures/{name}.png", partial(save, figure))
+        write_figures(self.folder, dict(figures))
 
 
 def draw_sweep(

@@ -13,7 +13,7 @@ from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import TIMING, RunFolder, working
+from itn.runtime.run_dir import RunFolder, working
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
@@ -201,11 +201,7 @@ def _finish(
     batch_size: int,
 ) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
-    folder = figures.folder
-    write_tables(folder, result)
+    write_tables(figures.folder, result)
     figures.overview(result.record)
     seconds["screening"] = run.lap()
-    timing = {"started": run.started.isoformat(), "seconds": seconds, "batch_size": batch_size}
-    folder.write_json(TIMING, timing)
-    folder.write_json("result.json", result.record.to_json())  # last: it says that the run is finished
-    folder.remove_leftovers()
+    figures.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))
