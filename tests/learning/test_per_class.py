@@ -163,6 +163,6 @@ def test_the_command_line_says_what_each_class_allows(tmp_path, capsys):
     assert main([*command, "--parts", "spatial", "--family", "zoom", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     record = PerClassRecord.from_json(json.loads((out / "result.json").read_text()))
-    assert [line.split()[0] for line in shown.splitlines()[2:12]] == [str(digit) for digit in range(10)]
+    assert [line.split()[0] for line in shown.splitlines()[3:13]] == [str(digit) for digit in range(10)]
     assert record.certificate.statement in shown
     assert f"at least {100 * record.certificate.full.lower_bound:.2f} % at full strength" in shown
