@@ -15,9 +15,9 @@ from torch import Tensor
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
 from itn.certification.scale_search import estimate_scale
-from itn.functional.color import color_identity
-from itn.functional.displacement import displacement
-from itn.stats.fixed_sequence import SEQUENCE, FixedSequence, fixed_sequence_test
+from itn.functional import color_identity, displacement
+from itn.stats import FixedSequence, fixed_sequence_test
+from itn.stats.fixed_sequence import SEQUENCE
 from itn.transforms import TRANSFORMS
 
 IMAGES, BISECTIONS = 2000, 4  # that an estimate is made from; the bisections halve a quarter of the way

@@ -19,9 +19,9 @@ from itn.certification.parametric import EvaluationSet, ParametricTransform, dis
 from itn.certification.records import Baseline, CalibrationPoint, Headline
 from itn.certification.scale_search import estimate_scale_and_worst_k
 from itn.certification.terms import Terms
-from itn.nn.net import InvariantTransformerNet
-from itn.stats.fixed_sequence import FINE, SEQUENCE, FixedSequence, fixed_sequence_test, smallest_tolerance
-from itn.stats.sampling import generator
+from itn.nn import InvariantTransformerNet
+from itn.stats import FixedSequence, fixed_sequence_test, generator, smallest_tolerance
+from itn.stats.fixed_sequence import FINE, SEQUENCE
 
 _SEEDS = {"spatial": "space"}  # the purpose that intervals have been drawn for since the first version
 

@@ -18,8 +18,8 @@ from itn.certification.baselines import (
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.scale_search import IMAGES, estimate_scale
 from itn.certification.terms import Terms
-from itn.nn.net import InvariantTransformerNet
-from itn.stats.fixed_sequence import max_failures
+from itn.nn import InvariantTransformerNet
+from itn.stats import max_failures
 
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range

@@ -5,7 +5,7 @@ import dataclasses
 from torch import Tensor
 
 from itn.certification.worst_k import WorstCase
-from itn.stats.intervals import clopper_pearson
+from itn.stats import clopper_pearson
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """``itn models`` and ``itn transforms``: what there is to choose from."""
 
 from itn.cli.app import app
-from itn.models.sources import model_table
+from itn.models import model_table
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 

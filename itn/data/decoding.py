@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from itn.models.classifier import Classifier
-from itn.models.preprocessing import Preprocessing
+from itn.models import Classifier, Preprocessing
 from itn.runtime.progress import progress_bar
 
 

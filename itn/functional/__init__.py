@@ -1,1 +1,43 @@
-"""Pure functions on tensors: colors, geometry, displacement."""
+"""Pure functions on tensors: colors, geometry, how far a matrix is from the identity."""
+
+from itn.functional.color import (
+    COLOR_FAMILIES,
+    apply_color,
+    check_images,
+    color_family_matrix,
+    color_identity,
+    decompose_color,
+    unit_float,
+)
+from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
+from itn.functional.spatial import (
+    FAMILIES,
+    PADDINGS,
+    decompose_spatial,
+    family_matrix,
+    pixel_centers,
+    rms_displacement,
+    spatial_identity,
+    warp,
+)
+
+__all__ = [
+    "COLOR_FAMILIES",
+    "FAMILIES",
+    "PADDINGS",
+    "apply_color",
+    "check_images",
+    "color_family_matrix",
+    "color_identity",
+    "decompose_color",
+    "decompose_spatial",
+    "displacement",
+    "family_matrix",
+    "pixel_centers",
+    "rms_displacement",
+    "sampled_displacement",
+    "spatial_identity",
+    "unit_float",
+    "unit_vectors",
+    "warp",
+]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from itn.learning.records import PerClassRecord
 from itn.plotting.style import WIDTH, literal
-from itn.transforms.registry import TRANSFORMS
+from itn.transforms import TRANSFORMS
 
 _COLUMNS = 5
 _NAMED = 20  # classes that have room for their names

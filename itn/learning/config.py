@@ -5,8 +5,7 @@ from numbers import Real
 from typing import Literal, get_args
 
 from itn.certification.terms import Terms
-from itn.functional.color import COLOR_FAMILIES
-from itn.functional.spatial import FAMILIES, PADDINGS
+from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
 from itn.runtime.validation import Precision, check_names, check_precision, check_types, is_of, require
 
 Part = Literal["color", "spatial"]

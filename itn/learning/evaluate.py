@@ -10,18 +10,14 @@ from itn.certification.calibration import CalibrationResult
 from itn.certification.parametric import EvaluationSet, ParametricTransform, classifier_of
 from itn.certification.records import certify
 from itn.certification.worst_k import search_worst_k
-from itn.functional.color import decompose_color
-from itn.functional.displacement import displacement
-from itn.functional.spatial import decompose_spatial, rms_displacement
+from itn.functional import decompose_color, decompose_spatial, displacement, rms_displacement
 from itn.learning.config import LearnConfig
 from itn.learning.ranges import RANGES
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
 from itn.learning.summary import describe_color, describe_spatial
-from itn.models.preflight import CheckedImages
-from itn.nn.control_head import CONTROLS
-from itn.nn.net import InvariantTransformerNet
-from itn.stats.intervals import clopper_pearson
-from itn.stats.sampling import generator
+from itn.models import CheckedImages
+from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.stats import clopper_pearson, generator
 
 CURVE_IMAGES = 2000
 CURVE_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from itn.functional.color import unit_float
+from itn.functional import unit_float
 from itn.learning import class_plots, plots
 from itn.learning.evaluate import control_deviations
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
-from itn.models.preflight import CheckedImages
-from itn.nn.net import InvariantTransformerNet
+from itn.models import CheckedImages
+from itn.nn import InvariantTransformerNet
 from itn.plotting.style import Figures
-from itn.stats.sampling import one_per_class
+from itn.stats import one_per_class
 
 GRID_KS = (0.0, 0.5, 1.0)
 STRIP_ROWS = 10

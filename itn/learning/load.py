@@ -9,13 +9,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.learning.config import LearnConfig
-from itn.models.classifier import Classifier
-from itn.nn.augmentation import LearnedAugmentation
-from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.models import Classifier
+from itn.nn import ColorTransformer, InvariantTransformerNet, LearnedAugmentation, SpatialTransformer
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import PER_CLASS
-from itn.stats.sampling import generator
+from itn.stats import generator
 
 
 def make_net(

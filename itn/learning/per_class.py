@@ -30,14 +30,11 @@ from itn.learning.run import Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.learning.trainer import Learner
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
-from itn.nn.control_head import CONTROLS
-from itn.nn.net import InvariantTransformerNet
+from itn.models import CheckedImages, Classifier
+from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.runtime.run_dir import PER_CLASS
-from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test
-from itn.stats.intervals import clopper_pearson
-from itn.stats.sampling import generator
+from itn.stats import clopper_pearson, fixed_sequence_test, generator
+from itn.stats.fixed_sequence import SEQUENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

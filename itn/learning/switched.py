@@ -7,16 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
+from itn.functional import displacement, sampled_displacement, unit_vectors
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
-from itn.nn.control_head import CONTROLS
-from itn.nn.net import InvariantTransformerNet
+from itn.models import CheckedImages, Classifier
+from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
-from itn.stats.sampling import generator
+from itn.stats import generator
 
 
 class SwitchedLearner:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from itn.functional.color import check_images, unit_float
+from itn.functional import check_images, unit_float
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.batching import map_in_memory
 

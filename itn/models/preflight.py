@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from itn.functional.color import check_images, unit_float
+from itn.functional import check_images, unit_float
 from itn.models.classifier import Classifier, first_line, predict
-from itn.stats.intervals import binomial_tail
+from itn.stats import binomial_tail
 
 SAMPLE = 32  # images on which the network is checked first
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from itn.functional.color import check_images, unit_float
-from itn.models.classifier import Classifier
+from itn.functional import check_images, unit_float
+from itn.models import Classifier
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import apply_matrices
 from itn.nn.transformers import ColorTransformer, SpatialTransformer

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from itn.functional.color import apply_color, unit_float
-from itn.functional.spatial import warp
+from itn.functional import apply_color, unit_float, warp
 from itn.nn.control_head import check_controls
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
 

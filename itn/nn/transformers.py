@@ -3,8 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from itn.functional.color import COLOR_FAMILIES, apply_color, check_images, color_family_matrix
-from itn.functional.spatial import FAMILIES, PADDINGS, family_matrix, warp
+from itn.functional import (
+    COLOR_FAMILIES,
+    FAMILIES,
+    PADDINGS,
+    apply_color,
+    check_images,
+    color_family_matrix,
+    family_matrix,
+    warp,
+)
 from itn.nn.control_head import ControlHead, check_controls
 
 

@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from itn.functional.color import unit_float
+from itn.functional import unit_float
 from itn.plotting.style import WIDTH, picture
 
 # All in inches. Margins are explicit, since tiles have a fixed aspect ratio and axes must end where tiles do

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.functional.color import unit_float
+from itn.functional import unit_float
 from itn.runtime.run_dir import RunFolder
 
 Figures = Mapping[str, Figure]  # by file name

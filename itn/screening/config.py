@@ -4,10 +4,9 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 
-from itn.functional.spatial import PADDINGS
+from itn.functional import PADDINGS
 from itn.runtime.validation import Precision, check_names, check_precision, check_types, float_tuple, require
-from itn.transforms.builtin import PAPER
-from itn.transforms.registry import TRANSFORMS, Transform
+from itn.transforms import PAPER, TRANSFORMS, Transform
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,8 @@ from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
 from itn.screening.sweep import Sweep
 from itn.screening.tables import FlipRow, SoftmaxRow
-from itn.stats.sampling import one_per_class
-from itn.transforms.registry import TRANSFORMS, Transform
+from itn.stats import one_per_class
+from itn.transforms import TRANSFORMS, Transform
 
 STRIP_ROWS, STRIP_COLUMNS = 2, 13
 

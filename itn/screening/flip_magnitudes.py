@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from itn.functional.color import check_images
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
+from itn.functional import check_images
+from itn.models import CheckedImages, Classifier
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips
 from itn.screening.passes import Screener, unchanged
 from itn.screening.thresholds import paths
-from itn.transforms.registry import TRANSFORMS, Transform
+from itn.transforms import TRANSFORMS, Transform
 
 
 def flip_magnitudes(

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from itn.screening.thresholds import Threshold
-from itn.stats.survival import Floats, kaplan_meier
-from itn.transforms.registry import Transform
+from itn.stats import kaplan_meier
+from itn.stats.survival import Floats
+from itn.transforms import Transform
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """From indices of images (M,) and magnitudes, (1,) or (M,), to predicted classes (M,)."""

@@ -9,16 +9,15 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from itn.functional.spatial import pixel_centers, warp
-from itn.models.classifier import Classifier, first_line
-from itn.models.forward import Change, Output, forward
-from itn.models.preflight import SAMPLE, CheckedImages, suitable_batch
+from itn.functional import pixel_centers, warp
+from itn.models import Change, CheckedImages, Classifier, Output, first_line, forward, suitable_batch
+from itn.models.preflight import SAMPLE
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
-from itn.stats.sampling import generator
-from itn.transforms.registry import Transform, standard_noise
+from itn.stats import generator
+from itn.transforms import Transform, standard_noise
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]

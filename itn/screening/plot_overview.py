@@ -22,7 +22,7 @@ from itn.screening.plot_scales import (
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.summary import breaking_order, unit_text
 from itn.screening.thresholds import Threshold
-from itn.transforms.registry import Transform
+from itn.transforms import Transform
 
 
 def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float) -> Figure:

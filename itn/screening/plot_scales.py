@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from itn.plotting.style import literal
 from itn.screening.summary import unit_text
-from itn.transforms.registry import Transform
+from itn.transforms import Transform
 
 BLUE, ORANGE, GREEN, GRAY = "#4477aa", "#ee7733", "#228833", "#777777"
 

@@ -27,8 +27,8 @@ from itn.screening.plot_scales import (
 )
 from itn.screening.records import SweepRecord
 from itn.screening.tables import FlipRow, SoftmaxRow
-from itn.stats.survival import kaplan_meier
-from itn.transforms.registry import Transform
+from itn.stats import kaplan_meier
+from itn.transforms import Transform
 
 MOST_PANELS = 10
 MOST_CURVES = 10

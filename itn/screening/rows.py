@@ -10,8 +10,8 @@ from itn.screening.passes import Arrays
 from itn.screening.records import Curve, PairRecord
 from itn.screening.sweep import Samples, Sweep
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
-from itn.stats.intervals import clopper_pearson
-from itn.transforms.registry import Transform
+from itn.stats import clopper_pearson
+from itn.transforms import Transform
 
 NAMED_OUTPUTS = 3
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from itn.data.inputs import RunInputs
-from itn.models.classifier import Classifier
+from itn.models import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
@@ -23,8 +23,8 @@ from itn.screening.stored_passes import StoredPasses, count_passes
 from itn.screening.sweep import Samples
 from itn.screening.sweep_record import sweep_record
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
-from itn.stats.intervals import clopper_pearson
-from itn.transforms.registry import TRANSFORMS, Transform
+from itn.stats import clopper_pearson
+from itn.transforms import TRANSFORMS, Transform
 
 if TYPE_CHECKING:
     from itn.screening.figures import FigureWriter

@@ -18,7 +18,7 @@ from itn.screening.flips import Flips
 from itn.screening.passes import Arrays, Screener, unchanged
 from itn.screening.sweep import Sweep
 from itn.screening.thresholds import paths
-from itn.transforms.registry import TRANSFORMS, Transform
+from itn.transforms import TRANSFORMS, Transform
 
 
 class StoredPasses:

@@ -10,7 +10,7 @@ from itn.screening.flips import Flips
 from itn.screening.passes import Arrays
 from itn.screening.records import Curve
 from itn.screening.thresholds import paths
-from itn.transforms.registry import Transform
+from itn.transforms import Transform
 
 
 class Samples(NamedTuple):

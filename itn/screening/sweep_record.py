@@ -11,8 +11,8 @@ from itn.screening.passes import Arrays
 from itn.screening.records import Curve, FlipSummary, Recoveries, Sides, SweepRecord, Thresholds
 from itn.screening.sweep import Samples, Sweep
 from itn.screening.thresholds import curve_threshold, recoveries
-from itn.stats.intervals import clopper_pearson
-from itn.transforms.registry import Transform
+from itn.stats import clopper_pearson
+from itn.transforms import Transform
 
 
 def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepRecord:

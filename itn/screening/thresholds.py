@@ -7,7 +7,7 @@ from it. A threshold that lies beyond the path is None, never the end of the pat
 import dataclasses
 from collections.abc import Sequence
 
-from itn.transforms.registry import Transform
+from itn.transforms import Transform
 
 
 @dataclasses.dataclass(frozen=True)

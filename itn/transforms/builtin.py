@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from itn.functional.spatial import family_matrix
+from itn.functional import family_matrix
 from itn.transforms.magnitudes import octaves, steps
 from itn.transforms.registry import TRANSFORMS, register
 

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.functional.color import check_images, unit_float
-from itn.functional.spatial import PADDINGS, warp
+from itn.functional import PADDINGS, check_images, unit_float, warp
 
 LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
 

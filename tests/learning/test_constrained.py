@@ -139,6 +139,6 @@ def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("itn.learning.family.yardsticks", interrupted)
+    monkeypatch.setattr("itn.learning.family.estimate_family_baselines", interrupted)
     with pytest.raises(itn.Interrupted, match="interrupted; nothing was kept; the same command"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")

@@ -16,10 +16,10 @@ from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.restarts import prune, scores
 from itn.learning.constrained.settings import DEFAULT_SETTINGS, ConstrainedSettings
 from itn.learning.records import LearnStep
-from itn.models.classifier import Classifier, margins
+from itn.models import Classifier, margins
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
-from itn.stats.sampling import generator
+from itn.stats import generator
 
 
 class ConstrainedLearner:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from itn.models.preflight import CheckedImages
-from itn.nn.net import InvariantTransformerNet
+from itn.models import CheckedImages
+from itn.nn import InvariantTransformerNet
 
 
 class FamilyProblem(NamedTuple):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from itn.functional.displacement import displacement
+from itn.functional import displacement
 from itn.learning.constrained.problem import FamilyProblem
-from itn.nn.control_head import CONTROLS, ControlHead
+from itn.nn import CONTROLS, ControlHead
 
 
 class StackedFamilies:
