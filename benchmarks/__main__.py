@@ -1,9 +1,9 @@
 """All benchmarks, one after the other, and the README's table of what they found.
 
-Command:   python experiments/benchmarks            (pip install "itn[benchmark]" for what is compared)
-           python experiments/benchmarks --table    prints the table of the committed results alone
+Command:   python benchmarks            (pip install "itn[benchmark]" for what is compared)
+           python benchmarks --table    prints the table of the committed results alone
 Machine:   any; 2 idle CPU cores, about an hour and a quarter
-Writes:    experiments/results/: floors.json, rivals.json, growth.json, processes.json
+Writes:    benchmarks/results/: floors.json, rivals.json, growth.json, processes.json
 Published: none
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results"
+RESULTS = HERE / "results"
 Record = dict[str, Any]
 _WORK = ("screening", "learning")
 

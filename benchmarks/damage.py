@@ -1,8 +1,8 @@
 """Damage what the commands read, in a thousand ways, and see what they say.
 
-Command:   python experiments/reliability/damage.py
+Command:   python benchmarks/damage.py
 Machine:   any; 2 CPU cores, about 15 minutes
-Writes:    experiments/results/damage.json
+Writes:    benchmarks/results/damage.json
 Published: none
 
 Files are truncated, emptied, overwritten in a block or flipped in one bit: photographs (PNG, JPEG), digits
@@ -36,7 +36,7 @@ import itn.data.loading
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
-RESULTS = Path(__file__).parent.parent / "results" / "damage.json"
+RESULTS = Path(__file__).parent / "results" / "damage.json"
 NETWORK = """
 from torch import nn
 
@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the damage; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/damage.json")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/damage.json")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}

@@ -1,9 +1,9 @@
 """What screening and learning cost over their floor: the bare classifier on the same batches.
 
-Command:   python experiments/benchmarks/floors.py
-           python experiments/benchmarks/floors.py --device cuda
+Command:   python benchmarks/floors.py
+           python benchmarks/floors.py --device cuda
 Machine:   any; 2 CPU cores, about 20 minutes; with CUDA, 5 minutes
-Writes:    experiments/results/floors.json (floors-cuda.json)
+Writes:    benchmarks/results/floors.json (floors-cuda.json)
 Published: none
 
 screening: full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (controls and searches left aside,
@@ -52,7 +52,7 @@ from itn.screening.passes import Screener
 from itn.transforms.magnitudes import steps
 from itn.transforms.registry import TRANSFORMS
 
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = Path(__file__).parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CPU, GPU = ("lenet5", "jennings-cnn", "resnet18"), ("resnet50", "alexnet", "vit_b_16")
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--smoke", action="store_true", help="only run the code, on few and small images")
     parser.add_argument(
-        "--out", type=Path, help="default: experiments/results/floors.json or floors-cuda.json"
+        "--out", type=Path, help="default: benchmarks/results/floors.json or floors-cuda.json"
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,9 +1,9 @@
 """How the cost of screening and learning grows with the work: time, with slopes, and memory.
 
-Command:   python experiments/benchmarks/growth.py
+Command:   python benchmarks/growth.py
            --photos DIR adds the memory of 500 photographs, from a folder of class folders
 Machine:   Linux; 2 CPU cores, about 10 minutes
-Writes:    experiments/results/growth.json
+Writes:    benchmarks/results/growth.json
 Published: none
 
 time:   whole screens and whole runs of learning, each at several sizes of one kind of work, the others fixed;
@@ -34,7 +34,7 @@ from itn.runtime import batching
 from itn.runtime.provenance import provenance
 from itn.transforms.magnitudes import steps
 
-RESULTS = Path(__file__).parent.parent / "results" / "growth.json"
+RESULTS = Path(__file__).parent / "results" / "growth.json"
 
 
 def screen_digits(images: int = 1000, magnitudes: int = 12) -> None:
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--photos", help="a folder of class folders of ImageNet photographs")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--smoke", action="store_true", help="only run the code, at the smallest sizes")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/growth.json")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/growth.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     batching.keep_memory()  # as the command line does

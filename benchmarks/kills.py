@@ -1,8 +1,8 @@
 """Kill runs at random moments, let them go on, and compare what they leave with runs that nobody touched.
 
-Command:   python experiments/reliability/kills.py
+Command:   python benchmarks/kills.py
 Machine:   any; 2 CPU cores, about 30 minutes
-Writes:    experiments/results/kills.json
+Writes:    benchmarks/results/kills.json
 Published: none
 
 Each command is run once to its end, and timed. Then it is started again and again, each time killed (SIGKILL)
@@ -38,7 +38,7 @@ import itn.learning.trainer
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
-RESULTS = Path(__file__).parent.parent / "results" / "kills.json"
+RESULTS = Path(__file__).parent / "results" / "kills.json"
 COMMANDS = {
     "learn": (
         *("learn", "--model", "lenet5", "--limit", "300", "--tolerance", "0.2", "--batch-size", "64"),
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument(
         "--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="default: all"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results/kills.json")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/kills.json")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     wholes, lengths = {}, {}

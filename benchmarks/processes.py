@@ -1,8 +1,8 @@
 """How much faster several processes screen than one, one thread each.
 
-Command:   python experiments/benchmarks/processes.py
+Command:   python benchmarks/processes.py
 Machine:   any; 2 idle CPU cores, about 10 minutes
-Writes:    experiments/results/processes.json
+Writes:    benchmarks/results/processes.json
 Published: none
 
 The same ``itn screen`` runs on one process and, started by torchrun, on several, in turns; a repetition's
@@ -24,7 +24,7 @@ import torch
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
-RESULTS = Path(__file__).parent.parent / "results" / "processes.json"
+RESULTS = Path(__file__).parent / "results" / "processes.json"
 SCREEN = ("-m", "itn", "screen", "--model", "jennings-cnn", "--limit", "10000", "--device", "cpu")
 SWEPT = ("--transforms", "rotate,zoom,noise", "--out")
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--repetitions", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: experiments/results")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results")
     options = parser.parse_args()
     pairs, same = [], True
     for repetition in range(options.repetitions):

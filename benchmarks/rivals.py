@@ -1,8 +1,8 @@
 """What users would pick instead: how long it takes, and whether the answers agree.
 
-Command:   python experiments/benchmarks/rivals.py  (pip install "itn[benchmark]" for what is compared)
+Command:   python benchmarks/rivals.py  (pip install "itn[benchmark]" for what is compared)
 Machine:   any; 2 idle CPU cores, about 40 minutes (estimated)
-Writes:    experiments/results/rivals.json
+Writes:    benchmarks/results/rivals.json
 Published: none
 
 Ratios are the rival's seconds over those of itn, in one process, in turns: median, least and most of the
@@ -52,7 +52,7 @@ from itn.screening.passes import Screener
 from itn.transforms.magnitudes import steps
 from itn.transforms.registry import TRANSFORMS
 
-RESULTS = Path(__file__).parent.parent / "results" / "rivals.json"
+RESULTS = Path(__file__).parent / "results" / "rivals.json"
 ANGLES = steps(5, 180, 5)
 CORRUPTIONS = {  # of severity 3, and what is nearest
     "gaussian_noise": ("noise", 0.18),

@@ -1,12 +1,17 @@
-"""What the study scripts share: protocols, a training loop that can be interrupted, files.
+"""What the studies share: protocols, a training loop that can be interrupted, files, tables.
 
-A study trains networks by a ``Recipe``, once for each seed, and tests them. Every trained network is kept
-in ``OUT/parts`` after each epoch, so that a study that was interrupted goes on where it stopped when the
-same command is given again, and one with more seeds or more epochs begins with what there is. Commands
-with different ``--seeds`` may run side by side into one folder; the last to end writes the record of all.
+A study is a folder with a script, ``run.py``, that has ``measure`` (does the work and returns the content of
+result.json), ``figures`` and ``table`` (both from that content alone), ``readme``, and, if it has options of
+its own, ``add_arguments``.
+
+Networks are trained by a ``Recipe``, once for each seed. Every network is kept in ``OUT/parts`` after each
+epoch: a study that was interrupted continues when the same command is given again, and one with more seeds
+or more epochs starts from what is there. Commands with different ``--seeds`` may run side by side in one
+folder; the last one to finish writes the record of all.
 """
 
 import argparse
+import copy
 import dataclasses
 import json
 import time
@@ -14,22 +19,23 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import itn
 from itn import plotting
-from itn.models.zoo import NETWORKS
 from itn.runtime import batching
-from itn.runtime.provenance import provenance
+from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
 
-RESULTS = Path(__file__).parent / "results"
+__all__ = ["data_fingerprint", "provenance", "write_whole"]
+
+HERE = Path(__file__).parent
 SMOKE_DIGITS = 200
 Record = dict[str, Any]
 
@@ -135,8 +141,7 @@ def train(
     """
     if protocol.name == "smoke":
         recipe = dataclasses.replace(recipe, epochs=1, digits=SMOKE_DIGITS)
-    torch.manual_seed(seed)
-    net = NETWORKS[recipe.network]()
+    net = untrained(recipe.network, seed)
     if recipe.initial == "keras":
         net.apply(_as_keras_does)
     if start is not None:
@@ -276,41 +281,44 @@ def kept(part: Path, asked_for: Record, make: Callable[[], Record]) -> Record:
     return record
 
 
-def share_right(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:
+def accuracy(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:
     """Return the accuracy of a classifier on images."""
     return (itn.predict(classifier, images) == labels).double().mean().item()
 
 
-def run(
-    doc: str,
-    name: str,
-    measure: Callable[[Protocol], Record],
-    figures: Callable[[Record], dict[str, Figure]],
-    table: Callable[[Record], str],
-    add_arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
-) -> None:
-    """Be the command line of a study.
+def untrained(network: str, seed: int) -> nn.Module:
+    """Return a network of the package with the initial weights of a seed; seeds the generator of torch."""
+    net = copy.deepcopy(itn.load_classifier(network).net).to(memory_format=torch.contiguous_format)
+    torch.manual_seed(seed)
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.reset_parameters()
+    return net.requires_grad_(True).train()
 
-    Args:
-        doc: The script's docstring, for ``--help``.
-        name: The script's name.
-        measure: Does the work and returns the content of result.json, without the protocol.
-        figures: From the content of result.json to figures by name.
-        table: From the content of result.json to text: published beside measured.
-        add_arguments: Adds the script's own arguments, which ``measure`` finds in ``Protocol.options``.
-    """
+
+def names() -> list[str]:
+    """Return the names of all studies."""
+    return sorted(path.parent.name for path in HERE.glob("*/run.py"))
+
+
+def run(script: ModuleType) -> None:
+    """Be the command line of a study: measure, write result.json, draw the figures, print the table."""
     batching.keep_memory()
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--full", action="store_true", help="the document's own protocol, three seeds")
-    how.add_argument("--smoke", action="store_true", help="only run the code, in seconds")
-    how.add_argument(
-        "--draw", type=Path, metavar="JSON", help="draw the figures of a result.json again, measure nothing"
+    name = script.__name__.partition(".")[0]
+    parser = argparse.ArgumentParser(
+        description=script.__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    protocols = parser.add_mutually_exclusive_group()
+    protocols.add_argument("--full", action="store_true", help="the full protocol, three seeds")
+    protocols.add_argument("--smoke", action="store_true", help="only check that the code runs, in seconds")
+    protocols.add_argument(
+        "--draw", type=Path, metavar="JSON", help="redraw the figures of a result.json, measure nothing"
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0; with --full 0 1 2")
     parser.add_argument("--out", type=Path, default=Path("runs") / name, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add_arguments(parser)
+    if hasattr(script, "add_arguments"):
+        script.add_arguments(parser)
     args = parser.parse_args()
     if args.draw:
         record = json.loads(args.draw.read_text())
@@ -323,12 +331,12 @@ def run(
             torch.device("cuda" if gpu else "cpu"),
             vars(args),
         )
-        record = {"study": name, "protocol": protocol.name, **measure(protocol)}
+        record = {"study": name, "protocol": protocol.name, **script.measure(protocol)}
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
-    for figure_name, figure in figures(record).items():
+    for figure_name, figure in script.figures(record).items():
         write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: plotting.save(drawn, path))
-    print(f"{table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
+    print(f"{script.table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
 
 
 def spread(values: Sequence[float], form: str = ".2f") -> str:

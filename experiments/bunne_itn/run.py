@@ -1,8 +1,8 @@
 """Bunne, Rahmann and Wolf (2018): what their Invariant Transformer Net learns, and whether their claims hold.
 
-Command:   python experiments/bunne_itn.py                        (digits, one seed)
-           python experiments/bunne_itn.py --full --photos DIR    (three seeds; photographs, RGB)
-           python experiments/bunne_itn.py --photos DIR --model torchvision:alexnet --weights FILE
+Command:   python experiments bunne_itn                        (digits, one seed)
+           python experiments bunne_itn --full --photos DIR    (three seeds; photographs, RGB)
+           python experiments bunne_itn --photos DIR --model torchvision:alexnet --weights FILE
 Machine:   2 CPU cores, about 3 minutes; --full about 8 minutes, with photographs about an hour
 Writes:    runs/bunne_itn/: result.json; for each network losses-*.png (figure 4a), and with its first seed
            classes-*.png (figure 4b) and grid-*.png (figure 5)
@@ -37,20 +37,18 @@ import numpy as np
 import study
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from study import Protocol, Record
 from torch import Tensor
 from tqdm import trange
 
 import itn
 from itn import plotting
-from itn.data.decoding import read_photo
-from itn.functional.color import color_identity, unit_float
 from itn.learning import plots
 from itn.learning.evaluate import respond
 from itn.learning.load import make_net
 from itn.learning.records import LearnStep
 from itn.learning.switched import SwitchedLearner
-from itn.runtime.provenance import data_fingerprint, provenance
 from itn.stats.sampling import generator, one_per_class, stratified_subset
 
 READINGS = ("linear", "nonnegative")
@@ -122,7 +120,7 @@ def measure(protocol: Protocol) -> Record:
             "model": Path(model).name,
             "classifier_sha256": classifier.sha256(),
             "data": Path(source).name,
-            "data_sha256": data_fingerprint(data.images, data.labels),
+            "data_sha256": study.data_fingerprint(data.images, data.labels),
         }
         for reading in READINGS:
             for seed in protocol.seeds:
@@ -173,7 +171,7 @@ def _run(
         "history": _thinned(history),
         **_shown(classifier, net, held.labels, index[~rows]),
         "seconds": round(time.perf_counter() - clock, 1),
-        "provenance": provenance(classifier.device),
+        "provenance": study.provenance(classifier.device),
     }
 
 
@@ -185,10 +183,11 @@ def _family(net: itn.InvariantTransformerNet, held: itn.CheckedImages) -> Record
     zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.decompose_spatial(spatial, aspect)
     (a, b), (c, d) = (row.unbind(-1) for row in spatial[:, :, :2].unbind(-2))
     nearest = torch.atan2(b * aspect - c / aspect, a + d).rad2deg()
-    share = (color - color_identity(color.shape[1], color)).abs().amax((1, 2)) / net.color.head.bound.cpu()
+    share = (color - torch.eye(*color.shape[1:])).abs().amax((1, 2)) / net.color.head.bound.cpu()
+    batches = torch.arange(len(held)).split(256)
     squares = [
         (itn.apply_color(images, color[-1]) - images).double().square().sum()
-        for images in map(unit_float, held.images.split(256))
+        for images in (held.part(rows).pixels(slice(None), color.device) for rows in batches)
     ]
     corner = {
         "zoom": zoom,
@@ -252,8 +251,8 @@ def _images(run: Record) -> Tensor:
     import skimage.data  # noqa: PLC0415  # digits do without
 
     folder, preprocessing = Path(skimage.data.__file__).parent, itn.Preprocessing(**run["preprocessing"])
-    photos = [read_photo(folder / name, "RGB", preprocessing) for name in run["shown"]]
-    return torch.from_numpy(np.stack(photos)).movedim(-1, 1) / 255
+    photos = [preprocessing(Image.open(folder / name).convert("RGB")) for name in run["shown"]]
+    return torch.from_numpy(np.stack([np.asarray(photo) for photo in photos])).movedim(-1, 1) / 255
 
 
 def _moved(images: Tensor, color: Tensor, spatial: Tensor) -> Tensor:
@@ -401,7 +400,3 @@ def _mean(values: Tensor) -> float:
 
 def _rounded(values: Any) -> Any:
     return np.round(np.asarray(values, dtype=float), 6).tolist()
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "bunne_itn", measure, figures, table, add_arguments)

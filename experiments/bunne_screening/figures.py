@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
-from itn.plotting.style import BROKEN, WIDTH
+from itn.plotting import BROKEN, WIDTH
 from itn.screening.plot_scales import (
     BLUE,
     GRAY,

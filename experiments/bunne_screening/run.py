@@ -1,8 +1,8 @@
 r"""Bunne, Rahmann and Wolf (2018): up to which magnitude do AlexNet and ResNet keep their class?
 
-Command:   python experiments/bunne_screening.py            (1,000 digits, every other magnitude)
-           python experiments/bunne_screening.py --full     (10,000 digits, all magnitudes)
-           python experiments/bunne_screening.py --model torchvision:alexnet --data DIR --limit 0 \
+Command:   python experiments bunne_screening            (1,000 digits, every other magnitude)
+           python experiments bunne_screening --full     (10,000 digits, all magnitudes)
+           python experiments bunne_screening --model torchvision:alexnet --data DIR --limit 0 \
                --classes broom,orange,obelisk,volcano       (the paper's; sweatshirt for its ResNet)
 Machine:   2 CPU cores, about 1 minute; --full about 10 minutes
 Writes:    runs/bunne_screening/: result.json, figure2.png, figure6.png, accuracy.png, classes.png;
@@ -29,22 +29,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import bunne_screening_figures as draw
-import bunne_screening_statements as statements
 import study
 import torch
+from bunne_screening import figures as draw
+from bunne_screening import statements
 from matplotlib.figure import Figure
 from study import Protocol, Record
 
 import itn
-from itn.data.class_folders import class_indices
-from itn.data.loading import ImageSet
-from itn.models.classifier import Classifier
-from itn.models.preflight import suitable_batch
 from itn.screening.summary import range_text
-from itn.transforms.builtin import PAPER
-from itn.transforms.registry import Transform
 
+PAPER = (
+    *("translate_x", "translate_y", "rotate", "scale_x", "scale_y", "zoom"),
+    *("brightness", "contrast", "grayscale", "blur", "noise"),
+)
 FIGURE2, MAP = ("noise", "rotate", "zoom"), ("translate_x", "translate_y")
 KEPT = (
     *("unit", "identity", "magnitudes", "accuracy", "ci_low", "ci_high"),
@@ -165,23 +163,21 @@ def measure(protocol: Protocol) -> Record:
     return {**_short_numbers(content), "seconds": seconds, "provenance": record.provenance}
 
 
-def shown_labels(classifier: Classifier, data: ImageSet, asked: tuple[str, ...] | None) -> list[int]:
+def shown_labels(classifier: itn.Classifier, data: itn.ImageSet, asked: tuple[str, ...] | None) -> list[int]:
     """Return the labels of the classes to show: as asked, or up to four by the rule in the header."""
-    there = set(data.labels.tolist())
     if asked is not None:
-        known = class_indices(asked, classifier)
-        absent = [name for name in asked if known[name] not in there]
+        known = {classifier.class_name(label): label for label in data.labels.unique().tolist()}
+        absent = [name for name in asked if name not in known]
         if absent:
             raise ValueError(f"there is no image of {', '.join(absent)}: name other --classes, or take more")
         return [known[name] for name in asked]
-    batch = suitable_batch(data.images, classifier.device)
-    right = itn.predict(classifier, data.images, batch) == data.labels
+    right = itn.predict(classifier, data.images) == data.labels
     counts = data.labels.bincount()
     seen = data.labels[right].unique().tolist()
     return sorted(seen, key=lambda label: (-int(counts[label]), label))[:4]
 
 
-def every_nth(transform: Transform, every: int) -> tuple[float, ...]:
+def every_nth(transform: itn.Transform, every: int) -> tuple[float, ...]:
     """Return every so many-th of the magnitudes of a transformation, the identity among them."""
     if transform.discrete:
         return transform.magnitudes
@@ -277,7 +273,3 @@ def _short_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_short_numbers(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "bunne_screening", measure, figures, table, add_arguments)

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 import itn
-from itn.transforms.registry import Transform
 
 Record = dict[str, Any]
 QUANTILES = {"nearest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "farthest": 1.0}
@@ -18,7 +17,7 @@ CONSTANT, STRONG = 0.9, 0.5
 reduced."""
 
 
-def class_spread(transform: Transform, values: Mapping[str, float | None]) -> Record:
+def class_spread(transform: itn.Transform, values: Mapping[str, float | None]) -> Record:
     """Return quantiles of the thresholds of classes on one side; None: beyond what was swept.
 
     Classes that are not recognised at the identity have no threshold; they are counted.

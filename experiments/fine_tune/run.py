@@ -1,6 +1,6 @@
 """Fine-tune a classifier with the family that it does not see, beyond its limit, and look again.
 
-Command:   python experiments/fine_tune.py
+Command:   python experiments fine_tune
 Machine:   2 CPU cores, about 10 minutes
 Writes:    runs/fine_tune/: result.json, thresholds.png, learned-PROTOCOL/ (a run of ``itn learn``)
 Published: nothing; the question is what a learned family is good for.
@@ -14,6 +14,7 @@ moving, what it costs the change of the clean accuracy.
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import study
@@ -25,7 +26,6 @@ from tqdm import tqdm
 
 import itn
 from itn import plotting
-from itn.screening.records import SweepRecord
 
 MODEL = "lenet5"
 BEYOND = 1.5
@@ -66,7 +66,7 @@ def measure(protocol: Protocol) -> Record:
             {
                 "network": name,
                 "clean_accuracy": screened.clean_accuracy,
-                "accuracy_beyond": study.share_right(network, moved, labels),
+                "accuracy_beyond": study.accuracy(network, moved, labels),
                 "thresholds": {key: _sides(value) for key, value in screened.transforms.items()},
             }
         )
@@ -119,7 +119,7 @@ def _trained(
     return itn.Classifier(net, mean, std, name=classifier.name)
 
 
-def _sides(sweep: SweepRecord) -> dict[str, float | None]:
+def _sides(sweep: Any) -> dict[str, float | None]:
     return {side: threshold.value for side, threshold in sweep.thresholds.accuracy.items()}
 
 
@@ -170,7 +170,3 @@ def table(record: Record) -> str:
 
 def _number(value: float | None) -> str:
     return "beyond" if value is None else f"{value:.3g}"
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "fine_tune", measure, figures, table)

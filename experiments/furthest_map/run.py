@@ -1,7 +1,7 @@
 r"""How far do learned corners go on all digits, and how far the furthest affine map that a search finds?
 
-Command:   python experiments/furthest_map.py            (lenet5)
-           python experiments/furthest_map.py --full     (both classifiers)
+Command:   python experiments furthest_map            (lenet5)
+           python experiments furthest_map --full     (both classifiers)
 Machine:   2 CPU cores, about 15 minutes; the second about 30 minutes
 Writes:    runs/furthest_map/: result.json, reached.png
 Published: nothing
@@ -11,8 +11,8 @@ are unmoved. Here all 20,000 digits that the classifiers have not seen are looke
 does a map go along a straight line from the identity (a rotation: as it turns) until 1 % of them are lost?
 
 - axes: those of the screening table, both signs
-- learned: the spatial corners of the five families in results/largest_family, each learned from 8,000 of the
-  digits; beside it how far they and the longest axes go on the other 12,000
+- learned: the five families in largest_family/result.json at full strength, colors unchanged, each learned
+  from 8,000 of the digits; beside it how far they and the longest baselines go on the other 12,000
 - found: directions turned uphill from the longest axes and two of the learned corners. The search is a local
   one, and nothing is held out: what it finds is an optimistic mark, not a bound
 """
@@ -33,14 +33,11 @@ from itn import plotting
 from itn.certification.baselines import SingleTransformation, spatial_baselines
 from itn.certification.parametric import ParametricTransform, break_rate, transformed_margins
 from itn.certification.scale_search import estimate_scale
-from itn.functional.displacement import displacement
 from itn.learning.split import split_images
-from itn.models.classifier import Classifier, margins
-from itn.models.preflight import CheckedImages
+from itn.models.classifier import margins
 from itn.nn.net import apply_matrices
-from itn.runtime.provenance import data_fingerprint, provenance
 
-LEARNED = study.RESULTS / "largest_family" / "result.json"
+LEARNED = study.HERE / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
 TOLERANCE = 0.01
 SMOKE_DIGITS = 1000  # of which 300 just could prove the tolerance
@@ -70,7 +67,7 @@ def measure(protocol: Protocol) -> Record:
         of = {
             "model": model,
             "weights_sha256": classifier.sha256(),
-            "images_sha256": data_fingerprint(images, labels),
+            "images_sha256": study.data_fingerprint(images, labels),
         }
         part = protocol.out / "parts" / f"{protocol.name}-{model}.json"
         corners = {
@@ -86,7 +83,7 @@ def measure(protocol: Protocol) -> Record:
 
 
 def _of_one(
-    classifier: Classifier, images: Tensor, labels: Tensor, corners: dict[int, Tensor], steps: int
+    classifier: itn.Classifier, images: Tensor, labels: Tensor, corners: dict[int, Tensor], steps: int
 ) -> Record:
     data, reached = itn.preflight(classifier, images, labels), []
     for axis in tqdm(spatial_baselines(1.0), desc="axes", leave=False):
@@ -114,17 +111,21 @@ def _of_one(
     for start, direction in tqdm(starts.items(), desc="climbing", leave=False):
         top = climb(classifier, data, direction, steps)
         found.append({"start": start, "displacement": moved(top), "map": top.tolist()})
-    origin = provenance(classifier.device)
+    origin = study.provenance(classifier.device)
     return {"axes": axes, "learned": learned, "found": found, "provenance": origin}
 
 
 def _on_others(
-    classifier: Classifier, data: CheckedImages, corner: Tensor, axes: list[SingleTransformation], seed: int
+    classifier: itn.Classifier,
+    data: itn.CheckedImages,
+    corner: Tensor,
+    axes: list[SingleTransformation],
+    seed: int,
 ) -> Record:
     """Return how far a corner and the longest axis go on the images that a seed has not learned from."""
     _, calibration, held = split_images(data, itn.LearnConfig(seed=seed))
     assert calibration is not None
-    others = CheckedImages.joined([calibration, held])
+    others = itn.CheckedImages.joined([calibration, held])
     alone = {_name(axis): axis.displacement(reach(classifier, others, axis.mover, 1.0)) for axis in axes}
     axis = max(alone, key=lambda name: alone[name])
     return {
@@ -141,7 +142,7 @@ def _name(axis: SingleTransformation) -> str:
 
 def moved(deviation: Tensor) -> float:
     """Return the displacement of a map that adds this to the identity, 2 x 3."""
-    return displacement((IDENTITY + deviation)[None]).item()
+    return itn.displacement((IDENTITY + deviation)[None]).item()
 
 
 def ray(direction: Tensor) -> ParametricTransform:
@@ -149,13 +150,15 @@ def ray(direction: Tensor) -> ParametricTransform:
     return ParametricTransform(1, lambda k: (None, (IDENTITY + k[:, :, None] * direction).to(k)))
 
 
-def scaled(classifier: Classifier, data: CheckedImages, direction: Tensor) -> Tensor:
+def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tensor) -> Tensor:
     """Return a direction at the size at which the tolerance ends."""
     guess = (0.05 / moved(direction)) ** 0.5
     return direction * reach(classifier, data, ray(direction), 4 * guess)
 
 
-def reach(classifier: Classifier, data: CheckedImages, mover: ParametricTransform, most: float) -> float:
+def reach(
+    classifier: itn.Classifier, data: itn.CheckedImages, mover: ParametricTransform, most: float
+) -> float:
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     few = data.spread(2000)
     scale = estimate_scale(
@@ -170,9 +173,9 @@ def reach(classifier: Classifier, data: CheckedImages, mover: ParametricTransfor
 
 
 def _reach_near(
-    classifier: Classifier,
-    data: CheckedImages,
-    few: CheckedImages,
+    classifier: itn.Classifier,
+    data: itn.CheckedImages,
+    few: itn.CheckedImages,
     mover: ParametricTransform,
     guess: float,
     most: float,
@@ -188,15 +191,17 @@ def _reach_near(
 
 
 def fragile(
-    classifier: Classifier, data: CheckedImages, mover: ParametricTransform, scale: float
-) -> CheckedImages:
+    classifier: itn.Classifier, data: itn.CheckedImages, mover: ParametricTransform, scale: float
+) -> itn.CheckedImages:
     """Return those of the images that are right unchanged which a map leaves the smallest margins."""
     right = data.part(data.clean)
     found = transformed_margins(classifier, right, mover, scale * mover.corner)
     return right.part(found.argsort()[: max(1, len(data) // FRAGILE)])
 
 
-def climb(classifier: Classifier, data: CheckedImages, direction: Tensor, steps: int = STEPS) -> Tensor:
+def climb(
+    classifier: itn.Classifier, data: itn.CheckedImages, direction: Tensor, steps: int = STEPS
+) -> Tensor:
     """Turn a direction such that the tolerance ends ever farther out; return what then is added there."""
 
     def grown(deviation: Tensor) -> Tensor:
@@ -220,7 +225,7 @@ def climb(classifier: Classifier, data: CheckedImages, direction: Tensor, steps:
     return max(start, scaled(classifier, data, best), key=moved)
 
 
-def _slope(classifier: Classifier, few: CheckedImages, deviation: Tensor, width: float) -> Tensor:
+def _slope(classifier: itn.Classifier, few: itn.CheckedImages, deviation: Tensor, width: float) -> Tensor:
     """Return the gradient of how many images are lost, smoothly, by a map."""
     total = torch.zeros(2, 3)
     for rows in torch.arange(len(few)).split(500):
@@ -288,7 +293,3 @@ def table(record: Record) -> str:
         "A - I of the furthest",
     )
     return study.markdown(header, rows)
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "furthest_map", measure, figures, table, add_arguments)

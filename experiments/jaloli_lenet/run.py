@@ -1,7 +1,7 @@
 """Jaloli (2019): a LeNet-5 trained on upright digits, tested on digits turned by quarter turns.
 
-Command:   python experiments/jaloli_lenet.py            (the shipped network)
-           python experiments/jaloli_lenet.py --full     (two more seeds, all test digits)
+Command:   python experiments jaloli_lenet            (the shipped network)
+           python experiments jaloli_lenet --full     (two more seeds, all test digits)
 Machine:   2 CPU cores, about 1 minute; --full about 7 minutes
 Writes:    runs/jaloli_lenet/: result.json, digits.png, kernels1.png to kernels3.png, maps1.png to
            maps3.png, classes.png
@@ -18,7 +18,6 @@ from functools import partial
 import study
 import torch
 import torch.nn.functional as F
-import train_classifiers
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from study import Protocol, Record
@@ -26,8 +25,7 @@ from torch import Tensor
 
 import itn
 from itn import plotting
-from itn.runtime.provenance import provenance
-from itn.runtime.run_dir import write_whole
+from pretrained import run as pretrained
 
 ANGLES = (0, 90, 180, 270, 360)
 PUBLISHED = {
@@ -57,7 +55,7 @@ def measure(protocol: Protocol) -> Record:
         "published": PUBLISHED,
         "runs": runs,
         "screen": screened.to_json(),
-        "provenance": provenance(protocol.device),
+        "provenance": study.provenance(protocol.device),
     }
 
 
@@ -72,8 +70,8 @@ def _network(seed: int, protocol: Protocol) -> itn.Classifier:
         return itn.load_classifier("lenet5")
     path = protocol.out / "parts" / f"lenet5-seed{seed}.safetensors"
     if not path.exists():
-        trained = train_classifiers.train("lenet5", seed)
-        write_whole(path, partial(save_file, trained.net.state_dict()))
+        trained = pretrained.train("lenet5", seed)
+        study.write_whole(path, partial(save_file, trained.net.state_dict()))
     return itn.load_classifier("lenet5", weights=path)
 
 
@@ -162,7 +160,3 @@ def _angle(threshold: Record) -> str:
         for key in ("value", "ci_low", "ci_high")
     )
     return f"{value} [{low}, {high}]"
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "jaloli_lenet", measure, figures, table)

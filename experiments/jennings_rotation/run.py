@@ -1,7 +1,7 @@
 """Jennings (2019): a CNN is trained on upright digits, and again on digits turned by 90 degrees.
 
-Command:   python experiments/jennings_rotation.py            (one seed)
-           python experiments/jennings_rotation.py --full     (three seeds)
+Command:   python experiments jennings_rotation            (one seed)
+           python experiments jennings_rotation --full     (three seeds)
 Machine:   2 CPU cores, about 3 minutes; --full about 8 minutes
 Writes:    runs/jennings_rotation/: result.json, curves.png, digits.png
 Published: upright 98 % after 3 epochs, loss 0.2639; turned 8 %, loss 2.3186, after 5 epochs in its code and
@@ -23,7 +23,6 @@ from study import Protocol, Recipe, Record
 
 import itn
 from itn import plotting
-from itn.models.zoo import NETWORKS
 
 UPRIGHT = Recipe("jennings-cnn", "sgd", 0.01, 64, 3, mean=0.1307, std=0.3081, momentum=0.5, log_every=10)
 TURNED = dataclasses.replace(UPRIGHT, epochs=5, turn=1)
@@ -42,8 +41,7 @@ def measure(protocol: Protocol) -> Record:
         upright = study.train(UPRIGHT, seed, "upright", protocol)
         slip = study.train(TURNED, seed, "turned-as-published", protocol, optimized=upright.net)
         own = study.train(TURNED, seed, "turned-as-intended", protocol)
-        torch.manual_seed(seed)
-        initial = NETWORKS[TURNED.network]().state_dict()
+        initial = study.untrained(TURNED.network, seed).state_dict()
         unchanged = all(torch.equal(slip.net.state_dict()[name].cpu(), initial[name]) for name in initial)
         crossed = dict(zip(("loss", "accuracy"), study.test(TURNED, upright.net, protocol), strict=True))
         runs += [
@@ -112,10 +110,6 @@ def table(record: Record) -> str:
         )
     held = [run["weights_unchanged"] for run in record["runs"] if "weights_unchanged" in run]
     said = f"weights unchanged by the training as published: {sum(held)} of {len(held)} runs"
-    summary = itn.plotting.model_summary(NETWORKS[UPRIGHT.network](), (1, 28, 28))
+    summary = itn.model_summary(study.untrained(UPRIGHT.network, 0), (1, 28, 28))
     measured = study.markdown(("network", "published accuracy / loss", "measured"), rows)
     return f"{summary}\n\n{measured}\n\n{said}"
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "jennings_rotation", measure, figures, table)

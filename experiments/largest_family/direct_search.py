@@ -2,17 +2,14 @@
 
 import numpy as np
 import torch
-from itn.certification.family import mover
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
+import itn
+from itn.certification.family import mover
 from itn.certification.family_baselines import BaselineEstimates
 from itn.certification.parametric import ParametricTransform, transformed_margins
-from itn.functional.displacement import displacement
-from itn.learning.constrained.settings import DEFAULT_SETTINGS
-from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
-from itn.nn.net import InvariantTransformerNet
+from itn.learning.constrained.learner import SURPLUS
 
 FRAGILE = 1000  # images that decide, those nearest to being lost along single axes
 RESTARTS = 3
@@ -22,7 +19,11 @@ STEEPNESS = (1.0, 8.0)  # least and largest power of the size with which losses 
 
 
 def search(
-    net: InvariantTransformerNet, learned: CheckedImages, measures: BaselineEstimates, images: int, batch: int
+    net: itn.InvariantTransformerNet,
+    learned: itn.CheckedImages,
+    measures: BaselineEstimates,
+    images: int,
+    batch: int,
 ) -> None:
     """Give the net the corner that moves furthest, by Nelder and Mead's simplex over directions.
 
@@ -37,7 +38,7 @@ def search(
         batch: Images in one of them.
     """
     classifier = net.classifier
-    assert isinstance(classifier, Classifier)
+    assert isinstance(classifier, itn.Classifier)
     few = _fragile(classifier, learned, measures, batch)
     units, starts, longest = [], [], []
     for part in net.parts:
@@ -88,10 +89,8 @@ def search(
         moved = matrices(at_target(direction))
         total = 0.0
         for part in net.parts:
-            ratio = np.log(displacement(moved[part]).item() / measures.references[part] + 1e-9)
-            total += ratio - (1 - DEFAULT_SETTINGS.surplus_weight) * max(ratio, 0) * (
-                part in measures.bounded
-            )
+            ratio = np.log(itn.displacement(moved[part]).item() / measures.references[part] + 1e-9)
+            total += ratio - (1 - SURPLUS) * max(ratio, 0) * (part in measures.bounded)
         return -total / len(net.parts)
 
     # Every axis and sum of two of one part, beside the longest axis of the other
@@ -120,8 +119,8 @@ def search(
 
 
 def _fragile(
-    classifier: Classifier, learned: CheckedImages, measures: BaselineEstimates, batch: int
-) -> CheckedImages:
+    classifier: itn.Classifier, learned: itn.CheckedImages, measures: BaselineEstimates, batch: int
+) -> itn.CheckedImages:
     data = learned.part(learned.clean)
     smallest = torch.full((len(data),), torch.inf)
     for part, axes in measures.axes.items():

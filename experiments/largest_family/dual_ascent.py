@@ -2,14 +2,9 @@
 
 import torch
 
-from itn.functional.color import unit_float
-from itn.functional.displacement import displacement
-from itn.learning.config import LearnConfig
-from itn.learning.records import LearnStep
+import itn
 from itn.models.classifier import margins
-from itn.models.preflight import CheckedImages
 from itn.nn.control_head import CONTROLS
-from itn.nn.net import InvariantTransformerNet
 from itn.stats.sampling import generator
 
 RATE = 0.01  # Adam's, of the net
@@ -30,7 +25,11 @@ class DualAscentLearner:
     """
 
     def __init__(
-        self, net: InvariantTransformerNet, data: CheckedImages, config: LearnConfig, target: float
+        self,
+        net: itn.InvariantTransformerNet,
+        data: itn.CheckedImages,
+        config: itn.LearnConfig,
+        target: float,
     ) -> None:
         self.net, self.config, self.target = net, config, target
         self.data, self.share = data.part(data.clean), int(data.clean.sum()) / len(data)
@@ -39,18 +38,18 @@ class DualAscentLearner:
         self.device = next(net.parameters()).device
         self.price = 1.0
 
-    def step(self, number: int) -> LearnStep:
+    def step(self, number: int) -> itn.LearnStep:
         """Take a step of both players, and return what happened in it."""
         n = self.config.batch_size
         index = torch.randint(len(self.data), (n,), generator=self.generator)
         k1, k2 = torch.rand(2, n, CONTROLS, generator=self.generator)
         k1[: n // 2] = k2[: n // 2] = 1
         color, spatial = self.net.matrices(k1.to(self.device), k2.to(self.device))
-        images = unit_float(self.data.images[index].to(self.device))
+        images = self.data.pixels(index, self.device)
         logits = self.net.classifier(self.net.render(images, color, spatial).clamp(0, 1))
         margin = margins(logits, self.data.labels[index].to(self.device))
         moved = {
-            part: displacement(m) for part, m in (("color", color), ("spatial", spatial)) if m is not None
+            part: itn.displacement(m) for part, m in (("color", color), ("spatial", spatial)) if m is not None
         }
         reach = torch.stack([(each + 1e-9).log().mean() for each in moved.values()]).mean()
         losses = self.share * (-margin).sigmoid().mean() / self.target
@@ -60,7 +59,7 @@ class DualAscentLearner:
         lost = self.share * (margin <= 0).float().mean()
         self.price *= float((DUAL_RATE * (lost / self.target - 1).clamp(-1, 1)).exp())
         at = {part: each.mean().item() for part, each in moved.items()}
-        return LearnStep(
+        return itn.LearnStep(
             step=number,
             color_displacement=at.get("color"),
             spatial_displacement=at.get("spatial"),

@@ -1,8 +1,8 @@
 r"""How far does each objective get at the same tolerance, certified on the same images?
 
-Command:   python experiments/largest_family.py          (one seed)
-           python experiments/largest_family.py --full --seeds 0 1 2 3 4
-           python experiments/largest_family.py --models FILE.py:make --weights FILE --data DIR \
+Command:   python experiments largest_family          (one seed)
+           python experiments largest_family --full --seeds 0 1 2 3 4
+           python experiments largest_family --models FILE.py:make --weights FILE --data DIR \
                --tolerance 0.02 --designs constrained    (any classifier and images)
 Machine:   2 CPU cores, about 15 minutes; the second about 75 minutes
 Writes:    runs/largest_family/: result.json, ratios.png
@@ -30,8 +30,8 @@ from statistics import median
 import numpy as np
 import study
 import torch
-from direct_search import search
-from dual_ascent import DualAscentLearner
+from largest_family.direct_search import search
+from largest_family.dual_ascent import DualAscentLearner
 from matplotlib.figure import Figure
 from scipy import stats
 from study import Protocol, Record
@@ -41,12 +41,10 @@ import itn
 from itn import plotting
 from itn.certification.calibration import calibrate_family
 from itn.certification.family_baselines import estimate_all_baselines
-from itn.data.loading import ImageSet
 from itn.learning.evaluate import measure as measured
 from itn.learning.load import make_net
 from itn.learning.split import split_images
 from itn.learning.switched import SwitchedLearner
-from itn.runtime.provenance import data_fingerprint, provenance
 
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "dual-ascent", "switched")
@@ -81,7 +79,7 @@ def measure(protocol: Protocol) -> Record:
         data = itn.read_images(asked["data"], classifier, asked["class_map"], limit=limit)
         studied = {
             "weights_sha256": classifier.sha256(),
-            "images_sha256": data_fingerprint(data.images, data.labels),
+            "images_sha256": study.data_fingerprint(data.images, data.labels),
         }
         for seed in protocol.seeds:
             config = _config(seed, protocol)
@@ -101,7 +99,7 @@ def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
     return itn.LearnConfig(seed=seed, **(protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}) | given))
 
 
-def _run(classifier: itn.Classifier, design: str, data: ImageSet, config: itn.LearnConfig) -> Record:
+def _run(classifier: itn.Classifier, design: str, data: itn.ImageSet, config: itn.LearnConfig) -> Record:
     clock = time.perf_counter()
     learned = (classifier, data.images, data.labels, config)
     record = itn.learn(*learned).record if design == "constrained" else _otherwise(design, *learned)
@@ -141,7 +139,7 @@ def _otherwise(
         )
         history = [learner.step(number) for number in range(config.steps)]
     proven = calibrate_family(net, learned, calibration, measures, config)
-    origin = provenance(classifier.device)
+    origin = study.provenance(classifier.device)
     return measured(net, held, history, config, split.record(config.seed), origin, proven)
 
 
@@ -267,7 +265,3 @@ def _middle(values: list[float | None], form: str) -> str:
     if not known:
         return "axis unbroken" if values else "-"  # not learned
     return study.middle(known, form)
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "largest_family", measure, figures, table, add_arguments)

@@ -1,6 +1,6 @@
 """Learn what the shipped MNIST classifiers do not see: color, space, both; three seeds each.
 
-Command:   python experiments/learned_invariances.py
+Command:   python experiments learned_invariances
 Machine:   2 CPU cores, about 25 minutes
 Writes:    experiments/results/learned_invariances.json
 Published: Bunne et al. show AlexNet on ImageNet and give no numbers for a learned family; in words,

@@ -1,6 +1,6 @@
 """Do both instruments find what was planted? Small classifiers with known ranges, against dense grids.
 
-Command:   python experiments/planted.py
+Command:   python experiments planted
 Machine:   2 CPU cores, about 25 minutes
 Writes:    runs/planted/: result.json, ranges.png
 Published: nothing; no published work checks such instruments against a known truth
@@ -34,11 +34,8 @@ from tqdm import tqdm
 
 import itn
 from itn import plotting
-from itn.functional.color import unit_float
-from itn.learning.config import LearnConfig
 from itn.learning.ranges import RANGES
 from itn.learning.split import split_images
-from itn.screening.config import ScreenConfig
 
 TOLERANCE = 0.05
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits
@@ -102,7 +99,7 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     few = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
     steps = protocol.pick(0, 0, 5)
     return {
-        "accuracy": study.share_right(classifier, images, labels),
+        "accuracy": study.accuracy(classifier, images, labels),
         "training_seconds": round(trained, 1),
         "screened": [side for each in transforms for side in screened(classifier, *few, each)],
         "learned": [learned(classifier, images, labels, each, seed, steps) for each in transforms],
@@ -140,7 +137,7 @@ def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier
 
 def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str) -> list[Record]:
     """Return the thresholds of both sides as screening finds them, and as a dense grid does."""
-    config = ScreenConfig(transforms=(name,), accuracy_fraction=1 - TOLERANCE, round_trip=False)
+    config = itn.ScreenConfig(transforms=(name,), accuracy_fraction=1 - TOLERANCE, round_trip=False)
     record = itn.screen(classifier, images, labels, config).record
     transform, sweep = itn.TRANSFORMS[name], record.transforms[name]
     distances = [transform.distance(v) for v in sweep.magnitudes if v > transform.identity]
@@ -150,7 +147,7 @@ def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: s
     def breaks(side: str) -> float | None:
         def accuracy(distance: float) -> float:
             moved = transform(images, transform.at_distance(distance, side))
-            return study.share_right(classifier, moved, labels)
+            return study.accuracy(classifier, moved, labels)
 
         crossed = _crossing(lambda d: 1 - accuracy(d), 1 - level, step / 2, max(distances))
         return None if crossed is None else transform.at_distance(crossed, side)
@@ -173,7 +170,7 @@ def learned(
     classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str, seed: int, steps: int = 0
 ) -> Record:
     """Return the range of a family with one parameter over k, and that of a dense grid."""
-    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name])
+    config = itn.LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name])
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
@@ -183,10 +180,12 @@ def learned(
     transformer = getattr(result.net, config.parts[0])
     bound, (_, magnitude) = transformer.head.bound.item(), RANGES[transformer.family]
 
+    pixels = held.pixels(slice(None), classifier.device)
+
     def lost(parameter: float) -> float:
         matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
         matrices = (matrix, None) if config.parts == ("color",) else (None, matrix)
-        moved = result.net.render(unit_float(held.images.to(classifier.device)), *matrices)
+        moved = result.net.render(pixels, *matrices)
         right = itn.predict(classifier, moved.clamp(0, 1)) == held.labels
         return (held.clean & ~right).double().mean().item()
 
@@ -212,7 +211,7 @@ def learned(
 
 def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int = 0) -> Record:
     """Return what an affine family has at its corner, and how much of it is rotation."""
-    config = LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("spatial",))
+    config = itn.LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("spatial",))
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
@@ -352,7 +351,3 @@ def _interval(ends: list[float | None]) -> str:
 
 def _apart(steps: float | None) -> str:
     return "-" if steps is None else f"{steps:.2f}"
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "planted", measure, figures, table, add_arguments)

@@ -1,7 +1,7 @@
 """Poddar (2020): a small CNN whose loss stops at 1.46, and what its layers see.
 
-Command:   python experiments/poddar_cnn.py            (8 epochs, one seed)
-           python experiments/poddar_cnn.py --full     (50 epochs, three seeds)
+Command:   python experiments poddar_cnn            (8 epochs, one seed)
+           python experiments poddar_cnn --full     (50 epochs, three seeds)
 Machine:   2 CPU cores, about 7 minutes; --full about 3 hours
 Writes:    runs/poddar_cnn/: result.json, curves-as-published.png, curves-as-intended.png,
            activations.png
@@ -124,7 +124,3 @@ def table(record: Record) -> str:
         *("published test accuracy", "measured", "without dropout"),
     )
     return study.markdown(header, rows)
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "poddar_cnn", measure, figures, table)

@@ -1,7 +1,7 @@
 """Soni (2019): how much translation do pooling layers, and augmentation, make a network ignore?
 
-Command:   python experiments/soni_translation.py            (20 epochs, one seed)
-           python experiments/soni_translation.py --full     (100 epochs, three seeds)
+Command:   python experiments soni_translation            (20 epochs, one seed)
+           python experiments soni_translation --full     (100 epochs, three seeds)
 Machine:   2 CPU cores, about 9 minutes; --full about 5 hours
 Writes:    runs/soni_translation/: result.json, accuracy.png, curves.png, shifts.png
 Published: accuracy on unshifted test digits / shifted by up to (1, 1) / by up to (4, 3) pixels:
@@ -98,7 +98,7 @@ def _tested(name: str, trained: Trained, protocol: Protocol) -> Record:
     images, labels = itn.load_images("mnist", limit=protocol.pick(0, 0, study.SMOKE_DIGITS))
     frozen, pixels = study.classifier(trained), images.float() / 255
     accuracy = [
-        study.share_right(frozen, shifted(pixels, most, trained.seed), labels) for most in SHIFTS.values()
+        study.accuracy(frozen, shifted(pixels, most, trained.seed), labels) for most in SHIFTS.values()
     ]
     return {"network": name, "accuracy": accuracy, **trained.record()}
 
@@ -161,7 +161,3 @@ def table(record: Record) -> str:
         )
     header = ("network", "parameters", "epochs x seeds", f"published: {' / '.join(SHIFTS)}", "measured")
     return study.markdown(header, rows)
-
-
-if __name__ == "__main__":
-    study.run(__doc__, "soni_translation", measure, figures, table, add_arguments)

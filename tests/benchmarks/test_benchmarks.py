@@ -1,4 +1,4 @@
-"""The benchmarks run, and docs/results.md says what they have found."""
+"""The benchmarks run, and the README says what they have found."""
 
 import importlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = ROOT / "experiments" / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def test_calls_take_turns(beside):
     assert min(times["a"] + times["b"]) > 0.001
 
 
-def test_the_results_page_holds_the_table_of_the_committed_results():
+def test_the_readme_holds_the_table_of_the_committed_results():
     names = runpy.run_path(str(BENCHMARKS / "__main__.py"), run_name="benchmarks")
-    lines = names["table"](ROOT / "experiments" / "results").splitlines()
-    results = (ROOT / "docs" / "results.md").read_text().splitlines()
-    missing = [line for line in lines if line not in results]
+    lines = names["table"](BENCHMARKS / "results").splitlines()
+    readme = (ROOT / "README.md").read_text().splitlines()
+    missing = [line for line in lines if line not in readme]
     assert len(lines) > 20
     assert not missing

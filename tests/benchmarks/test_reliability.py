@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "experiments" / "reliability"
+SCRIPTS = ROOT / "benchmarks"
 NAMES = ("kills", "damage")
 
 
@@ -33,10 +33,10 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
     assert record[wrong] == []
 
 
-def test_the_results_page_says_what_is_recorded():
-    results = (ROOT / "docs" / "results.md").read_text()
-    kills, damage = (json.loads((ROOT / f"experiments/results/{name}.json").read_text()) for name in NAMES)
+def test_the_readme_says_what_is_recorded():
+    readme = (ROOT / "README.md").read_text()
+    kills, damage = (json.loads((ROOT / f"benchmarks/results/{name}.json").read_text()) for name in NAMES)
     assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
     runs = sum(each["runs"] for each in kills["commands"].values())
     for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
-        assert counts in results
+        assert counts in readme

@@ -12,7 +12,7 @@ import itn
 
 @pytest.fixture
 def script(experiment):
-    return experiment("bunne_itn")
+    return experiment("bunne_itn.run")
 
 
 class Known:

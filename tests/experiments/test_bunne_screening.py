@@ -10,7 +10,7 @@ import itn
 
 @pytest.fixture
 def study(experiment):
-    return experiment("bunne_screening")
+    return experiment("bunne_screening.run")
 
 
 def sides(**values):

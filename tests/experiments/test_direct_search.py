@@ -21,7 +21,7 @@ def searched(experiment, flats, brightness):
     data = itn.preflight(brightness, *flats)
     net = make_net(brightness, config, data.images.shape)
     measures = estimate_all_baselines(net, data, 200, config)
-    experiment("direct_search").search(net, data, measures, images=400 * len(data), batch=64)
+    experiment("largest_family.direct_search").search(net, data, measures, images=400 * len(data), batch=64)
     return net, data, measures
 
 

@@ -13,19 +13,17 @@ from itn import plotting
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STUDIES = sorted(
-    path.stem
-    for path in EXPERIMENTS.glob("*.py")
-    if "study.run(" in path.read_text() and path.stem != "study"
+    path.parent.name for path in EXPERIMENTS.glob("*/run.py") if "def measure(" in path.read_text()
 )
 OWN = {"largest_family", "furthest_map", "fine_tune", "planted"}  # questions that no document has asked
-COMMITTED = sorted((EXPERIMENTS / "results").glob("*/result.json"))
+COMMITTED = sorted(EXPERIMENTS.rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}
 
 
 def script(folder, name, *arguments):
     """Run a script as a user does, from an empty folder."""
     return subprocess.run(
-        [sys.executable, str(EXPERIMENTS / f"{name}.py"), *map(str, arguments)],
+        [sys.executable, str(EXPERIMENTS), name, *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,

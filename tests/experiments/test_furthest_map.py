@@ -24,7 +24,7 @@ def lost(classifier, data, mover, scale):
 
 @pytest.mark.parametrize("name", ["rotate", "zoom", "shear_x", "translate_y"])
 def test_an_axis_reaches_as_far_as_the_tolerance(name, digits, experiment):
-    reach = experiment("furthest_map").reach
+    reach = experiment("furthest_map.run").reach
     for axis in (each for each in spatial_baselines(1.0) if each.name == name):
         scale = reach(*digits, axis.mover, 1.0)
         assert lost(*digits, axis.mover, scale) <= TOLERATED, axis
@@ -32,7 +32,7 @@ def test_an_axis_reaches_as_far_as_the_tolerance(name, digits, experiment):
 
 
 def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
-    study = experiment("furthest_map")
+    study = experiment("furthest_map.run")
     start = study.scaled(*digits, torch.tensor([[0.0, 0.3, 0.0], [-0.3, 0.0, 0.0]]))
     top = study.climb(*digits, start, steps=6)
     for deviation in (start, top):
@@ -43,11 +43,11 @@ def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
 
 def test_what_is_added_moves_as_far_as_the_displacement_says(experiment):
     deviation = torch.tensor([[0.3, 0.0, 0.0], [0.0, -0.4, 0.5]])
-    assert experiment("furthest_map").moved(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)
+    assert experiment("furthest_map.run").moved(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)
 
 
 def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, monkeypatch):
-    study, looked_at = experiment("furthest_map"), []
+    study, looked_at = experiment("furthest_map.run"), []
     monkeypatch.setattr(study, "reach", lambda _, data, *rest: looked_at.append(data) or 0.5)
     axes, corner = spatial_baselines(1.0)[:3], torch.full((2, 3), 0.2)
     found = study._on_others(*digits, corner, axes, seed=3)

@@ -11,7 +11,7 @@ import itn
 
 @pytest.fixture
 def planted(experiment):
-    return experiment("planted")
+    return experiment("planted.run")
 
 
 def test_both_instruments_find_a_shift_to_one_side(planted):

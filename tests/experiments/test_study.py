@@ -16,6 +16,7 @@ import torch
 from scipy import ndimage
 
 import itn
+from itn.models.zoo import NETWORKS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -64,7 +65,7 @@ def test_one_step_of_gradient_descent_by_hand(study, few):
     )
     trained = study.train(recipe, 1, "step", protocol)
     torch.manual_seed(1)
-    net = study.NETWORKS["lenet5"]()
+    net = NETWORKS["lenet5"]()
     images, labels = itn.load_images("mnist:train")
     loss = torch.nn.functional.cross_entropy(net((images[:300].float() / 255 - 0.2) / 0.4), labels[:300])
     gradients = torch.autograd.grad(loss, list(net.parameters()))
@@ -81,7 +82,7 @@ def test_an_optimiser_of_another_network_leaves_this_one_alone(study, few):
     torch.manual_seed(5)
     torch.testing.assert_close(
         weights(slip),
-        torch.cat([p.flatten() for p in study.NETWORKS[recipe.network]().parameters()]),
+        torch.cat([p.flatten() for p in NETWORKS[recipe.network]().parameters()]),
         rtol=0,
         atol=0,
     )
@@ -117,7 +118,7 @@ def test_digits_are_turned_counter_clockwise(study, few):
 @pytest.mark.parametrize("most", [(1, 1), (4, 3)])
 def test_shifted_digits_against_scipy(most, experiment):
     """Each digit moved by its own sub-pixel shift: scipy's linear interpolation, black outside."""
-    soni = experiment("soni_translation")
+    soni = experiment("soni_translation.run")
     images = itn.load_images("mnist", limit=40)[0].float() / 255
     moved = soni.shifted(images, most, seed=2)
     uniform = 2 * torch.rand(40, 2, generator=soni.generator(2, f"shift {most}")) - 1
@@ -145,7 +146,7 @@ def test_augmentation_moves_each_digit_by_up_to_a_tenth_and_repeats_the_border(s
 
 def test_a_study_that_was_killed_goes_on_where_it_was(tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, str(EXPERIMENTS / "poddar_cnn.py"), "--smoke", "--out", str(out)]
+    command = [sys.executable, str(EXPERIMENTS), "poddar_cnn", "--smoke", "--out", str(out)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     part = out / "parts" / "as-published-seed0.pt"
     process = subprocess.Popen(command, **quiet)
