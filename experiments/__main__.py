@@ -15,7 +15,7 @@ def main() -> None:
     """Be the command line."""
     name, *arguments = sys.argv[1:] or [""]
     if name == "readme":
-        readme.write(arguments or readme.STUDIES)
+        readme.write(arguments)
         return
     if name not in study.names():
         raise SystemExit(f"{__doc__}\nStudies:   {', '.join(study.names())}")

@@ -24,6 +24,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,6 +39,7 @@ __all__ = ["data_fingerprint", "provenance", "write_whole"]
 
 HERE = Path(__file__).parent
 SMOKE_DIGITS = 200
+MOST_BYTES = 500_000  # of a figure
 Record = dict[str, Any]
 
 
@@ -45,7 +48,7 @@ class Protocol:
     """How much work a study does, and where it writes."""
 
     name: Literal["short", "full", "smoke"]
-    """Short reaches the same conclusions in minutes, full is the document's, smoke only runs the code."""
+    """Short reaches the same conclusions in minutes, full is the document's, smoke only checks the code."""
     seeds: tuple[int, ...]
     out: Path
     device: torch.device
@@ -76,12 +79,12 @@ class Recipe:
     """Hand probabilities to a loss that expects logits."""
     dropout_in_tests: bool = False
     shift: float = 0.0
-    """Augmentation: shifts of up to this fraction of the frame along each axis, border repeated."""
+    """Augmentation: shifts of up to this fraction of the frame along x and y, border repeated."""
     turn: int = 0
-    """Quarter turns of all images, counter-clockwise."""
+    """By how many times 90 degrees all images are rotated, counter-clockwise."""
     digits: int = 60_000
     log_every: int = 0
-    """Keep the loss of every so many batches; 0: epochs' means alone."""
+    """Keep the loss of one in so many batches; 0: only means of epochs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +132,7 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     optimized: nn.Module | None = None,
 ) -> Trained:
-    """Train a network on MNIST, or go on from where an earlier call was interrupted.
+    """Train a network on MNIST, or continue where an earlier call was interrupted.
 
     Args:
         recipe: How.
@@ -137,7 +140,7 @@ def train(
         name: What to call it in ``OUT/parts``.
         protocol: Where that is, and on which device.
         start: Weights to begin with instead of random ones.
-        optimized: Whose weights the optimiser holds, if not the network's own (a slip to repeat).
+        optimized: The network whose weights the optimizer holds, if not this one (a slip to repeat).
     """
     if protocol.name == "smoke":
         recipe = dataclasses.replace(recipe, epochs=1, digits=SMOKE_DIGITS)
@@ -194,7 +197,7 @@ class _Loop:
 
     @cached_property
     def train(self) -> tuple[Tensor, Tensor]:
-        """The training digits and their labels: read when they are asked for, since tests do without."""
+        """The training digits and their labels, read when they are needed."""
         return self._digits("mnist:train", self.recipe.digits)
 
     def _digits(self, source: str, n: int) -> tuple[Tensor, Tensor]:
@@ -212,7 +215,7 @@ class _Loop:
                 pixels = _shifted(pixels, self.recipe.shift)
             target = labels[batch].to(self.device)
             self.optimizer.zero_grad()
-            self.net.zero_grad()  # its own too, where the optimiser holds another's
+            self.net.zero_grad()  # also where the optimizer holds the weights of another network
             outputs = self.net(pixels)
             loss = self._loss(outputs, target)
             loss.backward()
@@ -261,15 +264,15 @@ def classifier(trained: Trained) -> itn.Classifier:
 
 
 def kept(part: Path, asked_for: Record, make: Callable[[], Record]) -> Record:
-    """Return the record of a finished part, which is made and written if there is none yet.
+    """Return the record of a finished part; it is made and written if there is none yet.
 
     Args:
         part: Its file.
-        asked_for: All that it depends on; its first entries.
-        make: Returns the others.
+        asked_for: All that it depends on: the first entries of the record.
+        make: Returns the other entries.
 
     Raises:
-        ValueError: If the file holds what was asked for otherwise.
+        ValueError: If the file was made from other settings.
     """
     asked_for = json.loads(json.dumps(asked_for))
     if not part.exists():
@@ -335,8 +338,18 @@ def run(script: ModuleType) -> None:
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
     for figure_name, figure in script.figures(record).items():
-        write_whole(args.out / f"{figure_name}.png", lambda path, drawn=figure: plotting.save(drawn, path))
+        write_whole(args.out / f"{figure_name}.png", partial(_save, figure))
     print(f"{script.table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; a large one, of photographs, with a palette of 256 colors."""
+    plotting.save(figure, path)
+    if path.stat().st_size > MOST_BYTES:
+        with Image.open(path) as image:
+            small = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
+            dpi = image.info["dpi"]
+        small.save(path, optimize=True, dpi=dpi)
 
 
 def spread(values: Sequence[float], form: str = ".2f") -> str:

@@ -72,7 +72,7 @@ def accuracy(record: Record) -> Figure:
 
 
 def class_thresholds(record: Record) -> Figure | None:
-    """Draw where each class stops being recognised, on both sides of the identity of each transformation."""
+    """Draw where each class stops being recognized, on both sides of the identity of each transformation."""
     if any(sweep["class_thresholds"] is None for sweep in record["transforms"].values()):
         return None
     classes = len(next(iter(record["transforms"].values()))["class_thresholds"])
@@ -80,7 +80,9 @@ def class_thresholds(record: Record) -> Figure | None:
     for (name, sweep), ax in zip(record["transforms"].items(), panels, strict=True):
         transform, found = itn.TRANSFORMS[name], sweep["class_thresholds"]
         ends = {"below": sweep["magnitudes"][0], "above": sweep["magnitudes"][-1]}
-        order = list(found) if classes <= MOST_NAMES else sorted(found, key=lambda k: _reach(found[k], ends))
+        order = (
+            list(found) if classes <= MOST_NAMES else sorted(found, key=lambda k: _farthest(found[k], ends))
+        )
         for y, class_ in enumerate(order):
             for side, threshold in found[class_].items():
                 _dot(ax, y, threshold, ends[side], sweep["identity"])
@@ -150,15 +152,15 @@ def _dot(ax: Axes, y: int, threshold: Record, end: float, identity: float) -> No
         marker = ">" if end > identity else "<"
         ax.plot(end, y, marker, color=GRAY, markersize=3, label="beyond what was swept")
     elif value == identity:
-        ax.plot(value, y, "x", color=BROKEN, markersize=3.5, label="not recognised unchanged")
+        ax.plot(value, y, "x", color=BROKEN, markersize=3.5, label="not recognized unchanged")
     else:
         whisker = [end if v is None else v for v in (low, high)]
         ax.plot(whisker, [y, y], color=BLUE, linewidth=1, alpha=0.6)
         ax.plot(value, y, "o", color=BLUE, markersize=3, label="another class has a larger mean softmax")
 
 
-def _reach(sides: dict[str, Record], ends: dict[str, float]) -> float:
-    return max(abs(ends[side] if found["value"] is None else found["value"]) for side, found in sides.items())
+def _farthest(sides: dict[str, Record], ends: dict[str, float]) -> float:
+    return max(abs(ends[side] if t["value"] is None else t["value"]) for side, t in sides.items())
 
 
 def _small_multiples(record: Record, height: float) -> tuple[Figure, list[Axes]]:

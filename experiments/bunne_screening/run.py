@@ -5,21 +5,22 @@ Command:   python experiments bunne_screening            (1,000 digits, every ot
            python experiments bunne_screening --model torchvision:alexnet --data DIR --limit 0 \
                --classes broom,orange,obelisk,volcano       (the paper's; sweatshirt for its ResNet)
 Machine:   2 CPU cores, about 1 minute; --full about 10 minutes
-Writes:    runs/bunne_screening/: result.json, figure2.png, figure6.png, accuracy.png, classes.png;
-           screen/ and pair/, what itn screen writes
+Writes:    runs/bunne_screening/: result.json, figure2.png (figures 2 and 3 of the paper), figure6.png
+           (6 and 7), accuracy.png, classes.png; screen/ and pair/, what itn screen writes
 Published: figures 2 and 6 (AlexNet), 3 and 7 (ResNet), without numbers; and three statements: noise switches
            the prediction at a level that depends on the class; rotation reduces softmax strongly, but not
            that of point-symmetric objects, and that of axis-symmetric ones is back at 180 degrees; both
            networks behave similarly
 
-For all images of one class, the mean softmax of the true class, of the two others that reach the top with
-the largest means, and the largest of the rest. DIR holds a folder for each class; four of them suffice. The
-paper's captions give noise and rotation the same class, but its text sees the constant orange there; here
-the classes take turns: noise, rotation, zoom, translation, and from the first on again in figure 6. Without
---classes these are the four with most images, of those in which an image is recognised, ties in the order
-of the labels. Classes with one image each have curves of that image; only accuracy has intervals then.
+The figures show, for all images of one class, the mean softmax of the true class, of the two other classes
+with the largest means among those that come out on top, and the largest of the rest. DIR holds a folder for
+each class; four are enough. The paper's captions give noise and rotation the same class, but its text names
+the constant orange there; here each panel shows another class: noise, rotation, zoom, translation, and from
+the first on again in figure 6. Without --classes these are the four with the most images among those with a
+recognized image, ties in the order of the labels. If a class has one image, its curve is that of the image,
+and only accuracy has intervals.
 
-The third statement needs two runs: --compare takes result.json of the one to the other.
+The third statement needs two runs: --compare takes the result.json of the other network.
 """
 
 import argparse
@@ -69,9 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="these instead; repeat it for several transformations",
     )
     parser.add_argument("--bisections", type=int, help="halvings of a flip's bracket; default: 2, --full 4")
-    parser.add_argument(
-        "--no-round-trip", action="store_true", help="do without images turned there and back"
-    )
+    parser.add_argument("--no-round-trip", action="store_true", help="no round-trip control")
     parser.add_argument("--channels-last", action="store_true", help="as for itn screen")
     parser.add_argument("--compare", type=Path, metavar="JSON", help="result.json of another network")
 
@@ -109,11 +108,11 @@ def measure(protocol: Protocol) -> Record:
         )
 
     pair = None
-    if set(MAP) <= set(asked["transforms"]):  # first, since it is quick to say that a class is not seen
+    if set(MAP) <= set(asked["transforms"]):
         magnitudes = {name: settings["magnitudes"][name] for name in MAP}
         members = (data.labels == shown[3 % len(shown)]).nonzero().flatten()
-        found = screened("pair", members, pairs=(MAP,), **settings | {"magnitudes": magnitudes})
-        table = found.record.pairs[",".join(MAP)]
+        sweep = screened("pair", members, pairs=(MAP,), **settings | {"magnitudes": magnitudes})
+        table = sweep.record.pairs[",".join(MAP)]
         pair = {
             "magnitudes_x": table.magnitudes_x,
             "magnitudes_y": table.magnitudes_y,
@@ -173,8 +172,8 @@ def shown_labels(classifier: itn.Classifier, data: itn.ImageSet, asked: tuple[st
         return [known[name] for name in asked]
     right = itn.predict(classifier, data.images) == data.labels
     counts = data.labels.bincount()
-    seen = data.labels[right].unique().tolist()
-    return sorted(seen, key=lambda label: (-int(counts[label]), label))[:4]
+    recognized = data.labels[right].unique().tolist()
+    return sorted(recognized, key=lambda label: (-int(counts[label]), label))[:4]
 
 
 def every_nth(transform: itn.Transform, every: int) -> tuple[float, ...]:
@@ -200,13 +199,18 @@ def table(record: Record) -> str:
     rows = []
     for name, sweep in record["transforms"].items():
         medians = {side: flips["median"] for side, flips in sweep["flips"].items()}
-        reach = (_reach(sides, sweep) for sides in (sweep["accuracy_thresholds"], medians))
+        ranges = (_range(sides, sweep) for sides in (sweep["accuracy_thresholds"], medians))
         spreads = (statements.spread_text(sweep["class_spread"].get(side)) for side in ("below", "above"))
-        rows.append((name, sweep["unit"], *reach, *spreads))
+        rows.append((name, sweep["unit"], *ranges, *spreads))
     fraction = 100 * record["settings"]["accuracy_fraction"]
     low, high = (100 * end for end in record["clean_accuracy_ci"])
     header = (
-        *("transformation", "unit", f"accuracy >= {fraction:g} % of clean", "half of the images not flipped"),
+        *(
+            "transformation",
+            "unit",
+            f"accuracy >= {fraction:g} % of clean",
+            "half of the predictions unchanged",
+        ),
         *(f"class thresholds {side}: nearest / median / farthest" for side in ("below", "above")),
     )
     data = record["data"]
@@ -252,9 +256,9 @@ def _others(transforms: Mapping[str, Any]) -> list[str]:
     return sorted((name for name in transforms if name not in FIGURE2), key=lambda name: name != "blur")
 
 
-def _reach(sides: Mapping[str, Record], sweep: Record) -> str:
-    found = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
-    return range_text(found, sweep["magnitudes"], sweep["identity"])
+def _range(sides: Mapping[str, Record], sweep: Record) -> str:
+    thresholds = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
+    return range_text(thresholds, sweep["magnitudes"], sweep["identity"])
 
 
 def _magnitudes(text: str) -> tuple[str, tuple[float, ...]]:
@@ -273,3 +277,102 @@ def _short_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_short_numbers(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def readme(records: dict[str, Record]) -> str:
+    """Return the text of README.md."""
+    networks = {name: records[name] for name in ("lenet5", "resnet20", "lite0")}
+    names = list(dict.fromkeys(name for record in networks.values() for name in record["transforms"]))
+    ranges = [
+        (
+            f"{name}, {networks['lite0']['transforms'][name]['unit']}",
+            *(
+                _range(sweep["accuracy_thresholds"], sweep)
+                if (sweep := record["transforms"].get(name))
+                else "-"
+                for record in networks.values()
+            ),
+        )
+        for name in names
+    ]
+    verdicts = [statements.rows(record["statements"]) for record in networks.values()]
+    holds = [(published[0][0], *(row[1] for row in published)) for published in zip(*verdicts, strict=True)]
+    clean = (f"{100 * record['clean_accuracy']:.2f} %" for record in networks.values())
+    models = tuple(f"[{record['model']}]({name}/README.md)" for name, record in networks.items())
+    pictures = [
+        (title, *(f"[picture]({name}/{file}.png)" if name in drawn else "-" for name in networks))
+        for title, file, drawn in (
+            ("2 and 3: noise, rotation, zoom, translation", "figure2", networks),
+            ("6 and 7: the other transformations", "figure6", networks),
+            ("accuracy over all images", "accuracy", networks),
+            ("class-dependent thresholds (in words)", "classes", ("lenet5", "resnet20")),
+        )
+    ]
+    noise = [
+        record["transforms"]["noise"]["accuracy_thresholds"]["above"]["value"] for record in networks.values()
+    ]
+    rotation = networks["lite0"]["statements"]["rotation"]
+    zero = networks["lenet5"]["statements"]["rotation"]
+    return f"""
+# Bunne, Rahmann and Wolf (2018): screening
+
+*Studying invariances of trained convolutional neural networks*, figures 2, 3, 6 and 7: softmax over the
+magnitude of eleven transformations. The paper shows AlexNet and a ResNet on ImageNet, in pictures and
+words, without numbers. Three networks that need no download stand in for them.
+
+```bash
+python experiments bunne_screening            # 1,000 digits, every other magnitude: 1 minute
+python experiments bunne_screening --full     # lenet5, all 10,000 test digits: 10 minutes, the numbers below
+# CIFAR-10, 200 test images of each class as JPEG, every other magnitude: 15 minutes
+python experiments bunne_screening --data DIR --weights resnet20-cifar10.pth \\
+    --model experiments/bunne_screening/resnet20_cifar.py:make --limit 0 \\
+    --magnitudes noise=0,0.02,0.04,0.06,0.1,0.15,0.2,0.3 --magnitudes blur=0,0.5,1,1.5,2,3
+# 500 ImageNet photographs, one of each of 500 classes, some perhaps training images: 85 minutes
+python experiments bunne_screening --model efficientnet-lite0 --data DIR --limit 0 --every 2 --bisections 1 \\
+    --no-round-trip --magnitudes noise=0,0.05,0.1,0.15,0.2,0.3,0.4,0.6 \\
+    --classes "analog clock,soccer ball,obelisk,volcano"
+# the network and the classes of the paper, for those who have ImageNet
+python experiments bunne_screening --model torchvision:alexnet --data DIR --limit 0 \\
+    --classes broom,orange,obelisk,volcano
+```
+
+Range in which accuracy stays above 90 % of that on unchanged images, with 95 % intervals:
+
+{study.markdown(("transformation", *models), [("clean accuracy", *clean), *ranges])}
+
+Statements of the paper; the tables behind the links give the numbers:
+
+{study.markdown(("published", *models), holds)}
+
+{study.markdown(("figure of the paper", "digits", "CIFAR-10", "photographs"), pictures)}
+
+- Digits: those that come back at 180 degrees look alike upside down. The zero, which one would call
+  point-symmetric, stays the most probable class at every angle ({_names_of(zero["never_broken"])}), but
+  its softmax falls below 90 % of its clean value: zeros are upright ovals.
+- CIFAR-10: rotated, enlarged or blurred images end up as cats, and cats themselves hardly ever switch.
+  Shifts cost little, probably because the network was trained on shifted crops. It tolerates noise of up
+  to {noise[1]:.3f} of the full range; the network of digits {noise[0] / noise[1]:.0f} times as much.
+- Photographs: {len(rotation["constant"])} of {rotation["classes"]} keep their softmax at every angle.
+  Round things are among them, a golf ball, a pomegranate and a custard apple, but also a goldfinch, a
+  screw and a slide rule, so symmetry is not the only reason. The soccer ball breaks between the
+  multiples of 90 degrees and recovers at each of them, where the rotated frame has no black corners. At
+  180 degrees {100 * rotation["images_returned_at_180"]:.0f} % of all photographs have regained a
+  prediction that they had lost on the way.
+- Whether two networks behave alike needs results on the same classes (`--compare`), which these are not.
+"""
+
+
+def readme_of_part(record: Record) -> str:
+    """Return the text of README.md of one network."""
+    return f"""
+# {record["model"]}: thresholds
+
+{table(record)}
+
+One image makes no class mean: where each class has one image, its curves are those of the image, and
+only accuracy has intervals. Made by the commands of [the study](../README.md).
+"""
+
+
+def _names_of(names: list[str]) -> str:
+    return ", ".join(names) if names else "none"

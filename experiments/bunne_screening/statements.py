@@ -1,4 +1,4 @@
-"""What the screening study makes of the statements of Bunne et al.: as numbers, and in words."""
+"""The statements of Bunne et al. about single transformations: as numbers, and in words."""
 
 import math
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ Record = dict[str, Any]
 QUANTILES = {"nearest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "farthest": 1.0}
 UNTESTED = ("not testable here", "-")
 CONSTANT, STRONG = 0.9, 0.5
-"""A softmax that keeps the one share of its clean value is constant, one that falls below the other strongly
-reduced."""
+"""A softmax that keeps the first share of its clean value is constant, one that falls below the second is
+strongly reduced."""
 
 
 def class_spread(transform: itn.Transform, values: Mapping[str, float | None]) -> Record:
     """Return quantiles of the thresholds of classes on one side; None: beyond what was swept.
 
-    Classes that are not recognised at the identity have no threshold; they are counted.
+    Classes that are not recognized at the identity have no threshold; they are counted.
     """
     known = {name: v for name, v in values.items() if v != transform.identity}
     distance = {name: math.inf if v is None else transform.distance(v) for name, v in known.items()}
@@ -29,7 +29,7 @@ def class_spread(transform: itn.Transform, values: Mapping[str, float | None]) -
     return {
         "classes": len(known),
         "reached": sum(v is not None for v in known.values()),
-        "unrecognised": len(values) - len(known),
+        "unrecognized": len(values) - len(known),
         **{what: {"class": name, "value": known[name]} for what, name in at.items()},
     }
 
@@ -42,8 +42,8 @@ def noise(transforms: Mapping[str, Record], single: bool) -> Record | None:
     if "noise" not in transforms or single:
         return None
     sweep = transforms["noise"]
-    found = [sides["above"] for sides in sweep["class_thresholds"].values()]
-    switched = [threshold for threshold in found if threshold["value"] not in (None, sweep["identity"])]
+    thresholds = [sides["above"] for sides in sweep["class_thresholds"].values()]
+    switched = [threshold for threshold in thresholds if threshold["value"] not in (None, sweep["identity"])]
     nearest = min((math.inf if t["ci_high"] is None else t["ci_high"] for t in switched), default=math.inf)
     spread = sweep["class_spread"]["above"]
     return {**spread, "differ": any(threshold["ci_low"] > nearest for threshold in switched)}
@@ -59,32 +59,32 @@ def rotation(result: itn.ScreenResult, single: bool) -> Record | None:
     for row in result.curves:
         if row.transform == "rotate" and row.class_ in thresholds and row.softmax_true > 0:
             curves.setdefault(row.class_, {})[row.magnitude] = row.softmax_true
-    recognised = {
+    recognized = {
         name: curve
         for name, curve in curves.items()
         if all(threshold.value != sweep.identity for threshold in thresholds[name].values())
     }
-    left = {name: min(curve.values()) / curve[0.0] for name, curve in recognised.items()}
-    back = {
+    remaining = {name: min(curve.values()) / curve[0.0] for name, curve in recognized.items()}
+    recovered = {
         name
         for name, stretches in sweep.recoveries.classes.items()
         if any(180.0 in (abs(start), abs(end)) for start, end in stretches)
     }
     return {
-        "classes": len(left),
-        "median_left": float(np.median(list(left.values()))) if left else None,
-        "strongly_reduced": sum(share < STRONG for share in left.values()),
-        "constant": [name for name, share in left.items() if share >= CONSTANT],
-        "never_lost": [
-            name for name in recognised if all(end.value is None for end in thresholds[name].values())
+        "classes": len(remaining),
+        "median_remaining": float(np.median(list(remaining.values()))) if remaining else None,
+        "strongly_reduced": sum(share < STRONG for share in remaining.values()),
+        "constant": [name for name, share in remaining.items() if share >= CONSTANT],
+        "never_broken": [
+            name for name in recognized if all(end.value is None for end in thresholds[name].values())
         ],
-        "back_at_180": None if single else [name for name in recognised if name in back],
+        "back_at_180": None if single else [name for name in recognized if name in recovered],
         "images_returned_at_180": sweep.recoveries.returned[sweep.magnitudes.index(180.0)],
         "by_class": None
         if single
         else {
             name: {"clean": curve[0.0], "lowest": min(curve.values()), "at_180": curve[180.0]}
-            for name, curve in recognised.items()
+            for name, curve in recognized.items()
         },
     }
 
@@ -96,20 +96,20 @@ def similarity(one: Record, other: Record) -> Record | None:
     transformation and side by themselves.
     """
     groups = []
-    counts = {"thresholds": 0, "censored": 0, "unrecognised": 0}
+    counts = {"thresholds": 0, "censored": 0, "unrecognized": 0}
     for name in (name for name in one["transforms"] if name in other["transforms"]):
         transform = itn.TRANSFORMS[name]
-        here, there = (record["transforms"][name]["class_thresholds"] for record in (one, other))
-        if here is None or there is None:
+        thresholds = [record["transforms"][name]["class_thresholds"] for record in (one, other)]
+        if None in thresholds:
             return None
         for side in ("below", "above"):
             group = []
-            for class_ in (class_ for class_ in here if class_ in there):
-                if side not in here[class_] or side not in there[class_]:
+            for class_ in (class_ for class_ in thresholds[0] if class_ in thresholds[1]):
+                if not all(side in by_class[class_] for by_class in thresholds):
                     continue
-                values = [thresholds[class_][side]["value"] for thresholds in (here, there)]
+                values = [by_class[class_][side]["value"] for by_class in thresholds]
                 if transform.identity in values:
-                    counts["unrecognised"] += 1
+                    counts["unrecognized"] += 1
                 elif None in values:
                     counts["censored"] += 1
                 else:
@@ -128,14 +128,17 @@ def similarity(one: Record, other: Record) -> Record | None:
     }
 
 
-def rows(found: Record) -> list[tuple[str, ...]]:
-    """Return the statements, whether each holds here, and the numbers that say so."""
+def rows(statements: Record) -> list[tuple[str, ...]]:
+    """Return the statements, whether each of them holds here, and the numbers behind it."""
     return [
-        ("noise switches the prediction at a level that depends on the class", *_of_noise(found["noise"])),
-        ("rotation reduces softmax strongly", *_of_rotation(found["rotation"])),
-        ("that of point-symmetric objects stays constant", *_of_constant(found["rotation"])),
-        ("that of axis-symmetric objects is back at 180 degrees", *_of_return(found["rotation"])),
-        ("both networks behave similarly", *_of_similarity(found["similarity"])),
+        (
+            "noise switches the prediction at a level that depends on the class",
+            *_of_noise(statements["noise"]),
+        ),
+        ("rotation reduces softmax strongly", *_of_rotation(statements["rotation"])),
+        ("that of point-symmetric objects stays constant", *_of_constant(statements["rotation"])),
+        ("that of axis-symmetric objects is back at 180 degrees", *_of_return(statements["rotation"])),
+        ("both networks behave similarly", *_of_similarity(statements["similarity"])),
     ]
 
 
@@ -152,65 +155,67 @@ def number(value: float | None, absent: str = "-") -> str:
     return absent if value is None else f"{value:.3g}"
 
 
-def _of_noise(found: Record | None) -> tuple[str, str]:
-    if not found:
+def _of_noise(noise: Record | None) -> tuple[str, str]:
+    if not noise:
         return UNTESTED
-    overlap = "do not all overlap" if found["differ"] else "all overlap"
-    return _held(found["differ"]), (
-        f"{found['reached']} of {found['classes']} classes switch; nearest / median / farthest "
-        f"{spread_text(found)}; the intervals of those that switch {overlap}"
+    overlap = "do not all overlap" if noise["differ"] else "all overlap"
+    return _verdict(noise["differ"]), (
+        f"{noise['reached']} of {noise['classes']} classes switch; nearest / median / farthest "
+        f"{spread_text(noise)}; the intervals of those that switch {overlap}"
     )
 
 
-def _of_rotation(found: Record | None) -> tuple[str, str]:
-    if not found or not found["classes"]:
+def _of_rotation(rotation: Record | None) -> tuple[str, str]:
+    if not rotation or not rotation["classes"]:
         return UNTESTED
-    return _held(2 * found["strongly_reduced"] > found["classes"]), (
-        f"below {100 * STRONG:g} % of its clean value in {found['strongly_reduced']} of {found['classes']} "
-        f"classes; median of the lowest {100 * found['median_left']:.1f} %"
+    return _verdict(2 * rotation["strongly_reduced"] > rotation["classes"]), (
+        f"below {100 * STRONG:g} % of its clean value in {rotation['strongly_reduced']} of "
+        f"{rotation['classes']} classes; median of the lowest {100 * rotation['median_remaining']:.1f} %"
     )
 
 
-def _of_constant(found: Record | None) -> tuple[str, str]:
-    if not found:
+def _of_constant(rotation: Record | None) -> tuple[str, str]:
+    if not rotation:
         return UNTESTED
-    return _held(found["constant"]), (
-        f"at least {100 * CONSTANT:g} % of its clean value throughout: {_listed(found['constant'])} of "
-        f"{found['classes']} classes; the largest throughout: {_listed(found['never_lost'])}"
+    return _verdict(rotation["constant"]), (
+        f"at least {100 * CONSTANT:g} % of its clean value throughout: {_listed(rotation['constant'])} of "
+        f"{rotation['classes']} classes; the largest throughout: {_listed(rotation['never_broken'])}"
     )
 
 
-def _of_return(found: Record | None) -> tuple[str, str]:
-    if not found:
+def _of_return(rotation: Record | None) -> tuple[str, str]:
+    if not rotation:
         return UNTESTED
-    images = f"{100 * found['images_returned_at_180']:.1f} % of the images regain the prediction they lost"
-    if found["back_at_180"] is None:
+    images = f"{100 * rotation['images_returned_at_180']:.1f} % of the images regain their clean prediction"
+    if rotation["back_at_180"] is None:
         return UNTESTED[0], images
-    classes = f"{_listed(found['back_at_180'])} of {found['classes']} classes"
-    return _held(found["back_at_180"]), f"lost and back, beyond the doubt of intervals: {classes}; {images}"
+    classes = f"{_listed(rotation['back_at_180'])} of {rotation['classes']} classes"
+    return _verdict(
+        rotation["back_at_180"]
+    ), f"broken and recovered, by intervals that do not overlap: {classes}; {images}"
 
 
-def _of_similarity(found: Record | None) -> tuple[str, str]:
-    if not found or found["rho_within"] is None:
+def _of_similarity(similarity: Record | None) -> tuple[str, str]:
+    if not similarity or similarity["rho_within"] is None:
         return UNTESTED
-    return _held(found["rho_within"] > 0 and found["p_within"] < 0.05), (
-        f"with {found['model']}: rank correlation of {found['thresholds']} class thresholds "
-        f"{number(found['rho'])}, within each transformation {number(found['rho_within'])} "
-        f"(p = {number(found['p_within'])}); left out: {found['censored']} beyond what was swept, "
-        f"{found['unrecognised']} of classes not recognised"
+    return _verdict(similarity["rho_within"] > 0 and similarity["p_within"] < 0.05), (
+        f"with {similarity['model']}: rank correlation of {similarity['thresholds']} class thresholds "
+        f"{number(similarity['rho'])}, within each transformation {number(similarity['rho_within'])} "
+        f"(p = {number(similarity['p_within'])}); left out: {similarity['censored']} beyond what was swept, "
+        f"{similarity['unrecognized']} of classes not recognized"
     )
 
 
-def _correlation(kind: str, found: Any) -> Record:
-    usable = found is not None and math.isfinite(found.statistic)
+def _correlation(kind: str, test: Any) -> Record:
+    usable = test is not None and math.isfinite(test.statistic)
     return {
-        f"rho{kind}": float(found.statistic) if usable else None,
-        f"p{kind}": float(found.pvalue) if usable else None,
+        f"rho{kind}": float(test.statistic) if usable else None,
+        f"p{kind}": float(test.pvalue) if usable else None,
     }
 
 
-def _held(holds: object) -> str:
-    return "held" if holds else "not held"
+def _verdict(holds: object) -> str:
+    return "holds" if holds else "does not hold"
 
 
 def _listed(names: list[str], most: int = 6) -> str:

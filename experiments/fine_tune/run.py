@@ -1,15 +1,15 @@
-"""Fine-tune a classifier with the family that it does not see, beyond its limit, and look again.
+"""Fine-tune a classifier on its own learned family, beyond the certified scale, and screen it again.
 
 Command:   python experiments fine_tune
 Machine:   2 CPU cores, about 10 minutes
 Writes:    runs/fine_tune/: result.json, thresholds.png, learned-PROTOCOL/ (a run of ``itn learn``)
-Published: nothing; the question is what a learned family is good for.
+Published: nothing; the question is what a learned family is good for
 
-lenet5 learns its family, which is certified on digits that it was not trained on; those of the screen are
-among them. It is then trained on for some epochs, on the digits that it was trained on, once as they are and
-once moved by the family at 1.5 times the certified scale. Both networks and lenet5 itself are screened on the
-test digits: what is gained is the change of thresholds against the network that was trained on without
-moving, what it costs the change of the clean accuracy.
+A family of lenet5 is learned and certified on digits that it was not trained on; those of the screen are
+among them. Then lenet5 is fine-tuned for some epochs on the digits that it was trained on, once unchanged and
+once transformed by the family at 1.5 times the certified scale. Both networks and lenet5 itself are screened
+on the test digits. The gain is the change of thresholds against the network fine-tuned on unchanged digits,
+the cost the change of the clean accuracy.
 """
 
 import copy
@@ -32,24 +32,28 @@ BEYOND = 1.5
 TRANSFORMS = ("shear_x", "shear_y", "scale_x", "scale_y", "rotate", "zoom", "translate_x", "contrast")
 BATCH, RATE = 128, 3e-4
 FRACTION = 0.98  # of the clean accuracy: where a transformation counts as breaking the network
-NAMES = {"before": "lenet5", "plain": "trained on", "moved": "trained on, moved by its family"}
+NAMES = {
+    "before": "lenet5",
+    "plain": "fine-tuned on unchanged digits",
+    "augmented": "fine-tuned on its family",
+}
 
 
 def measure(protocol: Protocol) -> Record:
     """Learn the family, fine-tune with it and without, screen the three networks."""
     classifier = itn.load_classifier(MODEL).to(protocol.device)
     seed = protocol.seeds[0]
-    unseen = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
+    heldout = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 10})
     learned = protocol.out / f"learned-{protocol.name}"
     if not (learned / "result.json").exists():
-        itn.learn(classifier, *unseen, itn.LearnConfig(seed=seed, **settings), learned)
+        itn.learn(classifier, *heldout, itn.LearnConfig(seed=seed, **settings), learned)
     augment = itn.load_augmentation(learned, BEYOND).to(protocol.device)
     epochs = protocol.pick(2, 5, 1)
     networks = {
         "before": classifier,
         "plain": _trained(classifier, None, epochs, seed, protocol),
-        "moved": _trained(classifier, augment, epochs, seed, protocol),
+        "augmented": _trained(classifier, augment, epochs, seed, protocol),
     }
     images, labels = itn.load_images("mnist", limit=protocol.pick(2000, 0, study.SMOKE_DIGITS))
     config = itn.ScreenConfig(
@@ -58,7 +62,7 @@ def measure(protocol: Protocol) -> Record:
         seed=seed,
     )
     torch.manual_seed(seed)
-    moved = augment(images.to(protocol.device))
+    transformed = augment(images.to(protocol.device))
     runs = []
     for name, network in networks.items():
         screened = itn.screen(network, images, labels, config).record
@@ -66,7 +70,7 @@ def measure(protocol: Protocol) -> Record:
             {
                 "network": name,
                 "clean_accuracy": screened.clean_accuracy,
-                "accuracy_beyond": study.accuracy(network, moved, labels),
+                "accuracy_beyond": study.accuracy(network, transformed, labels),
                 "thresholds": {key: _sides(value) for key, value in screened.transforms.items()},
             }
         )
@@ -77,7 +81,7 @@ def measure(protocol: Protocol) -> Record:
         "epochs": epochs,
         "seed": seed,
         "images": len(labels),
-        "spatial_displacement_at_corner": itn.displacement(family.spatial.matrix(torch.ones(2))).item(),
+        "spatial_displacement_full": itn.displacement(family.spatial.matrix(torch.ones(2))).item(),
         "runs": runs,
         "provenance": study.provenance(protocol.device),
     }
@@ -90,7 +94,7 @@ def _trained(
     seed: int,
     protocol: Protocol,
 ) -> itn.Classifier:
-    """Return a copy of a classifier, trained on with the 50,000 digits that it has seen before."""
+    """Return a copy of a classifier, fine-tuned on the 50,000 digits that it was trained on."""
     images, labels = itn.load_images("mnist:train")
     images, labels = images[:50_000], labels[:50_000]
     if protocol.name == "smoke":
@@ -103,7 +107,7 @@ def _trained(
     steps = epochs * -(-len(images) // BATCH)
     optimizer = torch.optim.Adam(net.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with tqdm(total=steps, desc="moved" if augment else "plain", unit="step") as bar:
+    with tqdm(total=steps, desc="augmented" if augment else "plain", unit="step") as bar:
         for _ in range(epochs):
             for batch in torch.randperm(len(images)).split(BATCH):
                 pixels = images[batch].to(protocol.device).float() / 255
@@ -131,7 +135,7 @@ def figures(record: Record) -> dict[str, Figure]:
     ax = figure.subplots()
     for number, (network, title) in enumerate(NAMES.items()):
         points = [
-            (_reach(name, runs[network][name][side]) / _reach(name, runs["before"][name][side]), row)
+            (_distance(name, runs[network][name][side]) / _distance(name, runs["before"][name][side]), row)
             for row, (name, side) in enumerate(sides)
             if None not in (runs[network][name][side], runs["before"][name][side])
         ]
@@ -145,7 +149,7 @@ def figures(record: Record) -> dict[str, Figure]:
     return {"thresholds": figure}
 
 
-def _reach(name: str, magnitude: float) -> float:
+def _distance(name: str, magnitude: float) -> float:
     """Return how far a magnitude is from the identity; of factors in logarithms."""
     transform = itn.TRANSFORMS[name]
     if transform.logarithmic:
@@ -170,3 +174,41 @@ def table(record: Record) -> str:
 
 def _number(value: float | None) -> str:
     return "beyond" if value is None else f"{value:.3g}"
+
+
+def readme(records: dict[str, Record]) -> str:
+    """Return the text of README.md."""
+    record = records["fine_tune"]
+    thresholds = {run["network"]: run["thresholds"] for run in record["runs"]}
+    gains = {
+        (name, side): _distance(name, thresholds["augmented"][name][side])
+        / _distance(name, thresholds["plain"][name][side])
+        - 1
+        for name in ("shear_x", "scale_x")
+        for side in ("below", "above")
+    }
+    changes = {key: f"{100 * abs(gain):.0f} %" for key, gain in gains.items()}
+    return f"""
+# What is a learned family good for?
+
+lenet5 is fine-tuned for {record["epochs"]} epochs on the digits that it was trained on: unchanged, or
+transformed by its own learned family at {record["scale"]:g} times the certified scale. Thresholds: where
+accuracy falls below 98 % of the clean accuracy, on {record["images"]:,} test digits.
+
+```bash
+python experiments fine_tune    # 10 minutes, the numbers below: one seed
+```
+
+{table(record)}
+
+![Thresholds of the three networks](thresholds.png)
+
+- We had expected thresholds to grow where the family goes, and the clean accuracy to fall a little.
+- Against the network that was fine-tuned on unchanged digits, thresholds grow where the family goes: by
+  {changes["shear_x", "below"]} for shears to one side, by {changes["scale_x", "above"]} for squeezes
+  along x (in logarithms of the factor). The opposite thresholds shrink, by {changes["shear_x", "above"]}
+  and {changes["scale_x", "below"]}: the family is one-sided, and nothing is transformed the other way.
+- Accuracy hardly changes: both columns differ by at most three of {record["images"]:,} digits between
+  the networks. One seed; the thresholds of the network fine-tuned on unchanged digits differ by up to 5
+  % from those of lenet5.
+"""

@@ -1,19 +1,19 @@
-"""Do both instruments find what was planted? Small classifiers with known ranges, against dense grids.
+"""Do screening and learning find planted invariances? Small classifiers against dense grids.
 
 Command:   python experiments planted
 Machine:   2 CPU cores, about 25 minutes
 Writes:    runs/planted/: result.json, ranges.png
-Published: nothing; no published work checks such instruments against a known truth
+Published: nothing; we know of no published check of such methods against a known truth
 
-Each classifier is trained on digits that are moved at random within its planted range. How far it really
-holds is not the planted range, since it generalises beyond it: the truth is read off a dense grid, on digits
-that it has not seen and that took no part in learning.
+Each classifier is trained on digits that are transformed at random within its planted range. It generalizes
+beyond that range, so its true range is read off a dense grid, on digits that it was not trained on and that
+took no part in learning.
 
-- Screening: where accuracy falls below 95 % of the clean one, on the same 2,000 digits.
+- Screening: where accuracy falls below 95 % of the clean accuracy, on the same 2,000 digits.
 - Learning, families with one parameter: the smallest and the largest parameter over k of the certified
-  family, tolerance 5 %; the truth is where 5 % of the digits held out are lost.
+  family, tolerance 5 %; the truth is where 5 % of the held-out digits are broken.
 - Learning, the affine family: the share of the planted generator in what is learned, the squared cosine
-  between it and the matrix logarithm at the corner, all entries weighed alike.
+  between it and the matrix logarithm at full strength, all entries weighted equally.
 """
 
 import argparse
@@ -45,7 +45,7 @@ STRIDES = 100  # of the dense grid of learning, to the bound of the parameter
 
 
 class Plant(NamedTuple):
-    """Magnitudes of a transformation within which training digits are moved."""
+    """Magnitudes of a transformation within which training digits are transformed."""
 
     transform: str | None
     low: float = 0.0
@@ -96,20 +96,20 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     trained = time.perf_counter() - clock
     images, labels = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     transforms = [plant.transform] if plant.transform else list(FAMILIES)
-    few = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
+    subset = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
     steps = protocol.pick(0, 0, 5)
     return {
         "accuracy": study.accuracy(classifier, images, labels),
         "training_seconds": round(trained, 1),
-        "screened": [side for each in transforms for side in screened(classifier, *few, each)],
-        "learned": [learned(classifier, images, labels, each, seed, steps) for each in transforms],
+        "screened": [side for transform in transforms for side in screened(classifier, *subset, transform)],
+        "learned": [learned(classifier, images, labels, transform, seed, steps) for transform in transforms],
         "affine": affine(classifier, images, labels, seed, steps) if name in AFFINE else None,
         "provenance": study.provenance(protocol.device),
     }
 
 
 def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier:
-    """Train a small classifier on the first training digits, moved at random within the planted range."""
+    """Train a small classifier on training digits transformed at random within the planted range."""
     torch.manual_seed(seed)
     images, labels = (each[:digits] for each in itn.load_images("mnist:train"))
     net = nn.Sequential(
@@ -146,8 +146,9 @@ def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: s
 
     def breaks(side: str) -> float | None:
         def accuracy(distance: float) -> float:
-            moved = transform(images, transform.at_distance(distance, side))
-            return study.accuracy(classifier, moved, labels)
+            return study.accuracy(
+                classifier, transform(images, transform.at_distance(distance, side)), labels
+            )
 
         crossed = _crossing(lambda d: 1 - accuracy(d), 1 - level, step / 2, max(distances))
         return None if crossed is None else transform.at_distance(crossed, side)
@@ -174,43 +175,43 @@ def learned(
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
-    (found,) = result.record.ranges.values()
-    assert found is not None
-    held = split_images(itn.preflight(classifier, images, labels), config).held
+    (learned_range,) = result.record.ranges.values()
+    assert learned_range is not None
+    held_out = split_images(itn.preflight(classifier, images, labels), config).held
     transformer = getattr(result.net, config.parts[0])
     bound, (_, magnitude) = transformer.head.bound.item(), RANGES[transformer.family]
 
-    pixels = held.pixels(slice(None), classifier.device)
+    pixels = held_out.pixels(slice(None), classifier.device)
 
-    def lost(parameter: float) -> float:
+    def break_rate(parameter: float) -> float:
         matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
         matrices = (matrix, None) if config.parts == ("color",) else (None, matrix)
-        moved = result.net.render(pixels, *matrices)
-        right = itn.predict(classifier, moved.clamp(0, 1)) == held.labels
-        return (held.clean & ~right).double().mean().item()
+        transformed = result.net.render(pixels, *matrices)
+        right = itn.predict(classifier, transformed.clamp(0, 1)) == held_out.labels
+        return (held_out.clean & ~right).double().mean().item()
 
     ends = [
         (magnitude(sign * (bound if end is None else end)), end is None)
         for sign in (-1, 1)
-        for end in [_crossing(lambda p, sign=sign: lost(sign * p), TOLERANCE, bound / STRIDES, bound)]
+        for end in [_crossing(lambda p, sign=sign: break_rate(sign * p), TOLERANCE, bound / STRIDES, bound)]
     ]
     (low, _), (high, _) = ends = sorted(ends)
     identity = itn.TRANSFORMS[name].identity
     return {
         "transform": name,
-        "range": [found.low, found.high],
+        "range": [learned_range.low, learned_range.high],
         "truth": [low, high],
-        "unbroken": [reached_bound for _, reached_bound in ends],
+        "reached_bound": [reached_bound for _, reached_bound in ends],
         "off": [
-            (found.low - identity) / (low - identity) - 1,
-            (found.high - identity) / (high - identity) - 1,
+            (learned_range.low - identity) / (low - identity) - 1,
+            (learned_range.high - identity) / (high - identity) - 1,
         ],
         "seconds": round(seconds, 1),
     }
 
 
 def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int = 0) -> Record:
-    """Return what an affine family has at its corner, and how much of it is rotation."""
+    """Return an affine family at full strength, and how much of it is rotation."""
     config = itn.LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("spatial",))
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
@@ -234,11 +235,11 @@ def rotation_share(matrix: np.ndarray) -> float:
     return float((logarithm * turn).sum() ** 2 / ((logarithm**2).sum() * (turn**2).sum()))
 
 
-def _crossing(lost: Callable[[float], float], level: float, step: float, most: float) -> float | None:
+def _crossing(share: Callable[[float], float], level: float, step: float, most: float) -> float | None:
     """Return where a share first exceeds a level, going outwards in steps; None if it never does."""
-    before = lost(0.0)
+    before = share(0.0)
     for number in range(1, round(most / step) + 1):
-        after = lost(number * step)
+        after = share(number * step)
         if after > level:
             return step * (number - 1 + (level - before) / (after - before))
         before = after
@@ -247,8 +248,8 @@ def _crossing(lost: Callable[[float], float], level: float, step: float, most: f
 
 def figures(record: Record) -> dict[str, Figure]:
     """Return what was planted, what is true and what each instrument says, by transformation."""
-    there = {found["transform"] for run in record["runs"] for found in run["learned"]}
-    names = [name for name in FAMILIES if name in there]
+    learned_names = {family["transform"] for run in record["runs"] for family in run["learned"]}
+    names = [name for name in FAMILIES if name in learned_names]
     height = -(-len(names) // 2)
     figure = Figure(figsize=(plotting.WIDTH, 0.6 + 2 * height), layout="constrained")
     panels = figure.subplots(height, min(2, len(names)), squeeze=False).flatten()
@@ -261,20 +262,22 @@ def figures(record: Record) -> dict[str, Figure]:
             for learned in run["learned"]
             if learned["transform"] == name
         ]
-        for y, (run, found) in enumerate(rows):
+        for y, (run, family) in enumerate(rows):
             plant = PLANTS[run["plant"]]
             ax.plot(
-                found["truth"],
+                family["truth"],
                 [y, y],
                 color="0.7",
                 linewidth=7,
                 solid_capstyle="butt",
-                label="dense grid: 5 % lost",
+                label="dense grid: 5 % broken",
             )
             if plant.transform:
                 ends = [plant.low, plant.high]
                 ax.plot(ends, [y, y], color="0.35", linewidth=2, solid_capstyle="butt", label="planted")
-            ax.plot(found["range"], [y + 0.3] * 2, "|-", color="C0", markersize=7, label="learned, certified")
+            ax.plot(
+                family["range"], [y + 0.3] * 2, "|-", color="C0", markersize=7, label="learned, certified"
+            )
             sides = [side for side in run["screened"] if side["transform"] == name]
             for key, marker, label in (
                 ("truth", "o", "dense grid: accuracy 95 % of clean"),
@@ -301,8 +304,8 @@ def table(record: Record) -> str:
     """Return ranges beside the truth, and how far they are apart."""
     rows = []
     for run in record["runs"]:
-        for found in run["learned"]:
-            name = found["transform"]
+        for family in run["learned"]:
+            name = family["transform"]
             sides = {side["side"]: side for side in run["screened"] if side["transform"] == name}
             rows.append(
                 (
@@ -314,10 +317,10 @@ def table(record: Record) -> str:
                     " / ".join(_apart(side["steps_apart"]) for side in sides.values()),
                     " to ".join(
                         f"{end:.3g}" + " (bound)" * reached_bound
-                        for end, reached_bound in zip(found["truth"], found["unbroken"], strict=True)
+                        for end, reached_bound in zip(family["truth"], family["reached_bound"], strict=True)
                     ),
-                    _interval(found["range"]),
-                    " / ".join(f"{100 * off:+.0f}" for off in found["off"]),
+                    _interval(family["range"]),
+                    " / ".join(f"{100 * off:+.0f}" for off in family["off"]),
                 )
             )
     header = (
@@ -327,12 +330,12 @@ def table(record: Record) -> str:
         "accuracy breaks, dense grid",
         "screening",
         "steps apart",
-        f"{100 * record['tolerance']:g} % lost, dense grid",
+        f"{100 * record['tolerance']:g} % broken, dense grid",
         "learned, certified",
         "off, %",
     )
     turns = [
-        f"{_title(run, record)}: rotation carries {run['affine']['share']:.3f} of what the affine family "
+        f"- {_title(run, record)}: rotation carries {run['affine']['share']:.3f} of what the affine family "
         f"learned, displacement {run['affine']['displacement']:.3f}"
         for run in record["runs"]
         if run["affine"]
@@ -346,8 +349,45 @@ def _title(run: Record, record: Record) -> str:
 
 
 def _interval(ends: list[float | None]) -> str:
-    return " to ".join("unbroken" if end is None else f"{end:.3g}" for end in ends)
+    return " to ".join("beyond" if end is None else f"{end:.3g}" for end in ends)
 
 
 def _apart(steps: float | None) -> str:
     return "-" if steps is None else f"{steps:.2f}"
+
+
+def readme(records: dict[str, Record]) -> str:
+    """Return the text of README.md."""
+    record = records["planted"]
+    steps = [side["steps_apart"] for run in record["runs"] for side in run["screened"] if side["steps_apart"]]
+    offs = [off for run in record["runs"] for family in run["learned"] for off in family["off"]]
+    shares = " and ".join(f"{run['affine']['share']:.3f}" for run in record["runs"] if run["affine"])
+    return f"""
+# Do screening and learning say what is true?
+
+Six small classifiers are trained on 50,000 digits that are transformed at random within a planted range,
+and one on unchanged digits. They generalize beyond that range, so the truth is read off a dense grid for
+each of them.
+
+```bash
+python experiments planted    # 25 minutes, the numbers below: one seed
+```
+
+{table(record)}
+
+![Planted, true and measured ranges](ranges.png)
+
+Screening: where accuracy falls below 95 % of the clean accuracy, on 2,000 digits. Learning: the range of
+the certified family over all k at a tolerance of 5 %, beside where 5 % of 6,000 held-out digits break on
+the grid. We had expected:
+
+- screening within one step of its resolution (a step of the sweep, halved three times). Measured: within
+  {max(steps):.2f} of a step everywhere.
+- learned ends within 10 % of the parameter. Measured: {sum(abs(off) <= 0.1 for off in offs)} of
+  {len(offs)} are, {sum(off <= 0 for off in offs)} of them inside the true range, since a certificate
+  keeps away from its end: at 5 % of 6,000 digits the exact test allows 4.5 %, and scales are tested in
+  steps of 2 %. One end of the classifier trained on unchanged digits lies {100 * max(offs):.0f} % beyond
+  the truth.
+- one-sided shifts found as one-sided. Measured: they are. Gains reach their bound of 2 without breaking.
+- at least 0.8 of an affine family in the planted rotation. Measured: {shares}.
+"""

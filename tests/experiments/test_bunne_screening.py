@@ -33,7 +33,7 @@ def test_every_nth_magnitude_keeps_the_identity(study):
     assert study.every_nth(itn.TRANSFORMS["horizontal_flip"], 2) == (0, 1)
 
 
-def test_classes_are_shown_by_number_of_images_if_one_is_recognised(study, side):
+def test_classes_are_shown_by_number_of_images_if_one_is_recognized(study, side):
     classifier = itn.Classifier(side.net, class_names=("left", "right"))
     images = torch.zeros(5, 1, 4, 4)
     images[:, :, :, 0] = 1  # all on the left
@@ -49,7 +49,7 @@ def test_spread_orders_by_distance_and_counts_what_has_no_threshold(study):
     spread = study.statements.class_spread(
         itn.TRANSFORMS["zoom"], {"a": 0.25, "b": None, "c": 0.5, "d": 1.0, "e": 0.9}
     )
-    assert (spread["classes"], spread["reached"], spread["unrecognised"]) == (4, 3, 1)
+    assert (spread["classes"], spread["reached"], spread["unrecognized"]) == (4, 3, 1)
     assert spread["nearest"] == {"class": "e", "value": 0.9}
     assert spread["median"] == {"class": "c", "value": 0.5}
     assert spread["farthest"] == {"class": "b", "value": None}
@@ -91,13 +91,13 @@ def test_rotation_tells_constant_lost_and_back_apart(study):
     )
     result = SimpleNamespace(record=SimpleNamespace(transforms={"rotate": sweep}), curves=rows)
     found = study.statements.rotation(result, single=False)
-    assert (found["constant"], found["never_lost"], found["back_at_180"]) == (
+    assert (found["constant"], found["never_broken"], found["back_at_180"]) == (
         ["orange"],
         ["orange"],
         ["broom"],
     )
     assert (found["strongly_reduced"], found["images_returned_at_180"]) == (2, 0.3)
-    assert found["median_left"] == pytest.approx(0.2)
+    assert found["median_remaining"] == pytest.approx(0.2)
 
 
 def test_similarity_ranks_classes_within_each_transformation(study):
@@ -112,7 +112,7 @@ def test_similarity_ranks_classes_within_each_transformation(study):
 
     here = record((0.1, 0.2, 0.3, None), (10.0, 20.0, 30.0, 0.0))
     same = study.statements.similarity(here, record((0.2, 0.4, 0.5, 0.6), (11.0, 22.0, 33.0, 44.0)))
-    assert (same["thresholds"], same["censored"], same["unrecognised"]) == (6, 1, 1)
+    assert (same["thresholds"], same["censored"], same["unrecognized"]) == (6, 1, 1)
     assert same["rho"] == pytest.approx(1)
     assert same["rho_within"] == pytest.approx(1)
     # Units alone make the ranks agree, though the classes are in opposite order

@@ -1,4 +1,4 @@
-"""A map is as far as it may go exactly if no more are lost there, and more a little farther out."""
+"""A map is as far as it may go if no more images break there, and more break a little farther out."""
 
 import pytest
 import torch
@@ -24,9 +24,9 @@ def lost(classifier, data, mover, scale):
 
 @pytest.mark.parametrize("name", ["rotate", "zoom", "shear_x", "translate_y"])
 def test_an_axis_reaches_as_far_as_the_tolerance(name, digits, experiment):
-    reach = experiment("furthest_map.run").reach
+    largest_scale = experiment("furthest_map.run").largest_scale
     for axis in (each for each in spatial_baselines(1.0) if each.name == name):
-        scale = reach(*digits, axis.mover, 1.0)
+        scale = largest_scale(*digits, axis.mover, 1.0)
         assert lost(*digits, axis.mover, scale) <= TOLERATED, axis
         assert lost(*digits, axis.mover, 1.02 * scale) > TOLERATED, axis
 
@@ -38,17 +38,17 @@ def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
     for deviation in (start, top):
         assert lost(*digits, study.ray(deviation), 1.0) <= TOLERATED
         assert lost(*digits, study.ray(deviation), 1.02) > TOLERATED
-    assert study.moved(top) > 1.2 * study.moved(start)
+    assert study.displacement(top) > 1.2 * study.displacement(start)
 
 
 def test_what_is_added_moves_as_far_as_the_displacement_says(experiment):
     deviation = torch.tensor([[0.3, 0.0, 0.0], [0.0, -0.4, 0.5]])
-    assert experiment("furthest_map.run").moved(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)
+    assert experiment("furthest_map.run").displacement(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)
 
 
 def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, monkeypatch):
     study, looked_at = experiment("furthest_map.run"), []
-    monkeypatch.setattr(study, "reach", lambda _, data, *rest: looked_at.append(data) or 0.5)
+    monkeypatch.setattr(study, "largest_scale", lambda _, data, *rest: looked_at.append(data) or 0.5)
     axes, corner = spatial_baselines(1.0)[:3], torch.full((2, 3), 0.2)
     found = study._on_others(*digits, corner, axes, seed=3)
     learned, *_ = split_images(digits[1], itn.LearnConfig(seed=3))
@@ -58,5 +58,5 @@ def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, mon
             each.numpy().tobytes() for each in digits[1].images
         )
     assert found["images"] == 900
-    assert found["displacement"] == pytest.approx(study.moved(0.5 * corner))
-    assert found["axis_displacement"] == max(axis.displacement(0.5) for axis in axes)
+    assert found["displacement"] == pytest.approx(study.displacement(0.5 * corner))
+    assert found["baseline_displacement"] == max(axis.displacement(0.5) for axis in axes)

@@ -1,7 +1,7 @@
 r"""Train or ship a network of the package: its weights and its card in pretrained/.
 
-Command:   python experiments pretrained [NAME ...]     (default: jennings-cnn lenet5)
-           python experiments pretrained NAME --part runs/STUDY/parts/FILE.pt \
+Command:   python experiments shipped_networks [NAME ...]     (default: jennings-cnn lenet5)
+           python experiments shipped_networks NAME --part runs/STUDY/parts/FILE.pt \
                --command "python experiments STUDY --full"
 Machine:   2 CPU cores, about 4 minutes for both; with --part seconds
 Writes:    pretrained/NAME.safetensors and pretrained/cards.json
@@ -123,7 +123,7 @@ def main() -> None:
             architecture=name,
             data="MNIST, the first 50,000 training digits",
             heldout="mnist:heldout",
-            command=f"python experiments pretrained {name} --seed {args.seed}",
+            command=f"python experiments shipped_networks {name} --seed {args.seed}",
             protocol=f"Adam, one-cycle rate up to {2 * RATE:g}, batch {BATCH}, {EPOCHS} epochs",
             mean=MEAN,
             std=STD,
