@@ -365,6 +365,11 @@ def middle(values: Sequence[float], form: str) -> str:
     return text if len(values) == 1 else f"{text} ({min(values):{form}} to {max(values):{form}})"
 
 
+def extent(values: Sequence[float], form: str) -> str:
+    """Return "smallest to largest"."""
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))

@@ -1,23 +1,23 @@
 r"""How far does each objective get at the same tolerance, certified on the same images?
 
-Command:   python experiments largest_family          (one seed)
-           python experiments largest_family --full --seeds 0 1 2 3 4
+Command:   python experiments largest_family          (three designs, one seed)
+           python experiments largest_family --full --seeds 0 1 2 3 4 --designs constrained switched
            python experiments largest_family --models FILE.py:make --weights FILE --data DIR \
                --tolerance 0.02 --designs constrained    (any classifier and images)
-Machine:   2 CPU cores, about 15 minutes; the second about 75 minutes
+Machine:   2 CPU cores, about 15 minutes; the second about 90 minutes
 Writes:    runs/largest_family/: result.json, ratios.png
-Published: nothing; Bunne et al. measure neither the largest family nor what single axes reach
+Published: nothing; Bunne et al. measure neither the largest family nor how far single transformations go
 
-Designs, all with the same images to learn from, the same number of images in all steps, and the same
-calibration and certificate afterwards:
+Designs, all with the same training images, the same number of images in all steps, and the same calibration
+and certificate afterwards:
 
 - constrained: the default of ``itn learn``
-- dual-ascent: the same product of displacements, its price by the textbook's dual ascent
+- dual-ascent: the same product of displacements, its multiplier by the textbook's dual ascent
 - switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
-- direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions of the
-  corner; only when it is asked for
+- direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions at full
+  strength; only on request
 
-The two shipped classifiers have not seen the digits. The seed is that of split, weights and batches.
+The two shipped classifiers were not trained on the digits. The seed is that of split, weights and batches.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import dataclasses
 import time
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
 import numpy as np
 import study
@@ -49,9 +49,9 @@ from itn.learning.switched import SwitchedLearner
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "dual-ascent", "switched")
 SEARCH = "direct-search"
-TIMES = 10  # images that direct search may look at, over those of learning
+TIMES = 10  # images that direct search may use, over those of learning
 SWITCHED_RATE = itn.LearnConfig(objective="switched").learning_rate
-EXPECTED = 1.2  # ratio to the longest single axis
+EXPECTED = 1.2  # ratio to the longest baseline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(protocol: Protocol) -> Record:
-    """Learn with each design, for each classifier and seed; what is finished is kept in OUT/parts."""
+    """Learn with each design, for each classifier and seed; finished runs are kept in OUT/parts."""
     asked, runs = protocol.options, []
     smoke = protocol.name == "smoke"
     for model in asked["models"][-1:] if smoke else asked["models"]:
@@ -145,7 +145,7 @@ def _otherwise(
 
 def figures(record: Record) -> dict[str, Figure]:
     """Return the spatial ratios of every run with their intervals, by classifier and design."""
-    known = [ratio for run in record["runs"] if (ratio := run["axis_ratio"].get("spatial"))]
+    known = [ratio for run in record["runs"] if (ratio := run["headline"].get("spatial"))]
     if not known:
         return {}
     figure = Figure(figsize=(plotting.WIDTH, 3.0), layout="constrained")
@@ -154,8 +154,9 @@ def figures(record: Record) -> dict[str, Figure]:
     top = 1.1 * max([record["expected"], *(r["ci_high"] or r["value"] for r in known)])
     for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
-            runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
-            ratios = [ratio for run in runs if (ratio := run["axis_ratio"].get("spatial"))]
+            ratios = [
+                ratio for run in _runs(record, model, design) if (ratio := run["headline"].get("spatial"))
+            ]
             if not ratios:
                 continue
             x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
@@ -171,10 +172,9 @@ def figures(record: Record) -> dict[str, Figure]:
         ax.set_xticks(range(len(designs)), designs)
         ax.set_xlim(-0.6, len(designs) - 0.4)
         ax.set_title(model, fontsize=9)
-    panels[0].set_ylabel("spatial displacement at the corner,\nover that of the longest axis")
+    panels[0].set_ylabel("spatial displacement at full strength,\nover that of the longest baseline")
     figure.supxlabel(
-        "a point for each seed, 95 % intervals (triangle: no upper end); bar: median; "
-        "dotted: expected beforehand",
+        "points: seeds, with 95 % intervals (triangle: no upper end); bar: median; dotted: expected",
         fontsize=8,
     )
     return {"ratios": figure}
@@ -185,17 +185,16 @@ def table(record: Record) -> str:
     rows = []
     for model in dict.fromkeys(run["model"] for run in record["runs"]):
         for design in dict.fromkeys(run["design"] for run in record["runs"] if run["model"] == model):
-            runs = [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
+            runs = _runs(record, model, design)
             learned = {
-                part: [run for run in runs if part in run["axis_ratio"]] for part in ("color", "spatial")
+                part: [run for run in runs if part in run["headline"]] for part in ("color", "spatial")
             }
             ratios = {
-                part: [(ratio := run["axis_ratio"][part]) and ratio["value"] for run in each]
-                for part, each in learned.items()
+                part: [(ratio := run["headline"][part]) and ratio["value"] for run in of_part]
+                for part, of_part in learned.items()
             }
             displacements = {
-                part: [run[f"{part}_displacement_at_corner"] for run in each]
-                for part, each in learned.items()
+                part: [_displacement(run, part) for run in runs] for part, runs in learned.items()
             }
             certificates = [run["certificate"] for run in runs]
             rows.append(
@@ -210,42 +209,42 @@ def table(record: Record) -> str:
                     _middle(displacements["color"], ".3f"),
                     _middle(ratios["color"], ".2f"),
                     _middle(
-                        [100 * (c["clean_accuracy"] - c["corner_lower_bound"]) for c in certificates], ".2f"
+                        [100 * (c["clean_accuracy"] - c["full"]["lower_bound"]) for c in certificates], ".2f"
                     ),
-                    _middle([100 * (c["accuracy"] - c["worst_k_accuracy"]) for c in certificates], ".2f"),
+                    _middle(
+                        [100 * (c["uniform"]["accuracy"] - c["searched"]["accuracy"]) for c in certificates],
+                        ".2f",
+                    ),
                     _middle([run["seconds"] for run in runs], ".0f"),
                 )
             )
     header = (
-        "classifier",
-        "design x seeds",
-        "spatial at corner",
-        "ratio to longest axis",
-        "pooled",
-        "ratio to the axis that estimates put first",
-        "pooled",
-        "color at corner",
-        "ratio",
-        "clean less bound at corner, points",
-        "uniform k less worst k, points",
-        "s",
+        *("classifier", "design x seeds", "spatial displacement", "ratio to longest baseline", "pooled"),
+        *("ratio to the baseline that estimates put first", "pooled", "color displacement", "ratio"),
+        *("clean less bound at full strength, points", "uniform k less worst k, points", "s"),
     )
     return study.markdown(header, rows)
 
 
-def _to_first(runs: list[Record]) -> list[float | None]:
-    """Return ratios to the axis that images learned from show to be the longest.
+def _runs(record: Record, model: str, design: str) -> list[Record]:
+    return [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
 
-    The family, too, was chosen by those alone. Of several axes chance makes one long on calibration images;
-    but estimates look at fewer images than learning does, and so do not always put the longest first.
+
+def _displacement(run: Record, part: str = "spatial") -> float:
+    return run["parts"][part]["displacement_full"]
+
+
+def _to_first(runs: list[Record]) -> list[float | None]:
+    """Return ratios to the baseline that training images show to be the longest.
+
+    The family, too, was chosen by those alone. Among several baselines chance makes one long on calibration
+    images; but estimates use fewer images than learning does, and so do not always put the longest first.
     """
     ratios = []
     for run in runs:
-        first = max(run["axes"]["spatial"], key=lambda axis: axis["estimated_displacement"])
-        ends = first["certified_displacement"] and not first["unbroken"]
-        ratios.append(
-            run["spatial_displacement_at_corner"] / first["certified_displacement"] if ends else None
-        )
+        first = max(run["baselines"]["spatial"], key=lambda baseline: baseline["estimated_displacement"])
+        ends = first["displacement"] and not first["reached_bound"]
+        ratios.append(_displacement(run) / first["displacement"] if ends else None)
     return ratios
 
 
@@ -260,8 +259,102 @@ def _pooled(ratios: list[float | None]) -> str:
 
 
 def _middle(values: list[float | None], form: str) -> str:
-    """Return "median (smallest to largest)"; a ratio that is None is one to an axis without an end."""
+    """Return "median (smallest to largest)"; a ratio is None if the baseline reached its bound."""
     known = [value for value in values if value is not None]
     if not known:
-        return "axis unbroken" if values else "-"  # not learned
+        return "baseline at its bound" if values else "-"  # not learned
     return study.middle(known, form)
+
+
+def readme(records: dict[str, Record]) -> str:
+    """Return the text of README.md."""
+    record = records["largest_family"]
+    constrained = {model: _runs(record, model, "constrained") for model in MODELS}
+
+    def over_constrained(other: Record, model: str, design: str) -> float:
+        pairs = zip(_runs(other, model, design), constrained[model], strict=False)
+        return geometric_mean(_displacement(run) / _displacement(same_seed) for run, same_seed in pairs)
+
+    switched = [f"{over_constrained(record, model, 'switched'):.2f} on {model}" for model in MODELS]
+    above = [
+        sum(_displacement(a) > _displacement(b) for a, b in zip(runs, constrained[model], strict=True))
+        for model in MODELS
+        for runs in [_runs(record, model, "switched")]
+    ]
+    searched = [
+        f"{100 * (1 - over_constrained(records['direct'], model, 'direct-search')):.0f} %" for model in MODELS
+    ]
+    longest = [
+        max(b["displacement"] or 0 for b in run["baselines"]["spatial"]) for run in constrained["lenet5"]
+    ]
+    families = [_displacement(run) for run in constrained["lenet5"]]
+    scatter = [f"{100 * np.log(values).std(ddof=1):.0f} %" for values in (longest, families)]
+    alone = 100 * (over_constrained(records["spatial"], "lenet5", "constrained") - 1)
+    dual = next(
+        run["headline"]["spatial"] for run in records["designs"]["runs"] if run["design"] == "dual-ascent"
+    )
+    photographs = records["lite0"]["runs"][0]
+    full, color = photographs["certificate"]["full"], photographs["headline"]["color"]
+    return f"""
+# How far does each objective get?
+
+The displacement of a learned family at full strength over that of the longest baseline: the largest
+single transformation of the screening table. Both are certified to break at most 1 % of the images, with
+95 % confidence, on the same digits. Of 20,000 digits that the classifiers were not trained on, 8,000
+train the family, 6,000 calibrate it, 6,000 bound its accuracy; the seed draws split, weights and
+batches.
+
+```bash
+python experiments largest_family    # three designs, one seed: 15 minutes
+python experiments largest_family --full --seeds 0 1 2 3 4 --designs constrained switched    # 90 minutes
+```
+
+{table(record)}
+
+![Ratios of all runs](ratios.png)
+
+*Pooled* is the geometric mean over seeds with Student's interval; the seeds share the same 20,000
+digits. The estimates come from 2,000 training digits. Seconds are those of one thread with other work
+beside it.
+
+- We had expected a median ratio of {record["expected"]:g} with a pooled interval above 1, a bound at
+  full strength at most 1.5 points below the clean accuracy, and a worst k at most 1 point below uniform
+  k. All of it came out for jennings-cnn. **lenet5 misses the first two**: its interval begins just below 1.
+- The longest of sixteen baselines is picked on the digits that calibrate it, which makes it longer by
+  chance; the family was fixed before. Over the seeds the longest baseline of lenet5 goes
+  {study.extent(longest, ".3f")} far, a standard deviation of {scatter[0]} of the logarithm; the family
+  has {scatter[1]}. [How far maps go on all digits](../furthest_map/README.md) shows the same.
+- The objective of the paper, with the same tolerance, certificate and number of images, has
+  {" and ".join(switched)} of the displacement of the constrained one (geometric means; {above[0]} and
+  {above[1]} of five seeds are above). How far color goes depends on its seed, and on lenet5 color hardly
+  changes.
+
+Spatial transformers alone, `--models lenet5 --parts spatial --designs constrained`, the same five seeds.
+Without colors the family has {alone:.0f} % more displacement, and both expectations are met, the first
+one only just:
+
+{table(records["spatial"])}
+
+A search without derivatives (Nelder and Mead's simplex over directions, ten times as many images), seed
+0, `--designs constrained direct-search`. It ends {" and ".join(searched)} short of what is learned; we
+had expected learning to reach at least 95 % of it:
+
+{table(records["direct"])}
+
+Dual ascent, seed 0, `--models jennings-cnn`. Its ratio of {dual["value"]:.2f} [{dual["ci_low"]:.2f},
+{dual["ci_high"]:.2f}] is below those of the other designs, and it hardly changes colors; it has a single
+start:
+
+{table(records["designs"])}
+
+Photographs: efficientnet-lite0 on 500 ImageNet photographs, tolerance 5 %, 200 to train on, 150 each to
+calibrate and certify, a tenth of the images of a default run: `--models efficientnet-lite0 --data DIR
+--tolerance 0.05 --designs constrained --steps 200 --batch-size 64`. The certificate holds
+({100 * full["accuracy"]:.1f} % at full strength, at least {100 * full["lower_bound"]:.1f} %;
+{100 * photographs["certificate"]["clean_accuracy"]:.1f} % unchanged), but single transformations go
+further: the color ratio is {color["value"]:.2f} [{color["ci_low"]:.2f}, {color["ci_high"]:.2f}]. How
+much of that is due to few photographs and how much to the short run is not measured. A tolerance of 1 %
+cannot be certified with 150 photographs; 1.98 % can at best:
+
+{table(records["lite0"])}
+"""
