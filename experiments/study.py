@@ -34,6 +34,7 @@ from itn import plotting
 from itn.runtime import batching
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
+from itn.screening.summary import reach_text as range_text
 
 __all__ = ["data_fingerprint", "provenance", "write_whole"]
 
@@ -368,6 +369,12 @@ def middle(values: Sequence[float], form: str) -> str:
 def extent(values: Sequence[float], form: str) -> str:
     """Return "smallest to largest"."""
     return f"{min(values):{form}} to {max(values):{form}}"
+
+
+def range_of(sides: Mapping[str, Record], sweep: Record) -> str:
+    """Return between which magnitudes thresholds lie, with their intervals, as JSON holds them."""
+    thresholds = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
+    return range_text(thresholds, sweep["magnitudes"], sweep["identity"])
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

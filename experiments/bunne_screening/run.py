@@ -38,7 +38,6 @@ from matplotlib.figure import Figure
 from study import Protocol, Record
 
 import itn
-from itn.screening.summary import range_text
 
 PAPER = (
     *("translate_x", "translate_y", "rotate", "scale_x", "scale_y", "zoom"),
@@ -199,7 +198,7 @@ def table(record: Record) -> str:
     rows = []
     for name, sweep in record["transforms"].items():
         medians = {side: flips["median"] for side, flips in sweep["flips"].items()}
-        ranges = (_range(sides, sweep) for sides in (sweep["accuracy_thresholds"], medians))
+        ranges = (study.range_of(sides, sweep) for sides in (sweep["accuracy_thresholds"], medians))
         spreads = (statements.spread_text(sweep["class_spread"].get(side)) for side in ("below", "above"))
         rows.append((name, sweep["unit"], *ranges, *spreads))
     fraction = 100 * record["settings"]["accuracy_fraction"]
@@ -256,11 +255,6 @@ def _others(transforms: Mapping[str, Any]) -> list[str]:
     return sorted((name for name in transforms if name not in FIGURE2), key=lambda name: name != "blur")
 
 
-def _range(sides: Mapping[str, Record], sweep: Record) -> str:
-    thresholds = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
-    return range_text(thresholds, sweep["magnitudes"], sweep["identity"])
-
-
 def _magnitudes(text: str) -> tuple[str, tuple[float, ...]]:
     name, _, values = text.partition("=")
     return name, tuple(float(v) for v in values.split(","))
@@ -287,7 +281,7 @@ def readme(records: dict[str, Record]) -> str:
         (
             f"{name}, {networks['lite0']['transforms'][name]['unit']}",
             *(
-                _range(sweep["accuracy_thresholds"], sweep)
+                study.range_of(sweep["accuracy_thresholds"], sweep)
                 if (sweep := record["transforms"].get(name))
                 else "-"
                 for record in networks.values()

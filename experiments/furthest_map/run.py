@@ -37,7 +37,6 @@ from itn.certification.parametric import ParametricTransform, break_rate, transf
 from itn.certification.scale_search import estimate_scale
 from itn.learning.split import split_images
 from itn.models.classifier import margins
-from itn.nn.net import apply_matrices
 
 LEARNED = study.HERE / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
@@ -73,7 +72,7 @@ def measure(protocol: Protocol) -> Record:
         }
         part = protocol.out / "parts" / f"{protocol.name}-{model}.json"
         learned_maps = {
-            run["seed"]: torch.tensor(run["spatial_matrix_at_corner"]) - IDENTITY
+            run["seed"]: torch.tensor(run["parts"]["spatial"]["matrix_full"]) - IDENTITY
             for run in learned
             if run["model"] == model
         }
@@ -89,7 +88,7 @@ def _of_one(
 ) -> Record:
     data, scales = itn.preflight(classifier, images, labels), []
     for baseline in tqdm(spatial_baselines(1.0), desc="baselines", leave=False):
-        scales.append((baseline, largest_scale(classifier, data, baseline.mover, 1.0)))
+        scales.append((baseline, largest_scale(classifier, data, baseline.transform, 1.0)))
     scales.sort(key=lambda pair: -pair[0].displacement(pair[1]))
     baselines = [
         {
@@ -133,7 +132,7 @@ def _on_others(
     assert calibration is not None
     others = itn.CheckedImages.joined([calibration, held_out])
     alone = {
-        _name(baseline): baseline.displacement(largest_scale(classifier, others, baseline.mover, 1.0))
+        _name(baseline): baseline.displacement(largest_scale(classifier, others, baseline.transform, 1.0))
         for baseline in baselines
     }
     longest = max(alone, key=lambda name: alone[name])
@@ -146,7 +145,7 @@ def _on_others(
 
 
 def _name(baseline: SingleTransformation) -> str:
-    return f"{baseline.name} {'+' if baseline.reach > 0 else '-'}"
+    return f"{baseline.name} {'+' if baseline.sign == '+' else '-'}"
 
 
 def displacement(deviation: Tensor) -> float:
@@ -166,17 +165,19 @@ def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tenso
 
 
 def largest_scale(
-    classifier: itn.Classifier, data: itn.CheckedImages, mover: ParametricTransform, most: float
+    classifier: itn.Classifier, data: itn.CheckedImages, transform: ParametricTransform, most: float
 ) -> float:
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     sample = data.spread(2000)
     scale = estimate_scale(
-        lambda scale: break_rate(classifier, sample, mover, scale * mover.corner, TOLERANCE), TOLERANCE, most
+        lambda scale: break_rate(classifier, sample, transform, scale * transform.full_strength, TOLERANCE),
+        TOLERANCE,
+        most,
     )
     for _ in range(PASSES):
         before = scale
         scale = _largest_scale_near(
-            classifier, data, fragile(classifier, data, mover, scale), mover, scale, most
+            classifier, data, fragile(classifier, data, transform, scale), transform, scale, most
         )
         if abs(scale - before) < SETTLED * before:
             break
@@ -187,7 +188,7 @@ def _largest_scale_near(
     classifier: itn.Classifier,
     data: itn.CheckedImages,
     fragile_images: itn.CheckedImages,
-    mover: ParametricTransform,
+    transform: ParametricTransform,
     guess: float,
     most: float,
 ) -> float:
@@ -195,18 +196,18 @@ def _largest_scale_near(
     share = TOLERANCE * len(data) / len(fragile_images)
 
     def share_at(scale: float) -> float:
-        return break_rate(classifier, fragile_images, mover, scale * mover.corner, share)
+        return break_rate(classifier, fragile_images, transform, scale * transform.full_strength, share)
 
     low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
     return estimate_scale(share_at, share, high, low, strides=2, bisections=7)
 
 
 def fragile(
-    classifier: itn.Classifier, data: itn.CheckedImages, mover: ParametricTransform, scale: float
+    classifier: itn.Classifier, data: itn.CheckedImages, transform: ParametricTransform, scale: float
 ) -> itn.CheckedImages:
     """Return those of the images that are right unchanged to which a map leaves the smallest margins."""
     right = data.part(data.clean)
-    margin = transformed_margins(classifier, right, mover, scale * mover.corner)
+    margin = transformed_margins(classifier, right, transform, scale * transform.full_strength)
     return right.part(margin.argsort()[: max(1, len(data) // FRAGILE)])
 
 
@@ -245,7 +246,7 @@ def _slope(
         batch = fragile_images.part(rows)
         matrix = (IDENTITY + deviation).to(classifier.device).requires_grad_()
         images = batch.pixels(slice(0, len(batch)), classifier.device)
-        logits = classifier.logits(apply_matrices(images, None, matrix.expand(len(batch), -1, -1), "zeros"))
+        logits = classifier.logits(itn.warp(images, matrix.expand(len(batch), -1, -1)))
         broken = torch.sigmoid(-margins(logits, batch.labels.to(classifier.device)) / width)
         total += torch.autograd.grad(broken.sum(), matrix)[0].cpu()
     return total

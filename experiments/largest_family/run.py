@@ -40,8 +40,8 @@ from torch import Tensor
 import itn
 from itn import plotting
 from itn.certification.calibration import calibrate_family
-from itn.certification.family_baselines import estimate_all_baselines
-from itn.learning.evaluate import measure as measured
+from itn.certification.family_baselines import estimate_family_baselines
+from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.split import split_images
 from itn.learning.switched import SwitchedLearner
@@ -101,16 +101,16 @@ def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
 
 def _run(classifier: itn.Classifier, design: str, data: itn.ImageSet, config: itn.LearnConfig) -> Record:
     clock = time.perf_counter()
-    learned = (classifier, data.images, data.labels, config)
-    record = itn.learn(*learned).record if design == "constrained" else _otherwise(design, *learned)
-    kept = {key: value for key, value in record.to_json().items() if key != "curves"}
+    arguments = (classifier, data.images, data.labels, config)
+    record = itn.learn(*arguments).record if design == "constrained" else _otherwise(design, *arguments)
+    content = {key: value for key, value in record.to_json().items() if key != "curves"}
     return {
         "model": classifier.name,
         "design": design,
         "seed": config.seed,
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - clock, 1),
-        **kept,
+        **content,
         "objective": design,
     }
 
@@ -119,28 +119,26 @@ def _otherwise(
     design: str, classifier: itn.Classifier, images: Tensor, labels: Tensor, config: itn.LearnConfig
 ) -> itn.LearnRecord:
     """Learn by another design, then calibrate and certify as the default does."""
-    data = itn.preflight(classifier, images, labels)
-    split = split_images(data, config)
-    learned, calibration, held = split
+    split = split_images(itn.preflight(classifier, images, labels), config)
+    training, calibration, held_out = split
     assert calibration is not None
-    net = make_net(classifier, config, data.images.shape)
-    measures = estimate_all_baselines(net, learned, len(calibration), config)
+    net = make_net(classifier, config, images.shape)
+    baselines = estimate_family_baselines(net, training, len(calibration), config.terms)
     history = []
     if design == SEARCH:
         # A backward pass costs about two forward passes
-        search(net, learned, measures, TIMES * 3 * config.steps * config.batch_size, config.batch_size)
+        search(net, training, baselines, TIMES * 3 * config.steps * config.batch_size, config.batch_size)
     else:
+        switched = dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
         learner = (
-            DualAscentLearner(net, learned, config, measures.target)
+            DualAscentLearner(net, training, config, baselines.target)
             if design == "dual-ascent"
-            else SwitchedLearner(
-                net, learned, dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
-            )
+            else SwitchedLearner(net, training, switched)
         )
         history = [learner.step(number) for number in range(config.steps)]
-    proven = calibrate_family(net, learned, calibration, measures, config)
+    calibrated = calibrate_family(net, training, calibration, baselines, config.terms)
     origin = study.provenance(classifier.device)
-    return measured(net, held, history, config, split.record(config.seed), origin, proven)
+    return evaluate(net, held_out, history, config, split.record(config.seed), origin, calibrated)
 
 
 def figures(record: Record) -> dict[str, Figure]:

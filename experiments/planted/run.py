@@ -175,9 +175,10 @@ def learned(
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
-    (learned_range,) = result.record.ranges.values()
-    assert learned_range is not None
-    held_out = split_images(itn.preflight(classifier, images, labels), config).held
+    (part,) = result.record.parts.values()
+    assert part.range is not None
+    learned_range = part.range
+    held_out = split_images(itn.preflight(classifier, images, labels), config).held_out
     transformer = getattr(result.net, config.parts[0])
     bound, (_, magnitude) = transformer.head.bound.item(), RANGES[transformer.family]
 
@@ -216,11 +217,11 @@ def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int
     clock = time.perf_counter()
     result = itn.learn(classifier, images, labels, config)
     seconds = time.perf_counter() - clock
-    matrix = result.record.spatial_matrix_at_corner
+    spatial = result.record.parts["spatial"]
     return {
-        "matrix": matrix,
-        "share": rotation_share(np.array(matrix)),
-        "displacement": result.record.spatial_displacement_at_corner,
+        "matrix": spatial.matrix_full,
+        "share": rotation_share(np.array(spatial.matrix_full)),
+        "displacement": spatial.displacement_full,
         "seconds": round(seconds, 1),
     }
 

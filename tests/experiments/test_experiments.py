@@ -1,6 +1,7 @@
-"""Every study through its real command line, in seconds; every committed figure drawn again from its JSON."""
+"""Every study through its command line, in seconds; committed figures and READMEs made again from JSON."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,18 +13,19 @@ from PIL import Image
 from itn import plotting
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-STUDIES = sorted(
-    path.parent.name for path in EXPERIMENTS.glob("*/run.py") if "def measure(" in path.read_text()
-)
-OWN = {"largest_family", "furthest_map", "fine_tune", "planted"}  # questions that no document has asked
-COMMITTED = sorted(EXPERIMENTS.rglob("result.json"))
+SCRIPTS = {path.parent.name: path.read_text() for path in sorted(EXPERIMENTS.glob("*/run.py"))}
+STUDIES = [name for name, text in SCRIPTS.items() if "def measure(" in text]
+DOCUMENTED = [name for name, text in SCRIPTS.items() if "def readme(" in text]
+OWN = {"largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"}  # in no document
+COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}
+LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
-def script(folder, name, *arguments):
-    """Run a script as a user does, from an empty folder."""
+def script(folder, *arguments):
+    """Run a command as a user does, from an empty folder."""
     return subprocess.run(
-        [sys.executable, str(EXPERIMENTS), name, *map(str, arguments)],
+        [sys.executable, str(EXPERIMENTS), *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -44,12 +46,12 @@ def drawn(folder):
 def redraw(record, folder, experiment):
     """Draw the figures of a record again, and return their names."""
     folder.mkdir(exist_ok=True)
-    for name, figure in experiment(record["study"]).figures(record).items():
+    for name, figure in experiment(f"{record['study']}.run").figures(record).items():
         plotting.save(figure, folder / f"{name}.png")
     return drawn(folder)
 
 
-def test_there_is_a_script_for_each_study():
+def test_there_is_a_script_for_each_document():
     assert {"jennings_rotation", "jaloli_lenet", "soni_translation", "poddar_cnn"} <= set(STUDIES)
     assert {"bunne_screening", "bunne_itn"} <= set(STUDIES)
 
@@ -75,12 +77,33 @@ def test_the_command_that_draws_again_trains_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
-def test_committed_results_make_their_figures_and_the_lines_of_the_readme(path, tmp_path, experiment):
+def test_committed_results_make_their_figures(path, tmp_path, experiment):
     record = json.loads(path.read_text())
     assert record["protocol"] in ("short", "full")
     assert redraw(record, tmp_path, experiment) == FIGURES[path]
-    readme = (EXPERIMENTS / "README.md").read_text().splitlines()
-    lines = [line for line in experiment(record["study"]).table(record).splitlines() if line[:1] == "|"]
-    assert len(lines) > 2
-    missing = [line for line in lines if line not in readme]
-    assert not missing
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_each_readme_is_what_the_command_makes_of_the_results(name, experiment):
+    texts = experiment("readme").texts(name)
+    assert EXPERIMENTS / name / "README.md" in texts
+    for path, text in texts.items():
+        assert path.read_text() == text, f"python experiments readme {name}"
+        assert "| --- |" in text
+        assert all((path.parent / link).exists() for link in LINK.findall(text)), path
+
+
+def test_the_index_names_every_study_and_every_figure_of_bunne():
+    index = (EXPERIMENTS / "README.md").read_text()
+    assert len(index.splitlines()) <= 120
+    assert all((EXPERIMENTS / link).exists() for link in LINK.findall(index))
+    for name in SCRIPTS:
+        assert f"({name}/" in index, name
+        assert f"python experiments {name}" in index, name
+    for figure in ("2", "3", "4a", "4b", "5", "6", "7"):
+        assert f"figure {figure}" in index, figure
+
+
+def test_no_figure_is_large():
+    for path in EXPERIMENTS.rglob("*.png"):
+        assert path.stat().st_size <= 500_000, path
