@@ -1,17 +1,17 @@
-"""All benchmarks, one after the other, and the README's table of what they found.
+"""All benchmarks, one after the other, and the table of their results.
 
-Command:   python benchmarks            (pip install "itn[benchmark]" for what is compared)
-           python benchmarks --table    prints the table of the committed results alone
-Machine:   any; 2 idle CPU cores, about an hour and a quarter
-Writes:    benchmarks/results/: floors.json, rivals.json, growth.json, processes.json
-Published: none
+Command:   python benchmarks            (pip install "itn[benchmark]" for the other packages)
+           python benchmarks --table    (prints the table of the committed results, and writes README.md)
+Machine:   any; 2 idle CPU cores, about 75 minutes
+Writes:    benchmarks/results/: floors.json, rivals.json, growth.json, processes.json; README.md
+Published: nothing
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,17 @@ _WORK = ("screening", "learning")
 
 
 def table(results: Path) -> str:
-    """Return the rows of the README from the JSON of all scripts that have been run."""
-    rows = [("what", "measured", "by"), ("---",) * 3]
+    """Return a table from the JSON of all scripts that have been run."""
+    rows = []
     for name, lines in LINES.items():
         path = results / f"{name}.json"
-        found = lines(json.loads(path.read_text())) if path.exists() else ()
-        rows += [(what, value, f"`{name}.py`") for what, value in found]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        measured = lines(json.loads(path.read_text())) if path.exists() else ()
+        rows += [(what, value, f"`{name}.py`") for what, value in measured]
+    return _markdown(("what", "measured", "by"), rows)
+
+
+def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))
 
 
 def _floors(record: Record) -> Iterator[tuple[str, str]]:
@@ -97,14 +101,70 @@ def _medians(found: dict[str, Record]) -> str:
 LINES = {"floors": _floors, "processes": _processes, "rivals": _rivals, "growth": _growth}
 
 
+SCRIPTS = (
+    ("floors.py", "screening and learning over the bare classifier on the same batches", "20"),
+    ("processes.py", "how much faster two processes screen than one", "10"),
+    ("rivals.py", "Captum, foolbox, torchvision, imagecorruptions, and a learner like Augerino", "40"),
+    ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
+    ("kills.py", "runs killed at random moments and continued", "30"),
+    ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
+)
+
+
+def readme(results: Path) -> str:
+    """Return the text of README.md."""
+    kills, damage = (json.loads((results / f"{name}.json").read_text()) for name in ("kills", "damage"))
+    runs = sum(command["runs"] for command in kills["commands"].values())
+    abuse = (
+        (
+            "`itn learn` (both objectives) and `itn screen` killed by SIGKILL, up to three times a run; "
+            "then all files must equal those of an undisturbed run",
+            f"{kills['kills']} kills of {runs} runs",
+            f"{len(kills['lost_or_differing'])}",
+            "`kills.py`",
+        ),
+        (
+            "photographs, digits, weights, class maps and files of unfinished runs truncated, emptied, "
+            "overwritten, or with one bit flipped; no traceback, no half-written file",
+            f"{damage['cases']:,} files",
+            f"{len(damage['wrong'])}",
+            "`damage.py`",
+        ),
+    )
+    scripts = ((f"[{name}]({name})", what, minutes) for name, what, minutes in SCRIPTS)
+    return f"""# Benchmarks and abuse runs
+
+Each script measures one thing and writes one file in [results/](results), with versions, threads and commit.
+
+{_markdown(("script", "what it measures", "minutes"), scripts)}
+
+```bash
+python benchmarks            # floors, processes, rivals and growth; pip install ".[benchmark]" first
+python benchmarks/kills.py
+python benchmarks/damage.py
+python benchmarks --table    # prints the table below from the committed results, and writes this file
+```
+
+Measured on 2 CPU cores with other work beside it. Ratios are of times in one run, in which both take turns:
+the median, the least and the most of the repetitions. Digits are classified by shipped networks, random
+pixels by resnet18 with random weights. Slopes are of logarithms: 1 is proportional. No GPU was measured;
+`python benchmarks/floors.py --device cuda` is ready to.
+
+{table(results)}
+
+{_markdown(("what was done", "cases", "lost, differing or escaped", "by"), abuse)}
+"""
+
+
 def main() -> None:
     """Be the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--table", action="store_true", help="only print the table, and write README.md")
     if not parser.parse_args().table:
         for name in LINES:
             print(f"{name}.py", flush=True)
             subprocess.run([sys.executable, HERE / f"{name}.py"], check=True)
+    (HERE / "README.md").write_text(readme(RESULTS))
     print(table(RESULTS))
 
 

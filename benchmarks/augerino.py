@@ -1,16 +1,16 @@
 """A learner in the manner of Augerino, for a classifier that stays frozen: a part of ``rivals.py``.
 
-Benton et al. 2020 (https://arxiv.org/abs/2010.11882) learn while they train how widely images may be
+Benton et al. 2020 (https://arxiv.org/abs/2010.11882) learn during training how widely images may be
 transformed by exp(sum of u_i theta_i G_i): G_i generate the affine group, u is uniform in [-1, 1]^6, and
-cross-entropy minus a weight times the norm of the widths theta is minimised. As in their code, widths are a
+cross-entropy minus a weight times the norm of the widths theta is minimized. As in their code, widths are a
 softplus and the optimizer is Adam. There shifts count a tenth, which makes them the cheapest way to widths
 but not to displacement; here the norm is about that of the displacement. The best of three weights is taken,
-by what images to learn from say, each with as many images in all steps as ``itn learn`` has.
+by training images, each with as many images in all steps as ``itn learn`` has.
 
-Widths are symmetric: a family has 64 corners, u_i = +-1. Its scale is chosen on the calibration images of
-``itn learn`` with the same tests. It must keep to the tolerance at the corner that moves furthest, whose
-displacement is compared, and at the one where most images are lost. In its favour the corner where fewest are
-lost is certified for itself as well, as if it were the whole family.
+Widths are symmetric: a family has 64 extreme members, u_i = +-1. Its scale is chosen on the calibration
+images of ``itn learn`` with the same tests. It must keep to the tolerance at the extreme with the largest
+displacement, which is compared, and at the one that breaks most images. In its favor the extreme that breaks
+fewest is certified by itself as well, as if it were the whole family.
 """
 
 import time
@@ -23,11 +23,10 @@ from torch import Tensor
 
 import itn
 from itn.certification.baselines import BEYOND
-from itn.certification.parametric import ParametricTransform, break_rate, lost, transformed_margins
-from itn.certification.records import certificate_of
-from itn.certification.scale_search import LOOKED_AT, estimate_scale
+from itn.certification.parametric import ParametricTransform, break_rate, broken, transformed_margins
+from itn.certification.records import certify
+from itn.certification.scale_search import IMAGES, estimate_scale
 from itn.certification.worst_k import WorstCase
-from itn.functional.color import unit_float
 from itn.learning.split import Split, split_images
 from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures
 from itn.stats.sampling import generator
@@ -35,7 +34,7 @@ from itn.stats.sampling import generator
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
 RATE = 0.1  # Adam's
 START = -2.0  # of the widths before the softplus: 0.13
-JUDGED = 1000  # images that tell the corners apart
+JUDGED = 1000  # images that tell the extremes apart
 GENERATORS = torch.tensor(
     [
         [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],  # shifts
@@ -46,7 +45,7 @@ GENERATORS = torch.tensor(
         [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],  # shear
     ]
 )
-CORNERS = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * len(GENERATORS))
+EXTREMES = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * len(GENERATORS))
 Record = dict[str, Any]
 
 
@@ -66,8 +65,8 @@ def learn(
         index = torch.randint(len(data), (config.batch_size,), generator=draw)
         u = 2 * torch.rand(config.batch_size, len(GENERATORS), generator=draw) - 1
         widths = F.softplus(raw)
-        moved = itn.warp(unit_float(data.images[index]), matrices(widths, u)).clamp(0, 1)
-        loss = F.cross_entropy(classifier.logits(moved), data.labels[index]) - weight * widths.norm()
+        images = itn.warp(data.pixels(index, classifier.device), matrices(widths, u)).clamp(0, 1)
+        loss = F.cross_entropy(classifier.logits(images), data.labels[index]) - weight * widths.norm()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,86 +77,86 @@ class Family:
     """Widths before a classifier; u is in [-1, 1], and the family grows with a scale.
 
     Args:
-        classifier: Who looks.
+        classifier: The classifier under study.
         widths: Six.
-        learned: Images that say about how far the family goes, and what its corners are.
-        target: Share of the images that may be lost.
-        batch: Images in one forward pass.
+        training: Images that tell about how far the family goes, and its extremes apart.
+        target: Share of the images that may break.
+        batch_size: Images in one forward pass.
     """
 
     def __init__(
         self,
         classifier: itn.Classifier,
         widths: Tensor,
-        learned: itn.CheckedImages,
+        training: itn.CheckedImages,
         target: float,
-        batch: int,
+        batch_size: int,
     ) -> None:
-        self.classifier, self.widths, self.target, self.batch = classifier, widths, target, batch
-        self.mover = ParametricTransform(len(widths), lambda u: (None, matrices(widths, u)))
-        self.few = learned.spread(LOOKED_AT)
-        judges, scale = learned.spread(JUDGED), self.reach(CORNERS[:1])
-        # The sigmoid tells apart corners that lose equally many
-        badness = torch.stack(
-            [
-                (-transformed_margins(classifier, judges, self.mover, scale * u[None], batch))
-                .sigmoid()
-                .mean()
-                for u in CORNERS
-            ]
-        )
-        self.worst, self.best = CORNERS[badness.argmax()][None], CORNERS[badness.argmin()][None]
-        self.estimate = self.reach(self.worst)
-        self.estimate_scale_and_worst_k = CORNERS[
-            itn.displacement(matrices(widths, self.estimate * CORNERS)).argmax()
-        ][None]
+        self.classifier, self.widths, self.target, self.batch_size = classifier, widths, target, batch_size
+        self.transform = ParametricTransform(len(widths), lambda u: (None, matrices(widths, u)))
+        self.images = training.spread(IMAGES)
+        judges, scale = training.spread(JUDGED), self.largest_scale(EXTREMES[:1])
+        # The sigmoid tells apart extremes that break equally many
+        margins = [
+            transformed_margins(classifier, judges, self.transform, scale * u[None], batch_size)
+            for u in EXTREMES
+        ]
+        badness = torch.stack([(-margin).sigmoid().mean() for margin in margins])
+        self.worst, self.best = EXTREMES[badness.argmax()][None], EXTREMES[badness.argmin()][None]
+        self.scale = self.largest_scale(self.worst)
+        self.largest = EXTREMES[itn.displacement(matrices(widths, self.scale * EXTREMES)).argmax()][None]
 
     def displacement(self, u: Tensor) -> float:
         """Return the displacement at u times scale, 1 x 6."""
         return itn.displacement(matrices(self.widths, u)).item()
 
-    def reach(self, u: Tensor) -> float:
-        """Return about which scale loses the target at u, 1 x 6."""
+    def largest_scale(self, u: Tensor) -> float:
+        """Return about the scale at which the target breaks at u, 1 x 6."""
         scale = 0.0
         for most in (2.0, 4.0, 8.0):
 
-            def share_at(scale: float) -> float:
-                return break_rate(self.classifier, self.few, self.mover, scale * u, self.target, self.batch)
+            def break_rate_at(scale: float) -> float:
+                k = scale * u
+                return break_rate(
+                    self.classifier, self.images, self.transform, k, self.target, self.batch_size
+                )
 
-            scale = estimate_scale(share_at, self.target, most, least=scale)
+            scale = estimate_scale(break_rate_at, self.target, most, scale)
             if scale < most:
                 break
         return scale
 
     def certified(
-        self, split: Split, config: itn.LearnConfig, estimate: float, corner: Tensor, worst: Tensor
+        self, split: Split, config: itn.LearnConfig, estimate: float, extreme: Tensor, worst: Tensor
     ) -> Record:
-        """Choose the scale on calibration images, for two corners, and count on those held out."""
+        """Choose the scale on calibration images, for two extremes, and count on held-out images."""
         assert split.calibration is not None
-        calibration, held = split.calibration, split.held
+        calibration, held_out = split.calibration, split.held_out
 
-        def lost_at(scale: float) -> Tensor:
-            at = (scale * u for u in (corner, worst))
-            return torch.stack([lost(self.classifier, calibration, self.mover, u, self.batch) for u in at])
+        def broken_at(scale: float) -> Tensor:
+            us = (scale * u for u in (extreme, worst))
+            return torch.stack(
+                [broken(self.classifier, calibration, self.transform, u, self.batch_size) for u in us]
+            )
 
         scales = [estimate * factor for factor in SEQUENCE]
-        scale = fixed_sequence_test(lost_at, scales, config.tolerated, config.confidence, BEYOND).scale
+        scale = fixed_sequence_test(broken_at, scales, config.tolerated, config.confidence, BEYOND).scale
         draw = generator(config.seed, "augerino evaluation")
-        uniform = 2 * torch.rand(len(held), len(self.widths), generator=draw) - 1
-        right, at_corner, at_worst = (
-            transformed_margins(self.classifier, held, self.mover, scale * u, self.batch) > 0
-            for u in (uniform, corner, worst)
+        uniform = 2 * torch.rand(len(held_out), len(self.widths), generator=draw) - 1
+        right, at_extreme, at_worst = (
+            transformed_margins(self.classifier, held_out, self.transform, scale * u, self.batch_size) > 0
+            for u in (uniform, extreme, worst)
         )
-        found = WorstCase(worst, at_worst, at_corner, held.clean & right & at_corner & at_worst)
-        proven = certificate_of(held.clean, right, found, scale, config.tolerated, config.confidence)
+        found = WorstCase(worst, at_worst, at_extreme, held_out.clean & right & at_extreme & at_worst)
+        certificate = certify(held_out.clean, right, found, scale, config.tolerated, config.confidence)
         return {
-            "displacement_at_corner": self.displacement(scale * corner),
-            "corner": corner[0].tolist(),
+            "displacement_full": self.displacement(scale * extreme),
+            "extreme": extreme[0].tolist(),
             "widths": (scale * self.widths).tolist(),
-            "family_scale": scale,
-            "corner_accuracy": proven.corner_accuracy,
-            "corner_lower_bound": proven.corner_lower_bound,
-            "accuracy_uniform_u": proven.accuracy,
+            "scale": scale,
+            "accuracy_full": certificate.full.accuracy,
+            "lower_bound_full": certificate.full.lower_bound,
+            "accuracy_uniform": certificate.uniform.accuracy,
         }
 
 
@@ -193,32 +192,31 @@ def _run(
     assert split.calibration is not None
     n, clock = len(split.calibration), time.perf_counter()
     target = (max_failures(n, config.tolerated, config.confidence) + 0.5) / n
-    learned, tried = [], []
+    families, tried = [], []
     for weight in weights:
-        widths = learn(classifier, split.learned, config, weight)
-        family = Family(classifier, widths, split.learned, target, config.batch_size)
-        moved = family.displacement(family.estimate * family.estimate_scale_and_worst_k)
-        learned.append((moved, family))
-        tried.append({"weight": weight, "widths": widths.tolist(), "estimated_displacement": moved})
-    best = max(learned, key=lambda each: each[0])[1]
-    whole = best.certified(split, config, best.estimate, best.estimate_scale_and_worst_k, best.worst)
-    alone = best.certified(split, config, best.reach(best.best), best.best, best.best)
+        widths = learn(classifier, split.training, config, weight)
+        family = Family(classifier, widths, split.training, target, config.batch_size)
+        displacement = family.displacement(family.scale * family.largest)
+        families.append((displacement, family))
+        tried.append({"weight": weight, "widths": widths.tolist(), "estimated_displacement": displacement})
+    best = max(families, key=lambda pair: pair[0])[1]
+    whole = best.certified(split, config, best.scale, best.largest, best.worst)
+    alone = best.certified(split, config, best.largest_scale(best.best), best.best, best.best)
     halfway = time.perf_counter()
     record = itn.learn(classifier, data.images, data.labels, config, progress=False).record
-    certificate, moved = record.certificate, record.spatial_displacement_at_corner
+    certificate, displacement = record.certificate, record.parts["spatial"].displacement_full
     assert certificate is not None
-    assert moved is not None
     return {
-        "itn_over_augerino": _over(moved, whole["displacement_at_corner"]),
-        "itn_over_best_corner_alone": _over(moved, alone["displacement_at_corner"]),
+        "itn_over_augerino": _over(displacement, whole["displacement_full"]),
+        "itn_over_best_extreme_alone": _over(displacement, alone["displacement_full"]),
         "tried": tried,
         "augerino": whole,
-        "augerino_best_corner_alone": alone,
+        "augerino_best_extreme_alone": alone,
         "itn": {
-            "displacement_at_corner": moved,
-            "corner_accuracy": certificate.corner_accuracy,
-            "corner_lower_bound": certificate.corner_lower_bound,
-            "accuracy_uniform_k": certificate.accuracy,
+            "displacement_full": displacement,
+            "accuracy_full": certificate.full.accuracy,
+            "lower_bound_full": certificate.full.lower_bound,
+            "accuracy_uniform": certificate.uniform.accuracy,
         },
         "seconds": {
             "augerino": round(halfway - clock, 1),
@@ -227,5 +225,5 @@ def _run(
     }
 
 
-def _over(own: float, other: float) -> float | None:
-    return own / other if other > 0 else None
+def _over(displacement: float, other: float) -> float | None:
+    return displacement / other if other > 0 else None

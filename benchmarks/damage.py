@@ -1,4 +1,4 @@
-"""Damage what the commands read, in a thousand ways, and see what they say.
+"""Damage the files that the commands read, in a thousand ways, and check how the commands end.
 
 Command:   python benchmarks/damage.py
 Machine:   any; 2 CPU cores, about 15 minutes
@@ -7,9 +7,9 @@ Published: none
 
 Files are truncated, emptied, overwritten in a block or flipped in one bit: photographs (PNG, JPEG), digits
 (gzip), weights (safetensors, torch), class maps (JSON, CSV), and what an unfinished run has left (settings,
-history, checkpoints, points, figures). A command then may end well, or with status 2 or 1 and one line that
-says why. It must not raise, must not leave a file that cannot be read, must not begin a run with input that
-it refuses, and a run that goes on must end with the files of the run that nobody touched.
+history, checkpoints, points, figures). A command may then succeed, or end with status 2 or 1 and one line
+with the cause. It must not raise, must not leave a file that cannot be read, and must not begin a run with
+input that it refuses. A run that is continued must end with the files of an undisturbed run.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def flip(content: bytes, draw: random.Random) -> bytes:
 
 
 def overwrite(content: bytes, draw: random.Random) -> bytes:
-    """Overwrite up to 64 bytes with chance."""
+    """Overwrite up to 64 bytes at random."""
     at = draw.randrange(len(content))
     return content[:at] + draw.randbytes(min(64, len(content) - at)) + content[at + 64 :]
 
@@ -103,13 +103,13 @@ def prepare(folder: Path) -> None:
 def call(
     folder: Path, command: tuple[str, ...], out: Path, weights: str = "weights.safetensors", *more: str
 ) -> tuple[int, str]:
-    """Give a command; return its status and what it has said on stderr."""
+    """Run a command; return its status and its stderr."""
     arguments = [*command, "--model", f"{folder}/net.py:make", "--weights", str(folder / weights)]
     return say([*arguments, "--data", str(folder / "photos"), "--out", str(out), *more])
 
 
 def say(arguments: list[str]) -> tuple[int, str]:
-    """Give a command with all its arguments; return its status and what it has said on stderr."""
+    """Run a command with all its arguments; return its status and its stderr."""
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         status = itn.cli.main.main([*arguments, "--device", "cpu"])
@@ -150,7 +150,7 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
 
 
 def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
-    """Damage the digits that the package ships, in a copy of their own, and screen."""
+    """Damage a copy of the digits that the package ships, and screen."""
     out, copy = folder / "out", folder / "mnist"
     shutil.copytree(itn.data.loading._MNIST, copy)
     try:
@@ -166,8 +166,8 @@ def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, l
 
 
 def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
-    """Damage what an unfinished run has left, and give its command again."""
-    name = kind.partition(" ")[0]
+    """Damage the files of an unfinished run, and repeat its command."""
+    name = kind.partition(" ")[2]
     out = folder / "out"
     shutil.copytree(folder / f"{name}-left", out)
     try:
@@ -176,9 +176,9 @@ def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list
         status, said = call(folder, LEARN if name == "learn" else SCREEN, out)
         wrong = complaints(status, said, out) if status == 0 else complaints(status, said)
         if status and (path.suffix in (".npz", ".png", ".csv", ".pt")):
-            wrong.append("does not go on, though it could have done again what was damaged")
+            wrong.append("does not continue, though it could have repeated what was damaged")
         if status == 0 and content_of(out) != content_of(folder / f"{name}-whole"):
-            wrong.append("ended with other files than the run that nobody touched")
+            wrong.append("ended with other files than the undisturbed run")
     finally:
         shutil.rmtree(out)
     return how, status, wrong
@@ -189,19 +189,19 @@ KINDS: dict[str, Callable[[str, Path, random.Random], tuple[str, int, list[str]]
     "digits": of_digits,
     "weights": of_input,
     "class map": of_input,
-    "learn that goes on": of_run,
-    "screen that goes on": of_run,
+    "continued learn": of_run,
+    "continued screen": of_run,
 }
 
 
 def complaints_of_input(status: int, said: str, out: Path) -> list[str]:
-    """Return what is wrong with how a command has ended that read a damaged input."""
+    """Return what is wrong with the end of a command that has read damaged input."""
     began = status == itn.cli.main.BAD_INPUT and out.exists()
     return complaints(status, said, out) + ["began a run with input that it refuses"] * began
 
 
 def complaints(status: int, said: str, out: Path | None = None) -> list[str]:
-    """Return what is wrong with how a command has ended."""
+    """Return what is wrong with the end of a command."""
     wrong = [] if out is None else broken(out)
     if status not in (0, itn.cli.main.FAILED, itn.cli.main.BAD_INPUT):
         wrong.append(f"status {status}")

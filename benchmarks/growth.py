@@ -10,7 +10,7 @@ time:   whole screens and whole runs of learning, each at several sizes of one k
         the slope is that of the logarithms: 1 is proportional, below 1 a part that does not grow.
 memory: peak resident memory of whole screens, each in a process of its own, with few and many magnitudes.
 
-How it grows with processes is measured by distributed.py.
+How it grows with processes is measured by processes.py.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Kill runs at random moments, let them go on, and compare what they leave with runs that nobody touched.
+"""Kill runs at random moments, continue them, and compare their files with those of undisturbed runs.
 
 Command:   python benchmarks/kills.py
 Machine:   any; 2 CPU cores, about 30 minutes
 Writes:    benchmarks/results/kills.json
 Published: none
 
-Each command is run once to its end, and timed. Then it is started again and again, each time killed (SIGKILL)
-at a moment drawn uniformly between its start and the time that a whole run takes; the same command is given
-again in the same folder, up to three kills, then until it ends. Every run is a fork of one process that has
-the package loaded, which spares it the seconds of the import. After each kill every file there must be
-whole; in the end all files but timing.json must be those of the run that nobody touched, byte for byte.
+Each command is run once to its end, and timed. Then it is started again and again, each time killed
+(SIGKILL) at a moment drawn uniformly between its start and the time that a whole run takes; the same
+command is repeated in the same folder, up to three kills, then until it ends. Every run is a fork of one
+process that has loaded the package, which saves the seconds of the import. After each kill every file must
+be whole; in the end all files but timing.json must equal those of the undisturbed run, byte for byte.
 Checkpoints are written every 50 ms instead of every 5 s, so that many kills fall into one.
 """
 
@@ -77,7 +77,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def finish(job: Job) -> str:
-    """Wait for the end of a job; return how it has failed, if it has."""
+    """Wait for the end of a job; return how it has failed, or nothing."""
     job.join()
     return f"exit status {job.exitcode}" if job.exitcode else ""
 
@@ -105,7 +105,7 @@ def broken(folder: Path) -> list[str]:
 
 
 def moment(folder: Path) -> str:
-    """Return what a run was at when it was killed, by what it has left."""
+    """Return what a run was doing when it was killed, by the files that it has left."""
     if (folder / "result.json").exists():
         return "after the last file"
     if any(folder.glob("figures/*.png")):
@@ -118,7 +118,7 @@ def moment(folder: Path) -> str:
 def torment(
     command: str, whole: dict[str, bytes], length: float, draw: random.Random, most: int
 ) -> tuple[list[str], list[str]]:
-    """Kill one run up to ``most`` times and let it end; return the moments, and what is wrong afterwards."""
+    """Kill one run up to ``most`` times and let it end; return the moments, and what is wrong then."""
     moments: list[str] = []
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -129,11 +129,11 @@ def torment(
             if job.is_alive():
                 job.kill()
                 moments.append(moment(out))
-            if (said := finish(job)) and job.exitcode != -signal.SIGKILL:
-                return moments, [*wrong, f"does not go on: {said}"]
+            if (error := finish(job)) and job.exitcode != -signal.SIGKILL:
+                return moments, [*wrong, f"does not continue: {error}"]
             wrong += broken(out)
-        if not (out / "result.json").exists() and (said := finish(start(command, out))):
-            return moments, [*wrong, f"does not go on: {said}"]
+        if not (out / "result.json").exists() and (error := finish(start(command, out))):
+            return moments, [*wrong, f"does not continue: {error}"]
         left = content_of(out)
         # A run that is killed after its last file may leave what only an unfinished run needs, no other may
         spared = (".itn", "checkpoint") if moments[-1:] == ["after the last file"] else ()
@@ -143,7 +143,7 @@ def torment(
 
 
 def report(out: Path, record: dict[str, Any]) -> None:
-    """Write a record, and print what it has found."""
+    """Write a record, and print it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(
@@ -166,8 +166,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for command in options.commands:
             clock = time.perf_counter()
-            if said := finish(start(command, Path(folder) / command)):
-                raise SystemExit(said)
+            if error := finish(start(command, Path(folder) / command)):
+                raise SystemExit(error)
             lengths[command] = time.perf_counter() - clock
             wholes[command] = content_of(Path(folder) / command)
     runs = dict.fromkeys(options.commands, 0)

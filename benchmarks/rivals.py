@@ -12,8 +12,8 @@ captum:      per-image rotation thresholds on lenet5, every 5 degrees to 180, ag
              linear mode at its fastest perturbations_per_eval, with the same images and rotation; and how
              many images pass through the classifier for them.
 foolbox:     each digit at its worst of 31 rotations times 5 x 5 shifts (those of Engstrom et al. 2017, and
-             half of them), against SpatialAttack in the fastest batches tried. itn has no such instrument:
-             here ten lines with ``itn.warp`` and ``itn.predict`` leave out what is lost already. Told to
+             half of them), against SpatialAttack in the fastest batches tried. Here ten
+             lines with ``itn.warp`` and ``itn.predict`` leave out digits that are broken already. Told to
              shift by s of W pixels foolbox shifts by s (W - 1) / W: itn is asked for both.
 torchvision: predictions at every magnitude that ``itn screen`` takes by default, against a loop over
              torchvision's functions as one writes it by hand: each sweep, and a whole screen with its curves
@@ -21,7 +21,7 @@ torchvision: predictions at every magnitude that ``itn screen`` takes by default
 imagecorruptions: at severity 3, one image after the other as it takes them, against the nearest
              transformation, on a batch and one after the other; and what fails with what is installed.
 augerino:    the spatial family of a learner in the manner of Augerino (augerino.py) against that of
-             ``itn learn``, by displacement at the certified corner.
+             ``itn learn``, by displacement at full strength, certified.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def captum(args: argparse.Namespace) -> Record:
     floats, clean = images / 255, itn.predict(classifier, images).tolist()
     answers: dict[str, Tensor] = {}
 
-    def turn(image: Tensor, angle: float) -> Tensor:
+    def rotated(image: Tensor, angle: float) -> Tensor:
         return TRANSFORMS["rotate"].apply(image, torch.tensor([float(angle)]))
 
     def same(logits: Tensor, target: int) -> bool:
@@ -82,7 +82,7 @@ def captum(args: argparse.Namespace) -> Record:
     def search(at_once: int) -> None:
         search = MinParamPerturbation(
             classifier.logits,
-            attack=turn,
+            attack=rotated,
             arg_name="angle",
             arg_min=5.0,
             arg_max=180.0 + 1e-6,
@@ -91,12 +91,12 @@ def captum(args: argparse.Namespace) -> Record:
             apply_before_preproc=True,
             correct_fn=same,
         )
-        found = []
+        angles = []
         for image, target in zip(floats, clean, strict=True):
             options = {"correct_fn_kwargs": {"target": target}, "perturbations_per_eval": at_once}
             angle = search.evaluate(image.unsqueeze(0), **options)[1]
-            found.append(torch.inf if angle is None else float(angle))
-        answers[f"captum, {at_once} at once"] = torch.tensor(found)
+            angles.append(torch.inf if angle is None else float(angle))
+        answers[f"captum, {at_once} at once"] = torch.tensor(angles)
 
     def ours(bisections: int) -> itn.Flips:
         return itn.flip_magnitudes(classifier, images, "rotate", ANGLES, bisections=bisections)["above"]
@@ -105,8 +105,8 @@ def captum(args: argparse.Namespace) -> Record:
     work = {**rivals, "itn": partial(ours, 0), "itn, refined": partial(ours, 6)}
     times = alternate(work, args.repeats)
     fastest = min(rivals, key=lambda name: statistics.median(times[name]))
-    found = ours(0)
-    flips = torch.where(found.flipped, found.magnitude, torch.inf)
+    changes = ours(0)
+    flips = torch.where(changes.flipped, changes.magnitude, torch.inf)
     return {
         "images": len(images),
         "ms_per_image": _milliseconds(times, len(images)),
@@ -120,11 +120,11 @@ def _passes(
     classifier: itn.Classifier, images: Tensor, ours: Callable[[int], itn.Flips], flips: Tensor
 ) -> dict[str, int]:
     """Count the images that go through the classifier."""
-    seen = 0
+    passed = 0
 
     def count(_: object, inputs: tuple[Tensor]) -> None:
-        nonlocal seen
-        seen += len(inputs[0])
+        nonlocal passed
+        passed += len(inputs[0])
 
     counted = {
         "full grid": len(images) * (len(ANGLES) + 1),
@@ -132,22 +132,22 @@ def _passes(
     }
     hook = classifier.net.register_forward_pre_hook(count)
     for name, bisections in (("itn", 0), ("itn, refined to 0.08 degrees", 6)):
-        seen = 0
+        passed = 0
         ours(bisections)
-        counted[name] = seen
+        counted[name] = passed
     hook.remove()
     counted["flipped images"] = int(flips.isfinite().sum())
     return counted
 
 
 def foolbox(args: argparse.Namespace) -> Record:
-    """Find out which digits lenet5 recognises at their worst of a grid of rotations and shifts."""
+    """Find out which digits lenet5 recognizes at their worst of a grid of rotations and shifts."""
     classifier = itn.load_classifier("lenet5")
     images, labels = itn.load_images("mnist", limit=args.images)
     clean = (itn.predict(classifier, images) == labels).float().mean().item()
     n = len(images)
     whole = _worst(classifier, images, labels, (30, 3, *args.grid), (1, 10, n), args.repeats)
-    # Half as far some digits are still recognised, so that answers can differ
+    # Half as far some digits are still recognized, so that answers can differ
     half = _worst(classifier, images, labels, (15, 1.5, *args.grid), (10, n), args.repeats)
     return {"images": n, "clean_accuracy": clean, "engstrom": whole, "half": half}
 
@@ -183,14 +183,14 @@ def _worst(
         return itn.family_matrix("similarity", torch.stack([angle.cos() - 1, angle.sin(), x, y], -1))
 
     def ours(name: str, frame: float) -> None:
-        left = itn.predict(classifier, images) == labels
+        remaining = itn.predict(classifier, images) == labels
         for matrix in matrices(frame):
-            index = left.nonzero()[:, 0]
+            index = remaining.nonzero()[:, 0]
             if not len(index):
                 break
-            moved = itn.warp(floats[index], matrix).clamp(0, 1)
-            left[index] = itn.predict(classifier, moved) == labels[index]
-        right[name] = left
+            warped = itn.warp(floats[index], matrix).clamp(0, 1)
+            remaining[index] = itn.predict(classifier, warped) == labels[index]
+        right[name] = remaining
 
     def unlike(frame: float) -> float:
         """Return the largest difference of a pixel between foolbox's images and ours."""
@@ -209,7 +209,7 @@ def _worst(
         **dict(zip(("degrees", "pixels", "turns", "shifts"), grid, strict=True)),
         "ms_per_image": _milliseconds(times, len(images)),
         "foolbox_over_itn": ratio(times[fastest], times["itn"]),
-        "accuracy_at_worst": {name: found.float().mean().item() for name, found in right.items()},
+        "accuracy_at_worst": {name: still.float().mean().item() for name, still in right.items()},
         "different_answers": {name: int((right[name] != right["foolbox"]).sum()) for name in frames},
         "different_pixels_at_most": {name: unlike(frame) for name, frame in frames.items()},
     }
@@ -292,18 +292,18 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
 
 def _unlike(images: Tensor, names: Sequence[str]) -> dict[str, float]:
     """Return the largest difference of a pixel between the two, by transformation."""
-    reach = min(20, min(images.shape[-2:]) - 1)  # of the widest blur
+    margin = min(20, min(images.shape[-2:]) - 1)  # of the widest blur
 
     def reflected(images: Tensor, v: float) -> Tensor:
-        """Blur a world that goes on as torchvision's does."""
-        wide = TRANSFORMS["blur"](F.pad(images, 4 * [reach], "reflect"), v)
-        return wide[..., reach:-reach, reach:-reach]
+        """Blur images that are reflected at the border, as torchvision does."""
+        wide = TRANSFORMS["blur"](F.pad(images, 4 * [margin], "reflect"), v)
+        return wide[..., margin:-margin, margin:-margin]
 
     def largest(name: str, ours: Callable[[Tensor, float], Tensor]) -> float:
         pairs = (
             (_by_hand(name, images, v).clamp(0, 1), ours(images, v)) for v in TRANSFORMS[name].magnitudes
         )
-        return max(float((theirs - own).abs().max()) for theirs, own in pairs)
+        return max(float((theirs - itn_s).abs().max()) for theirs, itn_s in pairs)
 
     return {name: largest(name, TRANSFORMS[name]) for name in names} | {
         "blur, reflected": largest("blur", reflected)
@@ -421,13 +421,13 @@ def _lines(record: Record, name: str = "") -> list[str]:
     """Return the ratios and the answers of a record, one a line."""
     lines = []
     for key, value in record.items():
-        own = f"{name} {key}".strip()
+        label = f"{name} {key}".strip()
         if isinstance(value, dict) and "median" in value:
-            lines.append(f"{own}: {value['median']:.2f} ({value['least']:.2f} to {value['most']:.2f})")
+            lines.append(f"{label}: {value['median']:.2f} ({value['least']:.2f} to {value['most']:.2f})")
         elif isinstance(value, dict) and key not in ("provenance", "ms_per_image"):
-            lines += _lines(value, own)
+            lines += _lines(value, label)
         elif isinstance(value, int | float | str) and key != "repeats":
-            lines.append(f"{own}: {value:.4g}" if isinstance(value, float) else f"{own}: {value}")
+            lines.append(f"{label}: {value:.4g}" if isinstance(value, float) else f"{label}: {value}")
     return lines
 
 

@@ -5,7 +5,7 @@ names of its layers are those of the checkpoints of https://github.com/akamaster
 which were trained on pixels normalised by the mean and deviation of ImageNet. ``photos/`` holds a folder
 for each class, airplane to truck:
 
-    itn screen --model experiments/resnet20_cifar.py:make --weights resnet20.th --data photos/
+    itn screen --model experiments/bunne_screening/resnet20_cifar.py:make --weights resnet20.th --data photos/
 """
 
 import torch.nn.functional as F

@@ -34,9 +34,9 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
 
 
 def test_the_readme_says_what_is_recorded():
-    readme = (ROOT / "README.md").read_text()
+    readme = (SCRIPTS / "README.md").read_text()
     kills, damage = (json.loads((ROOT / f"benchmarks/results/{name}.json").read_text()) for name in NAMES)
     assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
-    runs = sum(each["runs"] for each in kills["commands"].values())
+    runs = sum(command["runs"] for command in kills["commands"].values())
     for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
         assert counts in readme
