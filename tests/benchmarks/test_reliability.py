@@ -33,10 +33,11 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
     assert record[wrong] == []
 
 
-def test_the_readme_says_what_is_recorded():
-    readme = (SCRIPTS / "README.md").read_text()
-    kills, damage = (json.loads((ROOT / f"benchmarks/results/{name}.json").read_text()) for name in NAMES)
+@pytest.mark.parametrize("page", ["docs/results.md", "benchmarks/README.md"])
+def test_the_documents_say_what_is_recorded(page):
+    text = (ROOT / page).read_text()
+    kills, damage = (json.loads((SCRIPTS / f"results/{name}.json").read_text()) for name in NAMES)
     assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
     runs = sum(command["runs"] for command in kills["commands"].values())
     for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
-        assert counts in readme
+        assert counts in text
