@@ -39,7 +39,7 @@ def _floors(record: Record) -> Iterator[tuple[str, str]]:
     for network in record.values():
         model, pixels, learning = network["model"], network["pixels"][-1], network["learning"]
         screened, learned = (f"{network[f'{what}_batch']} images of {pixels} px" for what in _WORK)
-        ratios = {name: _spread(each) for name, each in learning["ratio"].items()}
+        ratios = {name: _spread(spread) for name, spread in learning["ratio"].items()}
         yield f"{model}, {screened}: screening over forward passes", _spread(network["screening"]["ratio"])
         yield f"{model}, {learned}: a step over a forward and backward pass", ratios["constrained"]
         run = f"{model}: all steps of a run and its choices between starts, over as many of both passes"
@@ -65,13 +65,13 @@ def _rivals(record: Record) -> Iterator[tuple[str, str]]:
     captum, foolbox, sweeps = record["captum"], record["foolbox"], record["torchvision"]
     yield "Captum's MinParamPerturbation over itn: rotation thresholds", _spread(captum["captum_over_itn"])
     for grid, what in (("engstrom", "30 degrees, 3 px"), ("half", "15 degrees, 1.5 px")):
-        each = foolbox[grid]["foolbox_over_itn"]
-        yield f"foolbox's SpatialAttack over itn: grid of {what}", _spread(each)
-    for model, each in sweeps.items():
-        if isinstance(each, dict) and "torchvision_over_itn" in each:
-            whole = _spread(each["torchvision_over_itn_screen"])
+        ratio = _spread(foolbox[grid]["foolbox_over_itn"])
+        yield f"foolbox's SpatialAttack over itn: grid of {what}", ratio
+    for model, sweep in sweeps.items():
+        if isinstance(sweep, dict) and "torchvision_over_itn" in sweep:
+            whole = _spread(sweep["torchvision_over_itn_screen"])
             yield f"a loop over torchvision's functions over a whole `itn.screen`: {model}", whole
-            yield f"the same over passes of itn: {model}", _medians(each["torchvision_over_itn"])
+            yield f"the same over passes of itn: {model}", _medians(sweep["torchvision_over_itn"])
     corruptions = record["imagecorruptions"]
     for key, how in (("itn", "in a batch"), ("itn_one_at_a_time", "one at a time")):
         ratios = _medians(corruptions[f"imagecorruptions_over_{key}"])
@@ -82,20 +82,20 @@ def _rivals(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _growth(record: Record) -> Iterator[tuple[str, str]]:
-    for name, each in record["time"].items():
-        sizes = list(each["seconds"])
-        yield f"growth of cost, {name} from {sizes[0]} to {sizes[-1]}", f"slope {each['slope']:.2f}"
+    for name, growth in record["time"].items():
+        sizes = list(growth["seconds"])
+        yield f"growth of cost, {name} from {sizes[0]} to {sizes[-1]}", f"slope {growth['slope']:.2f}"
     for run in record["memory"]:
         what = f"peak memory of a screen: {run['model']}, {run['images']:,} images"
         yield f"{what}, {run['magnitudes']} magnitudes", f"{run['peak_mib']:,.0f} MiB"
 
 
-def _spread(found: Record) -> str:
-    return f"{found['median']:.2f} ({found['least']:.2f} to {found['most']:.2f})"
+def _spread(ratio: Record) -> str:
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
 
 
-def _medians(found: dict[str, Record]) -> str:
-    return ", ".join(f"{name} {each['median']:.2f}" for name, each in found.items())
+def _medians(ratios: dict[str, Record]) -> str:
+    return ", ".join(f"{name} {ratio['median']:.2f}" for name, ratio in ratios.items())
 
 
 LINES = {"floors": _floors, "processes": _processes, "rivals": _rivals, "growth": _growth}

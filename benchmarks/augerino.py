@@ -147,8 +147,8 @@ class Family:
             transformed_margins(self.classifier, held_out, self.transform, scale * u, self.batch_size) > 0
             for u in (uniform, extreme, worst)
         )
-        found = WorstCase(worst, at_worst, at_extreme, held_out.clean & right & at_extreme & at_worst)
-        certificate = certify(held_out.clean, right, found, scale, config.tolerated, config.confidence)
+        case = WorstCase(worst, at_worst, at_extreme, held_out.clean & right & at_extreme & at_worst)
+        certificate = certify(held_out.clean, right, case, scale, config.tolerated, config.confidence)
         return {
             "displacement_full": self.displacement(scale * extreme),
             "extreme": extreme[0].tolist(),

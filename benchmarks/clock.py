@@ -38,5 +38,5 @@ def ratio(times: Sequence[float], others: Sequence[float]) -> dict[str, float]:
 
 def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     """Return the median of what repetitions have given, and its least and most."""
-    found = {"median": statistics.median(values), "least": min(values), "most": max(values)}
-    return {name: round(value, digits) for name, value in found.items()}
+    summary = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {name: round(value, digits) for name, value in summary.items()}

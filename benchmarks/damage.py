@@ -95,7 +95,7 @@ def prepare(folder: Path) -> None:
     for name, command in (("learn", LEARN), ("screen", SCREEN)):
         whole, left = folder / f"{name}-whole", folder / f"{name}-left"
         assert call(folder, command, whole)[0] == 0
-        stopped = "itn.learning.family.measure" if name == "learn" else "itn.screening.figures.draw_overview"
+        stopped = "itn.learning.family.evaluate" if name == "learn" else "itn.screening.run.draw_overview"
         with mock.patch(stopped, side_effect=KeyboardInterrupt):
             assert call(folder, command, left)[0] == itn.cli.main.INTERRUPTED
 
@@ -171,7 +171,7 @@ def of_run(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list
     out = folder / "out"
     shutil.copytree(folder / f"{name}-left", out)
     try:
-        path = draw.choice([each for each in sorted(out.rglob("*")) if each.suffix and each.is_file()])
+        path = draw.choice([file for file in sorted(out.rglob("*")) if file.suffix and file.is_file()])
         how = f"{spoil(path, draw)} {path.name}"
         status, said = call(folder, LEARN if name == "learn" else SCREEN, out)
         wrong = complaints(status, said, out) if status == 0 else complaints(status, said)
@@ -226,16 +226,16 @@ def main() -> None:
         for number in tqdm(range(options.cases), unit="case"):
             kind = list(KINDS)[number % len(KINDS)]
             try:
-                how, status, found = KINDS[kind](kind, Path(folder), draw)
+                how, status, complaint = KINDS[kind](kind, Path(folder), draw)
             except Exception as error:  # what no command may do
-                how, status, found = "?", -1, [f"raised {type(error).__name__}: {error}"]
+                how, status, complaint = "?", -1, [f"raised {type(error).__name__}: {error}"]
             counts[kind][f"status {status}"] += 1
-            wrong += [f"case {number}, {kind}, {how}: {each}" for each in found]
+            wrong += [f"case {number}, {kind}, {how}: {text}" for text in complaint]
     record: dict[str, Any] = {
-        "cases": sum(each.total() for each in counts.values()),
+        "cases": sum(statuses.total() for statuses in counts.values()),
         "wrong": wrong,
         "seed": options.seed,
-        "kinds": {kind: dict(sorted(found.items())) for kind, found in counts.items()},
+        "kinds": {kind: dict(sorted(statuses.items())) for kind, statuses in counts.items()},
         "provenance": provenance(torch.device("cpu")),
     }
     report(options.out, record)

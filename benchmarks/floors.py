@@ -6,19 +6,19 @@ Machine:   any; 2 CPU cores, about 20 minutes; with CUDA, 5 minutes
 Writes:    benchmarks/results/floors.json (floors-cuda.json)
 Published: none
 
-screening: full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (controls and searches left aside,
+screening: full sweeps of rotate, zoom, blur and noise, 21 magnitudes each (without controls and searches,
            which are such passes too), over the bare forward pass of as many batches.
 learning:  a step of the constrained objective over the bare forward pass and the backward pass to the images;
            a step of the switched objective over the same where it asks for cross-entropy, over a forward pass
-           alone where it asks for displacement. A constrained run gives up starts twice, and looks at up to a
-           thousand images for each of them to know which: "run" shares these passes out among all steps.
-compiled:  the bare classifier by torch.compile: the seconds until it has first answered, with a gradient and
+           alone where it asks for displacement. A constrained run prunes its restarts twice, and ranks them
+           on up to a thousand images: "run" spreads these passes over all steps.
+compiled:  the bare classifier by torch.compile: the seconds until its first answer, with a gradient and
            without, and how many times as fast it is afterwards.
 
 Floors and what is measured alternate in one process; a ratio is the median of those of all repetitions.
 Digits are classified by shipped networks, random pixels of 224 x 224 by large ones with random weights:
-resnet18 on a CPU, resnet50, alexnet and vit_b_16 in bfloat16 with CUDA. The profile says which operations a
-pass spends its own time in.
+resnet18 on a CPU, resnet50, alexnet and vit_b_16 in bfloat16 with CUDA. The profile names the operations that
+take the most time of their own.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
         "images_per_second": round(len(images) / statistics.median(floors) / statistics.median(ratios), 1),
         "ratio": spread(ratios),
         "ratio_by_transformation": {
-            name: round(statistics.median(each), 3) for name, each in by_name.items()
+            name: round(statistics.median(ratios), 3) for name, ratios in by_name.items()
         },
         **_memory(lambda: screener.class_statistics(at_ten), classifier.device),
         "profile": _profile(lambda: screener.class_statistics(at_ten), classifier.device),
@@ -151,15 +151,15 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     times = alternate(work, repeats, warmup=min(3, repeats))
     floors = dict.fromkeys(learners, "backward") | {"displacement": "forward"}
     ratios = {name: ratio(times[name], times[floors[name]]) for name in learners}
-    median = {name: statistics.median(each) for name, each in times.items()}
+    median = {name: statistics.median(taken) for name, taken in times.items()}
     steps = itn.LearnConfig().steps
     constrained = learners["constrained"]
     assert isinstance(constrained, ConstrainedLearner)
-    _choose_starts(constrained)
+    _rank_restarts(constrained)
     judged = min(DEFAULT_SETTINGS.ranking_images, 4 * batch)  # of as many images as a run may have
-    choices = seconds(partial(_choose_starts, constrained)) * judged / min(judged, len(data))
+    choices = seconds(partial(_rank_restarts, constrained)) * judged / min(judged, len(data))
     return {
-        "median_ms": {name: round(1000 * each, 3) for name, each in median.items()},
+        "median_ms": {name: round(1000 * taken, 3) for name, taken in median.items()},
         "images_per_second": round(batch / median["constrained"], 1),
         "ratio": ratios,
         "ratio_run": round((steps * median["constrained"] + choices) / (steps * median["backward"]), 3),
@@ -196,7 +196,7 @@ def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **setting
 def _learners(
     classifier: itn.Classifier, data: itn.CheckedImages, batch: int
 ) -> Iterator[tuple[str, Learner]]:
-    """Return the constrained learner, and switched ones that always ask for the same, with moved images."""
+    """Return the constrained learner, and switched ones that always take the same branch."""
     config = itn.LearnConfig(batch_size=batch)
     nets = [
         make_net(classifier, config, data.images.shape, start) for start in range(DEFAULT_SETTINGS.restarts)
@@ -220,8 +220,8 @@ def _learners(
         yield asks, SwitchedLearner(net, images, config)
 
 
-def _choose_starts(learner: ConstrainedLearner) -> None:
-    """Do what a run does each time when it prunes restarts."""
+def _rank_restarts(learner: ConstrainedLearner) -> None:
+    """Rank the restarts, as a run does whenever it prunes them."""
     families, settings = learner.families, learner.settings
     before = families.remaining
     for pruned in range(len(settings.prune_at)):
@@ -231,7 +231,7 @@ def _choose_starts(learner: ConstrainedLearner) -> None:
 
 
 def _memory(work: Callable[[], object], device: torch.device) -> Record:
-    """Return the peak of a GPU's memory during a call, in MiB, with all that lies there."""
+    """Return the peak of a GPU's memory during a call, in MiB, with all that is there."""
     if device.type != "cuda":
         return {}
     torch.cuda.reset_peak_memory_stats()
@@ -242,12 +242,12 @@ def _memory(work: Callable[[], object], device: torch.device) -> Record:
 def _profile(work: Callable[[], object], device: torch.device) -> Record:
     """Return which share of its time a call spends in each operation itself, the longest first."""
     cuda = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as seen:
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as profiled:
         work()
     times = {
-        each.key: each.self_device_time_total if cuda else each.self_cpu_time_total
-        for each in seen.key_averages()
-        if each.device_type == DeviceType.CPU  # a kernel's time counts as its operation's
+        operation.key: operation.self_device_time_total if cuda else operation.self_cpu_time_total
+        for operation in profiled.key_averages()
+        if operation.device_type == DeviceType.CPU  # a kernel's time counts as its operation's
     }
     longest = sorted(times.items(), key=lambda item: -item[1])[:8]
     return {name: round(taken / sum(times.values()), 3) for name, taken in longest}
@@ -282,7 +282,7 @@ def measure(
         steps: Of learning.
     """
     screened, learned = batches
-    few = images[:learned].to(classifier.device)
+    batch = images[:learned].to(classifier.device)
     return {
         "model": classifier.name,
         "pixels": list(images.shape[1:]),
@@ -293,7 +293,7 @@ def measure(
         "provenance": provenance(classifier.device),
         "screening": screening(classifier, images[:screened], repeats, **settings),
         "learning": learning(classifier, images, steps, learned, **settings),
-        "compiled": compiled(classifier, few, steps, **settings) if repeats > 1 else None,
+        "compiled": compiled(classifier, batch, steps, **settings) if repeats > 1 else None,
     }
 
 
@@ -305,7 +305,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="photographs in one; default: 32 on a CPU, 256 with CUDA")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
-    parser.add_argument("--smoke", action="store_true", help="only run the code, on few and small images")
+    parser.add_argument(
+        "--smoke", action="store_true", help="only check that the code runs, on few and small images"
+    )
     parser.add_argument(
         "--out", type=Path, help="default: benchmarks/results/floors.json or floors-cuda.json"
     )
@@ -343,7 +345,7 @@ def main() -> None:
 
 
 def _say(network: Record) -> None:
-    steps = ", ".join(f"{name} {each['median']:.2f}" for name, each in network["learning"]["ratio"].items())
+    steps = ", ".join(f"{name} {ratio['median']:.2f}" for name, ratio in network["learning"]["ratio"].items())
     print(
         f"{network['model']}: a pass of screening costs {network['screening']['ratio']['median']:.2f} of its "
         f"floor; a step of learning: {steps}; a constrained run {network['learning']['ratio_run']:.2f}"

@@ -74,24 +74,24 @@ WORK: dict[str, tuple[Callable[[int], None], Sequence[int]]] = {
 
 def growth(kinds: Sequence[str], repeats: int, most: int | None = None) -> dict[str, Any]:
     """Time kinds of work at their sizes, or the least of them, in turns."""
-    found = {}
+    by_name = {}
     for name in tqdm(kinds, unit="kind"):
         work, sizes = WORK[name]
         times = alternate({str(n): partial(work, n) for n in sizes[:most]}, repeats)
-        median = {n: statistics.median(each) for n, each in times.items()}
+        median = {n: statistics.median(seconds) for n, seconds in times.items()}
         slope = np.polyfit(np.log([int(n) for n in median]), np.log(list(median.values())), 1)[0]
-        found[name] = {
-            "seconds": {n: round(each, 3) for n, each in median.items()},
+        by_name[name] = {
+            "seconds": {n: round(seconds, 3) for n, seconds in median.items()},
             "slope": round(float(slope), 3),
         }
-    return found
+    return by_name
 
 
 def memory(data: str, model: str, limit: int, magnitudes: int) -> dict[str, Any]:
     """Screen in a process of its own and return its peak memory."""
     code = f"""
 import torch, itn
-from itn.runtime import distributed
+from itn.runtime import batching
 batching.keep_memory()
 def peak():  # not getrusage, which starts from the peak of the process that started this one
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -129,8 +129,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     batching.keep_memory()  # as the command line does
-    few = ["screen: pixels of an image"]
-    grown = growth(few, 1, most=2) if args.smoke else growth(list(WORK), args.repeats)
+    smoke = ["screen: pixels of an image"]
+    grown = growth(smoke, 1, most=2) if args.smoke else growth(list(WORK), args.repeats)
     runs = [memory("mnist", "lenet5", 200 if args.smoke else 10_000, m) for m in (3, 30)]
     if args.photos:
         runs += [memory(args.photos, "efficientnet-lite0", 500, m) for m in (2, 6)]
@@ -142,8 +142,8 @@ def main() -> None:
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1) + "\n")
-    for name, each in grown.items():
-        print(f"{name}: {each['seconds']} s, slope {each['slope']:.2f}")
+    for name, cost in grown.items():
+        print(f"{name}: {cost['seconds']} s, slope {cost['slope']:.2f}")
     for run in runs:
         print(f"{run['images']:,} images, {run['magnitudes']} magnitudes: {run['peak_mib']:,.0f} MiB")
 

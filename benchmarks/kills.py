@@ -94,14 +94,14 @@ READERS = {
 
 def broken(folder: Path) -> list[str]:
     """Return the files that cannot be read; hidden ones are not yet files."""
-    found = []
+    unreadable = []
     for path in folder.rglob("*"):
         if path.is_file() and not path.name.startswith(".") and path.suffix in READERS:
             try:
                 READERS[path.suffix](path)
             except Exception as error:  # whatever a reader says of half a file
-                found.append(f"{path.name}: {error}")
-    return found
+                unreadable.append(f"{path.name}: {error}")
+    return unreadable
 
 
 def moment(folder: Path) -> str:
@@ -147,7 +147,9 @@ def report(out: Path, record: dict[str, Any]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(
-        json.dumps({key: each for key, each in record.items() if key not in ("seed", "provenance")}, indent=1)
+        json.dumps(
+            {key: value for key, value in record.items() if key not in ("seed", "provenance")}, indent=1
+        )
     )
 
 
@@ -175,15 +177,15 @@ def main() -> None:
     wrong: list[str] = []
     tqdm.monitor_interval = 0  # no thread beside the forks
     with tqdm(total=options.kills, unit="kill") as bar:
-        while (left := options.kills - sum(each.total() for each in counts.values())) > 0:
+        while (left := options.kills - sum(moments.total() for moments in counts.values())) > 0:
             command = min(counts, key=lambda name: counts[name].total())
-            moments, found = torment(command, wholes[command], lengths[command], draw, min(MOST, left))
+            moments, problems = torment(command, wholes[command], lengths[command], draw, min(MOST, left))
             counts[command].update(moments)
-            wrong += [f"{command}, killed {', '.join(moments)}: {each}" for each in found]
+            wrong += [f"{command}, killed {', '.join(moments)}: {problem}" for problem in problems]
             runs[command] += 1
             bar.update(len(moments))
     record = {
-        "kills": sum(each.total() for each in counts.values()),
+        "kills": sum(moments.total() for moments in counts.values()),
         "lost_or_differing": wrong,
         "seed": options.seed,
         "commands": {

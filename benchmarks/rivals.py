@@ -166,7 +166,7 @@ def _worst(
     from foolbox.attacks.spatial_attack_transformations import rotate_and_shift  # noqa: PLC0415
 
     degrees, pixels, turns, shifts = grid
-    floats, few, width = images / 255, eagerpy.astensor(images[:10] / 255), images.shape[-1]
+    floats, sample, width = images / 255, eagerpy.astensor(images[:10] / 255), images.shape[-1]
     model = fb.PyTorchModel(classifier, bounds=(0, 1), device="cpu")
     attack = fb.attacks.SpatialAttack(pixels, degrees, shifts, turns, grid_search=True)
     line = torch.linspace(-pixels, pixels, shifts)
@@ -196,7 +196,7 @@ def _worst(
         """Return the largest difference of a pixel between foolbox's images and ours."""
         pairs = zip(points.tolist(), matrices(frame), strict=True)
         return max(
-            float((rotate_and_shift(few, (x, y), angle).raw - itn.warp(few.raw, matrix)).abs().max())
+            float((rotate_and_shift(sample, (x, y), angle).raw - itn.warp(sample.raw, matrix)).abs().max())
             for (angle, x, y), matrix in pairs
         )
 
@@ -257,13 +257,15 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
     @torch.inference_mode()
     def loop(name: str) -> None:
         floats = images / 255
-        found = [classifier.logits(_by_hand(name, floats, v)).argmax(1) for v in TRANSFORMS[name].magnitudes]
-        predictions["torchvision", name] = torch.stack(found)
+        classes = [
+            classifier.logits(_by_hand(name, floats, v)).argmax(1) for v in TRANSFORMS[name].magnitudes
+        ]
+        predictions["torchvision", name] = torch.stack(classes)
 
     def passes(name: str) -> None:
         known = TRANSFORMS[name]
-        found = [screener.predictions(screener.at(known, v)) for v in known.magnitudes]
-        predictions["itn", name] = torch.stack(found)
+        classes = [screener.predictions(screener.at(known, v)) for v in known.magnitudes]
+        predictions["itn", name] = torch.stack(classes)
 
     work: dict[str, Callable[[], object]] = {
         f"{who}: {name}": partial(sweep, name)
@@ -272,7 +274,7 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
     }
     work["itn.screen"] = partial(itn.screen, classifier, images, labels, config, progress=False)
     times = alternate(work, args.repeats)
-    whole = [sum(each) for each in zip(*(times[f"torchvision: {name}"] for name in names), strict=True)]
+    whole = [sum(taken) for taken in zip(*(times[f"torchvision: {name}"] for name in names), strict=True)]
     alike = [name for name in names if name != "noise"]
     return {
         "batch": list(images.shape),
@@ -281,7 +283,7 @@ def _swept(classifier: itn.Classifier, images: Tensor, args: argparse.Namespace)
         "torchvision_over_itn": {
             name: ratio(times[f"torchvision: {name}"], times[f"itn: {name}"]) for name in names
         },
-        "classes_predicted": len(torch.cat([found.flatten() for found in predictions.values()]).unique()),
+        "classes_predicted": len(torch.cat([classes.flatten() for classes in predictions.values()]).unique()),
         "equal_predictions": {
             name: (predictions["torchvision", name] == predictions["itn", name]).float().mean().item()
             for name in alike
@@ -400,7 +402,7 @@ def main() -> None:
     args.transforms = ("rotate", "translate_x", "zoom", "blur", "contrast", "noise")
     if args.smoke:
         if args.out == RESULTS:
-            parser.error("--smoke measures nothing: give it an --out of its own")
+            parser.error("--smoke measures nothing: name another --out")
         args.repeats, args.images, args.batch, args.models = 1, 4, 10, ["lenet5"]
         args.grid, args.photos, args.transforms = (3, 3), (2, 3, 32, 32), ("contrast", "blur")
     torch.set_num_threads(args.threads)

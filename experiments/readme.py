@@ -15,14 +15,16 @@ def texts(name: str) -> dict[Path, str]:
     """Return what README.md of a study is to hold, by file.
 
     The script's ``readme`` gets the committed records by the name of their folder. If it has
-    ``readme_of_part``, which gets one record, each folder of results has a README.md of its own.
+    ``readme_of_part``, which gets one record, every folder of results has its own README.md.
     """
     script = importlib.import_module(f"{name}.run")
     records = {path.parent: json.loads(path.read_text()) for path in results(name)}
-    found = {study.HERE / name: script.readme({folder.name: record for folder, record in records.items()})}
+    by_folder = {
+        study.HERE / name: script.readme({folder.name: record for folder, record in records.items()})
+    }
     if hasattr(script, "readme_of_part"):
-        found |= {folder: script.readme_of_part(record) for folder, record in records.items()}
-    return {folder / "README.md": _wrapped(text.strip()) + "\n" for folder, text in found.items()}
+        by_folder |= {folder: script.readme_of_part(record) for folder, record in records.items()}
+    return {folder / "README.md": _wrapped(text.strip()) + "\n" for folder, text in by_folder.items()}
 
 
 def results(name: str) -> list[Path]:

@@ -54,7 +54,7 @@ class Protocol:
     out: Path
     device: torch.device
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """The arguments of the command line, a script's own among them, by name."""
+    """The arguments of the command line by name, with those of the script."""
 
     def pick(self, short: Any, full: Any, smoke: Any) -> Any:
         """Return the value for this protocol."""
@@ -398,8 +398,8 @@ def _as_keras_does(layer: nn.Module) -> None:
 
 def _shifted(pixels: Tensor, fraction: float) -> Tensor:
     shifts = 2 * fraction * (2 * torch.rand(len(pixels), 2) - 1)  # the frame is 2 wide
-    moved = itn.warp(pixels, itn.family_matrix("translation", shifts).to(pixels.device), "border")
-    return moved.contiguous(memory_format=torch.channels_last)
+    shifted = itn.warp(pixels, itn.family_matrix("translation", shifts).to(pixels.device), "border")
+    return shifted.contiguous(memory_format=torch.channels_last)
 
 
 def _read(path: Path, recipe: Recipe, seed: int) -> Record | None:

@@ -109,11 +109,11 @@ def measure(protocol: Protocol) -> Record:
         settings = {"steps": protocol.pick(300, 300, 4), "batch_size": protocol.pick(16, 16, 4)}
         jobs.append((asked["model"], asked["weights"], asked["photos"], 20, settings))
     runs = []
-    for model, weights, source, few, settings in jobs:
+    for model, weights, source, smoke_images, settings in jobs:
         classifier = itn.load_classifier(model, weights).to(protocol.device)
         if source == asked["photos"] and classifier.preprocessing is None:
             raise ValueError(f"{model} does not say how it wants its photographs: give it a Preprocessing")
-        loaded = itn.read_images(source, classifier, limit=protocol.pick(0, 0, few))
+        loaded = itn.read_images(source, classifier, limit=protocol.pick(0, 0, smoke_images))
         batch = settings.get("batch_size", itn.LearnConfig.batch_size)
         data = itn.preflight(classifier, loaded.images, loaded.labels, batch)
         about = {
@@ -240,10 +240,10 @@ def _shown(
     }
     images, predictions = _images(shown), {}
     for part, strip in _strips(images, shown["matrices"]).items():
-        predicted = itn.predict(classifier, strip.flatten(0, 1))
-        predictions[part] = predicted.unflatten(0, strip.shape[:2]).tolist()
-    seen = sorted({index for part in predictions.values() for row in part for index in row})
-    names = {str(index): classifier.class_name(index) for index in seen}
+        classes = itn.predict(classifier, strip.flatten(0, 1))
+        predictions[part] = classes.unflatten(0, strip.shape[:2]).tolist()
+    predicted = sorted({index for part in predictions.values() for row in part for index in row})
+    names = {str(index): classifier.class_name(index) for index in predicted}
     return shown | {"predictions": predictions, "class_names": names}
 
 
@@ -308,7 +308,7 @@ def _losses(model: str, runs: list[Record]) -> Figure:
     )
     axes[1].legend(frameon=False, fontsize=8)
     seeds = len({run["seed"] for run in runs})
-    lines = "one line" if seeds == 1 else f"{seeds} lines, a seed each,"
+    lines = "one line" if seeds == 1 else f"{seeds} lines, one for each seed,"
     figure.suptitle(
         f"{model}, k uniform; {lines} of means over {window} steps for each reading; pale: single batches",
         fontsize=8,

@@ -78,13 +78,15 @@ def class_thresholds(record: Record) -> Figure | None:
     classes = len(next(iter(record["transforms"].values()))["class_thresholds"])
     figure, panels = _small_multiples(record, max(1.75, 0.5 + 0.13 * min(classes, MOST_NAMES)))
     for (name, sweep), ax in zip(record["transforms"].items(), panels, strict=True):
-        transform, found = itn.TRANSFORMS[name], sweep["class_thresholds"]
+        transform, thresholds = itn.TRANSFORMS[name], sweep["class_thresholds"]
         ends = {"below": sweep["magnitudes"][0], "above": sweep["magnitudes"][-1]}
         order = (
-            list(found) if classes <= MOST_NAMES else sorted(found, key=lambda k: _farthest(found[k], ends))
+            list(thresholds)
+            if classes <= MOST_NAMES
+            else sorted(thresholds, key=lambda k: _farthest(thresholds[k], ends))
         )
         for y, class_ in enumerate(order):
-            for side, threshold in found[class_].items():
+            for side, threshold in thresholds[class_].items():
                 _dot(ax, y, threshold, ends[side], sweep["identity"])
         mark_identity(ax, transform)
         set_scale(ax, transform, sweep["magnitudes"], sparse=True)

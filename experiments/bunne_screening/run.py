@@ -194,7 +194,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def table(record: Record) -> str:
-    """Return where each transformation breaks the network, and what becomes of the paper's statements."""
+    """Return where each transformation breaks the network, and whether the statements of the paper hold."""
     rows = []
     for name, sweep in record["transforms"].items():
         medians = {side: flips["median"] for side, flips in sweep["flips"].items()}

@@ -65,14 +65,14 @@ def _loss_curves(record: Record) -> Figure:
         for number, run in enumerate(run for run in record["runs"] if run["run"] == name):
             recipe, history = run["recipe"], run["history"]
             batches = [epoch["batch_losses"] for epoch in history]
-            seen = [
+            digits = [
                 epoch * recipe["digits"] + recipe["log_every"] * recipe["batch"] * batch
                 for epoch, losses in enumerate(batches)
                 for batch in range(len(losses))
             ]
             flat = np.concatenate(batches)
             label = f"one batch of {recipe['batch']}" if number == 0 else None
-            ax.plot(np.array(seen) / 1000, flat, color="#4477aa", linewidth=0.5, alpha=0.6, label=label)
+            ax.plot(np.array(digits) / 1000, flat, color="#4477aa", linewidth=0.5, alpha=0.6, label=label)
             tested = [run["untrained"]["test_loss"], *(epoch["test_loss"] for epoch in history)]
             at = recipe["digits"] * np.arange(len(tested)) / 1000
             ax.plot(at, tested, "o", color="#b2182b", markersize=3.5, label=None if number else "test digits")

@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(protocol: Protocol) -> Record:
-    """Train, screen and learn each classifier; what is finished is kept in OUT/parts."""
+    """Train, screen and learn each classifier; finished runs are kept in OUT/parts."""
     runs = []
     for seed in protocol.seeds:
         for name in protocol.pick(protocol.options["plants"], protocol.options["plants"], ["shift-right"]):
@@ -111,7 +111,7 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
 def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier:
     """Train a small classifier on training digits transformed at random within the planted range."""
     torch.manual_seed(seed)
-    images, labels = (each[:digits] for each in itn.load_images("mnist:train"))
+    images, labels = (part[:digits] for part in itn.load_images("mnist:train"))
     net = nn.Sequential(
         *(nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU()),
         *(nn.Conv2d(16, 32, 5, 2, 2), nn.ReLU()),
@@ -248,7 +248,7 @@ def _crossing(share: Callable[[float], float], level: float, step: float, most: 
 
 
 def figures(record: Record) -> dict[str, Figure]:
-    """Return what was planted, what is true and what each instrument says, by transformation."""
+    """Return what was planted, what is true and what each method finds, by transformation."""
     learned_names = {family["transform"] for run in record["runs"] for family in run["learned"]}
     names = [name for name in FAMILIES if name in learned_names]
     height = -(-len(names) // 2)

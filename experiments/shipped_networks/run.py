@@ -5,7 +5,7 @@ Command:   python experiments shipped_networks [NAME ...]     (default: jennings
                --command "python experiments STUDY --full"
 Machine:   2 CPU cores, about 4 minutes for both; with --part seconds
 Writes:    pretrained/NAME.safetensors and pretrained/cards.json
-Published: nothing; jennings-cnn and lenet5 are the classifiers that the other studies look at
+Published: nothing; jennings-cnn and lenet5 are the classifiers of the other studies
 
 The two are trained on the first 50,000 training digits. The last 10,000 training digits and the 10,000 test
 digits (``mnist:heldout``) are never trained on, and no choice was made on them, so that what is learned about

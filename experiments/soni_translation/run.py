@@ -87,7 +87,7 @@ def _trained(network: str, seed: int, protocol: Protocol) -> Trained:
 
 
 def shifted(images: Tensor, most: tuple[float, float], seed: int) -> Tensor:
-    """Return images, N x 1 x H x W in [0, 1], each moved by up to ``most`` pixels along x and y."""
+    """Return images, N x 1 x H x W in [0, 1], each shifted by up to ``most`` pixels along x and y."""
     size = torch.tensor([images.shape[-1], images.shape[-2]])
     uniform = 2 * torch.rand(len(images), 2, generator=generator(seed, f"shift {most}")) - 1
     shifts = -2 * uniform * torch.tensor(most) / size  # output to input; the frame is 2 wide
