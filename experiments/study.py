@@ -34,7 +34,7 @@ from itn import plotting
 from itn.runtime import batching
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
-from itn.screening.summary import reach_text as range_text
+from itn.screening.summary import range_text
 
 __all__ = ["data_fingerprint", "provenance", "write_whole"]
 
