@@ -95,7 +95,7 @@ def prepare(folder: Path) -> None:
     for name, command in (("learn", LEARN), ("screen", SCREEN)):
         whole, left = folder / f"{name}-whole", folder / f"{name}-left"
         assert call(folder, command, whole)[0] == 0
-        stopped = "itn.learning.family.evaluate" if name == "learn" else "itn.screening.run.draw_overview"
+        stopped = "itn.learning.family.evaluate" if name == "learn" else "itn.screening.figures.draw_overview"
         with mock.patch(stopped, side_effect=KeyboardInterrupt):
             assert call(folder, command, left)[0] == itn.cli.main.INTERRUPTED
 
