@@ -23,7 +23,7 @@ from torch import Tensor
 
 import itn
 from itn.certification.baselines import BEYOND
-from itn.certification.parametric import ParametricTransform, break_rate, broken, transformed_margins
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import certify
 from itn.certification.scale_search import IMAGES, estimate_scale
 from itn.certification.worst_k import WorstCase
@@ -92,15 +92,13 @@ class Family:
         target: float,
         batch_size: int,
     ) -> None:
-        self.classifier, self.widths, self.target, self.batch_size = classifier, widths, target, batch_size
+        self.widths, self.target = widths, target
         self.transform = ParametricTransform(len(widths), lambda u: (None, matrices(widths, u)))
-        self.images = training.spread(IMAGES)
-        judges, scale = training.spread(JUDGED), self.largest_scale(EXTREMES[:1])
+        images = EvaluationSet(classifier, training, batch_size)
+        self.images = images.spread(IMAGES)
+        judges, scale = images.spread(JUDGED), self.largest_scale(EXTREMES[:1])
         # The sigmoid tells apart extremes that break equally many
-        margins = [
-            transformed_margins(classifier, judges, self.transform, scale * u[None], batch_size)
-            for u in EXTREMES
-        ]
+        margins = [judges.margins(self.transform, scale * u[None]) for u in EXTREMES]
         badness = torch.stack([(-margin).sigmoid().mean() for margin in margins])
         self.worst, self.best = EXTREMES[badness.argmax()][None], EXTREMES[badness.argmin()][None]
         self.scale = self.largest_scale(self.worst)
@@ -116,10 +114,7 @@ class Family:
         for most in (2.0, 4.0, 8.0):
 
             def break_rate_at(scale: float) -> float:
-                k = scale * u
-                return break_rate(
-                    self.classifier, self.images, self.transform, k, self.target, self.batch_size
-                )
+                return self.images.break_rate(self.transform, scale * u, self.target)
 
             scale = estimate_scale(break_rate_at, self.target, most, scale)
             if scale < most:
@@ -131,24 +126,23 @@ class Family:
     ) -> Record:
         """Choose the scale on calibration images, for two extremes, and count on held-out images."""
         assert split.calibration is not None
-        calibration, held_out = split.calibration, split.held_out
+        calibration, held_out = (
+            self.images._replace(data=data) for data in (split.calibration, split.held_out)
+        )
 
         def broken_at(scale: float) -> Tensor:
             us = (scale * u for u in (extreme, worst))
-            return torch.stack(
-                [broken(self.classifier, calibration, self.transform, u, self.batch_size) for u in us]
-            )
+            return torch.stack([calibration.broken(self.transform, u) for u in us])
 
         scales = [estimate * factor for factor in SEQUENCE]
         scale = fixed_sequence_test(broken_at, scales, config.tolerated, config.confidence, BEYOND).scale
         draw = generator(config.seed, "augerino evaluation")
-        uniform = 2 * torch.rand(len(held_out), len(self.widths), generator=draw) - 1
+        uniform = 2 * torch.rand(len(held_out.data), len(self.widths), generator=draw) - 1
         right, at_extreme, at_worst = (
-            transformed_margins(self.classifier, held_out, self.transform, scale * u, self.batch_size) > 0
-            for u in (uniform, extreme, worst)
+            held_out.margins(self.transform, scale * u) > 0 for u in (uniform, extreme, worst)
         )
-        case = WorstCase(worst, at_worst, at_extreme, held_out.clean & right & at_extreme & at_worst)
-        certificate = certify(held_out.clean, right, case, scale, config.tolerated, config.confidence)
+        case = WorstCase(worst, at_worst, at_extreme, held_out.data.clean & right & at_extreme & at_worst)
+        certificate = certify(held_out.data.clean, right, case, scale, config.tolerated, config.confidence)
         return {
             "displacement_full": self.displacement(scale * extreme),
             "extreme": extreme[0].tolist(),

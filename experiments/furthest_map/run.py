@@ -33,7 +33,7 @@ from tqdm import tqdm
 import itn
 from itn import plotting
 from itn.certification.baselines import SingleTransformation, spatial_baselines
-from itn.certification.parametric import ParametricTransform, break_rate, transformed_margins
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.scale_search import estimate_scale
 from itn.learning.split import split_images
 from itn.models.classifier import margins
@@ -170,7 +170,9 @@ def largest_scale(
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     sample = data.spread(2000)
     scale = estimate_scale(
-        lambda scale: break_rate(classifier, sample, transform, scale * transform.full_strength, TOLERANCE),
+        lambda scale: EvaluationSet(classifier, sample).break_rate(
+            transform, scale * transform.full_strength, TOLERANCE
+        ),
         TOLERANCE,
         most,
     )
@@ -196,7 +198,9 @@ def _largest_scale_near(
     share = TOLERANCE * len(data) / len(fragile_images)
 
     def share_at(scale: float) -> float:
-        return break_rate(classifier, fragile_images, transform, scale * transform.full_strength, share)
+        return EvaluationSet(classifier, fragile_images).break_rate(
+            transform, scale * transform.full_strength, share
+        )
 
     low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
     return estimate_scale(share_at, share, high, low, strides=2, bisections=7)
@@ -207,7 +211,7 @@ def fragile(
 ) -> itn.CheckedImages:
     """Return those of the images that are right unchanged to which a map leaves the smallest margins."""
     right = data.part(data.clean)
-    margin = transformed_margins(classifier, right, transform, scale * transform.full_strength)
+    margin = EvaluationSet(classifier, right).margins(transform, scale * transform.full_strength)
     return right.part(margin.argsort()[: max(1, len(data) // FRAGILE)])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import itn
 from itn.certification.family_baselines import FamilyBaselines
-from itn.certification.parametric import ParametricTransform, transformed_margins
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 
 FRAGILE = 1000  # images that decide: those closest to breaking under single transformations
 RESTARTS = 3
@@ -18,11 +18,7 @@ STEEPNESS = (1.0, 8.0)  # least and largest power of the scale with which breaks
 
 
 def search(
-    net: itn.InvariantTransformerNet,
-    training: itn.CheckedImages,
-    baselines: FamilyBaselines,
-    images: int,
-    batch_size: int,
+    net: itn.InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines, images: int
 ) -> None:
     """Give the net the largest family that Nelder and Mead's simplex over directions finds.
 
@@ -31,14 +27,11 @@ def search(
 
     Args:
         net: All parts affine.
-        training: The images to use.
+        training: The images to use, with the classifier.
         baselines: Single transformations to begin with, and the share that may break.
         images: Forward passes that the simplex may take.
-        batch_size: Images in one of them.
     """
-    classifier = net.classifier
-    assert isinstance(classifier, itn.Classifier)
-    fragile = _fragile(classifier, training, baselines, batch_size)
+    fragile = _fragile(training, baselines)
     units, starts, longest = [], [], []
     for part in net.parts:
         pairs = baselines.promising_pairs(part)
@@ -52,7 +45,7 @@ def search(
         by_part = {}
         for part, unit, entries in zip(net.parts, units, np.split(parameters, ends), strict=True):
             transformer, bound = getattr(net, part), getattr(net, part).head.bound.item()
-            raw = (unit * torch.tensor(entries, dtype=torch.float32))[None].to(classifier.device)
+            raw = (unit * torch.tensor(entries, dtype=torch.float32))[None].to(training.classifier.device)
             by_part[part] = transformer.from_parameters(bound * torch.tanh(raw / bound))
         return by_part
 
@@ -67,8 +60,8 @@ def search(
             return color, spatial
 
         transform = ParametricTransform(1, constant, ParametricTransform.of_net(net).padding)
-        margin = transformed_margins(classifier, fragile, transform, torch.ones(1, 1), batch_size)
-        return float((-4 * margin).sigmoid().sum()) / len(training) + 1e-9
+        margins = fragile.margins(transform, transform.full_strength)
+        return float((-4 * margins).sigmoid().sum()) / len(training.data) + 1e-9
 
     def at_target(direction: np.ndarray) -> np.ndarray:
         """Return parameters along a direction at which about the target breaks."""
@@ -97,7 +90,7 @@ def search(
         for start in of_part
     ]
     first = sorted(candidates, key=badness)[:RESTARTS]
-    calls = max(1, images // (RESTARTS * (SECANTS + 1) * len(fragile)))
+    calls = max(1, images // (RESTARTS * (SECANTS + 1) * len(fragile.data)))
 
     def refined(start: np.ndarray) -> OptimizeResult:
         simplex = np.vstack([start, start + SPREAD * np.abs(start).max() * np.eye(len(start))])
@@ -115,14 +108,11 @@ def search(
             head.output.weight[:, 0] = unit * torch.tensor(entries, dtype=torch.float32)
 
 
-def _fragile(
-    classifier: itn.Classifier, training: itn.CheckedImages, baselines: FamilyBaselines, batch_size: int
-) -> itn.CheckedImages:
-    data = training.part(training.clean)
-    smallest = torch.full((len(data),), torch.inf)
+def _fragile(training: EvaluationSet, baselines: FamilyBaselines) -> EvaluationSet:
+    right = training.part(training.data.clean)
+    smallest = torch.full((len(right.data),), torch.inf)
     for part, singles in baselines.baselines.items():
         for baseline, estimate in zip(singles, baselines.estimates[part], strict=True):
             k = estimate.scale * baseline.transform.full_strength
-            margin = transformed_margins(classifier, data, baseline.transform, k, batch_size)
-            smallest = torch.minimum(smallest, margin)
-    return data.part(smallest.argsort()[:FRAGILE])
+            smallest = torch.minimum(smallest, right.margins(baseline.transform, k))
+    return right.part(smallest.argsort()[:FRAGILE])

@@ -41,6 +41,7 @@ import itn
 from itn import plotting
 from itn.certification.calibration import calibrate_family
 from itn.certification.family_baselines import estimate_family_baselines
+from itn.certification.parametric import EvaluationSet
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.split import split_images
@@ -123,11 +124,14 @@ def _otherwise(
     training, calibration, held_out = split
     assert calibration is not None
     net = make_net(classifier, config, images.shape)
-    baselines = estimate_family_baselines(net, training, len(calibration), config.terms)
+    training_set, calibration_set = (
+        EvaluationSet(classifier, data, config.batch_size) for data in (training, calibration)
+    )
+    baselines = estimate_family_baselines(net, training_set, len(calibration), config.terms)
     history = []
     if design == SEARCH:
         # A backward pass costs about two forward passes
-        search(net, training, baselines, TIMES * 3 * config.steps * config.batch_size, config.batch_size)
+        search(net, training_set, baselines, TIMES * 3 * config.steps * config.batch_size)
     else:
         switched = dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
         learner = (
@@ -136,7 +140,7 @@ def _otherwise(
             else SwitchedLearner(net, training, switched)
         )
         history = [learner.step(number) for number in range(config.steps)]
-    calibrated = calibrate_family(net, training, calibration, baselines, config.terms)
+    calibrated = calibrate_family(net, training_set, calibration_set, baselines, config.terms)
     origin = study.provenance(classifier.device)
     return evaluate(net, held_out, history, config, split.record(config.seed), origin, calibrated)
 

@@ -5,7 +5,7 @@ import torch
 
 import itn
 from itn.certification.baselines import spatial_baselines
-from itn.certification.parametric import break_rate
+from itn.certification.parametric import EvaluationSet
 from itn.learning.split import split_images
 
 DIGITS, TOLERATED = 1500, 15
@@ -20,7 +20,7 @@ def digits():
 def broken(classifier, data, transform, scale):
     """Return how many of all digits break; about how many, if too many."""
     k = torch.full((1, 1), scale)
-    return round(DIGITS * break_rate(classifier, data, transform, k, TOLERATED / DIGITS))
+    return round(DIGITS * EvaluationSet(classifier, data).break_rate(transform, k, TOLERATED / DIGITS))
 
 
 @pytest.mark.parametrize("name", ["rotate", "zoom", "shear_x", "translate_y"])
