@@ -90,7 +90,7 @@ def figures(record: Record) -> dict[str, Figure]:
     quarters = torch.cat([rotated(image, angle) for angle in ANGLES])
     predicted = itn.predict(classifier, quarters).tolist()
     titles = [f"{angle}°: seen as {digit}" for angle, digit in zip(ANGLES, predicted, strict=True)]
-    maps = itn.layer_outputs(classifier, image)
+    maps = plotting.layer_outputs(classifier, image)
     views = {f"maps{n}": (maps[f"relu{n}"][0], f"conv{n}, after its activation") for n in (1, 2, 3)}
     weights = {f"kernels{n}": (getattr(classifier.net, f"conv{n}").weight, f"conv{n}") for n in (1, 2, 3)}
     return {
@@ -193,7 +193,7 @@ python experiments jaloli_lenet --full     # two more seeds, all test digits: 9 
 
 | figure of the document | here |
 | --- | --- |
-| 2, 3: layers | `itn.model_summary`: {parameters:,} parameters; published 767,426 |
+| 2, 3: layers | `itn.plotting.model_summary`: {parameters:,} parameters; published 767,426 |
 | 4, 7, 8: kernels | [conv1](kernels1.png), [conv2](kernels2.png), [conv3](kernels3.png); other weights |
 | 5, 9, 10: feature maps | [conv1](maps1.png), [conv2](maps2.png), [conv3](maps3.png); other weights |
 | 6: a 4 at 90, 180, 270 degrees | [digits.png](digits.png) |

@@ -93,7 +93,7 @@ def _digits() -> Figure:
 
 def table(record: Record) -> str:
     """Return the model's summary, then accuracies and losses, published and measured."""
-    summary = itn.model_summary(study.untrained(UPRIGHT.network, 0), (1, 28, 28))
+    summary = plotting.model_summary(study.untrained(UPRIGHT.network, 0), (1, 28, 28))
     unchanged = [run["weights_unchanged"] for run in record["runs"] if "weights_unchanged" in run]
     counts = f"weights unchanged by the training as published: {sum(unchanged)} of {len(unchanged)} runs"
     return f"{summary}\n\n{_measured(record)}\n\n{counts}"

@@ -88,7 +88,7 @@ def figures(record: Record) -> dict[str, Figure]:
     classifier = itn.load_classifier("poddar-cnn")
     images, labels = itn.load_images("mnist")
     image = images[labels == SHOWN][:1]
-    maps = itn.plotting.layer_outputs(classifier, image)
+    maps = plotting.layer_outputs(classifier, image)
     layers = {"conv1": maps["relu1"], "pool1": maps["pool1"], "conv2": maps["relu2"], "pool2": maps["pool2"]}
     return {
         "curves-as-published": curves,
