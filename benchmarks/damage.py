@@ -32,7 +32,7 @@ from torch import nn
 from tqdm import tqdm
 
 import itn.cli.main
-import itn.data.loading
+import itn.data.mnist
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
@@ -152,11 +152,11 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
 def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
     """Damage a copy of the digits that the package ships, and screen."""
     out, copy = folder / "out", folder / "mnist"
-    shutil.copytree(itn.data.loading._MNIST, copy)
+    shutil.copytree(itn.data.mnist._MNIST, copy)
     try:
         path = draw.choice(sorted(copy.glob("t10k*")))
         how = f"{spoil(path, draw)} {path.name}"
-        with mock.patch("itn.data.loading._MNIST", copy):
+        with mock.patch("itn.data.mnist._MNIST", copy):
             status, said = say([*SCREEN, "--limit", "20", "--out", str(out)])
         wrong = complaints_of_input(status, said, out)
     finally:
