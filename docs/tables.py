@@ -126,8 +126,8 @@ def switched() -> str:
     """Return what the paper's objective learns, mean and range over seeds."""
     content = read("switched")
     rows: dict[tuple[str, str], list[Record]] = {}
-    for run in content["runs"] if isinstance(content, Mapping) else content:
-        parts = " + ".join(run["parts"]).replace("space", "spatial")
+    for run in content["runs"]:
+        parts = " + ".join(run["parts"])
         rows.setdefault((run["model"], parts), []).append(run)
 
     def cell(seeds: list[Record], name: str) -> str:
