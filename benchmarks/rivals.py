@@ -98,7 +98,7 @@ def captum(args: argparse.Namespace) -> Record:
             angles.append(torch.inf if angle is None else float(angle))
         answers[f"captum, {at_once} at once"] = torch.tensor(angles)
 
-    def ours(bisections: int) -> itn.Flips:
+    def ours(bisections: int) -> itn.screening.flips.Flips:
         return itn.flip_magnitudes(classifier, images, "rotate", ANGLES, bisections=bisections)["above"]
 
     rivals = {f"captum, {n} at once": partial(search, n) for n in (1, 8, len(ANGLES))}
@@ -117,7 +117,10 @@ def captum(args: argparse.Namespace) -> Record:
 
 
 def _passes(
-    classifier: itn.Classifier, images: Tensor, ours: Callable[[int], itn.Flips], flips: Tensor
+    classifier: itn.Classifier,
+    images: Tensor,
+    ours: Callable[[int], itn.screening.flips.Flips],
+    flips: Tensor,
 ) -> dict[str, int]:
     """Count the images that go through the classifier."""
     passed = 0
@@ -180,7 +183,9 @@ def _worst(
     def matrices(frame: float) -> Tensor:
         """Return the grid of a frame so many pixels wide; foolbox's rotations are counter-clockwise."""
         angle, x, y = -points[:, 0].deg2rad(), *(2 / frame * points[:, 1:]).unbind(1)
-        return itn.family_matrix("similarity", torch.stack([angle.cos() - 1, angle.sin(), x, y], -1))
+        return itn.functional.family_matrix(
+            "similarity", torch.stack([angle.cos() - 1, angle.sin(), x, y], -1)
+        )
 
     def ours(name: str, frame: float) -> None:
         remaining = itn.predict(classifier, images) == labels

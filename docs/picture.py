@@ -122,7 +122,7 @@ def _full_strength(images: Tensor, families: Sequence[Record]) -> Tensor:
         torch.tensor([value(family, f"{part}_matrix") for family in families])
         for part in ("color", "spatial")
     )
-    return itn.warp(itn.apply_color(images, color).clamp(0, 1), spatial).clamp(0, 1)
+    return itn.warp(itn.functional.apply_color(images, color).clamp(0, 1), spatial).clamp(0, 1)
 
 
 def _run() -> Record:

@@ -398,7 +398,9 @@ def _as_keras_does(layer: nn.Module) -> None:
 
 def _shifted(pixels: Tensor, fraction: float) -> Tensor:
     shifts = 2 * fraction * (2 * torch.rand(len(pixels), 2) - 1)  # the frame is 2 wide
-    shifted = itn.warp(pixels, itn.family_matrix("translation", shifts).to(pixels.device), "border")
+    shifted = itn.warp(
+        pixels, itn.functional.family_matrix("translation", shifts).to(pixels.device), "border"
+    )
     return shifted.contiguous(memory_format=torch.channels_last)
 
 

@@ -4,14 +4,13 @@ import importlib
 from types import ModuleType
 
 from itn.data.loading import ImageSet, load_images, read_images
-from itn.functional.color import apply_color, decompose_color
-from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
-from itn.functional.spatial import FAMILIES, decompose_spatial, family_matrix, rms_displacement, warp
+from itn.functional.displacement import displacement
+from itn.functional.spatial import warp
 from itn.learning.config import LearnConfig
 from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.per_class import PerClassResult, learn_per_class
-from itn.learning.records import ClassFamily, LearnRecord, LearnStep, PerClassRecord, read_history
+from itn.learning.records import LearnRecord, PerClassRecord, read_history
 from itn.models.classifier import Classifier, predict
 from itn.models.preflight import CheckedImages, preflight
 from itn.models.preprocessing import Preprocessing
@@ -24,7 +23,6 @@ from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
-from itn.screening.flips import Flips
 from itn.screening.load import load_screen
 from itn.screening.records import ScreenRecord
 from itn.screening.result import ScreenResult
@@ -35,20 +33,16 @@ from itn.transforms.registry import TRANSFORMS, Transform, register
 __version__ = package_version("itn") or "unknown"
 
 __all__ = [
-    "FAMILIES",
     "TRANSFORMS",
     "CheckedImages",
-    "ClassFamily",
     "Classifier",
     "ColorTransformer",
-    "Flips",
     "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
     "LearnConfig",
     "LearnRecord",
     "LearnResult",
-    "LearnStep",
     "LearnedAugmentation",
     "PerClassRecord",
     "PerClassResult",
@@ -60,11 +54,7 @@ __all__ = [
     "SpatialTransformer",
     "Threshold",
     "Transform",
-    "apply_color",
-    "decompose_color",
-    "decompose_spatial",
     "displacement",
-    "family_matrix",
     "flip_magnitudes",
     "join_processes",
     "learn",
@@ -80,10 +70,7 @@ __all__ = [
     "read_history",
     "read_images",
     "register",
-    "rms_displacement",
-    "sampled_displacement",
     "screen",
-    "unit_vectors",
     "warp",
 ]
 

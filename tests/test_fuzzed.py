@@ -144,7 +144,7 @@ def random_net(before, family="affine", color_family="affine", nonnegative=False
     return itn.InvariantTransformerNet(torch.nn.Identity(), color, spatial)
 
 
-@pytest.mark.parametrize("family", itn.FAMILIES)
+@pytest.mark.parametrize("family", itn.functional.FAMILIES)
 @law
 @given(st.data(), images(), st.sampled_from(COLOR_FAMILIES), st.booleans(), st.sampled_from([0.01, 1, 100]))
 def test_any_k_keeps_images_images_and_zero_keeps_every_bit(family, data, before, colors, nonnegative, size):
@@ -274,7 +274,7 @@ READERS = {
 CONFIG = {"config": dataclasses.asdict(itn.LearnConfig(hidden=4)), "images": {"shape": [9, 1, 4, 5]}}
 CONTENTS = {
     "config.json": {"command": "learn", **CONFIG},
-    "history.jsonl": dataclasses.asdict(itn.LearnStep(0, 0.5, 0.5)),
+    "history.jsonl": dataclasses.asdict(itn.learning.records.LearnStep(0, 0.5, 0.5)),
     "map.json": {"a": 0, "b": "1"},
     "left/config.json": {"config": {"steps": 1}},
 }

@@ -16,8 +16,9 @@ identity, so content cannot be enlarged: most of the first claim is then built i
 
 Each claim is taken as a statement about one number; the limits in CLAIMS were fixed before anything was
 measured. Zoom is the square root of the determinant of the spatial matrix, output to input: above 1 it
-shrinks the content. Rotation is that of ``itn.decompose_spatial``, which calls a skew along x a shear; the
-angle of the nearest rotation, to which shears contribute, is printed beside it. "All k" is a grid of 11 x 11.
+shrinks the content. Rotation is that of ``itn.functional.decompose_spatial``, which calls a skew along x a
+shear; the angle of the nearest rotation, to which shears contribute, is printed beside it. "All k" is a grid
+of 11 x 11.
 A family that hardly changes images fulfills every claim, so look at the displacements as well.
 
 DIR holds a folder of photographs for each class; one in each is enough. The photographs in the figures are
@@ -183,13 +184,13 @@ def _family(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Re
     """Return what a family does, at full strength and over k; angles in degrees."""
     color, spatial = (matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2))
     aspect = held_out.images.shape[-1] / held_out.images.shape[-2]
-    zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.decompose_spatial(spatial, aspect)
+    zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.functional.decompose_spatial(spatial, aspect)
     (a, b), (c, d) = (row.unbind(-1) for row in spatial[:, :, :2].unbind(-2))
     nearest = torch.atan2(b * aspect - c / aspect, a + d).rad2deg()
     share = (color - torch.eye(*color.shape[1:])).abs().amax((1, 2)) / net.color.head.bound.cpu()
     batches = torch.arange(len(held_out)).split(256)
     squares = [
-        (itn.apply_color(images, color[-1]) - images).double().square().sum()
+        (itn.functional.apply_color(images, color[-1]) - images).double().square().sum()
         for images in (held_out.part(rows).pixels(slice(None), color.device) for rows in batches)
     ]
     full = {
@@ -259,7 +260,7 @@ def _images(run: Record) -> Tensor:
 
 
 def _transformed(images: Tensor, color: Tensor, spatial: Tensor) -> Tensor:
-    return itn.warp(itn.apply_color(images, color), spatial).clamp(0, 1)
+    return itn.warp(itn.functional.apply_color(images, color), spatial).clamp(0, 1)
 
 
 def _strips(images: Tensor, matrices: Record) -> dict[str, Tensor]:

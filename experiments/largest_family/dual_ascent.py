@@ -37,7 +37,7 @@ class DualAscentLearner:
         self.device = next(net.parameters()).device
         self.multiplier = 1.0
 
-    def step(self, number: int) -> itn.LearnStep:
+    def step(self, number: int) -> itn.learning.records.LearnStep:
         """Take a step of both players, and return what happened in it."""
         n = self.config.batch_size
         index = torch.randint(len(self.data), (n,), generator=self.generator)
@@ -59,7 +59,7 @@ class DualAscentLearner:
         self.optimizer.step()
         break_rate = self.share * (margin <= 0).float().mean()
         self.multiplier *= float((DUAL_RATE * (break_rate / self.target - 1).clamp(-1, 1)).exp())
-        return itn.LearnStep(
+        return itn.learning.records.LearnStep(
             step=number,
             displacement={part: displacement.mean().item() for part, displacement in displacements.items()},
             break_rate=break_rate.item(),

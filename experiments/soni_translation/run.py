@@ -91,7 +91,7 @@ def shifted(images: Tensor, most: tuple[float, float], seed: int) -> Tensor:
     size = torch.tensor([images.shape[-1], images.shape[-2]])
     uniform = 2 * torch.rand(len(images), 2, generator=generator(seed, f"shift {most}")) - 1
     shifts = -2 * uniform * torch.tensor(most) / size  # output to input; the frame is 2 wide
-    return itn.warp(images, itn.family_matrix("translation", shifts)).clamp(0, 1)
+    return itn.warp(images, itn.functional.family_matrix("translation", shifts)).clamp(0, 1)
 
 
 def _tested(name: str, trained: Trained, protocol: Protocol) -> Record:

@@ -107,8 +107,8 @@ class SpatialTransformer(_Transformer):
     """An affine map of the image plane, driven by k (Bunne et al., section III.D).
 
     Args:
-        family: A key of ``itn.FAMILIES``, such as ``"affine"``, ``"rotation"`` or ``"similarity"``; it
-            lists the parameters of each family.
+        family: A key of ``itn.functional.FAMILIES``, which lists the parameters of each family, such as
+            ``"affine"``, ``"rotation"`` or ``"similarity"``.
         hidden: Width of the hidden layer.
         bound: Bound on each of the family's parameters; None takes the family's own (1, in
             normalized coordinates; pi for the angle).

@@ -54,7 +54,7 @@ def test_color_baselines_are_those_of_the_table(channels):
     for baseline in baselines:
         color, _ = baseline.transform.matrices(torch.tensor([[0.6]]))
         moved = itn.TRANSFORMS[baseline.name](images, baseline.magnitude(0.6))
-        torch.testing.assert_close(itn.apply_color(images, color), moved, atol=1e-6, rtol=0)
+        torch.testing.assert_close(itn.functional.apply_color(images, color), moved, atol=1e-6, rtol=0)
 
 
 def test_displacement_of_baselines_is_that_on_paper():

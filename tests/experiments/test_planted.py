@@ -30,7 +30,9 @@ def test_both_instruments_find_a_shift_to_one_side(planted):
 
 def test_share_of_rotation_is_that_on_paper(planted):
     for angle in (0.2, math.pi / 2, 3.0):
-        turn = itn.family_matrix("rotation", torch.tensor([[angle]], dtype=torch.float64))[0].numpy()
+        turn = itn.functional.family_matrix("rotation", torch.tensor([[angle]], dtype=torch.float64))[
+            0
+        ].numpy()
         assert planted.rotation_share(turn) == pytest.approx(1)
     assert planted.rotation_share(np.array([[1.5, 0, 0], [0, 0.7, 0]])) == pytest.approx(0, abs=1e-12)
     assert planted.rotation_share(np.array([[1, 0, 0.3], [0, 1, 0]])) == pytest.approx(0, abs=1e-12)

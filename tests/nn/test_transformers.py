@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from itn import FAMILIES, ColorTransformer, SpatialTransformer, displacement
+from itn import ColorTransformer, SpatialTransformer, displacement
+from itn.functional.spatial import FAMILIES
 
 MAKERS = {
     f"spatial-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
