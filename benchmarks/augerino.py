@@ -160,7 +160,7 @@ def compare(models: list[str], seeds: list[int], smoke: bool = False) -> Record:
     runs = []
     for model in models:
         classifier = itn.load_classifier(model)
-        given = itn.read_images("mnist:heldout", classifier, limit=400 if smoke else 0)
+        given = itn.load_images("mnist:heldout", classifier, limit=400 if smoke else 0)
         data = itn.preflight(classifier, given.images, given.labels)
         for seed in seeds:
             config = itn.LearnConfig(parts=("spatial",), seed=seed, **small)

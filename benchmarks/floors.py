@@ -329,7 +329,7 @@ def main() -> None:
     small, large = ((), GPU) if cuda else (("lenet5",), CPU[-1:]) if args.smoke else (CPU[:-1], CPU[-1:])
     asked = args.models or (*small, *large)
     for model in [model for model in small if model in asked]:
-        images = itn.load_images("mnist", limit=64 if args.smoke else 2000)[0]
+        images = itn.load_images("mnist", limit=64 if args.smoke else 2000).images
         settings = {"precision": "float32", "channels_last": False}
         batches = (32, 32) if args.smoke else (500, 256)
         classifier = itn.load_classifier(model).to(device)

@@ -68,7 +68,7 @@ def captum(args: argparse.Namespace) -> Record:
     from captum.robust import MinParamPerturbation  # noqa: PLC0415  # an extra
 
     classifier = itn.load_classifier("lenet5")
-    images = itn.load_images("mnist", limit=args.images)[0]
+    images = itn.load_images("mnist", limit=args.images).images
     floats, clean = images / 255, itn.predict(classifier, images).tolist()
     answers: dict[str, Tensor] = {}
 
@@ -222,7 +222,7 @@ def _worst(
 
 def torchvision_loop(args: argparse.Namespace) -> Record:
     """Sweep digits with lenet5, and random photographs with an untrained resnet18."""
-    digits = itn.load_images("mnist", limit=args.batch)[0]
+    digits = itn.load_images("mnist", limit=args.batch).images
     photos = torch.randint(0, 256, args.photos, dtype=torch.uint8)
     net = torchvision.models.resnet18(weights=None)
     resnet = itn.Classifier(net, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), name="resnet18")

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from itn.data.loading import ImageSet, load_images, read_images
+from itn.data.loading import ImageSet, load_images
 from itn.functional.displacement import displacement
 from itn.functional.spatial import warp
 from itn.learning.config import LearnConfig
@@ -68,7 +68,6 @@ __all__ = [
     "predict",
     "preflight",
     "read_history",
-    "read_images",
     "register",
     "screen",
     "warp",

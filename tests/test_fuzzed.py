@@ -228,8 +228,8 @@ def of(kind):
     """Draw a value of an annotation."""
     origin, inner = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        fields = {name: of(each) for name, each in get_type_hints(kind).items() if name != "schema_version"}
-        return st.builds(kind, **fields)
+        hints, fixed = get_type_hints(kind), ("command", "schema_version")
+        return st.builds(kind, **{name: of(hint) for name, hint in hints.items() if name not in fixed})
     if origin in (Union, types.UnionType):
         return st.one_of(*map(of, inner))
     if origin is tuple and inner[-1] is not ...:
@@ -370,7 +370,7 @@ def test_images_of_any_name_in_folders_of_any_name_are_read(files):
         names = sorted({name for name, _ in files if name[0] != "."})
         known = [file for _, file in files if file[0] != "." and file.lower().endswith((".png", ".jpeg"))]
         wanted = sorted(f"{name}/{file}" for name, file in files if name in names and file in known)
-        found, refusal = tried(lambda: itn.read_images(root))
+        found, refusal = tried(lambda: itn.load_images(root))
         assert root in refusal if not wanted else list(found.paths) == wanted
         if wanted:
             assert found.labels.tolist() == [names.index(path.split("/")[0]) for path in wanted]
@@ -391,7 +391,7 @@ def test_images_of_any_name_in_folders_of_any_name_are_read(files):
 def test_links_lead_to_images_or_are_named(link, target, outcome, tmp_path):
     one_image(tmp_path)
     (tmp_path / link).symlink_to(target)
-    found, refusal = tried(lambda: itn.read_images(tmp_path))
+    found, refusal = tried(lambda: itn.load_images(tmp_path))
     assert outcome in refusal if refusal else list(found.paths) == outcome
 
 
@@ -407,7 +407,7 @@ def test_a_pipe_called_like_an_image_is_not_waited_for(tmp_path):
 
     rescue = threading.Timer(2.0, let_go)
     rescue.start()
-    _, refusal = tried(lambda: itn.read_images(tmp_path))
+    _, refusal = tried(lambda: itn.load_images(tmp_path))
     rescue.cancel()
     rescue.join()
     assert not rescued
@@ -419,7 +419,7 @@ def test_an_image_that_may_not_be_read_is_named(tmp_path):
     one_image(tmp_path)
     (tmp_path / "cat" / "1.png").chmod(0)
     with pytest.raises(ValueError, match=r"cat/1\.png \(Permission denied"):
-        itn.read_images(tmp_path)
+        itn.load_images(tmp_path)
 
 
 @pytest.mark.long
@@ -430,10 +430,10 @@ def test_a_hundred_thousand_images_are_listed_in_seconds(tmp_path, capsys):
         for number in range(1, 10_000):
             os.link(folder / "0.png", folder / f"{number}.png")
     clock = time.perf_counter()
-    found = itn.read_images(tmp_path, limit=100)
+    found = itn.load_images(tmp_path, limit=100)
     seconds = time.perf_counter() - clock
     tracemalloc.start()  # which takes time
-    itn.read_images(tmp_path, limit=100)
+    itn.load_images(tmp_path, limit=100)
     mebibytes = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     with capsys.disabled():

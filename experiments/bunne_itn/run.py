@@ -114,7 +114,7 @@ def measure(protocol: Protocol) -> Record:
         classifier = itn.load_classifier(model, weights).to(protocol.device)
         if source == asked["photos"] and classifier.preprocessing is None:
             raise ValueError(f"{model} does not say how it wants its photographs: give it a Preprocessing")
-        loaded = itn.read_images(source, classifier, limit=protocol.pick(0, 0, smoke_images))
+        loaded = itn.load_images(source, classifier, limit=protocol.pick(0, 0, smoke_images))
         batch = settings.get("batch_size", itn.LearnConfig.batch_size)
         data = itn.preflight(classifier, loaded.images, loaded.labels, batch)
         about = {
@@ -251,7 +251,7 @@ def _shown(
 def _images(run: Record) -> Tensor:
     """Return the images that a run shows, R x C x H x W in [0, 1]."""
     if run["preprocessing"] is None:
-        return itn.load_images("mnist:heldout")[0][run["shown"]] / 255
+        return itn.load_images("mnist:heldout").images[run["shown"]] / 255
     import skimage.data  # noqa: PLC0415  # digits do without
 
     folder, preprocessing = Path(skimage.data.__file__).parent, itn.Preprocessing(**run["preprocessing"])

@@ -79,7 +79,7 @@ def measure(protocol: Protocol) -> Record:
     asked, seed, clock = protocol.options, protocol.seeds[0], time.perf_counter()
     classifier = itn.load_classifier(asked["model"], asked["weights"]).to(protocol.device)
     limit = protocol.pick(1000, 0, 60) if asked["limit"] is None else asked["limit"]
-    data = itn.read_images(asked["data"], classifier, asked["class_map"], limit=limit, seed=seed)
+    data = itn.load_images(asked["data"], classifier, asked["class_map"], limit=limit, seed=seed)
     shown = shown_labels(classifier, data, asked["classes"])
     every = asked["every"] or protocol.pick(2, 1, 4)
     halvings = protocol.pick(2, 4, 0) if asked["bisections"] is None else asked["bisections"]

@@ -77,7 +77,7 @@ def measure(protocol: Protocol) -> Record:
     for model in asked["models"][-1:] if smoke else asked["models"]:
         classifier = itn.load_classifier(model, asked["weights"]).to(protocol.device)
         limit = 2 * study.SMOKE_DIGITS if smoke else 0
-        data = itn.read_images(asked["data"], classifier, asked["class_map"], limit=limit)
+        data = itn.load_images(asked["data"], classifier, asked["class_map"], limit=limit)
         studied = {
             "weights_sha256": classifier.sha256(),
             "images_sha256": study.data_fingerprint(data.images, data.labels),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from cyclopts import Parameter, Token
 
-from itn.data.loading import ImageSet, read_images
+from itn.data.loading import ImageSet, load_images
 from itn.learning.config import LearnConfig, Part
 from itn.models import Classifier, load_classifier, model_cards
 from itn.runtime import distributed
@@ -94,7 +94,7 @@ class InputOptions:
         if data == "mnist:heldout" and self.weights is None and card.get("heldout", data) != data:
             raise ValueError(f"{model} was trained on half of mnist:heldout: take --data {card['heldout']}")
         classifier = load_classifier(model, self.weights).to(_device(self.device))
-        images = read_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
+        images = load_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
         for path in images.skipped if distributed.rank() == 0 else ():
             print(f"left out {path}", file=sys.stderr)
         return classifier, images

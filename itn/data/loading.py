@@ -1,6 +1,7 @@
 """Labeled images as uint8 tensors: MNIST, which is in the package, and folders of photographs."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from itn.stats import stratified_subset
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Labeled images and their origin."""
+    """Labeled images and their origin; unpacks into images and labels."""
 
     images: Tensor
     """N x C x H x W, uint8."""
@@ -28,6 +29,9 @@ class ImageSet:
     skipped: tuple[str, ...] = ()
     """"path: reason" of each image that was left out because it cannot be read."""
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.images, self.labels))
+
 
 def load_images(
     source: str | Path = "mnist",
@@ -39,7 +43,7 @@ def load_images(
     skip_bad: bool = False,
     progress: bool | None = None,
     workers: int | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> ImageSet:
     """Load a set of labeled images.
 
     Args:
@@ -58,7 +62,8 @@ def load_images(
         workers: Number of threads that read photographs; None: one for each processor.
 
     Returns:
-        Images, uint8, N x C x H x W in [0, 255], and labels, int64, N.
+        The images with their labels and their origin; it unpacks into images, uint8, N x C x H x W, and
+        labels, int64, N.
 
     Raises:
         ValueError: If the source is unknown, a file is damaged, a folder has no class, or photographs
@@ -69,31 +74,6 @@ def load_images(
         >>> images.shape, images.dtype
         (torch.Size([10000, 1, 28, 28]), torch.uint8)
     """
-    loaded = read_images(
-        source,
-        classifier,
-        class_map,
-        limit=limit,
-        seed=seed,
-        skip_bad=skip_bad,
-        progress=progress,
-        workers=workers,
-    )
-    return loaded.images, loaded.labels
-
-
-def read_images(
-    source: str | Path = "mnist",
-    classifier: Classifier | None = None,
-    class_map: ClassMap | None = None,
-    *,
-    limit: int = 0,
-    seed: int = 0,
-    skip_bad: bool = False,
-    progress: bool | None = None,
-    workers: int | None = None,
-) -> ImageSet:
-    """Load images like ``load_images``, with the same arguments, and return their origin too."""
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     if source in SOURCES:

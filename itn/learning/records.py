@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from itn.certification.records import Baseline, CalibrationPoint, Certificate, Headline, SearchedAccuracy
-from itn.runtime.records import SCHEMA_VERSION, from_json, to_json
+from itn.runtime.records import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +65,14 @@ class CurvePoint:
     displacement: float
 
 
-@dataclasses.dataclass(frozen=True)
-class LearnRecord:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnRecord(Record):
     """What ``itn.learn`` found: the content of result.json.
 
     Accuracies are fractions of the held-out images, with Clopper-Pearson 95 % intervals.
     """
+
+    command = "itn learn"
 
     objective: str
     tolerance: float
@@ -100,21 +101,6 @@ class LearnRecord:
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
-    schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as what json.dumps takes."""
-        content: dict[str, Any] = to_json(self)
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "LearnRecord":
-        """Return the record that ``to_json`` and a JSON file made the content from.
-
-        Raises:
-            ValueError: If the content is no such record, or of another schema version.
-        """
-        return from_json(content, cls, "itn learn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,12 +149,14 @@ class ClassesPart:
     """Spatial: fraction of the image width."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PerClassRecord:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerClassRecord(Record):
     """What ``itn.learn_per_class`` found: the content of result.json.
 
     Every image is transformed by the family of its class.
     """
+
+    command = "itn learn --per-class"
 
     objective: str
     tolerance: float
@@ -187,21 +175,6 @@ class PerClassRecord:
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
-    schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as what json.dumps takes."""
-        content: dict[str, Any] = to_json(self)
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "PerClassRecord":
-        """Return the record that ``to_json`` and a JSON file made the content from.
-
-        Raises:
-            ValueError: If the content is no such record, or of another schema version.
-        """
-        return from_json(content, cls, "itn learn --per-class")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Records of a screen: typed, frozen, to JSON and back."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
-from itn.runtime.records import SCHEMA_VERSION, from_json, to_json
+from itn.runtime.records import Record
 from itn.screening.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -112,10 +111,11 @@ class PairRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScreenRecord:
+class ScreenRecord(Record):
     """The results of ``itn.screen``: the content of result.json."""
 
-    schema_version: int = SCHEMA_VERSION
+    command = "itn screen"
+
     model: str
     n: int
     clean_accuracy: float
@@ -127,17 +127,3 @@ class ScreenRecord:
     left_out: dict[str, str]
     """Transformations that were not swept, and why."""
     provenance: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as what json.dumps takes; thresholds are objects with named ends."""
-        content: dict[str, Any] = to_json(self)
-        return content
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "ScreenRecord":
-        """Return the record that ``to_json`` and a JSON file made the content from.
-
-        Raises:
-            ValueError: If the content is not such a record, or has another schema version.
-        """
-        return from_json(content, cls, "itn screen")

@@ -18,13 +18,13 @@ def test_unknown_images_are_refused():
 
 def test_a_subset_of_the_digits_is_stratified_and_keeps_its_identity():
     images, labels = itn.load_images("mnist")
-    subset = loading.read_images("mnist", limit=1000, seed=1)
+    subset = loading.load_images("mnist", limit=1000, seed=1)
     assert torch.equal(subset.images, images[subset.index])
     assert torch.equal(subset.labels, labels[subset.index])
     assert ((subset.labels.bincount() - labels.bincount() / 10).abs() < 1).all()
     assert (subset.paths, subset.skipped) == ((), ())
-    assert torch.equal(itn.load_images("mnist", limit=1000, seed=1)[0], subset.images)
-    assert not torch.equal(loading.read_images("mnist", limit=1000, seed=2).index, subset.index)
+    assert torch.equal(itn.load_images("mnist", limit=1000, seed=1).images, subset.images)
+    assert not torch.equal(loading.load_images("mnist", limit=1000, seed=2).index, subset.index)
 
 
 def photographs(folder, **classes):
@@ -45,14 +45,14 @@ def test_a_folder_becomes_images_and_labels(tmp_path):
     assert labels.dtype == torch.int64
     assert labels.tolist() == [0, 0, 1, 1, 1, 2]
     clf = itn.Classifier(nn.Flatten(), class_names=["dog", "cow", "ant", "cat"])
-    assert itn.load_images(str(tmp_path), clf)[1].tolist() == [2, 2, 3, 3, 3, 0]
+    assert itn.load_images(str(tmp_path), clf).labels.tolist() == [2, 2, 3, 3, 3, 0]
     mapped = {"ant": 9, "cat": 1, "dog": 9}
-    assert itn.load_images(tmp_path, class_map=mapped)[1].tolist() == [9, 9, 1, 1, 1, 9]
+    assert itn.load_images(tmp_path, class_map=mapped).labels.tolist() == [9, 9, 1, 1, 1, 9]
 
 
 def test_an_empty_folder_keeps_its_rank(tmp_path):
     photographs(tmp_path, ant=1, bee=0, cat=1)
-    assert itn.load_images(tmp_path)[1].tolist() == [0, 2]
+    assert itn.load_images(tmp_path).labels.tolist() == [0, 2]
 
 
 def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
@@ -61,8 +61,8 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
     with pytest.raises(
         ValueError, match=r"ant/01\.png \(not an image that PIL can read\): remove it, or .*--skip-bad"
     ):
-        loading.read_images(tmp_path)
-    loaded = loading.read_images(tmp_path, skip_bad=True)
+        loading.load_images(tmp_path)
+    loaded = loading.load_images(tmp_path, skip_bad=True)
     assert loaded.index.tolist() == loaded.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4, 5]
     assert loaded.labels.tolist() == [0, 0, 1, 1, 1]
     assert loaded.paths == ("ant/00.png", "ant/02.png", "bee/00.png", "bee/01.png", "bee/02.png")
@@ -71,17 +71,17 @@ def test_images_keep_their_identity_when_some_are_left_out(tmp_path):
 
 def test_a_subset_is_drawn_before_anything_is_read(tmp_path):
     photographs(tmp_path, ant=20, bee=10)
-    loaded = loading.read_images(tmp_path, limit=6, seed=3)
+    loaded = loading.load_images(tmp_path, limit=6, seed=3)
     assert loaded.labels.tolist() == [0, 0, 0, 0, 1, 1]
     assert loaded.index.tolist() == loaded.images[:, 0, 0, 0].tolist()
     for path in tmp_path.rglob("*.png"):
         if path.relative_to(tmp_path).as_posix() not in loaded.paths:
             path.write_text("no image")
-    again = loading.read_images(tmp_path, limit=6, seed=3)
+    again = loading.load_images(tmp_path, limit=6, seed=3)
     assert torch.equal(again.images, loaded.images)
     assert again.skipped == ()
     with pytest.raises(ValueError, match="cannot read"):
-        loading.read_images(tmp_path, limit=6, seed=4)
+        loading.load_images(tmp_path, limit=6, seed=4)
 
 
 def test_what_is_no_folder_of_images_is_refused(tmp_path):

@@ -28,8 +28,8 @@ def test_mnist_is_what_torchvision_reads(source, part, n, tmp_path):
 def test_heldout_is_the_last_training_digits_and_the_test_digits():
     images, labels = itn.load_images("mnist:heldout")
     train, test = itn.load_images("mnist:train"), itn.load_images("mnist")
-    assert torch.equal(images, torch.cat([train[0][50_000:], test[0]]))
-    assert torch.equal(labels, torch.cat([train[1][50_000:], test[1]]))
+    assert torch.equal(images, torch.cat([train.images[50_000:], test.images]))
+    assert torch.equal(labels, torch.cat([train.labels[50_000:], test.labels]))
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "remove"])

@@ -83,7 +83,7 @@ def test_finished_runs_are_kept_and_figures_redraw_from_json(script, tmp_path, m
     assert json.loads(json.dumps(script.measure(protocol))) == record
     # At t = 0 images are unchanged, and so is what is said of them
     run = record["runs"][0]
-    images = itn.load_images("mnist:heldout")[0][run["shown"]]
+    images = itn.load_images("mnist:heldout").images[run["shown"]]
     predicted = itn.predict(itn.load_classifier("jennings-cnn"), images).tolist()
     assert [row[0] for row in run["predictions"]["color"]] == predicted
     assert [row[0] for row in run["predictions"]["spatial"]] == predicted

@@ -111,7 +111,7 @@ def test_initial_weights_as_keras_draws_them(study, few):
 def test_digits_are_turned_counter_clockwise(study, few):
     protocol, recipe = few
     loop = study._Loop(dataclasses.replace(recipe, turn=1), torch.nn.Identity(), None, protocol.device)
-    image = itn.load_images("mnist:train")[0][0, 0].numpy()
+    image = itn.load_images("mnist:train").images[0, 0].numpy()
     np.testing.assert_array_equal(loop.train[0][0, 0].numpy(), ndimage.rotate(image, 90, reshape=False))
 
 
@@ -119,7 +119,7 @@ def test_digits_are_turned_counter_clockwise(study, few):
 def test_shifted_digits_against_scipy(most, experiment):
     """Each digit moved by its own sub-pixel shift: scipy's linear interpolation, black outside."""
     soni = experiment("soni_translation.run")
-    images = itn.load_images("mnist", limit=40)[0].float() / 255
+    images = itn.load_images("mnist", limit=40).images.float() / 255
     moved = soni.shifted(images, most, seed=2)
     uniform = 2 * torch.rand(40, 2, generator=soni.generator(2, f"shift {most}")) - 1
     dx, dy = (uniform * torch.tensor(most)).T.numpy()
@@ -133,7 +133,7 @@ def test_shifted_digits_against_scipy(most, experiment):
 
 def test_augmentation_moves_each_digit_by_up_to_a_tenth_and_repeats_the_border(study):
     """Against scipy's linear interpolation with the nearest pixel outside; 0.1 is 2.8 pixels."""
-    images = itn.load_images("mnist", limit=40)[0].float() / 255 + 0.5  # a border that can be seen
+    images = itn.load_images("mnist", limit=40).images.float() / 255 + 0.5  # a border that can be seen
     torch.manual_seed(4)
     moved = study._shifted(images, 0.1)
     torch.manual_seed(4)

@@ -75,7 +75,7 @@ def test_what_breaks_first_stands_on_top(record):
     changes = [change for _, change in order if change is not None]
     assert changes == sorted(changes)
     assert {name for name, _ in order} == {"rotate", "blur", "contrast"}
-    images = itn.load_images("mnist", limit=100)[0]
+    images = itn.load_images("mnist", limit=100).images
     for name, change in order:
         at = [t.value for t in record.transforms[name].thresholds.accuracy.values() if t.value is not None]
         changed = [
