@@ -5,14 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from itn.cli.app import app
 from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnOptions, say
 from itn.learning.family import learn
 from itn.learning.per_class import learn_per_class
 from itn.models import model_cards
 
 
-@app.command(name="learn")
 def learn_command(
     *,
     model: str = "jennings-cnn",

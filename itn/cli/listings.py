@@ -1,19 +1,16 @@
 """``itn models`` and ``itn transforms``: what there is to choose from."""
 
-from itn.cli.app import app
 from itn.models import model_table
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 
 
-@app.command(name="models")
 def models_command() -> None:
     """List the classifiers that can be named."""
     header, *rows = model_table()
     print(text_table(rows, header))
 
 
-@app.command(name="transforms")
 def transforms_command() -> None:
     """List the transformations with their units, identities and default magnitudes."""
     rows = []

@@ -7,24 +7,38 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from cyclopts import CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
-from itn.cli import learn, listings, screen
-from itn.cli.app import app
+from itn.cli.learn import learn_command
+from itn.cli.listings import models_command, transforms_command
+from itn.cli.screen import screen_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
+from itn.runtime.provenance import package_version
 
-COMMANDS = (screen, learn, listings)  # which add themselves to the app
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 SIGTERM_AGAIN = 0.2  # seconds
+
+app = App(
+    name="itn",
+    help="To which transformations is a trained image classifier invariant, and how far?",
+    version=package_version("itn") or "unknown",
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # ours names what was kept
+)
+app.command(screen_command, name="screen")
+app.command(learn_command, name="learn")
+app.command(models_command, name="models")
+app.command(transforms_command, name="transforms")
 
 
 @contextlib.contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """End on SIGTERM as on Ctrl-C.
 
-    While an error is being handled, the signal waits: that error may end the run anyway, and says why. If the
-    run goes on instead, the signal is sent again.
+    While an exception is being handled the signal is deferred: the exception may end the run with a better
+    message. If the run goes on, the signal is sent again.
     """
     again = threading.Timer(0, lambda: None)
 
@@ -37,13 +51,13 @@ def sigterm_interrupts() -> Iterator[None]:
         again.daemon = True
         again.start()
 
-    own = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if own else None
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
     try:
         yield
     finally:
         again.cancel()
-        if own:
+        if in_main_thread:
             signal.signal(signal.SIGTERM, before)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from itn.cli.app import app
 from itn.cli.options import (
     INPUT_DEFAULTS,
     SCREEN_DEFAULTS,
@@ -18,7 +17,6 @@ from itn.cli.options import (
 from itn.screening.run import screen
 
 
-@app.command(name="screen")
 def screen_command(
     *,
     model: str = "lenet5",

@@ -11,8 +11,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from itn.cli.app import app
-from itn.cli.main import main
+from itn.cli.main import app, main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
