@@ -62,8 +62,8 @@ class ScreenOptions(ScreenConfig):
         default_factory=dict
     )
     round_trip: Annotated[bool, Parameter(negative="--no-round-trip")] = ScreenConfig.round_trip
-    """Classify, beside each spatial curve, the same images warped and warped back: what interpolation and
-    cut-off alone cost."""
+    """Classify, beside each spatial curve, the same images warped and warped back, which shows what
+    interpolation and cut-off alone cost."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +90,15 @@ class InputOptions:
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
             torch.use_deterministic_algorithms(True, warn_only=True)
-        card = model_cards().get(model, {})
-        if data == "mnist:heldout" and self.weights is None and card.get("heldout", data) != data:
-            raise ValueError(f"{model} was trained on half of mnist:heldout: take --data {card['heldout']}")
+        heldout = None if self.weights else model_cards().get(model, {}).get("heldout")
+        if data == "mnist:heldout" and heldout not in (None, data):
+            raise ValueError(f"{model} was trained on half of mnist:heldout: use --data {heldout}")
+        if data == "mnist:train" and heldout and distributed.rank() == 0:
+            print(
+                f"itn: warning: {model} was trained on these digits, so accuracies and certificates are too "
+                f"good: use --data {heldout}",
+                file=sys.stderr,
+            )
         classifier = load_classifier(model, self.weights).to(_device(self.device))
         images = load_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
         for path in images.skipped if distributed.rank() == 0 else ():

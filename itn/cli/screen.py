@@ -39,7 +39,7 @@ def screen_command(
         out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
-        magnitudes: NAME=START:STOP:STEP, with STOP if a step hits it, or NAME=V,V,...; repeat it for several
+        magnitudes: NAME=START:STOP:STEP, STOP included if a step reaches it, or NAME=V,V,...; repeat it for several
             transformations. Default as itn transforms lists them; in pairs every other one.
         inputs: Where models and images come from, where to compute.
         config: Settings of the run.
@@ -58,6 +58,8 @@ def screen_command(
         overwrite=inputs.overwrite,
     )
     say(f"How far transformations go before predictions of {classifier.name} break, on {data}\n\n{result}")
+    tables = ["curves.csv", "flips.csv", "softmax.csv"] if result.record.transforms else []
+    tables += ["pairs.csv"] if result.pairs else []
     if result.record.transforms:
         say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
-    say(f"figures: {out / 'figures'}; numbers: {out / 'result.json'}, curves.csv, flips.csv, softmax.csv")
+    say(f"figures: {out / 'figures'}; numbers: {', '.join([str(out / 'result.json'), *tables])}")

@@ -456,4 +456,4 @@ def test_a_clone_runs_without_being_installed():
 def test_a_model_is_not_learned_on_digits_that_it_was_trained_on(folder):
     done = itn(folder, "learn", "--model", "soni-cnn2", "--data", "mnist:heldout")
     assert done.returncode == 2
-    assert done.stderr == "itn: soni-cnn2 was trained on half of mnist:heldout: take --data mnist\n"
+    assert done.stderr == "itn: soni-cnn2 was trained on half of mnist:heldout: use --data mnist\n"
