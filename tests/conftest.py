@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import itn
+
+# Where tests are started with SIGINT ignored (by nohup, or in the background of a script), the processes that
+# they start would inherit that and not end on it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores, those that tests start included
     torch.set_num_threads(1)
