@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_and_names_the_state(folder):
     assert process.returncode == 130
     assert errors.count("\n") == 1
     assert "interrupted; the state after" in errors
-    assert "run/checkpoint.pt; the same command, without --overwrite, goes on" in errors
+    assert "run/checkpoint.pt; the same command, without --overwrite, resumes it" in errors
     assert not (folder / "run" / "result.json").exists()
 
 
