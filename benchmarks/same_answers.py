@@ -2,9 +2,9 @@
 
     python benchmarks/same_answers.py OLD_RUNS NEW_RUNS --out benchmarks/results/same_answers.json
 
-Both folders hold run folders of the same names, made by the same commands on one thread, the old ones at the
-last commit with the old names. The functions below are the table of renamed keys. Settings and provenance, which
-differ by design, are left out; so is what the new records have beside the old ones.
+Both folders hold run folders of the same names, made by the same commands on one thread, the old ones at
+the last commit with the old names. The functions below are the table of renamed keys. Settings and
+provenance, which differ by design, are left out; so is what the new records have beside the old ones.
 """
 
 import argparse
