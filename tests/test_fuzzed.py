@@ -31,6 +31,7 @@ from itn.functional.color import COLOR_FAMILIES
 from itn.functional.spatial import PADDINGS
 from itn.models.checkpoints import read_state_dict
 from itn.nn.control_head import ControlHead
+from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
 
 law = settings(
@@ -274,7 +275,7 @@ READERS = {
 CONFIG = {"config": dataclasses.asdict(itn.LearnConfig(hidden=4)), "images": {"shape": [9, 1, 4, 5]}}
 CONTENTS = {
     "config.json": {"command": "learn", **CONFIG},
-    "history.jsonl": dataclasses.asdict(itn.learning.records.LearnStep(0, 0.5, 0.5)),
+    "history.jsonl": dataclasses.asdict(itn.learning.records.LearnStep(0, {"spatial": 0.5}, 0.5)),
     "map.json": {"a": 0, "b": "1"},
     "left/config.json": {"config": {"steps": 1}},
 }
@@ -286,7 +287,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     (folder / "left").mkdir()
     save_file(random_net(torch.rand(1, 1, 4, 5)).transformer_state(), folder / "model.safetensors")
-    (folder / "result.json").touch()
+    (folder / "result.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
     for file, content in CONTENTS.items():
         (folder / file).write_text(json.dumps(content))
         READERS[file](folder)
