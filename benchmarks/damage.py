@@ -27,9 +27,10 @@ from unittest import mock
 import torch
 from kills import broken, report
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 from safetensors.torch import save_file
 from torch import nn
-from tqdm import tqdm
 
 import itn.cli.main
 import itn.data.mnist
@@ -223,7 +224,8 @@ def main() -> None:
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        for number in tqdm(range(options.cases), unit="case"):
+        # Drawn between cases only: during a case stderr is captured
+        for number in track(range(options.cases), "cases", console=Console(stderr=True), auto_refresh=False):
             kind = list(KINDS)[number % len(KINDS)]
             try:
                 how, status, complaint = KINDS[kind](kind, Path(folder), draw)

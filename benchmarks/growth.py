@@ -27,7 +27,8 @@ import numpy as np
 import torch
 import torchvision
 from clock import alternate
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 import itn
 from itn.runtime import batching
@@ -75,7 +76,7 @@ WORK: dict[str, tuple[Callable[[int], None], Sequence[int]]] = {
 def growth(kinds: Sequence[str], repeats: int, most: int | None = None) -> dict[str, Any]:
     """Time kinds of work at their sizes, or the least of them, in turns."""
     by_name = {}
-    for name in tqdm(kinds, unit="kind"):
+    for name in track(kinds, "kinds of work", console=Console(stderr=True)):
         work, sizes = WORK[name]
         times = alternate({str(n): partial(work, n) for n in sizes[:most]}, repeats)
         median = {n: statistics.median(seconds) for n, seconds in times.items()}

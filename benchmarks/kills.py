@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
-from tqdm import tqdm
 
 import itn.cli.main
 import itn.learning.trainer
@@ -175,15 +174,13 @@ def main() -> None:
     runs = dict.fromkeys(options.commands, 0)
     counts: dict[str, Counter[str]] = {command: Counter() for command in options.commands}
     wrong: list[str] = []
-    tqdm.monitor_interval = 0  # no thread beside the forks
-    with tqdm(total=options.kills, unit="kill") as bar:
-        while (left := options.kills - sum(moments.total() for moments in counts.values())) > 0:
-            command = min(counts, key=lambda name: counts[name].total())
-            moments, problems = torment(command, wholes[command], lengths[command], draw, min(MOST, left))
-            counts[command].update(moments)
-            wrong += [f"{command}, killed {', '.join(moments)}: {problem}" for problem in problems]
-            runs[command] += 1
-            bar.update(len(moments))
+    while (left := options.kills - sum(moments.total() for moments in counts.values())) > 0:
+        command = min(counts, key=lambda name: counts[name].total())
+        moments, problems = torment(command, wholes[command], lengths[command], draw, min(MOST, left))
+        counts[command].update(moments)
+        wrong += [f"{command}, killed {', '.join(moments)}: {problem}" for problem in problems]
+        runs[command] += 1
+        print(f"{options.kills - left + len(moments)} of {options.kills} kills", file=sys.stderr)
     record = {
         "kills": sum(moments.total() for moments in counts.values()),
         "lost_or_differing": wrong,

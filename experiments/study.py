@@ -15,7 +15,7 @@ import copy
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
@@ -27,16 +27,16 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import itn
 from itn import plotting
 from itn.runtime import batching
+from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
 from itn.screening.summary import range_text
 
-__all__ = ["data_fingerprint", "provenance", "write_whole"]
+__all__ = ["data_fingerprint", "progress_bar", "provenance", "write_whole"]
 
 HERE = Path(__file__).parent
 SMOKE_DIGITS = 200
@@ -170,7 +170,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["randomness"])
     history = state["history"]
-    with tqdm(total=recipe.epochs, initial=len(history), desc=f"{name}, seed {seed}", unit="epoch") as bar:
+    with progress_bar(f"{name}, seed {seed}", recipe.epochs, "epochs", done=len(history)) as bar:
         while len(history) < recipe.epochs:
             clock = time.perf_counter()
             history.append(dataclasses.asdict(loop.epoch()))
@@ -181,8 +181,8 @@ def train(
                 "seconds": state["seconds"] + time.perf_counter() - clock,
             }
             write_whole(path, partial(torch.save, state))
-            bar.update()
-            bar.set_postfix_str(f"test accuracy {history[-1]['test_accuracy']:.4f}")
+            bar.advance()
+            bar.note(f"test accuracy {history[-1]['test_accuracy']:.4f}")
     epochs = tuple(Epoch(**epoch) for epoch in history[: recipe.epochs])
     return Trained(net.eval(), recipe, seed, state["untrained"], epochs, state["origin"], state["seconds"])
 
@@ -283,6 +283,14 @@ def kept(part: Path, asked_for: Record, make: Callable[[], Record]) -> Record:
     if any(record.get(key) != value for key, value in asked_for.items()):
         raise ValueError(f"{part} was learned otherwise: remove it, or name another --out")
     return record
+
+
+def track(items: Sequence[Any], phase: str, unit: str) -> Iterator[Any]:
+    """Yield items while a bar on stderr counts them."""
+    with progress_bar(phase, len(items), unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
 
 
 def accuracy(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:

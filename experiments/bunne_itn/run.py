@@ -41,7 +41,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from study import Protocol, Record
 from torch import Tensor
-from tqdm import trange
 
 import itn
 from itn import plotting
@@ -151,7 +150,7 @@ def _run(
     net = make_net(classifier, config, data.images.shape)
     learner = SwitchedLearner(net, data.part(rows), config)
     name = f"{asks['model']}, {asks['reading']}, seed {seed}"
-    history = [learner.step(number) for number in trange(config.steps, desc=name, unit="step")]
+    history = [learner.step(number) for number in study.track(range(config.steps), name, "steps")]
     k1, k2 = torch.rand(2, len(held_out), 2, generator=generator(seed, "evaluation"))
     full = torch.ones(1, 2)
     at = {

@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from study import Protocol, Record
-from tqdm import tqdm
 
 import itn
 from itn import plotting
@@ -107,7 +106,7 @@ def _trained(
     steps = epochs * -(-len(images) // BATCH)
     optimizer = torch.optim.Adam(net.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with tqdm(total=steps, desc="augmented" if augment else "plain", unit="step") as bar:
+    with study.progress_bar("augmented" if augment else "plain", steps, "steps") as bar:
         for _ in range(epochs):
             for batch in torch.randperm(len(images)).split(BATCH):
                 pixels = images[batch].to(protocol.device).float() / 255
@@ -118,7 +117,7 @@ def _trained(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                bar.update()
+                bar.advance()
     mean, std = (value.flatten().tolist() for value in (classifier.mean, classifier.std))
     return itn.Classifier(net, mean, std, name=classifier.name)
 

@@ -28,7 +28,6 @@ import torch
 from matplotlib.figure import Figure
 from study import Protocol, Record
 from torch import Tensor
-from tqdm import tqdm
 
 import itn
 from itn import plotting
@@ -87,7 +86,7 @@ def _of_one(
     classifier: itn.Classifier, images: Tensor, labels: Tensor, learned_maps: dict[int, Tensor], steps: int
 ) -> Record:
     data, scales = itn.preflight(classifier, images, labels), []
-    for baseline in tqdm(spatial_baselines(1.0), desc="baselines", leave=False):
+    for baseline in study.track(spatial_baselines(1.0), "measure", "baselines"):
         scales.append((baseline, largest_scale(classifier, data, baseline.transform, 1.0)))
     scales.sort(key=lambda pair: -pair[0].displacement(pair[1]))
     baselines = [
@@ -100,7 +99,7 @@ def _of_one(
     ]
     longest = [baseline for baseline, _ in scales[:LONGEST]]
     learned = []
-    for seed, direction in tqdm(learned_maps.items(), desc="learned", leave=False):
+    for seed, direction in study.track(list(learned_maps.items()), "measure", "learned maps"):
         deviation = scaled(classifier, data, direction)
         learned.append(
             {
@@ -113,7 +112,7 @@ def _of_one(
     alone = {_name(baseline): baseline.deviation(scale) for baseline, scale in scales[:LONGEST]}
     starts = alone | {f"learned, seed {seed}": learned_maps[seed] for seed in list(learned_maps)[:2]}
     searched = []
-    for start, direction in tqdm(starts.items(), desc="climbing", leave=False):
+    for start, direction in study.track(list(starts.items()), "climb", "starts"):
         top = climb(classifier, data, direction, steps)
         searched.append({"start": start, "displacement": displacement(top), "map": top.tolist()})
     origin = study.provenance(classifier.device)

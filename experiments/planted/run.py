@@ -30,7 +30,6 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from study import Protocol, Record
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import itn
 from itn import plotting
@@ -120,7 +119,7 @@ def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier
     optimizer = torch.optim.Adam(net.parameters(), RATE)
     steps = epochs * -(-len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=RATE, total_steps=steps)
-    with tqdm(total=steps, desc=f"train {plant.transform or 'none'}", unit="step") as bar:
+    with study.progress_bar(f"train {plant.transform or 'none'}", steps, "steps") as bar:
         for _ in range(epochs):
             for batch in torch.randperm(len(images)).split(BATCH):
                 pixels = images[batch].float() / 255
@@ -131,7 +130,7 @@ def planted(plant: Plant, digits: int, epochs: int, seed: int) -> itn.Classifier
                 F.cross_entropy(net((pixels - MEAN[0]) / STD[0]), labels[batch]).backward()
                 optimizer.step()
                 schedule.step()
-                bar.update()
+                bar.advance()
     return itn.Classifier(net, MEAN, STD, name=plant.transform or "none")
 
 

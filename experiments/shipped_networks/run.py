@@ -22,7 +22,6 @@ import study
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
-from tqdm import trange
 
 import itn
 
@@ -40,7 +39,7 @@ def train(name: str, seed: int) -> itn.Classifier:
     optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
     steps = EPOCHS * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2 * RATE, total_steps=steps)
-    for _ in trange(EPOCHS, desc=name, unit="epoch"):
+    for _ in study.track(range(EPOCHS), name, "epochs"):
         for batch in torch.randperm(len(images)).split(BATCH)[: len(images) // BATCH]:
             optimizer.zero_grad()
             F.cross_entropy(net(pixels[batch]), labels[batch]).backward()
