@@ -120,7 +120,7 @@ def readme(results: Path) -> str:
             "`itn learn` (both objectives) and `itn screen` killed by SIGKILL, up to three times a run; "
             "then all files must equal those of an undisturbed run",
             f"{kills['kills']} kills of {runs} runs",
-            f"{len(kills['lost_or_differing'])}",
+            f"{len(kills['missing_or_different'])}",
             "`kills.py`",
         ),
         (
@@ -152,7 +152,7 @@ pixels by resnet18 with random weights. Slopes are of logarithms: 1 is proportio
 
 {table(results)}
 
-{_markdown(("what was done", "cases", "lost, differing or escaped", "by"), abuse)}
+{_markdown(("what was done", "cases", "missing, different or unhandled", "by"), abuse)}
 """
 
 

@@ -183,7 +183,7 @@ def main() -> None:
         print(f"{options.kills - left + len(moments)} of {options.kills} kills", file=sys.stderr)
     record = {
         "kills": sum(moments.total() for moments in counts.values()),
-        "lost_or_differing": wrong,
+        "missing_or_different": wrong,
         "seed": options.seed,
         "commands": {
             command: {

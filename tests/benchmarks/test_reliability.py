@@ -28,7 +28,7 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads((tmp_path / "record.json").read_text())
-    count, wrong = ("kills", "lost_or_differing") if name == "kills" else ("cases", "wrong")
+    count, wrong = ("kills", "missing_or_different") if name == "kills" else ("cases", "wrong")
     assert record[count] == int(options[1]) if options else record[count] >= 200
     assert record[wrong] == []
 
@@ -37,7 +37,7 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
 def test_the_documents_say_what_is_recorded(page):
     text = (ROOT / page).read_text()
     kills, damage = (json.loads((SCRIPTS / f"results/{name}.json").read_text()) for name in NAMES)
-    assert (kills["lost_or_differing"], damage["wrong"]) == ([], [])
+    assert (kills["missing_or_different"], damage["wrong"]) == ([], [])
     runs = sum(command["runs"] for command in kills["commands"].values())
     for counts in (f"{kills['kills']} kills of {runs} runs | 0 |", f"{damage['cases']:,} files | 0 |"):
         assert counts in text
