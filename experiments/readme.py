@@ -33,8 +33,8 @@ def results(name: str) -> list[Path]:
 
 
 def write(names: Iterable[str]) -> None:
-    """Write README.md of studies; of all that have results, if none is named."""
-    for name in names or filter(results, study.names()):
+    """Write README.md of studies; of all, if none is named."""
+    for name in names or study.names():
         for path, text in texts(name).items():
             path.write_text(text)
 

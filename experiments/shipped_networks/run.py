@@ -22,6 +22,7 @@ import study
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
+from study import Record
 
 import itn
 
@@ -127,3 +128,44 @@ def main() -> None:
             mean=MEAN,
             std=STD,
         )
+
+
+def readme(_records: dict[str, Record]) -> str:
+    """Return the text of README.md, from the cards in pretrained/."""
+    cards = json.loads((PRETRAINED / "cards.json").read_text())
+    rows = [
+        (
+            f"`{name}`",
+            card["data"],
+            card["protocol"],
+            f"{card['parameters']:,}",
+            f"{100 * card['test_accuracy']:.2f}",
+            card["command"],
+        )
+        for name, card in cards.items()
+    ]
+    header = ("network", "trained on", "how", "parameters", "test accuracy %", "command that trained it")
+    return f"""
+# The networks that come with the package
+
+Trains `jennings-cnn` and `lenet5` with Adam on the first 50,000 MNIST training digits. The other 20,000
+digits, the last 10,000 training digits and the test digits, are never trained on: `mnist:heldout`.
+
+```bash
+python experiments shipped_networks --out DIR    # 4 minutes on 2 CPU cores
+```
+
+Weights and cards go to `DIR`; without `--out` they replace those in `pretrained/`. The accuracy to expect
+on the 10,000 test digits is in the table. On another machine or with another version of torch the weights
+may differ slightly, and their SHA-256 with them.
+
+{study.markdown(header, rows)}
+
+The networks of the other two commands are trained by their studies, on all 60,000 training digits. Such a
+network is added to the package by its file in the study's folder:
+
+```bash
+python experiments shipped_networks poddar-cnn --out DIR --command "python experiments poddar_cnn --full" \\
+    --part runs/poddar_cnn/parts/FILE.pt
+```
+"""
