@@ -28,8 +28,8 @@ from itn.certification.records import certify
 from itn.certification.scale_search import IMAGES, estimate_scale
 from itn.certification.worst_k import WorstCase
 from itn.learning.split import Split, split_images
-from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures
-from itn.stats.sampling import generator
+from itn.stats import fixed_sequence_test, generator, max_failures
+from itn.stats.fixed_sequence import SEQUENCE
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
 RATE = 0.1  # Adam's

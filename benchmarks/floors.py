@@ -38,7 +38,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import itn
-from itn.functional.color import unit_float
+from itn.functional import unit_float
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.restarts import standings
@@ -49,8 +49,7 @@ from itn.learning.trainer import Learner
 from itn.runtime import batching
 from itn.runtime.provenance import provenance
 from itn.screening.passes import Screener
-from itn.transforms.magnitudes import steps
-from itn.transforms.registry import TRANSFORMS
+from itn.transforms import TRANSFORMS, steps
 
 RESULTS = Path(__file__).parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep

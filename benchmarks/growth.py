@@ -33,7 +33,7 @@ from rich.progress import track
 import itn
 from itn.runtime import batching
 from itn.runtime.provenance import provenance
-from itn.transforms.magnitudes import steps
+from itn.transforms import steps
 
 RESULTS = Path(__file__).parent / "results" / "growth.json"
 

@@ -49,8 +49,7 @@ import itn
 from itn.models.classifier import first_line
 from itn.runtime.provenance import package_version, provenance
 from itn.screening.passes import Screener
-from itn.transforms.magnitudes import steps
-from itn.transforms.registry import TRANSFORMS
+from itn.transforms import TRANSFORMS, steps
 
 RESULTS = Path(__file__).parent / "results" / "rivals.json"
 ANGLES = steps(5, 180, 5)

@@ -49,7 +49,7 @@ from itn.learning.evaluate import respond
 from itn.learning.load import make_net
 from itn.learning.records import LearnStep
 from itn.learning.switched import SwitchedLearner
-from itn.stats.sampling import generator, one_per_class, stratified_subset
+from itn.stats import generator, one_per_class, stratified_subset
 
 READINGS = ("linear", "nonnegative")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)

@@ -3,8 +3,9 @@
 import torch
 
 import itn
+from itn.learning.records import LearnStep
 from itn.models.classifier import margins
-from itn.stats.sampling import generator
+from itn.stats import generator
 
 RATE = 0.01  # Adam's, of the net
 DUAL_RATE = 0.05  # of the multiplier's logarithm
@@ -37,7 +38,7 @@ class DualAscentLearner:
         self.device = next(net.parameters()).device
         self.multiplier = 1.0
 
-    def step(self, number: int) -> itn.learning.records.LearnStep:
+    def step(self, number: int) -> LearnStep:
         """Take a step of both players, and return what happened in it."""
         n = self.config.batch_size
         index = torch.randint(len(self.data), (n,), generator=self.generator)
@@ -59,7 +60,7 @@ class DualAscentLearner:
         self.optimizer.step()
         break_rate = self.share * (margin <= 0).float().mean()
         self.multiplier *= float((DUAL_RATE * (break_rate / self.target - 1).clamp(-1, 1)).exp())
-        return itn.learning.records.LearnStep(
+        return LearnStep(
             step=number,
             displacement={part: displacement.mean().item() for part, displacement in displacements.items()},
             break_rate=break_rate.item(),

@@ -33,7 +33,7 @@ from torch import Tensor
 
 import itn
 from itn import plotting
-from itn.stats.sampling import generator
+from itn.stats import generator
 
 SHIFTS = {"unshifted": (0, 0), "up to (1, 1)": (1, 1), "up to (4, 3)": (4, 3)}  # pixels along x, y
 PUBLISHED = {
