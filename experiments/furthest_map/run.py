@@ -42,9 +42,9 @@ MODELS = ("jennings-cnn", "lenet5")
 TOLERANCE = 0.01
 SMOKE_DIGITS = 1000  # of which 300 are just enough to certify the tolerance
 LONGEST = 3  # baselines that the search starts from
-FRAGILE = 10  # images that may break near a map are taken to be among one in so many
+VULNERABLE = 10  # images that may break near a map are taken to be among one in so many
 STEPS, REFRESHED = 25, 5
-PASSES, SETTLED = 4, 0.1  # at most, and changes after which the fragile images stay the same
+PASSES, SETTLED = 4, 0.1  # at most, and changes after which the vulnerable images stay the same
 PACE = 0.15  # of the first turn, in about radians
 SOFT = (0.5, 0.1)  # widths of the sigmoid of the margin, at first and in the end
 UNITS = torch.tensor([1.0, 1.0, 0.25])  # a shift breaks as much as four times as large a shear
@@ -178,7 +178,7 @@ def largest_scale(
     for _ in range(PASSES):
         before = scale
         scale = _largest_scale_near(
-            classifier, data, fragile(classifier, data, transform, scale), transform, scale, most
+            classifier, data, vulnerable(classifier, data, transform, scale), transform, scale, most
         )
         if abs(scale - before) < SETTLED * before:
             break
@@ -188,16 +188,16 @@ def largest_scale(
 def _largest_scale_near(
     classifier: itn.Classifier,
     data: itn.CheckedImages,
-    fragile_images: itn.CheckedImages,
+    vulnerable_images: itn.CheckedImages,
     transform: ParametricTransform,
     guess: float,
     most: float,
 ) -> float:
-    """Return the same among scales near a guess, as the fragile images tell."""
-    share = TOLERANCE * len(data) / len(fragile_images)
+    """Return the same among scales near a guess, as the vulnerable images tell."""
+    share = TOLERANCE * len(data) / len(vulnerable_images)
 
     def share_at(scale: float) -> float:
-        return EvaluationSet(classifier, fragile_images).break_rate(
+        return EvaluationSet(classifier, vulnerable_images).break_rate(
             transform, scale * transform.full_strength, share
         )
 
@@ -205,13 +205,13 @@ def _largest_scale_near(
     return estimate_scale(share_at, share, high, low, strides=2, bisections=7)
 
 
-def fragile(
+def vulnerable(
     classifier: itn.Classifier, data: itn.CheckedImages, transform: ParametricTransform, scale: float
 ) -> itn.CheckedImages:
     """Return those of the images that are right unchanged to which a map leaves the smallest margins."""
     right = data.part(data.clean)
     margin = EvaluationSet(classifier, right).margins(transform, scale * transform.full_strength)
-    return right.part(margin.argsort()[: max(1, len(data) // FRAGILE)])
+    return right.part(margin.argsort()[: max(1, len(data) // VULNERABLE)])
 
 
 def climb(
@@ -220,16 +220,16 @@ def climb(
     """Turn a direction so that the tolerance ends ever farther out; return the deviation there."""
 
     def grown(deviation: Tensor) -> Tensor:
-        return deviation * _largest_scale_near(classifier, data, fragile_images, ray(deviation), 1.0, 2.0)
+        return deviation * _largest_scale_near(classifier, data, vulnerable_images, ray(deviation), 1.0, 2.0)
 
     start = best = scaled(classifier, data, direction)
     pace = PACE
     for step in range(steps):
         if step % REFRESHED == 0:
-            fragile_images = fragile(classifier, data, ray(best), 1.0)
+            vulnerable_images = vulnerable(classifier, data, ray(best), 1.0)
             best = grown(best)
         width = SOFT[0] * (SOFT[1] / SOFT[0]) ** (step / steps)
-        slope = _slope(classifier, fragile_images, best, width) * UNITS**2
+        slope = _slope(classifier, vulnerable_images, best, width) * UNITS**2
         across = slope - (slope * best).sum() / best.square().sum() * best
         turned = best - pace * best.norm() / across.norm().clamp_min(1e-12) * across
         turned = grown(turned * (displacement(best) / displacement(turned)) ** 0.5)
@@ -241,12 +241,12 @@ def climb(
 
 
 def _slope(
-    classifier: itn.Classifier, fragile_images: itn.CheckedImages, deviation: Tensor, width: float
+    classifier: itn.Classifier, vulnerable_images: itn.CheckedImages, deviation: Tensor, width: float
 ) -> Tensor:
     """Return the gradient of a smooth count of the images that a map breaks."""
     total = torch.zeros(2, 3)
-    for rows in torch.arange(len(fragile_images)).split(500):
-        batch = fragile_images.part(rows)
+    for rows in torch.arange(len(vulnerable_images)).split(500):
+        batch = vulnerable_images.part(rows)
         matrix = (IDENTITY + deviation).to(classifier.device).requires_grad_()
         images = batch.pixels(slice(0, len(batch)), classifier.device)
         logits = classifier.logits(itn.warp(images, matrix.expand(len(batch), -1, -1)))

@@ -9,7 +9,7 @@ import itn
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 
-FRAGILE = 1000  # images that decide: those closest to breaking under single transformations
+VULNERABLE = 1000  # images that decide: those closest to breaking under single transformations
 RESTARTS = 3
 SECANTS = 3
 SURPLUS = 0.1  # worth of what a part gains beyond a baseline at its bound, as in the constrained objective
@@ -31,7 +31,7 @@ def search(
         baselines: Single transformations to begin with, and the share that may break.
         images: Forward passes that the simplex may take.
     """
-    fragile = _fragile(training, baselines)
+    vulnerable = _vulnerable(training, baselines)
     units, starts, longest = [], [], []
     for part in net.parts:
         pairs = baselines.promising_pairs(part)
@@ -60,7 +60,7 @@ def search(
             return color, spatial
 
         transform = ParametricTransform(1, constant, ParametricTransform.of_net(net).padding)
-        margins = fragile.margins(transform, transform.full_strength)
+        margins = vulnerable.margins(transform, transform.full_strength)
         return float((-4 * margins).sigmoid().sum()) / len(training.data) + 1e-9
 
     def at_target(direction: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def search(
         for start in of_part
     ]
     first = sorted(candidates, key=badness)[:RESTARTS]
-    calls = max(1, images // (RESTARTS * (SECANTS + 1) * len(fragile.data)))
+    calls = max(1, images // (RESTARTS * (SECANTS + 1) * len(vulnerable.data)))
 
     def refined(start: np.ndarray) -> OptimizeResult:
         simplex = np.vstack([start, start + SPREAD * np.abs(start).max() * np.eye(len(start))])
@@ -108,11 +108,11 @@ def search(
             head.output.weight[:, 0] = unit * torch.tensor(entries, dtype=torch.float32)
 
 
-def _fragile(training: EvaluationSet, baselines: FamilyBaselines) -> EvaluationSet:
+def _vulnerable(training: EvaluationSet, baselines: FamilyBaselines) -> EvaluationSet:
     right = training.part(training.data.clean)
     smallest = torch.full((len(right.data),), torch.inf)
     for part, singles in baselines.baselines.items():
         for baseline, estimate in zip(singles, baselines.estimates[part], strict=True):
             k = estimate.scale * baseline.transform.full_strength
             smallest = torch.minimum(smallest, right.margins(baseline.transform, k))
-    return right.part(smallest.argsort()[:FRAGILE])
+    return right.part(smallest.argsort()[:VULNERABLE])
