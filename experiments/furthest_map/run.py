@@ -13,8 +13,8 @@ break?
 
 - baselines: the single transformations of the screening table, both signs
 - learned: the five families in largest_family/result.json at full strength, each learned from 8,000 of the
-  digits; beside it how far they and the longest baselines go on the other 12,000
-- searched: directions turned uphill from the longest baselines and two of the learned maps. The search is a
+  digits; beside it how far they and the largest baselines go on the other 12,000
+- searched: directions turned uphill from the largest baselines and two of the learned maps. The search is a
   local one, and nothing is held out: its result is optimistic, and no bound
 """
 
@@ -41,7 +41,7 @@ LEARNED = study.HERE / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
 TOLERANCE = 0.01
 SMOKE_DIGITS = 1000  # of which 300 are just enough to certify the tolerance
-LONGEST = 3  # baselines that the search starts from
+LARGEST = 3  # baselines that the search starts from
 VULNERABLE = 10  # images that may break near a map are taken to be among one in so many
 STEPS, REFRESHED = 25, 5
 PASSES, SETTLED = 4, 0.1  # at most, and changes after which the vulnerable images stay the same
@@ -97,7 +97,7 @@ def _of_one(
         }
         for baseline, scale in scales
     ]
-    longest = [baseline for baseline, _ in scales[:LONGEST]]
+    largest = [baseline for baseline, _ in scales[:LARGEST]]
     learned = []
     for seed, direction in study.track(list(learned_maps.items()), "measure", "learned maps"):
         deviation = scaled(classifier, data, direction)
@@ -106,10 +106,10 @@ def _of_one(
                 "seed": seed,
                 "displacement": displacement(deviation),
                 "map": deviation.tolist(),
-                "others": _on_others(classifier, data, direction, longest, seed),
+                "others": _on_others(classifier, data, direction, largest, seed),
             }
         )
-    alone = {_name(baseline): baseline.deviation(scale) for baseline, scale in scales[:LONGEST]}
+    alone = {_name(baseline): baseline.deviation(scale) for baseline, scale in scales[:LARGEST]}
     starts = alone | {f"learned, seed {seed}": learned_maps[seed] for seed in list(learned_maps)[:2]}
     searched = []
     for start, direction in study.track(list(starts.items()), "climb", "starts"):
@@ -126,7 +126,7 @@ def _on_others(
     baselines: list[SingleTransformation],
     seed: int,
 ) -> Record:
-    """Return how far a map and the longest baseline go on the images that a seed has not learned from."""
+    """Return how far a map and the largest baseline go on the images that a seed has not learned from."""
     _, calibration, held_out = split_images(data, itn.LearnConfig(seed=seed))
     assert calibration is not None
     others = itn.CheckedImages.joined([calibration, held_out])
@@ -134,12 +134,12 @@ def _on_others(
         _name(baseline): baseline.displacement(largest_scale(classifier, others, baseline.transform, 1.0))
         for baseline in baselines
     }
-    longest = max(alone, key=lambda name: alone[name])
+    largest = max(alone, key=lambda name: alone[name])
     return {
         "images": len(others),
         "displacement": displacement(scaled(classifier, others, direction)),
-        "baseline": longest,
-        "baseline_displacement": alone[longest],
+        "baseline": largest,
+        "baseline_displacement": alone[largest],
     }
 
 
@@ -264,10 +264,10 @@ def figures(record: Record) -> dict[str, Figure]:
             y = [entry["displacement"] for entry in result[kind]]
             x = number + 0.3 * (torch.linspace(-1, 1, len(y)) if len(y) > 1 else torch.zeros(1))
             ax.plot(x, y, "o", color=f"C{number}", markersize=4)
-        longest = result["baselines"][0]
-        ax.axhline(longest["displacement"], color="0.6", linewidth=0.8)
-        at = (0.0, longest["displacement"])
-        ax.annotate(longest["transform"], at, (4, 3), fontsize=8, textcoords="offset points")
+        largest = result["baselines"][0]
+        ax.axhline(largest["displacement"], color="0.6", linewidth=0.8)
+        at = (0.0, largest["displacement"])
+        ax.annotate(largest["transform"], at, (4, 3), fontsize=8, textcoords="offset points")
         ax.set_xticks(range(3), ["single\ntransformations", "learned", "searched on\nall digits"])
         ax.set_xlim(-0.6, 2.6)
         ax.set_ylim(0)
@@ -279,12 +279,12 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def table(record: Record) -> str:
-    """Return the longest baseline, and how much further the others go."""
+    """Return the largest baseline, and how much further the others go."""
     rows = []
     for result in record["classifiers"]:
-        longest = result["baselines"][0]
+        largest = result["baselines"][0]
         learned, searched = (
-            [entry["displacement"] / longest["displacement"] for entry in result[kind]]
+            [entry["displacement"] / largest["displacement"] for entry in result[kind]]
             for kind in ("learned", "searched")
         )
         others = [
@@ -295,7 +295,7 @@ def table(record: Record) -> str:
         rows.append(
             (
                 result["model"],
-                f"{longest['transform']}, {longest['displacement']:.4f}",
+                f"{largest['transform']}, {largest['displacement']:.4f}",
                 *(study.middle(ratios, ".2f") for ratios in (learned, others)),
                 f"{max(searched):.2f}",
                 ", ".join(f"{ratio:.2f}" for ratio in sorted(searched, reverse=True)),
@@ -303,8 +303,8 @@ def table(record: Record) -> str:
             )
         )
     header = (
-        *("classifier", "longest baseline, displacement", "learned, over it"),
-        "on digits not learned from, over the longest there",
+        *("classifier", "largest baseline, displacement", "learned, over it"),
+        "on digits not learned from, over the largest there",
         *("searched, over it", "from each start", "A - I of the furthest"),
     )
     return study.markdown(header, rows)
@@ -325,7 +325,7 @@ How far does an affine map go, on all {record["images"]:,} digits that the class
 on and with no test, until {100 * record["tolerance"]:g} % of them break while colors are unchanged?
 Baselines are single transformations; learned are the five families of
 [largest_family](../largest_family/README.md) at full strength, drawn out along a straight line; searched
-is what a local search finds that turns directions uphill, from the three longest baselines and two of
+is what a local search finds that turns directions uphill, from the three largest baselines and two of
 the learned maps.
 
 ```bash
@@ -337,11 +337,11 @@ python experiments furthest_map --full     # both classifiers: 30 minutes, the n
 
 ![How far maps go on all digits](reached.png)
 
-- Every learned family goes further than the longest baseline. That comparison flatters it, since it was
+- Every learned family goes further than the largest baseline. That comparison flatters it, since it was
   learned from 8,000 of these digits; the column of the 12,000 others does not.
 - The search fits all digits, and so goes further still; the median learned family has
   {" and ".join(shares)} of its displacement. A better search may find more.
 - So a large part of what the certified ratio of lenet5 in [largest_family](../largest_family/README.md)
-  is below that on all digits is chance in the baselines: the longest of sixteen is chosen on the digits
+  is below that on all digits is chance in the baselines: the largest of sixteen is chosen on the digits
   that calibrate it. The family must also hold at its worst k, with colors changed.
 """

@@ -32,13 +32,13 @@ def search(
         images: Forward passes that the simplex may take.
     """
     vulnerable = _vulnerable(training, baselines)
-    units, starts, longest = [], [], []
+    units, starts, largest = [], [], []
     for part in net.parts:
         pairs = baselines.promising_pairs(part)
         units.append(pairs.abs().amax((0, 1)).clamp_min(0.1))
         starts.append(pairs.sum(1).numpy() / units[-1].numpy())
         alone = (pairs[:, 1] == 0).all(1)
-        longest.append(starts[-1][int(alone.nonzero()[0])])
+        largest.append(starts[-1][int(alone.nonzero()[0])])
     ends = np.cumsum([len(unit) for unit in units])[:-1]
 
     def matrices(parameters: np.ndarray) -> dict[str, Tensor]:
@@ -83,9 +83,9 @@ def search(
             total += ratio - (1 - SURPLUS) * max(ratio, 0) * (part in baselines.bounded)
         return -total / len(net.parts)
 
-    # Every single transformation and sum of two of one part, beside the longest of the other part
+    # Every single transformation and sum of two of one part, beside the largest of the other part
     candidates = [
-        np.concatenate([longest[i] if i != j else start for i in range(len(starts))])
+        np.concatenate([largest[i] if i != j else start for i in range(len(starts))])
         for j, of_part in enumerate(starts)
         for start in of_part
     ]

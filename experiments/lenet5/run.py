@@ -49,7 +49,7 @@ def _screened(record: Record) -> str:
 def _learned(record: Record) -> str:
     rows = []
     for family in record["classes"]:
-        longest = max(family["baselines"]["spatial"], key=lambda baseline: baseline["estimated_displacement"])
+        largest = max(family["baselines"]["spatial"], key=lambda baseline: baseline["estimated_displacement"])
         shares = (family["clean_accuracy"], family["accuracy_full"], family["break_rate_upper_bound"])
         rows.append(
             (
@@ -57,13 +57,13 @@ def _learned(record: Record) -> str:
                 f"{family['images']}",
                 *(f"{100 * share:.2f}" for share in shares),
                 *(f"{family['parts'][part]['displacement_full']:.3f}" for part in ("color", "spatial")),
-                f"{longest['transform']} {longest['estimated_magnitude']:.3g}, "
-                f"{longest['estimated_displacement']:.3f}",
+                f"{largest['transform']} {largest['estimated_magnitude']:.3g}, "
+                f"{largest['estimated_displacement']:.3f}",
             )
         )
     header = (
         *("digit", "held-out images", "unchanged %", "full strength %", "broken, at most %"),
-        *("color displacement", "spatial", "longest single transformation, estimated"),
+        *("color displacement", "spatial", "largest single transformation, estimated"),
     )
     return study.markdown(header, rows)
 

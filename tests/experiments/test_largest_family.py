@@ -33,7 +33,7 @@ def test_a_part_that_was_not_learned_has_no_figures(part, columns, drawn, experi
     assert set(study.figures(record)) == drawn
 
 
-def test_a_baseline_chosen_beforehand_is_no_longer_than_the_longest(experiment):
+def test_a_baseline_chosen_beforehand_is_no_larger_than_the_largest(experiment):
     study = experiment("largest_family.run")
     for run in json.loads(COMMITTED.read_text())["runs"]:
         (ratio,) = study._to_first([run])
