@@ -58,7 +58,7 @@ def screen_photographs(pixels: int) -> None:
 
 
 def learn_digits(images: int = 2000, steps: int = 25) -> None:
-    """Learn what lenet5 does not see, calibrate and certify it."""
+    """Learn a family that lenet5 is invariant to, calibrate and certify it."""
     config = itn.LearnConfig(parts=("spatial",), steps=steps, tolerance=0.05)
     classifier = itn.load_classifier("lenet5")
     itn.learn(classifier, *itn.load_images("mnist:heldout", limit=images), config, progress=False)

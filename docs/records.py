@@ -15,7 +15,7 @@ PATHS = {  # where a file is
     "spatial_alone": "experiments/largest_family/spatial/result.json",
     "against_search": "experiments/largest_family/direct/result.json",
     "photographs": "experiments/largest_family/lite0/result.json",
-    "furthest": "experiments/furthest_map/result.json",
+    "farthest": "experiments/furthest_map/result.json",
     "per_class": "experiments/lenet5/per_class/result.json",
     "per_class_picture": "experiments/lenet5/per_class/families.png",
     "switched": "experiments/learned_invariances/result.json",

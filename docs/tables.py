@@ -177,9 +177,9 @@ def total_images(tolerance: float) -> int:
     return math.ceil(smallest_calibration(tolerance) / 0.3)
 
 
-def furthest(model: str) -> dict[str, Any]:
+def farthest(model: str) -> dict[str, Any]:
     """Return how far maps go on all digits, over the largest single transformation."""
-    record = next(record for record in read("furthest")["classifiers"] if record["model"] == model)
+    record = next(record for record in read("farthest")["classifiers"] if record["model"] == model)
     baseline = value(record, "baselines")[0]["displacement"]
     others = [run["others"] for run in record["learned"]]
     return {

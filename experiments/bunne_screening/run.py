@@ -350,8 +350,8 @@ Statements of the paper; the tables behind the links give the numbers:
   Round things are among them, a golf ball, a pomegranate and a custard apple, but also a goldfinch, a
   screw and a slide rule, so symmetry is not the only reason. The soccer ball breaks between the
   multiples of 90 degrees and recovers at each of them, where the rotated frame has no black corners. At
-  180 degrees {100 * rotation["images_returned_at_180"]:.0f} % of all photographs have regained a
-  prediction that they had lost on the way.
+  180 degrees {100 * rotation["images_returned_at_180"]:.0f} % of all photographs have regained the
+  prediction that had changed on the way.
 - Whether two networks behave alike needs results on the same classes (`--compare`), which these are not.
 """
 

@@ -1,4 +1,4 @@
-r"""How far do learned families go on all digits, and how far the furthest affine map that a search finds?
+r"""How far do learned families go on all digits, and how far the farthest affine map that a search finds?
 
 Command:   python experiments furthest_map            (lenet5)
            python experiments furthest_map --full     (both classifiers)
@@ -279,7 +279,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def table(record: Record) -> str:
-    """Return the largest baseline, and how much further the others go."""
+    """Return the largest baseline, and how much farther the others go."""
     rows = []
     for result in record["classifiers"]:
         largest = result["baselines"][0]
@@ -291,7 +291,7 @@ def table(record: Record) -> str:
             entry["others"]["displacement"] / entry["others"]["baseline_displacement"]
             for entry in result["learned"]
         ]
-        furthest = max(result["searched"], key=lambda entry: entry["displacement"])
+        farthest = max(result["searched"], key=lambda entry: entry["displacement"])
         rows.append(
             (
                 result["model"],
@@ -299,13 +299,13 @@ def table(record: Record) -> str:
                 *(study.middle(ratios, ".2f") for ratios in (learned, others)),
                 f"{max(searched):.2f}",
                 ", ".join(f"{ratio:.2f}" for ratio in sorted(searched, reverse=True)),
-                "; ".join(" ".join(f"{entry:z.3f}" for entry in row) for row in furthest["map"]),
+                "; ".join(" ".join(f"{entry:z.3f}" for entry in row) for row in farthest["map"]),
             )
         )
     header = (
         *("classifier", "largest baseline, displacement", "learned, over it"),
         "on digits not learned from, over the largest there",
-        *("searched, over it", "from each start", "A - I of the furthest"),
+        *("searched, over it", "from each start", "A - I of the farthest"),
     )
     return study.markdown(header, rows)
 
@@ -314,9 +314,9 @@ def readme(records: dict[str, Record]) -> str:
     """Return the text of README.md."""
     record = records["furthest_map"]
     shares = [
-        f"{median(entry['displacement'] for entry in result['learned']) / furthest:.2f}"
+        f"{median(entry['displacement'] for entry in result['learned']) / farthest:.2f}"
         for result in record["classifiers"]
-        for furthest in [max(entry["displacement"] for entry in result["searched"])]
+        for farthest in [max(entry["displacement"] for entry in result["searched"])]
     ]
     return f"""
 # How far can a map go on all digits?
@@ -337,9 +337,9 @@ python experiments furthest_map --full     # both classifiers: 30 minutes, the n
 
 ![How far maps go on all digits](reached.png)
 
-- Every learned family goes further than the largest baseline. That comparison flatters it, since it was
+- Every learned family goes farther than the largest baseline. That comparison flatters it, since it was
   learned from 8,000 of these digits; the column of the 12,000 others does not.
-- The search fits all digits, and so goes further still; the median learned family has
+- The search fits all digits, and so goes farther still; the median learned family has
   {" and ".join(shares)} of its displacement. A better search may find more.
 - So a large part of what the certified ratio of lenet5 in [largest_family](../largest_family/README.md)
   is below that on all digits is chance in the baselines: the largest of sixteen is chosen on the digits

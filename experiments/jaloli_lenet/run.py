@@ -108,8 +108,8 @@ def _first_angles(rotate: Record) -> Figure:
     ends = {"below": rotate["magnitudes"][0], "above": rotate["magnitudes"][-1]}
     classes = rotate["thresholds"]["classes"]
     for y, sides in enumerate(classes.values()):
-        reach = {side: ends[side] if t["value"] is None else t["value"] for side, t in sides.items()}
-        ax.barh(y, reach["above"] - reach["below"], 0.6, reach["below"], color="#4477aa", alpha=0.5)
+        span = {side: ends[side] if t["value"] is None else t["value"] for side, t in sides.items()}
+        ax.barh(y, span["above"] - span["below"], 0.6, span["below"], color="#4477aa", alpha=0.5)
         for side, threshold in sides.items():
             if threshold["value"] is None:
                 continue

@@ -130,9 +130,9 @@ def _accuracies(record: Record) -> Figure:
         if runs:
             measured = 100 * np.array([run["accuracy"] for run in runs])
             middle = measured.mean(0)
-            reach = (middle - measured.min(0), measured.max(0) - middle)
+            ends = (middle - measured.min(0), measured.max(0) - middle)
             label = f"{TITLES[network]}, {runs[0]['recipe']['epochs']} epochs x {len(runs)}"
-            ax.errorbar(x, middle, reach, fmt="D", color=f"C{number}", markersize=4.5, capsize=2, label=label)
+            ax.errorbar(x, middle, ends, fmt="D", color=f"C{number}", markersize=4.5, capsize=2, label=label)
     ax.set_xticks(np.arange(len(SHIFTS)), [f"{name} pixels" if "(" in name else name for name in SHIFTS])
     ax.set_ylabel("accuracy on test digits (%)")
     ax.grid(axis="y", color="0.9")
