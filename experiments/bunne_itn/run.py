@@ -27,10 +27,11 @@ others, which scikit-image ships (pip install ".[test]"). Finished runs are kept
 
 import argparse
 import dataclasses
+import operator
 import re
 import textwrap
 import time
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,9 +166,13 @@ def _run(
             "clean": _mean(held_out.clean),
             **{k: _mean(response.right) for k, response in at.items()},
         },
-        "color_displacement": {k: response.mean_displacement("color") for k, response in at.items()},
-        "spatial_displacement": {k: response.mean_displacement("spatial") for k, response in at.items()},
-        "rms_displacement": {k: response.mean_rms_shift("spatial") for k, response in at.items()},
+        "parts": {
+            "color": {f"displacement_{k}": response.mean_displacement("color") for k, response in at.items()},
+            "spatial": {
+                **{f"displacement_{k}": response.mean_displacement("spatial") for k, response in at.items()},
+                **{f"rms_shift_{k}": response.mean_rms_shift("spatial") for k, response in at.items()},
+            },
+        },
         "cross_entropy_share": sum(step.asked_cross_entropy for step in history) / len(history),
         "family": family,
         "holds": {claim.number: claim.holds(family[claim.number]) for claim in CLAIMS},
@@ -370,16 +375,16 @@ def table(record: Record) -> str:
 
 def _learned(runs: list[Record]) -> list[str]:
     def cell(form: str, *path: str, factor: float = 1) -> str:
-        return study.spread([factor * run[path[0]][path[1]] for run in runs], form)
+        return study.spread([factor * reduce(operator.getitem, path, run) for run in runs], form)
 
     entropies = [run["history"]["cross_entropy"]["mean"] for run in runs]
     fifth = max(1, len(entropies[0]) // 5)
     ends = ([sum(e[rows]) / fifth for e in entropies] for rows in (slice(fifth), slice(-fifth, None)))
     return [
         *(cell(".2f", "accuracy", k, factor=100) for k in ("clean", "uniform", "full")),
-        cell(".4f", "color_displacement", "full"),
-        cell(".4f", "spatial_displacement", "full"),
-        cell(".1f", "rms_displacement", "full", factor=100),
+        cell(".4f", "parts", "color", "displacement_full"),
+        cell(".4f", "parts", "spatial", "displacement_full"),
+        cell(".1f", "parts", "spatial", "rms_shift_full", factor=100),
         *(cell(".3f", "family", name) for name in ("zoom", "scale_x", "scale_y")),
         *(cell("+.1f", "family", name) for name in ("rotation", "nearest_rotation")),
         cell(".0f", "family", "share_of_color_bound", factor=100),
