@@ -114,8 +114,10 @@ def readme(records: dict[str, Record]) -> str:
     return f"""
 # What are the shipped classifiers invariant to, by the objective of the paper?
 
-`itn learn --objective switched`, 1,000 steps, on the digits that the classifiers were not trained on;
-color, spatial, or both. Nothing is certified: the objective holds accuracy only on average over k.
+The objective of the paper, `itn learn --objective switched`, learns a color part, a spatial part, or both:
+1,000 steps, on the digits that the classifiers were not trained on. Nothing is certified, since the
+objective holds accuracy only on average over k. Numbers are at full strength unless the column says
+otherwise.
 
 ```bash
 python experiments learned_invariances           # one seed: 8 minutes
@@ -126,14 +128,15 @@ python experiments learned_invariances --full    # three seeds: 25 minutes, the 
 
 ![Displacement and accuracy of every run](displacements.png)
 
-- Published: AlexNet on ImageNet, without numbers; in words, it zooms out, hardly rotates, and changes
-  colors little.
+- Published: AlexNet on ImageNet, without numbers. In words, the learned family zooms out, hardly rotates,
+  and changes colors little.
 - Here every spatial family squeezes the content along x (by {scales}) and rotates it by {rotations}
   degrees: content shrinks, as the paper found, but mostly in width.
 - Color alone reaches its bounds in {bounds} of {len(colors)} runs, with a gain near 2 and a bias near
-  -1: whatever is darker than half turns black, contrast above is doubled. The other runs fade digits.
-- With both, how far color goes depends on the seed. Beside a spatial transformer, which weighs 100 times
-  as much, lenet5 hardly changes colors at all.
+  -1: pixels darker than half turn black, and the contrast of the others is doubled. The other runs fade
+  digits.
+- With both parts, how far color goes depends on the seed. The objective gives the spatial part 100 times
+  the weight, and the families of lenet5 then hardly change colors at all.
 
 The [study of the paper](../bunne_itn/README.md) repeats jennings-cnn on other splits.
 """
