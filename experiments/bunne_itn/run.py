@@ -454,7 +454,8 @@ python experiments bunne_itn --full --photos DIR    # and photographs: 60 minute
 python experiments bunne_itn --photos DIR --model torchvision:alexnet --weights FILE
 ```
 
-DIR held one photograph of each of 500 classes, some of them perhaps training images of the network:
+For the numbers below, DIR held one photograph of each of 500 classes, some of them perhaps training images
+of the network:
 {photographs["training_images"]} to learn from in {photographs["config"]["steps"]} steps of
 {photographs["config"]["batch_size"]}, {photographs["held_out"]} held out. Displacements and the columns
 after them are at full strength, k1 = k2 = (1, 1); zoom above 1 shrinks the content.
@@ -463,19 +464,20 @@ after them are at full strength, k1 = k2 = (1, 1); zoom above 1 shrinks the cont
 
 {study.markdown(("figure of the paper", *models), pictures)}
 
-- The paper's heads have "rectified linear activation functions". If the last layer is rectified too
-  (nonnegative heads), no parameter can fall below its identity: enlarging and rotating counter-clockwise
-  are impossible by construction.
-- Digits: with linear heads, where nothing of the kind is built in, every run still zooms out. Rotations
-  exceed ten degrees, a limit fixed beforehand, by a little. Pixels change little in color, though single
+- *Heads* are the layers that turn k into a matrix. The paper's have "rectified linear activation
+  functions", which can be read in two ways. If the last layer is rectified too (nonnegative heads), no
+  parameter can fall below its value at the identity: enlarging and rotating counter-clockwise are
+  impossible by construction. If it is not (linear heads), both are possible.
+- Digits: with linear heads every run still zooms out. In two of three runs the rotation exceeds ten
+  degrees, a limit that was fixed beforehand, by up to two degrees. Colors change little, though single
   entries of the color matrix reach their bounds in some runs.
 - Photographs: the first two claims do not hold in general. With linear heads zoom is {zooms} and the
   rotation {rotations} degrees, by seed. With nonnegative heads, where enlarging cannot happen, two of
   three runs zoom out and one does neither. The paper may show the one family that its heads allow, or
   one of several that a seed picks; three seeds cannot tell.
-- That colors change little holds in every run: with a weight of 0.01 on color, the spatial transformer
-  has used up the accuracy before color changes.
+- That colors change little holds in every run. The color part has a weight of 0.01 in the loss, so the
+  spatial part uses up the tolerated loss of accuracy before colors change.
 - At full strength accuracy falls by {drops[0]:.0f} points with linear and by {drops[1]:.0f} with
-  nonnegative heads. The switch holds accuracy only on average over k, and a batch of 16 often shows no
-  loss where there is one.
+  nonnegative heads. The objective switches between its two losses by the accuracy of a batch. That holds
+  accuracy only on average over k, and a batch of 16 often shows no drop where there is one.
 """

@@ -312,7 +312,8 @@ def readme(records: dict[str, Record]) -> str:
 
 *Studying invariances of trained convolutional neural networks*, figures 2, 3, 6 and 7: softmax over the
 magnitude of eleven transformations. The paper shows AlexNet and a ResNet on ImageNet, in pictures and
-words, without numbers. Three networks that need no download stand in for them.
+words, without numbers. Three other networks stand in for them: the shipped lenet5 on digits, a ResNet-20 on
+CIFAR-10, and EfficientNet-lite0 on ImageNet photographs.
 
 ```bash
 python experiments bunne_screening            # 1,000 digits, every other magnitude: 1 minute
@@ -330,29 +331,32 @@ python experiments bunne_screening --model torchvision:alexnet --data DIR --limi
     --classes broom,orange,obelisk,volcano
 ```
 
-Range in which accuracy stays above 90 % of that on unchanged images, with 95 % intervals:
+The table shows the range of magnitudes in which accuracy stays above 90 % of that on unchanged images, with
+95 % intervals. *Beyond* means outside the magnitudes tried:
 
 {study.markdown(("transformation", *models), [("clean accuracy", *clean), *ranges])}
 
-Statements of the paper; the tables behind the links give the numbers:
+The paper's statements, and whether they hold for these networks. The linked tables give the numbers:
 
 {study.markdown(("published", *models), holds)}
 
 {study.markdown(("figure of the paper", "digits", "CIFAR-10", "photographs"), pictures)}
 
-- Digits: those that come back at 180 degrees look alike upside down. The zero, which one would call
-  point-symmetric, stays the most probable class at every angle ({_names_of(zero["never_broken"])}), but
-  its softmax falls below 90 % of its clean value: zeros are upright ovals.
-- CIFAR-10: rotated, enlarged or blurred images end up as cats, and cats themselves hardly ever switch.
-  Shifts cost little, probably because the network was trained on shifted crops. It tolerates noise of up
-  to {noise[1]:.3f} of the full range; the network of digits {noise[0] / noise[1]:.0f} times as much.
+- Digits: those that are recognized again at 180 degrees look alike upside down. Zeros are almost
+  point-symmetric, but they are upright ovals: zero stays the most probable class at every angle (of all
+  classes only {_names_of(zero["never_broken"])}), and yet its softmax falls below 90 % of its clean value.
+- CIFAR-10: rotated, enlarged or blurred images are taken for cats, and cats themselves hardly ever change
+  class. Shifts cost little, probably because the network was trained on shifted crops. It tolerates noise
+  of up to {noise[1]:.3f} of the full range; lenet5 on digits tolerates {noise[0] / noise[1]:.0f} times as
+  much.
 - Photographs: {len(rotation["constant"])} of {rotation["classes"]} keep their softmax at every angle.
   Round things are among them, a golf ball, a pomegranate and a custard apple, but also a goldfinch, a
   screw and a slide rule, so symmetry is not the only reason. The soccer ball breaks between the
   multiples of 90 degrees and recovers at each of them, where the rotated frame has no black corners. At
   180 degrees {100 * rotation["images_returned_at_180"]:.0f} % of all photographs have regained the
   prediction that had changed on the way.
-- Whether two networks behave alike needs results on the same classes (`--compare`), which these are not.
+- Whether two networks behave alike was not tested: that needs results of both on the same classes
+  (`--compare`).
 """
 
 

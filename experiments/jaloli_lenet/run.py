@@ -193,7 +193,7 @@ python experiments jaloli_lenet --full     # two more seeds, all test digits: 9 
 
 | figure of the document | here |
 | --- | --- |
-| 2, 3: layers | `itn.plotting.model_summary`: {parameters:,} parameters; published 767,426 |
+| 2, 3: layers | {parameters:,} parameters, counted by `itn.plotting.model_summary`; published 767,426 |
 | 4, 7, 8: kernels | [conv1](kernels1.png), [conv2](kernels2.png), [conv3](kernels3.png); other weights |
 | 5, 9, 10: feature maps | [conv1](maps1.png), [conv2](maps2.png), [conv3](maps3.png); other weights |
 | 6: a 4 at 90, 180, 270 degrees | [digits.png](digits.png) |

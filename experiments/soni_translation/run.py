@@ -178,9 +178,9 @@ python experiments soni_translation            # 20 epochs, one seed: 9 minutes
 python experiments soni_translation --full     # 100 epochs, three seeds: 5 hours, the numbers below
 ```
 
-Accuracy on unshifted test digits and on digits shifted by up to so many pixels along x and y. In the
-full protocol, too, the standard network as coded is trained for three epochs with one seed, since it
-alone takes half an hour, and CNN-1 on pixels from 0 to 255 with one seed.
+The table shows accuracy on unshifted test digits and on digits shifted by up to (x, y) pixels. Two rows
+have one seed in the full protocol as well: the standard network as coded, which is trained for three
+epochs because it alone takes half an hour, and CNN-1 on pixels from 0 to 255.
 
 {table(record)}
 
@@ -190,18 +190,18 @@ alone takes half an hour, and CNN-1 on pixels from 0 to 255 with one seed.
   sees the image, which makes the network nearly a linear classifier. After three epochs it matches the
   published row. The multilayer perceptron that the text describes is another network, and a better one.
 - CNN-1 tolerates shifts better than published. The document does not say how it scales pixels; here they
-  are in [0, 1]. On pixels from 0 to 255 CNN-1 comes to the published accuracy on unshifted digits, and
-  half of the way to it on large shifts. For shifts of up to one pixel it stays above the published
-  accuracy; we do not know why.
+  are in [0, 1]. On pixels from 0 to 255 CNN-1 has the published accuracy on unshifted digits, and on
+  large shifts its accuracy is halfway between ours and the published one. For shifts of up to one pixel
+  it stays above the published accuracy; we do not know why.
 - The document's shifts are interpolated by OpenCV, which rounds positions to 1/32 of a pixel. Here they
   are exact.
 - The augmented network reaches {study.spread(augmented, ".4f")} on the largest shifts: above the
-  published 0.9839, but below the 0.990 that we had expected, with each seed. The augmentation shifts by
+  published 0.9839, but with each seed below the 0.990 that we had expected. The augmentation shifts by
   at most 2.8 pixels, less than the test does.
 
 | of the document | here |
 | --- | --- |
-| first table | the table above, [accuracy.png](accuracy.png), [curves.png](curves.png) |
+| only table | the table above, [accuracy.png](accuracy.png), [curves.png](curves.png) |
 | augmentation | the last row above |
 | shifted digits | [shifts.png](shifts.png) |
 """
