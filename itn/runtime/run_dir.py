@@ -83,9 +83,9 @@ class RunFolder:
         try:
             earlier_settings = json.loads((self.path / "config.json").read_text())
         except (OSError, ValueError, RecursionError):
-            raise ValueError(
-                f"{self.path}/config.json is damaged: name a new folder, or add --overwrite"
-            ) from None
+            earlier_settings = None
+        if not isinstance(earlier_settings, dict):
+            raise ValueError(f"{self.path}/config.json is damaged: name a new folder, or add --overwrite")
         if earlier_settings.get("schema_version", 1) != self.settings.get("schema_version", 1):
             raise ValueError(
                 f"{self.path} holds an unfinished run of an older itn: name a new folder, or add --overwrite"

@@ -57,8 +57,9 @@ def test_a_run_starts_after_a_kill_in_its_first_write(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-def test_a_damaged_configuration_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"config": ')
+@pytest.mark.parametrize("text", ['{"config": ', "[1, 2]", "[]", '"text"', "3", "null"])
+def test_a_damaged_configuration_is_refused(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match="damaged"):
         started(tmp_path)
 
