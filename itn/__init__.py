@@ -4,7 +4,7 @@ import importlib
 from types import ModuleType
 
 from itn.data.loading import ImageSet, load_images
-from itn.functional.displacement import displacement
+from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
 from itn.learning.config import LearnConfig
 from itn.learning.family import LearnResult, learn

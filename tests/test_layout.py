@@ -1,7 +1,11 @@
 """The layout of the package: imports between folders run one way, and files stay short."""
 
 import ast
+import importlib
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import itn
 
@@ -26,3 +30,14 @@ def test_imports_between_folders_run_one_way():
 def test_files_and_folders_are_few_and_short():
     assert not [path for path in PACKAGE.rglob("*.py") if len(path.read_text().splitlines()) > 350]
     assert len([path for path in PACKAGE.iterdir() if not path.name.startswith("_")]) <= 15
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in PACKAGE.rglob("__init__.py")), ids=lambda path: path.name
+)
+def test_no_object_hides_a_module_of_its_name(folder):
+    package = importlib.import_module(".".join(("itn", *folder.relative_to(PACKAGE).parts)))
+    for path in folder.iterdir():
+        if (path.suffix == ".py" and not path.stem.startswith("__")) or (path / "__init__.py").exists():
+            assert isinstance(getattr(package, path.stem, package), ModuleType), path
+            assert path.stem not in getattr(package, "__all__", ())

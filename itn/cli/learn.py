@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnOptions, say
 from itn.learning.family import learn
 from itn.learning.per_class import learn_per_class
-from itn.models import model_cards
+from itn.models.sources import model_cards
 
 
 def learn_command(

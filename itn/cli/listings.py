@@ -1,6 +1,6 @@
 """``itn models`` and ``itn transforms``: what there is to choose from."""
 
-from itn.models import model_table
+from itn.models.sources import model_table
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 

@@ -12,7 +12,8 @@ from cyclopts import Parameter, Token
 
 from itn.data.loading import ImageSet, load_images
 from itn.learning.config import LearnConfig, Part
-from itn.models import Classifier, load_classifier, model_cards
+from itn.models.classifier import Classifier
+from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
 from itn.screening.config import ScreenConfig
 from itn.transforms import steps

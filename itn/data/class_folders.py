@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from PIL import Image
 
-from itn.models import Classifier
+from itn.models.classifier import Classifier
 
 ClassMap = Mapping[str, int | str] | str | Path
 Vocabulary = dict[str, list[int]]

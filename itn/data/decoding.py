@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from itn.models import Classifier, Preprocessing
+from itn.models.classifier import Classifier
+from itn.models.preprocessing import Preprocessing
 from itn.runtime.progress import progress_bar
 
 

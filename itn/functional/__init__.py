@@ -9,7 +9,7 @@ from itn.functional.color import (
     decompose_color,
     unit_float,
 )
-from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
+from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
 from itn.functional.spatial import (
     FAMILIES,
     PADDINGS,

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.learning.config import LearnConfig
-from itn.models import Classifier
+from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, InvariantTransformerNet, LearnedAugmentation, SpatialTransformer
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import PER_CLASS

@@ -14,7 +14,7 @@ from itn.learning.config import LearnConfig
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.split import split_images
 from itn.learning.trainer import Learner, train
-from itn.models import Classifier
+from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.run_dir import working

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from itn.functional import check_images, unit_float
-from itn.models import Classifier
+from itn.models.classifier import Classifier
 from itn.nn.control_head import CONTROLS
 from itn.nn.net import apply_matrices
 from itn.nn.transformers import ColorTransformer, SpatialTransformer

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itn.models import Classifier, first_line
+from itn.models.classifier import Classifier, first_line
 from itn.runtime.tables import text_table
 
 

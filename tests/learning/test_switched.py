@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from itn import ColorTransformer, SpatialTransformer
-from itn.functional.displacement import displacement
+from itn.functional.displacements import displacement
 from itn.learning.switched import required_correct, transformer_loss
 
 

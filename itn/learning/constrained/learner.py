@@ -16,7 +16,7 @@ from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.restarts import prune, scores
 from itn.learning.constrained.settings import DEFAULT_SETTINGS, ConstrainedSettings
 from itn.learning.records import LearnStep
-from itn.models import Classifier, margins
+from itn.models.classifier import Classifier, margins
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
 from itn.stats import generator

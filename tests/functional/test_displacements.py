@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from itn.functional.displacement import displacement, sampled_displacement, unit_vectors
+from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
 
 SHAPES = [(1, 2), (2, 3), (3, 4)]
 
