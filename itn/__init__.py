@@ -1,7 +1,7 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
@@ -74,8 +74,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import ``itn.plotting``, and with it matplotlib, when it is first used."""
-    if name == "plotting":
-        return importlib.import_module("itn.plotting")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from itn import plotting as plotting
+else:
+
+    def __getattr__(name):
+        """Import ``itn.plotting``, and with it matplotlib, when it is first used."""
+        if name == "plotting":
+            return importlib.import_module("itn.plotting")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
