@@ -20,22 +20,14 @@ TIMING = "timing.json"
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 _FILES = (  # glob patterns of everything that a run writes
-    *(
-        "config.json",
-        "result.json",
-        TIMING,
-        "history.jsonl",
-        "model.safetensors",
-        CHECKPOINT,
-        PREVIOUS_CHECKPOINT,
-    ),
-    *(f"{name}.csv" for name in ("curves", "pairs", "softmax", "flips")),
-    *(
-        f"figures/{name}.png"
-        for name in ("losses", "classes", "grid", "curves", "directions", "baselines", "thresholds")
-    ),
-    *(f"figures/{name}.png" for name in ("allowed", "families")),
-    *(f"figures/{kind}-*.png" for kind in ("accuracy", "softmax", "survival", "pair")),
+    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors"),
+    *(CHECKPOINT, PREVIOUS_CHECKPOINT),
+    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv"),
+    *("figures/losses.png", "figures/classes.png", "figures/grid.png", "figures/curves.png"),
+    *("figures/directions.png", "figures/baselines.png", "figures/allowed.png", "figures/families.png"),
+    "figures/axes.png",  # the former name of baselines.png
+    *("figures/accuracy-*.png", "figures/softmax-*.png", "figures/survival-*.png", "figures/pair-*.png"),
+    "figures/thresholds.png",
 )
 
 
