@@ -54,5 +54,7 @@ def progress_bar(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console, disable=hidden) as progress:
+    with Progress(
+        *columns, console=console, disable=hidden, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         yield ProgressBar(progress, phase, total, done)
