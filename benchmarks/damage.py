@@ -33,7 +33,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import itn.cli.main
-import itn.data.mnist
+import itn.data.digits
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
@@ -153,11 +153,11 @@ def of_input(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, li
 def of_digits(kind: str, folder: Path, draw: random.Random) -> tuple[str, int, list[str]]:
     """Damage a copy of the digits that the package ships, and screen."""
     out, copy = folder / "out", folder / "mnist"
-    shutil.copytree(itn.data.mnist._MNIST, copy)
+    shutil.copytree(itn.data.digits._MNIST, copy)
     try:
         path = draw.choice(sorted(copy.glob("t10k*")))
         how = f"{spoil(path, draw)} {path.name}"
-        with mock.patch("itn.data.mnist._MNIST", copy):
+        with mock.patch("itn.data.digits._MNIST", copy):
             status, said = say([*SCREEN, "--limit", "20", "--out", str(out)])
         wrong = complaints_of_input(status, said, out)
     finally:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from itn.data.class_folders import ClassMap, class_indices, find_photos
 from itn.data.decoding import read_photos
-from itn.data.mnist import SOURCES, load_digits
+from itn.data.digits import SOURCES, load_digits
 from itn.models.classifier import Classifier
 from itn.stats import stratified_subset
 

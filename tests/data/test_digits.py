@@ -6,7 +6,7 @@ import torch
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 import itn
-from itn.data import mnist
+from itn.data import digits
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_mnist_is_what_torchvision_reads(source, part, n, tmp_path):
         (f"{part}-labels-idx1-ubyte", read_label_file, labels),
     ):
         unpacked = tmp_path / name
-        unpacked.write_bytes(gzip.decompress((mnist._MNIST / f"{name}.gz").read_bytes()))
+        unpacked.write_bytes(gzip.decompress((digits._MNIST / f"{name}.gz").read_bytes()))
         assert torch.equal(read(unpacked), expected)
 
 
@@ -34,7 +34,7 @@ def test_heldout_is_the_last_training_digits_and_the_test_digits():
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "swap", "remove"])
 def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
-    for file in mnist._MNIST.glob("t10k*.gz"):
+    for file in digits._MNIST.glob("t10k*.gz"):
         shutil.copy(file, tmp_path)
     damaged = tmp_path / "t10k-labels-idx1-ubyte.gz"
     content = bytearray(damaged.read_bytes())
@@ -47,6 +47,6 @@ def test_a_damaged_file_is_named(damage, tmp_path, monkeypatch):
     damaged.write_bytes(content)
     if damage == "remove":
         damaged.unlink()
-    monkeypatch.setattr(mnist, "_MNIST", tmp_path)
+    monkeypatch.setattr(digits, "_MNIST", tmp_path)
     with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte.gz is (damaged|missing).*reinstall itn"):
         itn.load_images("mnist")
