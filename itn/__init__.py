@@ -11,8 +11,9 @@ from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.per_class import PerClassResult, learn_per_class
 from itn.learning.records import LearnRecord, PerClassRecord, read_history
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
-from itn.models.preflight import CheckedImages, preflight
+from itn.models.preflight import preflight
 from itn.models.preprocessing import Preprocessing
 from itn.models.sources import load_classifier, model_cards
 from itn.nn.augmentation import LearnedAugmentation

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from itn.functional import displacement
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, margins
 from itn.models.forward import forward
-from itn.models.preflight import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet, apply_matrices
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from itn.functional import check_images
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages, preflight, suitable_batch
+from itn.models.preflight import preflight, suitable_batch
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder

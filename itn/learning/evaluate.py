@@ -15,7 +15,7 @@ from itn.learning.config import LearnConfig
 from itn.learning.ranges import RANGES
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
 from itn.learning.summary import describe_color, describe_spatial
-from itn.models.preflight import CheckedImages
+from itn.models.checked_images import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.stats import clopper_pearson, generator
 

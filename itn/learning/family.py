@@ -22,8 +22,8 @@ from itn.learning.run import Run
 from itn.learning.summary import summary
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 from itn.nn import InvariantTransformerNet
 from itn.runtime.run_dir import LEARN
 

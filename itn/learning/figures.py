@@ -9,7 +9,7 @@ from itn.functional import unit_float
 from itn.learning import class_plots, plots
 from itn.learning.evaluate import control_deviations
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
-from itn.models.preflight import CheckedImages
+from itn.models.checked_images import CheckedImages
 from itn.nn import InvariantTransformerNet
 from itn.plotting.style import Figures
 from itn.stats import one_per_class

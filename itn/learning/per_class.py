@@ -30,8 +30,8 @@ from itn.learning.run import Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.learning.trainer import Learner
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.runtime.run_dir import PER_CLASS
 from itn.stats import clopper_pearson, fixed_sequence_test, generator

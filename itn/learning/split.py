@@ -6,7 +6,7 @@ import torch
 
 from itn.certification.calibration import check_certifiable
 from itn.learning.config import LearnConfig
-from itn.models.preflight import CheckedImages
+from itn.models.checked_images import CheckedImages
 from itn.runtime.provenance import data_fingerprint
 from itn.stats import stratified_split, stratified_subset
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from itn.functional import displacement, sampled_displacement, unit_vectors
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnStep
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward

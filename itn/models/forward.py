@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 
 Change = Callable[[Tensor, Any], Tensor]
 """From float images and their index in the data, a tensor or a slice, to changed images."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from itn.functional import check_images
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import CheckedImages
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips
 from itn.screening.passes import Screener, unchanged

@@ -10,9 +10,10 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from itn.functional import pixel_centers, warp
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, first_line
 from itn.models.forward import Change, Output, forward
-from itn.models.preflight import SAMPLE, CheckedImages, suitable_batch
+from itn.models.preflight import SAMPLE, suitable_batch
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError
 from itn.screening.config import ScreenConfig

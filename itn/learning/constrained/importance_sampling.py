@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, margins
-from itn.models.preflight import CheckedImages
 from itn.runtime.batching import map_in_memory
 
 

@@ -9,8 +9,8 @@ from itn.learning.constrained.controls import VERTICES
 from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies, normalized
+from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, margins
-from itn.models.preflight import CheckedImages
 from itn.nn import InvariantTransformerNet
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from itn.models.preflight import CheckedImages
+from itn.models.checked_images import CheckedImages
 from itn.nn import InvariantTransformerNet
 
 
