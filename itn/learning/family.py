@@ -18,14 +18,13 @@ from itn.learning.constrained.settings import DEFAULT_SETTINGS
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.records import LearnRecord, LearnStep
-from itn.learning.run import Run
+from itn.learning.run import LEARN, Run
 from itn.learning.summary import summary
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.nn import InvariantTransformerNet
-from itn.runtime.run_dir import LEARN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.learning.config import LearnConfig
+from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, InvariantTransformerNet, LearnedAugmentation, SpatialTransformer
 from itn.runtime.records import SCHEMA_VERSION
-from itn.runtime.run_dir import PER_CLASS
 from itn.stats import generator
 
 

@@ -26,14 +26,13 @@ from itn.learning.evaluate import Response, matrix_full, respond
 from itn.learning.family import family_problem
 from itn.learning.load import make_net
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
-from itn.learning.run import Run
+from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.learning.trainer import Learner
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
-from itn.runtime.run_dir import PER_CLASS
 from itn.stats import clopper_pearson, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 

@@ -22,6 +22,8 @@ from itn.runtime.run_dir import working
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEARN, PER_CLASS = "learn", "learn --per-class"  # values of "command" in config.json
+
 R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 
 

@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 
 from itn.runtime import distributed
 
-LEARN, PER_CLASS = "learn", "learn --per-class"  # values of "command" in config.json
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
 LOCK = ".itn-lock"
