@@ -1,4 +1,4 @@
-"""The beginning that every run has: inputs checked, folder claimed, clock started."""
+"""What every run does first: check inputs, claim the output folder, start the clock."""
 
 import dataclasses
 import time
