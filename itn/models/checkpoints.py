@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-from itn.models.classifier import first_line
+from itn.runtime.errors import first_line
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

@@ -148,8 +148,3 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """
     logits, label = logits.float(), labels[:, None]
     return logits.gather(1, label)[:, 0] - logits.scatter(1, label, -torch.inf).amax(1)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

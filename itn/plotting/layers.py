@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itn.models.classifier import Classifier, first_line
+from itn.models.classifier import Classifier
+from itn.runtime.errors import first_line
 from itn.runtime.tables import text_table
 
 

