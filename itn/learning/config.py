@@ -6,7 +6,15 @@ from typing import Literal, get_args
 
 from itn.certification.terms import Terms
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
-from itn.runtime.validation import Precision, check_names, check_precision, check_types, is_of, require
+from itn.runtime.validation import (
+    Precision,
+    check_choice,
+    check_fractions,
+    check_names,
+    check_types,
+    is_of,
+    require,
+)
 
 Part = Literal["color", "spatial"]
 
@@ -97,27 +105,21 @@ class LearnConfig:
         for name, value in _DEFAULTS[self.objective].items():
             if not getattr(self, name) and (name != "tolerance" or self.tolerance is None):
                 object.__setattr__(self, name, value)
-        require(self.family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got {self.family!r}")
-        require(
-            self.color_family in COLOR_FAMILIES,
-            f"color-family must be one of {', '.join(COLOR_FAMILIES)}, got {self.color_family!r}",
-        )
-        require(
-            self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
-        )
+        check_choice("family", self.family, FAMILIES)
+        check_choice("color-family", self.color_family, COLOR_FAMILIES)
+        check_choice("padding", self.padding, PADDINGS)
         require(
             self.acc_orig in ("paired", "measured")
             or (is_of(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
             f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
-        check_precision(self.precision)
+        check_choice("precision", self.precision, get_args(Precision))
         require(0 <= self.tolerated < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
         require(
             self.objective == "switched" or self.tolerated > 0,
             "a constrained objective needs a tolerance above 0, such as 0.01",
         )
-        require(0 < self.confidence < 1, f"confidence must lie in (0, 1), got {self.confidence}")
-        require(0 < self.train_fraction < 1, f"train-fraction must lie in (0, 1), got {self.train_fraction}")
+        check_fractions(self, "confidence", "train_fraction")
         for name in ("steps", "batch_size", "hidden"):
             value = getattr(self, name)
             require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")

@@ -1,10 +1,10 @@
 """Checks of settings; they raise ValueError, with what was expected."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -49,10 +49,16 @@ def float_tuple(values: Iterable[float], name: str) -> tuple[float, ...]:
         raise ValueError(f"magnitudes of {name} must be numbers, got {values!r}") from None
 
 
-def check_precision(precision: str) -> None:
-    """Raise ValueError unless a precision is one of ``Precision``."""
-    options = get_args(Precision)
-    require(precision in options, f"precision must be one of {', '.join(options)}, got {precision!r}")
+def check_choice(name: str, value: str, options: Collection[str]) -> None:
+    """Raise ValueError unless the value of an argument is one of its options."""
+    require(value in options, f"{name} must be one of {', '.join(options)}, got {value!r}")
+
+
+def check_fractions(config: object, *names: str) -> None:
+    """Raise ValueError unless these fields of a config lie between 0 and 1."""
+    for name in names:
+        value = getattr(config, name)
+        require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -3,9 +3,18 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from typing import get_args
 
 from itn.functional import PADDINGS
-from itn.runtime.validation import Precision, check_names, check_precision, check_types, float_tuple, require
+from itn.runtime.validation import (
+    Precision,
+    check_choice,
+    check_fractions,
+    check_names,
+    check_types,
+    float_tuple,
+    require,
+)
 from itn.transforms import PAPER, TRANSFORMS, Transform
 
 
@@ -79,16 +88,12 @@ class ScreenConfig:
             require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
         for name in sorted(used):
             _check_sweep(TRANSFORMS[name], self.sweep(name))
-        require(
-            self.padding in PADDINGS, f"padding must be one of {', '.join(PADDINGS)}, got {self.padding!r}"
-        )
-        check_precision(self.precision)
-        for name in ("accuracy_fraction", "confidence"):
+        check_choice("padding", self.padding, PADDINGS)
+        check_choice("precision", self.precision, get_args(Precision))
+        check_fractions(self, "accuracy_fraction", "confidence")
+        for name in ("bisections", "accuracy_bisections", "batch_size", "seed"):
             value = getattr(self, name)
-            require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
-        for name, least in (("bisections", 0), ("accuracy_bisections", 0), ("batch_size", 0), ("seed", 0)):
-            value = getattr(self, name)
-            require(least <= value < 2**63, f"{name.replace('_', '-')} must be at least {least}, got {value}")
+            require(0 <= value < 2**63, f"{name.replace('_', '-')} must be at least 0, got {value}")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from itn.functional import PADDINGS, check_images, unit_float, warp
+from itn.runtime.validation import check_choice
 
 LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
 
@@ -78,8 +79,7 @@ class Transform:
             ValueError: If an argument is out of its range.
         """
         check_images(images)
-        if padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
+        check_choice("padding", padding, PADDINGS)
         images = unit_float(images)
         dtype = torch.promote_types(images.dtype, torch.float32)  # an angle in half precision is too coarse
         v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
