@@ -1,10 +1,9 @@
 """From a finished screen to its figures, with the images that they show."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.plotting.style import write_figures
@@ -12,62 +11,43 @@ from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
-from itn.screening.sweep import Sweep
-from itn.screening.tables import FlipRow, SoftmaxRow
+from itn.screening.rows import flip_rows, softmax_rows
+from itn.screening.sweep import Samples, Sweep
 from itn.stats import one_per_class
 from itn.transforms import TRANSFORMS, Transform
 
 STRIP_ROWS, STRIP_COLUMNS = 2, 13
 
 
-class FigureWriter:
-    """Draws the figures of a screen into its folder."""
-
-    def __init__(self, folder: RunFolder, screener: Screener) -> None:
-        self.folder, self.screener = folder, screener
-
-    def sweep(
-        self, sweep: Sweep, record: SweepRecord, softmax: Sequence[SoftmaxRow], flips: Sequence[FlipRow]
-    ) -> None:
-        """Draw the figures of one sweep."""
-        if self.folder.writes:
-            self._write(draw_sweep(self.screener, sweep, record, softmax, flips))
-
-    def overview(self, record: ScreenRecord) -> None:
-        """Draw the figures of the whole screen."""
-        self._write(draw_overview(record))
-
-    def _write(self, figures: Iterator[tuple[str, Figure]]) -> None:
-        write_figures(self.folder, dict(figures))
-
-
 def draw_sweep(
-    screener: Screener,
-    sweep: Sweep,
-    record: SweepRecord,
-    softmax: Sequence[SoftmaxRow],
-    flips: Sequence[FlipRow],
-) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures of one sweep by name; the images shown are the first ones of two classes."""
+    folder: RunFolder, screener: Screener, sweep: Sweep, samples: Samples, record: SweepRecord
+) -> None:
+    """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes."""
     transform, confidence = sweep.transform, screener.config.confidence
     index = one_per_class(screener.labels.cpu(), STRIP_ROWS)
     magnitudes = _evenly_spaced(transform, sweep.magnitudes, STRIP_COLUMNS)
     images, predictions = _strip(screener, transform, index, magnitudes)
     unchanged = predictions == torch.from_numpy(sweep.clean["predictions"])[index, None]
-    figure = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence)
-    yield f"accuracy-{transform.name}", figure
-    yield f"softmax-{transform.name}", plot_sweep.class_softmax(transform, softmax)
-    yield f"survival-{transform.name}", plot_sweep.survival(transform, flips, sweep.magnitudes, confidence)
+    curve = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence)
+    flips = tuple(flip_rows(sweep, samples))
+    figures = {
+        f"accuracy-{transform.name}": curve,
+        f"softmax-{transform.name}": plot_sweep.class_softmax(transform, tuple(softmax_rows(sweep, samples))),
+        f"survival-{transform.name}": plot_sweep.survival(transform, flips, sweep.magnitudes, confidence),
+    }
+    write_figures(folder, figures)
 
 
-def draw_overview(record: ScreenRecord) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures of pairs, and that of all thresholds, by name."""
+def draw_overview(folder: RunFolder, record: ScreenRecord) -> None:
+    """Draw the map of each pair, and the thresholds of all transformations, into a folder."""
+    figures = {}
     for pair in record.pairs.values():
         level = pair.accuracy_fraction * record.clean_accuracy
         figure = plot_overview.pair_map(pair, TRANSFORMS[pair.x], TRANSFORMS[pair.y], level)
-        yield f"pair-{pair.x}-{pair.y}", figure
+        figures[f"pair-{pair.x}-{pair.y}"] = figure
     if record.transforms:
-        yield "thresholds", plot_overview.thresholds(record, TRANSFORMS)
+        figures["thresholds"] = plot_overview.thresholds(record, TRANSFORMS)
+    write_figures(folder, figures)
 
 
 @torch.inference_mode()

@@ -1,10 +1,10 @@
 """Screening: how far each transformation goes before the predictions of a frozen classifier break."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import RunFolder, working
+from itn.runtime.run_dir import working
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
@@ -24,10 +24,7 @@ from itn.screening.sweep import Samples
 from itn.screening.sweep_record import sweep_record
 from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
 from itn.stats import clopper_pearson
-from itn.transforms import TRANSFORMS, Transform
-
-if TYPE_CHECKING:
-    from itn.screening.figures import FigureWriter
+from itn.transforms import TRANSFORMS
 
 
 def screen(
@@ -94,13 +91,28 @@ def screen(
     with working(folder), progress_bar("screen", total, "passes", progress) as bar:
         seconds = {"preparation": run.lap()}
         work = StoredPasses(screener, folder, bar)
-        figures = None if folder is None else _figure_writer(folder, screener)
         with explained(work.kept, resumable=folder is not None):
             samples = _samples(classifier, run.data.labels, names, work.clean["class_softmax"].shape[1])
-            sweeps = {name: _sweep(work, TRANSFORMS[name], samples, figures) for name in swept}
-            pairs = {
-                f"{x},{y}": tuple(_pair(work, TRANSFORMS[x], TRANSFORMS[y], samples)) for x, y in config.pairs
-            }
+            records: dict[str, SweepRecord] = {}
+            curves: list[CurveRow] = []
+            softmax: list[SoftmaxRow] = []
+            flips: list[FlipRow] = []
+            for name in swept:
+                sweep = work.sweep(TRANSFORMS[name])
+                records[name] = sweep_record(sweep, samples, config)
+                curves += curve_rows(sweep, samples, config)
+                softmax += softmax_rows(sweep, samples)
+                flips += flip_rows(sweep, samples)
+                if folder is not None and folder.writes:
+                    from itn.screening.figures import draw_sweep  # noqa: PLC0415  # imports matplotlib
+
+                    draw_sweep(folder, screener, sweep, samples, records[name])
+                del sweep  # frees its measurements before the next ones are made
+            pairs: dict[str, tuple[PairRow, ...]] = {}
+            for x, y in config.pairs:
+                points = work.pair(TRANSFORMS[x], TRANSFORMS[y])
+                rows = pair_rows(TRANSFORMS[x], TRANSFORMS[y], points, work.clean, samples, config)
+                pairs[f"{x},{y}"] = tuple(rows)
             right = int((work.clean["predictions"] == samples.labels).sum())
             record = ScreenRecord(
                 model=classifier.name,
@@ -109,51 +121,21 @@ def screen(
                 clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
                 confidence=config.confidence,
                 padding=config.padding,
-                transforms={name: sweep.record for name, sweep in sweeps.items()},
-                pairs={pair: pair_record(rows, config) for pair, rows in pairs.items()},
+                transforms=records,
+                pairs={name: pair_record(rows, config) for name, rows in pairs.items()},
                 left_out=left_out,
                 provenance=run.provenance | {"seed": config.seed},
             )
             result = ScreenResult(
                 record,
-                curves=tuple(row for sweep in sweeps.values() for row in sweep.curves),
+                curves=tuple(curves),
                 pairs=tuple(row for rows in pairs.values() for row in rows),
-                softmax=tuple(row for sweep in sweeps.values() for row in sweep.softmax),
-                flips=tuple(row for sweep in sweeps.values() for row in sweep.flips),
+                softmax=tuple(softmax),
+                flips=tuple(flips),
             )
-            if figures is not None:
-                finish = partial(_finish, run, figures, result, seconds, screener.batch_size)
-                distributed.on_rank_zero(finish)
+            if folder is not None:
+                distributed.on_rank_zero(partial(_finish, run, result, seconds, screener.batch_size))
     return result
-
-
-class _SweepResult(NamedTuple):
-    """What remains of the measurements of one transformation."""
-
-    record: SweepRecord
-    curves: tuple[CurveRow, ...]
-    softmax: tuple[SoftmaxRow, ...]
-    flips: tuple[FlipRow, ...]
-
-
-def _sweep(
-    work: StoredPasses, transform: Transform, samples: Samples, figures: "FigureWriter | None"
-) -> _SweepResult:
-    """Sweep one transformation and draw its figures; its measurements are freed on return."""
-    sweep, config = work.sweep(transform), work.config
-    result = _SweepResult(
-        sweep_record(sweep, samples, config),
-        tuple(curve_rows(sweep, samples, config)),
-        tuple(softmax_rows(sweep, samples)),
-        tuple(flip_rows(sweep, samples)),
-    )
-    if figures is not None:
-        figures.sweep(sweep, result.record, result.softmax, result.flips)
-    return result
-
-
-def _pair(work: StoredPasses, x: Transform, y: Transform, samples: Samples) -> Iterator[PairRow]:
-    return pair_rows(x, y, work.pair(x, y), work.clean, samples, work.config)
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:
@@ -187,21 +169,12 @@ def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None
     )
 
 
-def _figure_writer(folder: RunFolder, screener: Screener) -> "FigureWriter":
-    from itn.screening.figures import FigureWriter  # noqa: PLC0415  # imports matplotlib
-
-    return FigureWriter(folder, screener)
-
-
-def _finish(
-    run: RunInputs,
-    figures: "FigureWriter",
-    result: ScreenResult,
-    seconds: dict[str, float],
-    batch_size: int,
-) -> None:
+def _finish(run: RunInputs, result: ScreenResult, seconds: dict[str, float], batch_size: int) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
-    write_tables(figures.folder, result)
-    figures.overview(result.record)
+    from itn.screening.figures import draw_overview  # noqa: PLC0415  # imports matplotlib
+
+    assert run.folder is not None
+    write_tables(run.folder, result)
+    draw_overview(run.folder, result.record)
     seconds["screening"] = run.lap()
-    figures.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))
+    run.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))
