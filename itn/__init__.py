@@ -24,9 +24,8 @@ from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
-from itn.screening.load import load_screen
 from itn.screening.records import ScreenRecord
-from itn.screening.result import ScreenResult
+from itn.screening.result import ScreenResult, load_screen
 from itn.screening.run import screen
 from itn.screening.thresholds import Threshold
 from itn.transforms.registry import TRANSFORMS, Transform, register

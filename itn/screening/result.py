@@ -1,15 +1,18 @@
-"""The result of a screen."""
+"""The result of a screen: its tables written to the folder, and all of it read back from there."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from itn.runtime.run_dir import RunFolder
 from itn.screening.records import ScreenRecord
 from itn.screening.summary import screen_summary
-from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow, to_csv
+from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow, from_csv, to_csv
+
+R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +43,42 @@ def write_tables(folder: RunFolder, result: ScreenResult) -> None:
         # Independent of the locale and of the bytes in file names
         write = partial(Path.write_text, data=text, encoding="utf-8", errors="backslashreplace")
         folder.write(f"{name}.csv", write)
+
+
+def load_screen(folder: str | Path) -> ScreenResult:
+    """Return the result of a finished screen from its folder.
+
+    Args:
+        folder: The output folder of ``itn.screen`` or ``itn screen``.
+
+    Returns:
+        The record of result.json, exactly as it was, and the rows of the CSV files, whose numbers have six
+        digits.
+
+    Raises:
+        ValueError: If the folder does not hold a finished screen, or one of another schema version.
+    """
+    path = Path(folder).expanduser()
+    if not (path / "result.json").is_file():
+        raise ValueError(f"{path} does not hold a finished screen: name the output folder of itn screen")
+    try:
+        record = ScreenRecord.from_json(json.loads((path / "result.json").read_text()))
+        return ScreenResult(
+            record,
+            curves=_rows(path / "curves.csv", CurveRow),
+            pairs=_rows(path / "pairs.csv", PairRow) if record.pairs else (),
+            softmax=_rows(path / "softmax.csv", SoftmaxRow),
+            flips=_rows(path / "flips.csv", FlipRow),
+        )
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} does not hold a finished screen that can be read ({error}): "
+            "repeat the screen, or name another folder"
+        ) from None
+
+
+def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:
+    try:
+        return from_csv(path.read_text(encoding="utf-8"), kind)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
