@@ -99,11 +99,10 @@ class StoredPasses:
                 accuracy = [(known[v]["predictions"] == labels).mean() for v in outward]
                 number = next((n for n, share in enumerate(accuracy) if share < level), 0)
                 if number:
+                    self.bar.expect(self.bar.total + 1)
                     ends = torch.tensor(outward[number - 1 : number + 1], dtype=torch.float64)
                     v = transform.between(*ends).item()
                     refinements[v] = self._point(transform, v, "between ")
-        unneeded = _refinements_at_most(transform, tuple(points), self.config) - len(refinements)
-        self.bar.expect(self.bar.total - unneeded)
         return refinements
 
     def _flips(
@@ -136,21 +135,14 @@ class StoredPasses:
 
 
 def count_passes(config: ScreenConfig, names: Iterable[str]) -> int:
-    """Return how many passes a screen takes at most, with sweeps of these transformations."""
-    pairs = sum(len(config.pair_sweep(x)) * len(config.pair_sweep(y)) for x, y in config.pairs)
-    return 1 + pairs + sum(_sweep_passes(TRANSFORMS[name], config) for name in names)
-
-
-def _sweep_passes(transform: Transform, config: ScreenConfig) -> int:
-    magnitudes = config.sweep(transform.name)
-    changing = sum(v != transform.identity for v in magnitudes)
-    searches = len(paths(transform, magnitudes))
-    measurements = changing * (2 if _has_round_trip(transform, config) else 1)
-    return measurements + searches + _refinements_at_most(transform, magnitudes, config)
-
-
-def _refinements_at_most(transform: Transform, magnitudes: Sequence[float], config: ScreenConfig) -> int:
-    return 0 if transform.discrete else len(paths(transform, magnitudes)) * config.accuracy_bisections
+    """Return how many passes a screen takes, without those that refine where accuracy breaks."""
+    passes = 1 + sum(len(config.pair_sweep(x)) * len(config.pair_sweep(y)) for x, y in config.pairs)
+    for name in names:
+        transform, magnitudes = TRANSFORMS[name], config.sweep(name)
+        changing = sum(v != transform.identity for v in magnitudes)
+        passes += changing * (2 if _has_round_trip(transform, config) else 1)
+        passes += len(paths(transform, magnitudes))  # searches of decision changes
+    return passes
 
 
 def _has_round_trip(transform: Transform, config: ScreenConfig) -> bool:
