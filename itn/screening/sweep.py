@@ -1,15 +1,17 @@
-"""What is measured of one transformation, before it becomes a record and rows of tables."""
+"""The measurements of one transformation, and their record: curves, thresholds and recoveries."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from itn.screening.flips import Flips
+from itn.screening.config import ScreenConfig
+from itn.screening.flips import Flips, median_flip
 from itn.screening.passes import Arrays
-from itn.screening.records import Curve
-from itn.screening.thresholds import paths
+from itn.screening.records import Curve, FlipSummary, Recoveries, Sides, SweepRecord, Thresholds
+from itn.screening.thresholds import curve_threshold, paths, recoveries
+from itn.stats import clopper_pearson
 from itn.transforms import Transform
 
 
@@ -57,3 +59,129 @@ class Sweep(NamedTuple):
         measured = {**dict(zip(self.magnitudes, self.points, strict=True)), **self.refinements}
         for side, path in paths(self.transform, tuple(measured)).items():
             yield side, (self.transform.identity, *path), [self.clean, *(measured[v] for v in path)]
+
+
+def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepRecord:
+    """Return the record of one sweep."""
+    clean, n = sweep.clean["predictions"], len(samples.labels)
+    accuracy = _shares(sweep.points, samples.labels, config)
+    agreement = _shares(sweep.points, clean, config)
+    lost = sweep.lost_content
+    sides = [
+        _Side(name, path, points, _shares(points, samples.labels, config))
+        for name, path, points in sweep.paths()
+    ]
+    level = config.accuracy_fraction * float((clean == samples.labels).mean())
+    return SweepRecord(
+        unit=sweep.transform.unit,
+        identity=sweep.transform.identity,
+        magnitudes=sweep.magnitudes,
+        n=n,
+        accuracy=accuracy.share,
+        ci_low=accuracy.ci_low,
+        ci_high=accuracy.ci_high,
+        agreement=agreement.share,
+        agreement_ci_low=agreement.ci_low,
+        agreement_ci_high=agreement.ci_high,
+        softmax_true=tuple(float(point["softmax_true"].mean(dtype=float)) for point in sweep.points),
+        pixel_change=tuple(float(point["pixel_change"]) for point in sweep.points),
+        control_accuracy=None
+        if sweep.round_trip is None
+        else tuple(float((predictions == samples.labels).mean()) for predictions in sweep.round_trip),
+        lost_content=None if lost is None else tuple(lost["area"].tolist()),
+        lost_intensity=None if lost is None else tuple(lost["intensity"].tolist()),
+        thresholds=_thresholds(sweep, samples, config, sides, level),
+        recoveries=_recoveries(sweep, samples, sides, level),
+    )
+
+
+class _Shares(NamedTuple):
+    """Shares of the images, with their intervals."""
+
+    share: Curve
+    ci_low: Curve
+    ci_high: Curve
+
+
+def _shares(points: Sequence[Arrays], expected: np.ndarray, config: ScreenConfig) -> _Shares:
+    """Return the share of the images with the expected prediction at each point."""
+    counts = [int((point["predictions"] == expected).sum()) for point in points]
+    n = len(expected)
+    low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in counts), strict=True)
+    return _Shares(tuple(count / n for count in counts), low, high)
+
+
+class _Side(NamedTuple):
+    """The measurements on one side of the identity, outwards from there."""
+
+    name: str
+    path: tuple[float, ...]
+    points: list[Arrays]
+    accuracy: _Shares
+
+    def curves(self, row: int) -> tuple[list[float], list[float], list[float]]:
+        """Return the margin of one class and the ends of its interval."""
+        margin, low, high = (
+            [float(point[key][row]) for point in self.points]
+            for key in ("margin", "margin_low", "margin_high")
+        )
+        return margin, low, high
+
+
+def _thresholds(
+    sweep: Sweep, samples: Samples, config: ScreenConfig, sides: Sequence[_Side], level: float
+) -> Thresholds:
+    transform = sweep.transform
+    accuracy: Sides = {}
+    pixel_change: dict[str, float | None] = {}
+    classes: dict[str, Sides] = {name: {} for name in samples.classes.values()}
+    flips: dict[str, FlipSummary] = {}
+    flips_by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in samples.classes.values()}
+    for side in sides:
+        accuracy[side.name] = curve_threshold(transform, side.path, *side.accuracy, level)
+        pixel_change[side.name] = _change_at(transform, side, accuracy[side.name].value)
+        for row, name in enumerate(samples.classes.values()):
+            classes[name][side.name] = curve_threshold(transform, side.path, *side.curves(row), 0.0)
+        magnitude, flipped = (values.numpy() for values in sweep.flips[side.name][:2])
+        for name, members in samples.groups():
+            summary = FlipSummary(
+                median_flip(
+                    transform, side.path[1:], magnitude[members], flipped[members], config.confidence
+                ),
+                int(members.sum()),
+                int(flipped[members].sum()),
+            )
+            (flips if name == "all" else flips_by_class[name])[side.name] = summary
+    resolution = max((of_side.resolution for of_side in sweep.flips.values()), default=0.0)
+    return Thresholds(
+        config.accuracy_fraction, accuracy, pixel_change, classes, flips, flips_by_class, resolution
+    )
+
+
+def _change_at(transform: Transform, side: _Side, v: float | None) -> float | None:
+    """Return the change of the pixels at a magnitude on a path."""
+    if v is None:
+        return None
+    distances = [transform.distance(at) for at in side.path]
+    changes = [float(point["pixel_change"]) for point in side.points]
+    return float(np.interp(transform.distance(v), distances, changes))
+
+
+def _recoveries(sweep: Sweep, samples: Samples, sides: Sequence[_Side], level: float) -> Recoveries:
+    clean = sweep.clean["predictions"]
+    accuracy: list[tuple[float, float]] = []
+    classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
+    returned = dict.fromkeys(sweep.magnitudes, 0.0)
+    for side in sides:
+        accuracy += recoveries(side.path, side.accuracy.ci_low, side.accuracy.ci_high, level)
+        for row, name in enumerate(samples.classes.values()):
+            _, low, high = side.curves(row)
+            classes[name] += recoveries(side.path, low, high, 0.0)
+        differed = np.zeros(len(samples.labels), dtype=bool)
+        for v, point in list(zip(side.path, side.points, strict=True))[1:]:
+            differs = point["predictions"] != clean
+            if v in returned:
+                returned[v] = float((differed & ~differs).mean())
+            differed |= differs
+    by_class = {name: tuple(stretches) for name, stretches in classes.items() if stretches}
+    return Recoveries(tuple(accuracy), by_class, tuple(returned.values()))
