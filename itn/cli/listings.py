@@ -2,8 +2,8 @@
 
 import importlib.util
 
+from itn.models.libraries import LITE0, LITE0_PACKAGE
 from itn.models.sources import model_cards
-from itn.models.timm_models import LITE0, LITE0_PACKAGE
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from itn.models.checkpoints import fit, read_state_dict
 from itn.models.classifier import Classifier
-from itn.models.libraries import TORCHVISION_EXAMPLES, unknown_model
-from itn.models.timm_models import LITE0, lite0_classifier, timm_classifier
-from itn.models.torchvision_models import torchvision_classifier
+from itn.models.libraries import LITE0, TORCHVISION_EXAMPLES, unknown_model
 from itn.models.zoo import NETWORKS
 from itn.runtime.errors import first_line
 
@@ -48,14 +46,20 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
     """
     match name.split(":", 1):
         case ["torchvision", model]:
+            from itn.models.torchvision_models import torchvision_classifier  # noqa: PLC0415  # slow to import
+
             classifier = torchvision_classifier(model, weights)
         case ["timm", model]:
+            from itn.models.timm_models import timm_classifier  # noqa: PLC0415  # slow to import
+
             classifier = timm_classifier(model, weights)
         case [_, _]:
             return _from_factory(name, weights)
         case [path] if path.endswith(".py"):
             raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
         case [plain] if plain == LITE0:
+            from itn.models.timm_models import lite0_classifier  # noqa: PLC0415  # slow to import
+
             classifier = lite0_classifier(weights)
         case _:
             classifier = _shipped(name, weights)

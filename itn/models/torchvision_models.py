@@ -4,9 +4,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from torchvision import models
+
 from itn.models.checkpoints import hub_file, read_state_dict, unwrap
 from itn.models.classifier import Classifier
-from itn.models.libraries import imagenet_names, torchvision_models, unknown_model
+from itn.models.imagenet import imagenet_names
+from itn.models.libraries import unknown_model
 from itn.models.preprocessing import Preprocessing
 
 
@@ -16,7 +19,6 @@ def torchvision_classifier(name: str, weights: str | Path | None = None) -> Clas
     Raises:
         ValueError: If the name is unknown, or the weights cannot be obtained or do not fit.
     """
-    models = torchvision_models()
     full = f"torchvision:{name}"
     if name not in (names := models.list_models(module=models)):
         raise ValueError(unknown_model(full, {other: f"torchvision:{other}" for other in names}))
