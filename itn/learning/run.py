@@ -1,6 +1,7 @@
 """A run of learning, from its inputs to its files; what is learned in it is its families' matter."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,7 +18,6 @@ from itn.learning.trainer import Learner, train
 from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
-from itn.runtime.run_dir import working
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +102,7 @@ class Run(RunInputs):
         """
         folder, seconds = self.folder, {}
         ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
-        with working(folder):
+        with folder or nullcontext():
             with ending():
                 learner = families.prepare()
             seconds["preparation"] = self.lap()

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ _FILES = (  # glob patterns of everything that a run writes
 
 class RunFolder:
     """The folder of one run: refuses what it cannot resume, and writes each file completely or not at all.
+
+    A run works ``with`` its folder, which is locked meanwhile.
 
     Args:
         path: A new or empty folder, or that of an unfinished run with the same settings.
@@ -133,6 +135,11 @@ class RunFolder:
             (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()
 
+    __enter__ = start
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def write(self, name: str, writer: Callable[[Path], object]) -> None:
         """Let ``writer`` write a file of this folder, completely or not at all."""
         if self.writes:
@@ -198,19 +205,6 @@ class RunFolder:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def working(folder: RunFolder | None) -> Iterator[None]:
-    """Start a run in a folder, if one is given, and unlock the folder at the end."""
-    if folder is None:
-        yield
-        return
-    folder.start()
-    try:
-        yield
-    finally:
-        folder.close()
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import working
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
@@ -87,7 +87,7 @@ def screen(
     left_out = _left_out(config, images.shape[1])
     swept = [name for name in config.names if name not in left_out]
     total = count_passes(config, swept)
-    with working(folder), progress_bar("screen", total, "passes", progress) as bar:
+    with folder or nullcontext(), progress_bar("screen", total, "passes", progress) as bar:
         seconds = {"preparation": run.lap()}
         work = StoredPasses(screener, folder, bar)
         with explained(work.kept, resumable=folder is not None):

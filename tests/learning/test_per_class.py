@@ -9,7 +9,7 @@ import torch
 import itn
 from itn.cli.main import main
 from itn.learning.records import PerClassRecord
-from itn.runtime.run_dir import RunFolder, working
+from itn.runtime.run_dir import RunFolder
 from itn.stats.intervals import clopper_pearson
 
 QUICK = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
@@ -80,7 +80,7 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
 
 def test_nothing_is_left_of_a_run_that_is_replaced(shifts):
     _, folder = shifts
-    with working(RunFolder(folder, {}, overwrite=True)):
+    with RunFolder(folder, {}, overwrite=True):
         pass
     assert [path.name for path in folder.rglob("*.*")] == ["config.json"]
 
