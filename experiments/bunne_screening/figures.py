@@ -10,17 +10,8 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
 from itn.plotting import BROKEN, WIDTH
-from itn.screening.plot_scales import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    cell_edges,
-    draw_band,
-    mark_identity,
-    set_scale,
-    shortened,
-)
+from itn.plotting.style import BLUE, GRAY, GREEN, ORANGE
+from itn.screening.plot_scales import cell_edges, draw_band, mark_identity, set_scale, shortened
 
 Record = dict[str, Any]
 COLUMNS = 3

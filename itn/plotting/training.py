@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from itn.plotting.style import WIDTH
+from itn.plotting.style import BLUE, CYAN, GREEN, PURPLE, RED, WIDTH, YELLOW
 
-_COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44")
+_COLORS = (BLUE, RED, GREEN, PURPLE, CYAN, YELLOW)
 _DOTS = (":", "-.", (0, (1, 4)))
 
 

@@ -7,18 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from itn.plotting.style import BROKEN, WIDTH
-from itn.screening.plot_scales import (
-    BLUE,
-    GRAY,
-    ORANGE,
-    axis_label,
-    cell_edges,
-    limits,
-    mark_identity,
-    set_scale,
-    shortened,
-)
+from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, WIDTH
+from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale, shortened
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.summary import breaking_order, unit_text
 from itn.screening.thresholds import Threshold

@@ -1,4 +1,4 @@
-"""Scales, marks and colors that the figures of a screen share."""
+"""Scales and marks that the figures of a screen share."""
 
 import re
 from collections.abc import Sequence
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from itn.plotting.style import literal
 from itn.screening.summary import unit_text
 from itn.transforms import Transform
-
-BLUE, ORANGE, GREEN, GRAY = "#4477aa", "#ee7733", "#228833", "#777777"
 
 
 def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence[float], color: str) -> None:

@@ -10,12 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from itn.plotting.style import BROKEN, HOLDS, WIDTH, pixels
+from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, HOLDS, ORANGE, WIDTH, pixels
 from itn.screening.plot_scales import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
     axis_label,
     draw_band,
     mark_identity,
