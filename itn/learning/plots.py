@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep
-from itn.plotting.style import BROKEN, HOLDS, WIDTH, literal, picture, titled
+from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, literal, picture, titled
 
 _RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
 _SINGLES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
@@ -111,7 +111,9 @@ def class_strips(
         classes = predictions[part].tolist()
         right = (predictions[part] == labels[:, None]).tolist()
         titles = [[literal(class_name(index)) for index in row] for row in classes]
-        axes = titled(block, pictures, titles, [[HOLDS if yes else BROKEN for yes in row] for row in right])
+        axes = titled(
+            block, pictures, titles, [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
+        )
         for ax, t in zip(axes[-1], ts, strict=True):
             ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
         block.supxlabel("t", fontsize=8)

@@ -2,12 +2,12 @@
 
 from itn.plotting.channels import feature_map_layers, feature_maps, kernels
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.plotting.style import BROKEN, HOLDS, WIDTH, image_rows, literal, picture, save, titled
+from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, image_rows, literal, picture, save, titled
 from itn.plotting.training import training_curves
 
 __all__ = [
     "BROKEN",
-    "HOLDS",
+    "UNCHANGED",
     "WIDTH",
     "LayerRow",
     "ModelSummary",

@@ -19,7 +19,7 @@ WIDTH = 7.0  # inches: the width of a page of text
 DPI = 200
 BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
 ORANGE, GRAY = "#ee7733", "#777777"
-HOLDS, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
+UNCHANGED, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
 
 
 def write_figures(folder: RunFolder, figures: Mapping[str, Figure]) -> None:
@@ -96,7 +96,7 @@ def image_rows(
     Args:
         images: R x T x C x H x W, uint8 or float in [0, 1].
         titles: R rows of T titles, of one line or more.
-        colors: R rows of T colors of frames and titles, such as ``HOLDS`` and ``BROKEN``; default black.
+        colors: R rows of T colors of frames and titles, such as ``UNCHANGED`` and ``BROKEN``; default black.
 
     Raises:
         ValueError: If the images have another shape, or titles or colors another number.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, HOLDS, ORANGE, WIDTH, pixels
+from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
 from itn.screening.plot_scales import (
     axis_label,
     draw_band,
@@ -97,7 +97,7 @@ def _draw_strip(ax: Axes, images: Tensor, unchanged: Tensor, centers: Sequence[f
             extent = (left, left + 0.97 * width, base, base + 0.94 / rows)
             image = pixels(images[row, column])
             ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
-            color = HOLDS if unchanged[row, column] else BROKEN
+            color = UNCHANGED if unchanged[row, column] else BROKEN
             size = (0.97 * width, 0.94 / rows)
             frame = Rectangle((left, base), *size, fill=False, edgecolor=color, linewidth=1.2, clip_on=False)
             ax.add_patch(frame)

@@ -47,7 +47,7 @@ def test_strips_mark_right_and_wrong():
         pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
     )
     titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
-    good, bad = plotting.HOLDS, plotting.BROKEN
+    good, bad = plotting.UNCHANGED, plotting.BROKEN
     assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
     assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]
 

@@ -11,7 +11,7 @@ from itn import plotting
 def test_image_rows_show_each_image_under_its_title():
     images = torch.linspace(0, 1, 6).view(2, 3, 1, 1, 1).expand(2, 3, 1, 5, 4)
     titles = [["a", "b", "c"], ["d", "e\nf", "g"]]
-    good, bad = plotting.HOLDS, plotting.BROKEN
+    good, bad = plotting.UNCHANGED, plotting.BROKEN
     colors = [[good, bad, good], [bad, bad, good]]
     axes = plotting.image_rows(images, titles, colors).axes
     assert [ax.get_title() for ax in axes] == ["a", "b", "c", "d", "e\nf", "g"]

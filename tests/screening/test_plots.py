@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 import itn
-from itn.plotting.style import BROKEN, HOLDS, save
+from itn.plotting.style import BROKEN, UNCHANGED, save
 from itn.screening import plot_overview, plot_sweep
 
 
@@ -48,7 +48,7 @@ def test_accuracy_curve_draws_the_record_above_its_images(result):
         np.testing.assert_allclose(lines[label].get_xdata(), sweep.magnitudes)
     assert len(strip.images) == 6
     frames = [patch.get_edgecolor()[:3] for patch in strip.patches]
-    assert frames == [to_rgb(HOLDS if ok else BROKEN) for ok in unchanged.flatten()]
+    assert frames == [to_rgb(UNCHANGED if ok else BROKEN) for ok in unchanged.flatten()]
     # Each image stands under its magnitude
     for image, v in zip(strip.images[:3], magnitudes, strict=True):
         left, right, *_ = image.get_extent()
