@@ -22,7 +22,7 @@ class RunInputs:
     """The checked inputs of a run; nothing has been written when they turn out to be unusable.
 
     Args:
-        command: What config.json says that the run is.
+        command: Value of ``command`` in config.json.
         classifier: The classifier under study, as the run will use it.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers.

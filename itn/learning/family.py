@@ -123,7 +123,7 @@ class _Family:
         return self.net.transformer_state()
 
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
-        from itn.learning.figures import draw  # noqa: PLC0415  matplotlib is loaded where it draws
+        from itn.learning.figures import draw  # noqa: PLC0415  # slow to import
 
         return draw(self.net, self.held_out, history, record, classifier_of(self.net).class_name)
 

@@ -202,7 +202,7 @@ class _ClassFamilies:
         }
 
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
-        from itn.learning.figures import draw_classes  # noqa: PLC0415  matplotlib is loaded where it draws
+        from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import
 
         examples = {c.label: (c.net, c.held_out.images[:1]) for c in self.classes}
         return draw_classes(examples, history, record, self.classifier.class_name)

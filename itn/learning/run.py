@@ -54,7 +54,7 @@ class Run(RunInputs):
     """A run of learning.
 
     Args:
-        command: What config.json says that the run is.
+        command: Value of ``command`` in config.json.
         classifier: As ``itn.learn`` takes it, like all others.
         images: N x C x H x W.
         labels: N integers.
@@ -132,7 +132,7 @@ class Run(RunInputs):
         batch_size: int,
     ) -> None:
         """Write everything that a finished run leaves; drawing counts as evaluation."""
-        from itn.plotting.style import write_figures  # noqa: PLC0415  imports matplotlib
+        from itn.plotting.style import write_figures  # noqa: PLC0415  # slow to import
 
         assert self.folder is not None
         self.folder.write("model.safetensors", partial(save_file, families.weights()))

@@ -13,7 +13,7 @@ Change = Callable[[Tensor, Any], Tensor]
 
 
 class Output(NamedTuple):
-    """A batch of images that has gone through a change and the classifier."""
+    """Changed images, their labels and logits."""
 
     images: Tensor
     changed: Tensor

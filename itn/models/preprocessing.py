@@ -50,7 +50,7 @@ class Preprocessing:
             ValueError: If the image is so thin that resizing its shorter side makes it huge.
         """
         from torchvision.transforms import InterpolationMode  # noqa: PLC0415  # slow to import
-        from torchvision.transforms import functional as tvf  # noqa: PLC0415
+        from torchvision.transforms import functional as tvf  # noqa: PLC0415  # slow to import
 
         if isinstance(self.resize, int):
             if self.resize**2 * max(image.size) > _MAX_PIXELS * min(image.size):

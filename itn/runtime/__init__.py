@@ -1,1 +1,1 @@
-"""What any long job needs: errors with a cure, several processes, a folder that can be resumed."""
+"""Errors, several processes, the run folder, progress, tables, records."""

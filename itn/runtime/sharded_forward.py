@@ -30,8 +30,8 @@ class ShardedForward:
         """Return function(*inputs), once differentiable.
 
         Args:
-            function: From tensors with B rows each, or None, to a tensor with B rows; a row depends only on
-                the same row of the inputs, and on every input that requires a gradient.
+            function: From tensors with B rows each, or None, to a tensor with B rows. Each output row depends
+                only on the same row of the inputs. Every input that requires a gradient must be used.
             inputs: Tensors with B rows; they must not change before the backward pass.
 
         Raises:

@@ -150,7 +150,10 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
         ax.set_title(shortened(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
         ax.set_ylim(0, 1.02)
         ax.tick_params(labelsize=7)
-    key = "blue: true class; orange, green: others that lead somewhere, named above; dashed: best of the rest"
+    key = (
+        "blue: true class; orange, green: others that lead at some magnitude, named above; "
+        "dashed: largest of the rest"
+    )
     figure.suptitle(textwrap.fill(key, round(16 * width)), fontsize=8)
     figure.supxlabel(axis_label(transform), fontsize=9)
     figure.supylabel("mean softmax over a class", fontsize=9)

@@ -40,7 +40,11 @@ def _columns(
 
 
 def softmax_rows(sweep: Sweep, samples: Samples) -> Iterator[SoftmaxRow]:
-    """Yield the lines of softmax.csv of one sweep: the true class, two rivals that reach the top, others."""
+    """Yield the lines of softmax.csv of one sweep.
+
+    For each class: the true class, the two other classes with the largest mean softmax somewhere, and the
+    largest of the rest.
+    """
     table = np.stack([point["class_softmax"] for point in sweep.points])  # M x L x K
     for row, (label, name) in enumerate(samples.classes.items()):
         means = table[:, row]

@@ -103,7 +103,7 @@ def screen(
                 softmax += softmax_rows(sweep, samples)
                 flips += flip_rows(sweep, samples)
                 if folder is not None and folder.writes:
-                    from itn.screening.figures import draw_sweep  # noqa: PLC0415  # imports matplotlib
+                    from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
                     draw_sweep(folder, screener, sweep, samples, records[name])
                 del sweep  # frees its measurements before the next ones are made
@@ -170,7 +170,7 @@ def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None
 
 def _finish(run: RunInputs, result: ScreenResult, seconds: dict[str, float], batch_size: int) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
-    from itn.screening.figures import draw_overview  # noqa: PLC0415  # imports matplotlib
+    from itn.screening.figures import draw_overview  # noqa: PLC0415  # slow to import
 
     assert run.folder is not None
     write_tables(run.folder, result)

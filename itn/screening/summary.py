@@ -23,11 +23,11 @@ def screen_summary(record: ScreenRecord) -> str:
         lines += ["", *_table(record, fraction), "", *_notes(record, fraction)]
     for pair in record.pairs.values():
         fraction = pair.accuracy_fraction
-        unbroken = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
+        kept = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
         cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
         lines.append(
             f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of its clean value at "
-            f"{unbroken} of {cells} pairs of magnitudes; lowest {_percent(min(map(min, pair.accuracy)))}"
+            f"{kept} of {cells} pairs of magnitudes; lowest {_percent(min(map(min, pair.accuracy)))}"
         )
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)

@@ -89,8 +89,8 @@ def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
     return 1 - (1 - confidence) ** (1 / n)
 
 
-# Scales to test, as multiples of an estimate; the largest is 1.83. On average half a step is given away, and
-# less by the longest of several baselines
+# Scales to test, as multiples of an estimate; the largest is 1.83. The chosen scale is on average half a step
+# below the largest that would pass; less for the longest of several baselines
 SEQUENCE = (*(0.4, 0.5, 0.6, 0.7, 0.78), *(0.85 * 1.03**i for i in range(27)))
 
 

@@ -42,7 +42,7 @@ def kaplan_meier(times: Floats, ended: NDArray[np.bool_], confidence: float = 0.
         last = float(times.max())
         low = clopper_pearson(len(times), len(times), confidence)[0]
         return Survival(np.array([0.0, last]), np.ones(2), np.array([low, low]), np.ones(2))
-    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
+    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415  # slow to import
 
     estimate = ecdf(CensoredData(uncensored=times[ended], right=times[~ended])).sf
     with warnings.catch_warnings(), np.errstate(all="ignore"):
