@@ -39,8 +39,8 @@ def screen_command(
         out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
-        magnitudes: NAME=START:STOP:STEP, STOP included if a step reaches it, or NAME=V,V,...; repeat it for several
-            transformations. Default as itn transforms lists them; in pairs every other one.
+        magnitudes: NAME=START:STOP:STEP, STOP included if a step reaches it, or NAME=V,V,...; repeat it for
+            several transformations. Default as itn transforms lists them; in pairs every other one.
         inputs: Where models and images come from, where to compute.
         config: Settings of the run.
     """
