@@ -1,6 +1,7 @@
 """Files of weights: downloading, reading without running code, and loading into a network."""
 
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from itn.runtime.errors import first_line
+
+_PICKLE = b"\x80"  # the first byte of a pickle of any protocol since 2
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -36,10 +39,15 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             "give a .safetensors file or one that torch.save wrote"
         ) from None
     except Exception as error:  # torch's UnpicklingError and similar ones have no common base
+        if not zipfile.is_zipfile(path) and not path.read_bytes().startswith(_PICKLE):
+            raise ValueError(
+                f"{path} is not a file of weights: give a .safetensors file or one that torch.save wrote"
+            ) from None
+        # torch's own message recommends weights_only=False, which runs that code
         raise ValueError(
-            f"{path} is refused, since loading it could run code ({first_line(error)}): "
-            "save only the state dict, with torch.save(net.state_dict(), ...)"
-        ) from None
+            f"{path} is refused: it holds more than tensors, such as a whole model, and loading it could run "
+            "code; save only the state dict, with torch.save(net.state_dict(), ...)"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.resources
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -104,11 +105,15 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-        network = getattr(module, factory)()
+        make = getattr(module, factory, None)
+        network = make() if callable(make) else None
     except Exception as error:
         raise ValueError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
     finally:
         sys.path.remove(folder)
+    if not callable(make):
+        functions = [n for n, value in vars(module).items() if inspect.isfunction(value) and n[0] != "_"]
+        raise ValueError(f"{file} has no function {factory}, only {', '.join(functions) or 'none'}")
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} returned {type(network).__name__}, expected a torch.nn.Module")
     classifier = network if isinstance(network, Classifier) else Classifier(network, name=name)

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+NOTHING_KEPT = "nothing was kept"
+
 
 class RunError(RuntimeError):
     """A run that cannot go on; the message names the last good state."""
@@ -23,8 +25,9 @@ def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        advice = "; the same command, without --overwrite, resumes it" if resumable else ""
-        raise Interrupted(f"interrupted; {kept()}{advice}") from None
+        left = kept()
+        again = " starts again" if left == NOTHING_KEPT else ", without --overwrite, resumes it"
+        raise Interrupted(f"interrupted; {left}" + f"; the same command{again}" * resumable) from None
     except RunError as error:
         raise RunError(f"{error}; {kept()}") from None
     except OSError as error:

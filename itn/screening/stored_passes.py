@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from itn.runtime import distributed
+from itn.runtime.errors import NOTHING_KEPT
 from itn.runtime.progress import ProgressBar
 from itn.runtime.run_dir import POINTS, RunFolder
 from itn.screening.config import ScreenConfig
@@ -73,7 +74,7 @@ class StoredPasses:
     def kept(self) -> str:
         """Return what a run that ends now leaves behind, in words."""
         if self.folder is None:
-            return "nothing was kept"
+            return NOTHING_KEPT
         return f"{self.bar.done} of {self.bar.total} passes are kept in {self.folder.path / POINTS}"
 
     def _point(self, transform: Transform, v: float, kind: str = "") -> Arrays:

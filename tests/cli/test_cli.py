@@ -188,7 +188,7 @@ def check_refusal(command, message, folder, monkeypatch, capsys):
 
 REFUSED_BY_LEARN = [
     (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
-    (["--model", "mine.py:nothing"], "mine.py:nothing failed: AttributeError"),
+    (["--model", "mine.py:nothing"], "mine.py has no function nothing, only nearest_mean"),
     (["--model", "mine.py:constant"], "at chance level on these images"),
     (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
     (["--data", "cats"], "unknown images 'cats': give one of mnist"),

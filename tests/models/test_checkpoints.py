@@ -81,8 +81,8 @@ def test_unusable_weights_are_refused(content, tmp_path, monkeypatch):
     elif content == "list":
         torch.save([torch.zeros(2)], path)
     message = {
-        "pickle": "refused",
-        "garbage": "refused|readable",
+        "pickle": "refused: it holds more than tensors",
+        "garbage": "not a file of weights: give",
         "list": "no state dict",
         "missing": "no weights at",
     }
