@@ -1,7 +1,8 @@
 """Nets with transformers: new ones for a configuration, learned ones from the folder of a finished run."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,10 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.learning.config import LearnConfig
+from itn.learning.records import LearnRecord
 from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, InvariantTransformerNet, LearnedAugmentation, SpatialTransformer
-from itn.runtime.records import SCHEMA_VERSION
+from itn.runtime.records import check_schema
 from itn.stats import generator
 
 
@@ -58,9 +60,10 @@ def load_net(folder: str | Path, classifier: Classifier, label: int | None = Non
         label: Whose family, if the run has learned one for each class.
 
     Raises:
-        ValueError: If the folder holds no finished run of ``learn``, or no family of that class.
+        ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
+            family of that class.
     """
-    return InvariantTransformerNet(classifier, *_learned(Path(folder), label)).to(classifier.device)
+    return InvariantTransformerNet(classifier, *_learned(folder, label)).to(classifier.device)
 
 
 def load_augmentation(
@@ -74,18 +77,21 @@ def load_augmentation(
         label: Whose family, if the run has learned one for each class.
 
     Raises:
-        ValueError: If the folder holds no finished run of ``learn``, or no family of that class, or the scale
-            is negative.
+        ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
+            family of that class, or if the scale is negative.
     """
-    return LearnedAugmentation(*_learned(Path(folder), label), scale=scale)
+    return LearnedAugmentation(*_learned(folder, label), scale=scale)
 
 
-def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+def _learned(
+    folder: str | Path, label: int | None
+) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
     """Return the transformers of a finished run."""
-    try:
-        version = json.loads((folder / "result.json").read_text()).get("schema_version", 1)
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"its schema version is {version}, this itn reads {SCHEMA_VERSION}")
+    folder = Path(folder).expanduser()
+    with _reading(folder):
+        result = json.loads((folder / "result.json").read_text())
+    check_schema(result, LearnRecord.command)
+    with _reading(folder):
         settings = json.loads((folder / "config.json").read_text())
         state = load_file(folder / "model.safetensors")
         config = msgspec.convert(settings["config"], LearnConfig)
@@ -93,14 +99,21 @@ def _learned(folder: Path, label: int | None) -> tuple[ColorTransformer | None, 
         color, spatial = _transformers(config, settings["images"]["shape"])
         for weights in families.values():
             InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(weights)
-    except Exception as error:  # whatever files say that something else has written
-        raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
     if label not in families:
         labels = ", ".join(str(known) for known in families if known is not None)
         cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
         raise ValueError(f"label {label}: {folder} {cure}")
     InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(families[label])
     return color, spatial
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Raise ValueError if what is read inside is not what a run of ``learn`` has written."""
+    try:
+        yield
+    except Exception as error:  # whatever files say that something else has written
+        raise ValueError(f"{folder} holds no finished run of itn learn ({error})") from error
 
 
 def _by_label(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dict[str, Tensor]]:

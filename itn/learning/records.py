@@ -206,7 +206,7 @@ def read_history(folder: str | Path) -> list[LearnStep]:
     Raises:
         ValueError: If there is none, or it holds something else than steps.
     """
-    path = Path(folder) / "history.jsonl"
+    path = Path(folder).expanduser() / "history.jsonl"
     try:
         return [msgspec.convert(json.loads(line), LearnStep) for line in path.read_text().splitlines()]
     except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:

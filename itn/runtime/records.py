@@ -10,6 +10,16 @@ SCHEMA_VERSION = 2
 """Schema version of result.json; raised when a key changes its name or its meaning."""
 
 
+def check_schema(content: Any, command: str) -> None:
+    """Raise ValueError if a result.json, as JSON, has another schema version than this package reads."""
+    version = content.get("schema_version", 1) if isinstance(content, dict) else SCHEMA_VERSION
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"the record of {command} has schema version {version}, this itn reads {SCHEMA_VERSION}: "
+            "run it again into a new folder, or read it with the version of itn that wrote it"
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
     """The content of a result.json: a dataclass of plain values, mappings, tuples and other dataclasses."""
@@ -30,12 +40,7 @@ class Record:
         Raises:
             ValueError: If the content is not such a record, or has another schema version.
         """
-        version = content.get("schema_version", 1) if isinstance(content, dict) else SCHEMA_VERSION
-        if version != SCHEMA_VERSION:
-            raise ValueError(
-                f"the record of {cls.command} has schema version {version}, this itn reads {SCHEMA_VERSION}: "
-                "run it again into a new folder, or read it with the version of itn that wrote it"
-            )
+        check_schema(content, cls.command)
         try:
             record = msgspec.convert(content, cls)
         except msgspec.ValidationError as error:

@@ -260,6 +260,32 @@ def test_loading_from_no_run_is_refused(tmp_path, side):
         itn.load_net(tmp_path, side)
 
 
+def test_loading_a_run_of_an_older_schema_says_so(blobs, side, tmp_path):
+    itn.learn(side, *blobs, dataclasses.replace(QUICK, steps=1), tmp_path)
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+    message = (
+        "^the record of itn learn has schema version 1, this itn reads 2: run it again into a new folder"
+    )
+    with pytest.raises(ValueError, match=message):
+        itn.load_net(tmp_path, side)
+    with pytest.raises(ValueError, match=message):
+        itn.load_augmentation(tmp_path)
+
+
+def test_a_run_is_read_from_the_home_folder(blobs, side, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = itn.learn(side, *blobs, dataclasses.replace(QUICK, steps=1), tmp_path / "run")
+    expected = result.net.transformer_state()
+    for loaded in (
+        itn.load_net("~/run", side).transformer_state(),
+        itn.load_augmentation("~/run").state_dict(),
+    ):
+        assert expected.keys() == loaded.keys()
+        assert all(torch.equal(value, loaded[name]) for name, value in expected.items())
+    assert itn.read_history("~/run") == list(result.history)
+
+
 class BreaksLater(nn.Module):
     """Becomes non-finite once images have moved."""
 
