@@ -20,8 +20,8 @@ def test_rotation_is_learned_up_to_its_limit(seed, blobs, side):
     result = itn.learn(side, *blobs, config)
     record, (full,) = result.record, result.net.spatial.head(torch.ones(1, 2)).abs()
     assert 0.9 * math.pi / 2 < full.item() < math.pi / 2  # scales are tested in steps of 2 %
-    assert record.accuracy_at_corner == record.certificate.worst_image_accuracy == 1
-    assert record.certificate.corner_lower_bound == pytest.approx(0.025 ** (1 / 60))
+    assert record.accuracy_full == record.certificate.searched.accuracy_per_image == 1
+    assert record.certificate.full.lower_bound == pytest.approx(0.025 ** (1 / 60))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -35,17 +35,17 @@ def test_shifts_reach_the_bound_where_the_classifier_is_invariant(seed, blobs, s
     x, y = result.net.spatial.matrix(vertices)[:, :, 2].abs().unbind(1)
     assert 0.75 < y[-1] <= 0.8
     assert x.max() < 0.5
-    assert result.record.certificate.worst_image_accuracy == 1
+    assert result.record.certificate.searched.accuracy_per_image == 1
 
 
 def test_color_goes_as_far_as_a_threshold_allows(flats, brightness):
     """Gain g and bias b hold if and only if 0.25 g + b <= 0.5 <= 0.75 g + b, best at (2, -1), (0, 0.5)."""
     config = dataclasses.replace(QUICK, parts=("color",), steps=150)
     record = itn.learn(brightness, *flats, config).record
-    ((gain, bias),) = record.color_matrix_at_corner
+    ((gain, bias),) = record.parts["color"].matrix_full
     assert 0.25 * gain + bias <= 0.5 <= 0.75 * gain + bias
-    assert record.color_displacement_at_corner > 0.3  # of at most 1; a gain alone has 0.06 or 0.5
-    assert record.certificate.worst_k_accuracy == 1
+    assert record.parts["color"].displacement_full > 0.3  # of at most 1; a gain alone has 0.06 or 0.5
+    assert record.certificate.searched.accuracy == 1
 
 
 @pytest.mark.parametrize("family", ["rotation", "zoom"])
@@ -63,7 +63,7 @@ def test_the_ends_of_a_range_may_differ(flats, brightness):
     """A gain holds if and only if 0.25 g <= 0.5 <= 0.75 g: from 2/3 to the bound, which is 2."""
     config = dataclasses.replace(QUICK, parts=("color",), color_family="gain", steps=150)
     result = itn.learn(brightness, *flats, config)
-    gain = result.record.ranges["color"]
+    gain = result.record.parts["color"].range
     assert gain.transform == "contrast"
     assert 2 / 3 <= gain.low < 0.72
     assert 1.9 < gain.high <= 2
@@ -75,7 +75,7 @@ def test_the_ends_of_a_range_may_differ(flats, brightness):
 def test_a_nonnegative_range_has_one_end(flats, brightness):
     """A bias holds if and only if it is in [-1/4, 1/4]; what is nonnegative starts at 0."""
     config = dataclasses.replace(QUICK, parts=("color",), color_family="bias", nonnegative=True)
-    bias = itn.learn(brightness, *flats, config).record.ranges["color"]
+    bias = itn.learn(brightness, *flats, config).record.parts["color"].range
     assert bias.low == 0
     assert 0.2 < bias.high <= 0.25
 
@@ -107,10 +107,10 @@ def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
     record = itn.learn(
         itn.Classifier(Exact()), *repeated, dataclasses.replace(QUICK, tolerance=0.1, steps=5)
     ).record
-    assert record.certificate.family_scale == 0
-    assert record.spatial_displacement_at_corner == record.color_displacement_at_corner == 0
-    assert record.displacement_ratio == {"color": None, "spatial": None}
-    assert record.certificate.worst_image_accuracy == 1
+    assert record.certificate.scale == 0
+    assert record.parts["spatial"].displacement_full == record.parts["color"].displacement_full == 0
+    assert record.headline == {"color": None, "spatial": None}
+    assert record.certificate.searched.accuracy_per_image == 1
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
