@@ -93,7 +93,7 @@ class Family:
         batch_size: int,
     ) -> None:
         self.widths, self.target = widths, target
-        self.transform = ParametricTransform(len(widths), lambda u: (None, matrices(widths, u)))
+        self.transform = ParametricTransform(len(widths), lambda u: {"spatial": matrices(widths, u)})
         images = EvaluationSet(classifier, training, batch_size)
         self.images = images.spread(IMAGES)
         judges, scale = images.spread(JUDGED), self.largest_scale(EXTREMES[:1])

@@ -186,7 +186,9 @@ def _run(
 @torch.no_grad()
 def _family(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Record:
     """Return what a family does, at full strength and over k; angles in degrees."""
-    color, spatial = (matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2))
+    color, spatial = (
+        matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2).values()
+    )
     aspect = held_out.images.shape[-1] / held_out.images.shape[-2]
     zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.functional.decompose_spatial(spatial, aspect)
     (a, b), (c, d) = (row.unbind(-1) for row in spatial[:, :, :2].unbind(-2))
@@ -239,8 +241,8 @@ def _shown(
         "shown": PHOTOS if classifier.preprocessing else index[one_per_class(labels, DIGITS)].tolist(),
         "preprocessing": classifier.preprocessing and dataclasses.asdict(classifier.preprocessing),
         "matrices": {
-            part: {"ray": _rounded(rays[i].cpu()), "square": _rounded(squares[i].cpu())}
-            for i, part in enumerate(("color", "spatial"))
+            part: {"ray": _rounded(rays[part].cpu()), "square": _rounded(squares[part].cpu())}
+            for part in net.parts
         },
     }
     images, predictions = _images(shown), {}

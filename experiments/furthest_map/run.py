@@ -154,7 +154,7 @@ def displacement(deviation: Tensor) -> float:
 
 def ray(direction: Tensor) -> ParametricTransform:
     """Return the maps along a straight line from the identity."""
-    return ParametricTransform(1, lambda k: (None, (IDENTITY + k[:, :, None] * direction).to(k)))
+    return ParametricTransform(1, lambda k: {"spatial": (IDENTITY + k[:, :, None] * direction).to(k)})
 
 
 def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tensor) -> Tensor:

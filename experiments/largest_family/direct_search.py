@@ -52,14 +52,10 @@ def search(
     def soft_break_rate(parameters: np.ndarray) -> float:
         by_part = matrices(parameters)
 
-        def constant(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
-            color, spatial = (
-                by_part[part].expand(len(k), -1, -1) if part in by_part else None
-                for part in ("color", "spatial")
-            )
-            return color, spatial
+        def constant(k: Tensor) -> dict[str, Tensor]:
+            return {part: matrix.expand(len(k), -1, -1) for part, matrix in by_part.items()}
 
-        transform = ParametricTransform(1, constant, ParametricTransform.of_net(net).padding)
+        transform = ParametricTransform(1, constant, net.padding)
         margins = vulnerable.margins(transform, transform.full_strength)
         return float((-4 * margins).sigmoid().sum()) / len(training.data) + 1e-9
 

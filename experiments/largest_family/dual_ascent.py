@@ -44,15 +44,11 @@ class DualAscentLearner:
         index = torch.randint(len(self.data), (n,), generator=self.generator)
         k1, k2 = torch.rand(2, n, 2, generator=self.generator)
         k1[: n // 2] = k2[: n // 2] = 1
-        color, spatial = self.net.matrices(k1.to(self.device), k2.to(self.device))
+        matrices = self.net.matrices(k1.to(self.device), k2.to(self.device))
         images = self.data.pixels(index, self.device)
-        logits = self.net.classifier(self.net.render(images, color, spatial).clamp(0, 1))
+        logits = self.net.classifier(self.net.render(images, matrices).clamp(0, 1))
         margin = margins(logits, self.data.labels[index].to(self.device))
-        displacements = {
-            part: itn.displacement(matrix)
-            for part, matrix in (("color", color), ("spatial", spatial))
-            if matrix is not None
-        }
+        displacements = {part: itn.displacement(matrix) for part, matrix in matrices.items()}
         logs = [(displacement + 1e-9).log().mean() for displacement in displacements.values()]
         breaks = self.share * (-margin).sigmoid().mean() / self.target
         self.optimizer.zero_grad()

@@ -185,8 +185,7 @@ def learned(
 
     def break_rate(parameter: float) -> float:
         matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
-        matrices = (matrix, None) if config.parts == ("color",) else (None, matrix)
-        transformed = result.net.render(pixels, *matrices)
+        transformed = result.net.render(pixels, {config.parts[0]: matrix})
         right = itn.predict(classifier, transformed.clamp(0, 1)) == held_out.labels
         return (held_out.clean & ~right).double().mean().item()
 

@@ -34,8 +34,6 @@ class SingleTransformation(NamedTuple):
     max_offset: float
     """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
     transform: ParametricTransform
-    part: int
-    """Which of the two matrices it has: 0 color, 1 spatial."""
 
     @property
     def sign(self) -> str:
@@ -55,8 +53,7 @@ class SingleTransformation(NamedTuple):
         return TRANSFORMS[self.name].identity + scale * self.max_offset
 
     def _matrix(self, scale: float) -> Tensor:
-        matrix = self.transform.matrices(scale * self.transform.full_strength)[self.part]
-        assert matrix is not None
+        (matrix,) = self.transform.matrices(scale * self.transform.full_strength).values()
         return matrix
 
 
@@ -122,18 +119,18 @@ def color_baselines(channels: int, bound: float = 1.0) -> list[SingleTransformat
 def _spatial(name: str, max_offset: float, aspect: float, padding: str) -> SingleTransformation:
     transform = TRANSFORMS[name]
 
-    def matrices(k: Tensor) -> tuple[None, Tensor]:
-        return None, transform.function(transform.identity + max_offset * k[:, 0], aspect)
+    def matrices(k: Tensor) -> dict[str, Tensor]:
+        return {"spatial": transform.function(transform.identity + max_offset * k[:, 0], aspect)}
 
-    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices, padding), 1)
+    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices, padding))
 
 
 def _color(name: str, max_offset: float, direction: Tensor) -> SingleTransformation:
-    def matrices(k: Tensor) -> tuple[Tensor, None]:
+    def matrices(k: Tensor) -> dict[str, Tensor]:
         identity = color_identity(len(direction), k)
-        return identity + max_offset * k[:, :, None] * direction.to(k), None
+        return {"color": identity + max_offset * k[:, :, None] * direction.to(k)}
 
-    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices), 0)
+    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices))
 
 
 def estimate_baselines(

@@ -89,7 +89,7 @@ def estimate_family_baselines(
     if net.color is not None:
         baselines["color"] = color_baselines(channels, net.color.head.bound.item())
     if net.spatial is not None:
-        baselines["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, net.spatial.padding)
+        baselines["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, net.padding)
     estimates = {part: estimate_baselines(training, singles, target) for part, singles in baselines.items()}
     images = training.spread(IMAGES)
     ranges = {part: _estimate_range(net, part, images, target) for part in net.parts if net.single(part)}
@@ -102,12 +102,7 @@ def _estimate_range(
     """Return how far the single parameter of a part goes both ways, the longer way first."""
     transformer = getattr(net, part)
     bound = transformer.head.bound.item()
-
-    def matrices(k: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        matrix = transformer.from_parameters(k)
-        return (matrix, None) if part == "color" else (None, matrix)
-
-    transform = ParametricTransform(1, matrices, getattr(transformer, "padding", "zeros"))
+    transform = ParametricTransform(1, lambda k: {part: transformer.from_parameters(k)}, net.padding)
 
     def end(sign: float) -> float:
         def break_rate_at(parameter: float) -> float:

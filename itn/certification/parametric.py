@@ -23,8 +23,8 @@ class ParametricTransform(NamedTuple):
 
     controls: int
     """Number of controls."""
-    matrices: Callable[[Tensor], tuple[Tensor | None, Tensor | None]]
-    """From controls times scale, B x controls, to color and spatial matrices; None without such a part."""
+    matrices: Callable[[Tensor], dict[str, Tensor]]
+    """From controls times scale, B x controls, to matrices by part, "color" or "spatial" or both."""
     padding: str = "zeros"
     """What lies outside the frame."""
 
@@ -36,12 +36,11 @@ class ParametricTransform(NamedTuple):
     @classmethod
     def of_net(cls, net: InvariantTransformerNet) -> "ParametricTransform":
         """Return a net as such a transformation; its controls are k1, then k2, of the parts that it has."""
-        padding = "zeros" if net.spatial is None else net.spatial.padding
         both = len(net.parts) == 2
         return cls(
             CONTROLS * len(net.parts),
             lambda k: net.matrices(k[:, :CONTROLS], k[:, CONTROLS:] if both else k),
-            padding,
+            net.padding,
         )
 
 
@@ -72,8 +71,8 @@ class EvaluationSet(NamedTuple):
         matrices = transform.matrices(k.to(self.classifier.device).expand(len(self.data), -1))
 
         def change(images: Tensor, rows: slice) -> Tensor:
-            color, spatial = (None if matrix is None else matrix[rows] for matrix in matrices)
-            return apply_matrices(images, color, spatial, transform.padding).clamp(0, 1)
+            by_part = {part: matrix[rows] for part, matrix in matrices.items()}
+            return apply_matrices(images, by_part, transform.padding).clamp(0, 1)
 
         def evaluate_batch(rows: slice) -> Tensor:
             output = forward(self.classifier, self.data, rows, change)
@@ -124,8 +123,7 @@ def rescale(net: InvariantTransformerNet, scale: float) -> None:
 def displacements_full(net: InvariantTransformerNet, scale: float = 1.0) -> dict[str, float]:
     """Return the displacement of each part of a net at full strength times the scale."""
     k = torch.full((1, CONTROLS), scale, device=classifier_of(net).device)
-    matrices = zip(("color", "spatial"), net.matrices(k, k), strict=True)
-    return {part: displacement(matrix).item() for part, matrix in matrices if matrix is not None}
+    return {part: displacement(matrix).item() for part, matrix in net.matrices(k, k).items()}
 
 
 def classifier_of(net: InvariantTransformerNet) -> Classifier:

@@ -59,32 +59,28 @@ def respond(
     """
     device = next(net.parameters()).device
     matrices = net.matrices(k1.to(device), k2.to(device))
-    parts = {name: m for name, m in zip(("color", "spatial"), matrices, strict=True) if m is not None}
     k = torch.cat([{"color": k1, "spatial": k2}[part] for part in net.parts], 1)
     images = EvaluationSet(classifier_of(net), data, batch_size)
     margins = images.margins(ParametricTransform.of_net(net), k)
     height, width = data.images.shape[-2:]
     return Response(
         margins > 0,
-        {name: displacement(matrix) for name, matrix in parts.items()},
-        {"spatial": rms_displacement(parts["spatial"], (height, width))} if "spatial" in parts else {},
+        {part: displacement(matrix) for part, matrix in matrices.items()},
+        {"spatial": rms_displacement(matrices["spatial"], (height, width))} if "spatial" in matrices else {},
     )
 
 
 def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -> tuple[CurvePoint, ...]:
     """Return accuracy and displacement along three rays of k, one part at a time."""
-    points = []
-    identity, n = torch.zeros(1, CONTROLS), len(data)
+    points, n = [], len(data)
     for part in net.parts:
         for ray in CURVE_RAYS:
             for t in CURVE_TS:
-                k = t * torch.tensor([ray])
-                k1, k2 = (k, identity) if part == "color" else (identity, k)
-                response = respond(net, data, k1, k2, batch_size)
+                response = respond(net, data, *net.controls(part, t * torch.tensor([ray])), batch_size)
                 right = int(response.right.sum())
                 low, high = clopper_pearson(right, n)
-                moved = response.displacement[part].item()
-                points.append(CurvePoint(part, ray, t, n, right / n, low, high, moved))
+                displaced = response.displacement[part].item()
+                points.append(CurvePoint(part, ray, t, n, right / n, low, high, displaced))
     return tuple(points)
 
 

@@ -38,8 +38,7 @@ def strips(
     k = torch.tensor([[t, 0.0] for t in ts], device=device).repeat(rows, 1)
     repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
     for part in net.parts:
-        k1, k2 = (k, 0 * k) if part == "color" else (0 * k, k)
-        transformed = net.transform(repeated, k1, k2)
+        transformed = net.transform(repeated, *net.controls(part, k))
         pictures[part] = transformed.unflatten(0, (rows, len(ts))).cpu()
         predictions[part] = net.classifier(transformed).argmax(1).unflatten(0, (rows, len(ts))).cpu()
     return pictures, predictions
@@ -76,9 +75,8 @@ def directions(
     grids, pictures = {}, {}
     for part in net.parts:
         grids[part] = control_deviations(net, part, square).unflatten(0, (points, points))
-        k1, k2 = (vertices, 0 * vertices) if part == "color" else (0 * vertices, vertices)
         with torch.no_grad():
-            pictures[part] = net.transform(images, k1, k2).cpu()
+            pictures[part] = net.transform(images, *net.controls(part, vertices)).cpu()
     return grids, pictures
 
 

@@ -55,24 +55,27 @@ class SwitchedLearner:
         k1, k2 = torch.rand(2, batch, CONTROLS, generator=self.generator).to(device)
         images, labels = data.pixels(index, device), data.labels[chosen]
 
-        color_matrix, spatial_matrix = net.matrices(k1, k2)
-        logits = self.rows(
-            lambda *inputs: self.classifier.logits(net.render(*inputs)), images, color_matrix, spatial_matrix
-        )
+        matrices = net.matrices(k1, k2)
+
+        def transformed_logits(images: Tensor, *of_parts: Tensor) -> Tensor:
+            return self.classifier.logits(net.render(images, dict(zip(matrices, of_parts, strict=True))))
+
+        logits = self.rows(transformed_logits, images, *matrices.values())
         cross_entropy = F.cross_entropy(logits, labels)
-        color, spatial = self._displacement(color_matrix), self._displacement(spatial_matrix)
-        displacement_loss = transformer_loss(color, spatial, k1, k2, self.c_theta)
+        displacements = {part: self._displacement(matrix) for part, matrix in matrices.items()}
+        displacement_loss = transformer_loss(
+            displacements.get("color"), displacements.get("spatial"), k1, k2, self.c_theta
+        )
 
         # One transfer from the device for everything that the switch and the record need
         zero = cross_entropy.new_zeros((), dtype=torch.float64)
-        correct, clean, entropy, transformers, color_mean, spatial_mean = torch.stack(
+        correct, clean, entropy, transformers, *means = torch.stack(
             [
                 (logits.argmax(1) == labels).sum().to(zero),
                 self.clean[chosen].sum().to(zero),
                 cross_entropy.detach().to(zero),
                 displacement_loss.detach().to(zero),
-                zero if color is None else color.detach().mean().to(zero),
-                zero if spatial is None else spatial.detach().mean().to(zero),
+                *(values.detach().mean().to(zero) for values in displacements.values()),
             ]
         ).tolist()
         if not (math.isfinite(entropy) and math.isfinite(transformers)):
@@ -94,14 +97,7 @@ class SwitchedLearner:
             transformer_loss=transformers,
             accuracy=correct / batch,
             clean_accuracy=clean / batch,
-            displacement={
-                name: mean
-                for name, values, mean in (
-                    ("color", color, color_mean),
-                    ("spatial", spatial, spatial_mean),
-                )
-                if values is not None
-            },
+            displacement=dict(zip(displacements, means, strict=True)),
             asked_cross_entropy=asks_accuracy,
         )
 
@@ -135,9 +131,7 @@ class SwitchedLearner:
             case number:
                 return float(number)
 
-    def _displacement(self, matrix: Tensor | None) -> Tensor | None:
-        if matrix is None:
-            return None
+    def _displacement(self, matrix: Tensor) -> Tensor:
         if not self.config.displacement_samples:
             return displacement(matrix)
         vectors = unit_vectors(self.config.displacement_samples, matrix.shape[-1], self.generator)

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from itn.functional import check_images, unit_float
+from itn.functional import apply_color, check_images, unit_float, warp
 from itn.models.classifier import Classifier
 from itn.nn.control_head import CONTROLS
-from itn.nn.net import apply_matrices
 from itn.nn.transformers import ColorTransformer, SpatialTransformer
 
 
@@ -57,10 +56,12 @@ class LearnedAugmentation(nn.Module):
         if self.color is not None and batch.shape[1] != self.color.channels:
             raise ValueError(f"images have {batch.shape[1]} channels, the family takes {self.color.channels}")
         k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
-        color = None if self.color is None else self.color.generate(k1)
-        spatial = None if self.spatial is None else self.spatial.generate(k2)
-        padding = "zeros" if self.spatial is None else self.spatial.padding
-        return apply_matrices(unit_float(batch), color, spatial, padding).clamp(0, 1).view(images.shape)
+        transformed = unit_float(batch)
+        if self.color is not None:
+            transformed = apply_color(transformed, self.color.generate(k1))
+        if self.spatial is not None:
+            transformed = warp(transformed, self.spatial.generate(k2), self.spatial.padding)
+        return transformed.clamp(0, 1).view(images.shape)
 
     @torch.inference_mode()
     def probabilities(self, classifier: Classifier, images: Tensor, draws: int = 8) -> Tensor:

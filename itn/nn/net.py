@@ -80,18 +80,23 @@ class InvariantTransformerNet(nn.Module):
         """Return whether a part has a single parameter, so that its family is a range."""
         return bool(getattr(self, part).head.output.out_features == 1)
 
-    def matrices(self, k1: Tensor, k2: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return the color and spatial matrices of valid controls B x 2, unchecked; None if missing."""
-        return (
-            None if self.color is None else self.color.generate(k1),
-            None if self.spatial is None else self.spatial.generate(k2),
-        )
+    @property
+    def padding(self) -> str:
+        """What lies outside the frame; "zeros" without a spatial transformer, which never looks there."""
+        return "zeros" if self.spatial is None else self.spatial.padding
 
-    def render(self, images: Tensor, color: Tensor | None, spatial: Tensor | None) -> Tensor:
+    def controls(self, part: str, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Return k1 and k2 that drive one part by k and leave the other unchanged."""
+        return (k, 0 * k) if part == "color" else (0 * k, k)
+
+    def matrices(self, k1: Tensor, k2: Tensor) -> dict[str, Tensor]:
+        """Return the matrices of each part, in this order, for valid controls B x 2, unchecked."""
+        controls = {"color": k1, "spatial": k2}
+        return {part: getattr(self, part).generate(controls[part]) for part in self.parts}
+
+    def render(self, images: Tensor, matrices: Mapping[str, Tensor]) -> Tensor:
         """Return valid float images transformed by matrices, unchecked: ``transform`` for inner loops."""
-        return apply_matrices(
-            images, color, spatial, "zeros" if self.spatial is None else self.spatial.padding
-        )
+        return apply_matrices(images, matrices, self.padding)
 
     def transformer_state(self) -> dict[str, Tensor]:
         """Return the weights of the transformers only: everything that learning changes."""
@@ -113,13 +118,11 @@ class InvariantTransformerNet(nn.Module):
                 value.copy_(state[name])
 
 
-def apply_matrices(
-    images: Tensor, color: Tensor | None, spatial: Tensor | None, padding: str = "zeros"
-) -> Tensor:
-    """Apply color matrices, then spatial ones, to float images, unchecked; None changes nothing.
+def apply_matrices(images: Tensor, matrices: Mapping[str, Tensor], padding: str = "zeros") -> Tensor:
+    """Apply the color matrices, then the spatial ones, to float images, unchecked; each may be missing.
 
     Values may leave [0, 1] by rounding, since interpolation weights sum to 1 only up to that.
     """
-    if color is not None:
-        images = apply_color(images, color)
-    return images if spatial is None else warp(images, spatial, padding)
+    if "color" in matrices:
+        images = apply_color(images, matrices["color"])
+    return warp(images, matrices["spatial"], padding) if "spatial" in matrices else images

@@ -21,9 +21,13 @@ class _Transformer(nn.Module):
 
     head: ControlHead
 
+    def from_parameters(self, parameters: Tensor) -> Tensor:
+        """Return the matrices, ... x n x m, of the head's parameters, ... x P."""
+        raise NotImplementedError
+
     def generate(self, k: Tensor) -> Tensor:
         """Return the matrices of valid controls B x 2, unchecked, for inner loops."""
-        raise NotImplementedError
+        return self.from_parameters(self.head(k))
 
     def matrix(self, k: Tensor) -> Tensor:
         """Return the matrices, one per row of k.
@@ -80,10 +84,6 @@ class ColorTransformer(_Transformer):
         self.channels, self.family = channels, family
         parameters = channels * (channels + 1) if family == "affine" else 1
         self.head = ControlHead(parameters, hidden, bound, generator, nonnegative)
-
-    def generate(self, k: Tensor) -> Tensor:
-        """Return color matrices, B x C x (C+1), of valid controls B x 2."""
-        return self.from_parameters(self.head(k))
 
     def from_parameters(self, parameters: Tensor) -> Tensor:
         """Return color matrices, ... x C x (C+1), of the head's parameters, ... x P."""
@@ -145,10 +145,6 @@ class SpatialTransformer(_Transformer):
         self.family, self.padding, self.aspect = family, padding, aspect
         bound = default_bound if bound is None else bound
         self.head = ControlHead(len(names), hidden, bound, generator, nonnegative)
-
-    def generate(self, k: Tensor) -> Tensor:
-        """Return spatial matrices, B x 2 x 3, of valid controls B x 2."""
-        return self.from_parameters(self.head(k))
 
     @property
     def entry_bound(self) -> float:

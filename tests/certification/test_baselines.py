@@ -27,7 +27,7 @@ def test_spatial_baselines_reach_their_bound_and_no_further(aspect, bound):
     baselines = spatial_baselines(aspect, bound)
     assert sorted(baseline.name for baseline in baselines) == sorted(2 * SPATIAL)
     for baseline in baselines:
-        _, spatial = baseline.transform.matrices(torch.tensor([[0.0], [0.5], [1.0]]))
+        spatial = baseline.transform.matrices(torch.tensor([[0.0], [0.5], [1.0]]))["spatial"]
         deviation = (spatial - torch.eye(2, 3)).abs().amax((1, 2))
         assert deviation[0] == 0
         assert 0 < deviation[1] < deviation[2]
@@ -39,7 +39,7 @@ def test_spatial_baselines_reach_their_bound_and_no_further(aspect, bound):
 )
 def test_spatial_baselines_are_those_of_the_table(baseline):
     images = torch.rand(1, 3, 20, 30, generator=generator(0, "images"))
-    _, spatial = baseline.transform.matrices(torch.tensor([[0.25]]))
+    spatial = baseline.transform.matrices(torch.tensor([[0.25]]))["spatial"]
     moved = itn.TRANSFORMS[baseline.name](images, baseline.magnitude(0.25))
     assert torch.equal(itn.warp(images, spatial).clamp(0, 1), moved)
 
@@ -52,7 +52,7 @@ def test_color_baselines_are_those_of_the_table(channels):
         "grayscale"
     ] * (channels > 1)
     for baseline in baselines:
-        color, _ = baseline.transform.matrices(torch.tensor([[0.6]]))
+        color = baseline.transform.matrices(torch.tensor([[0.6]]))["color"]
         moved = itn.TRANSFORMS[baseline.name](images, baseline.magnitude(0.6))
         torch.testing.assert_close(itn.functional.apply_color(images, color), moved, atol=1e-6, rtol=0)
 

@@ -36,7 +36,7 @@ def shade(k):
     """Two controls: the first darkens by as much as it says, the second brightens by half of that."""
     matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
     matrix[:, 0, 1] = -k[:, 0] + k[:, 1] / 2
-    return matrix, None
+    return {"color": matrix}
 
 
 def scaled(transform, scale):
@@ -176,7 +176,7 @@ def test_refinement_goes_where_the_grid_does_not():
     def dip(k):
         matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
         matrix[:, 0, 1] = -(0.4 - 1.6 * (k[:, 0] - 0.75).abs()).clamp_min(0)
-        return matrix, None
+        return {"color": matrix}
 
     data = flat_images(torch.linspace(0.51, 1.0, 400))
     assert search_worst_k(evaluation_set(data), ParametricTransform(1, dip), scale=1.0).k.item() == 0.75
@@ -202,7 +202,7 @@ def test_certificate_counts_what_it_says():
     assert found.uniform.lower_bound < found.uniform.accuracy
 
 
-DARKEN = ParametricTransform(1, lambda k: (torch.stack([torch.ones_like(k), -k], -1), None))
+DARKEN = ParametricTransform(1, lambda k: {"color": torch.stack([torch.ones_like(k), -k], -1)})
 
 
 def test_coverage_by_simulation():

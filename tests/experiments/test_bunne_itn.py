@@ -24,10 +24,10 @@ class Known:
         self.color = itn.ColorTransformer(1, bound=0.5)
 
     def matrices(self, k1, k2):
-        return tuple(
-            torch.eye(*end.shape) + k[:, :1, None] * (end - torch.eye(*end.shape))
-            for end, k in zip(self.ends, (k1, k2), strict=True)
-        )
+        return {
+            part: torch.eye(*end.shape) + k[:, :1, None] * (end - torch.eye(*end.shape))
+            for part, end, k in zip(("color", "spatial"), self.ends, (k1, k2), strict=True)
+        }
 
 
 def test_the_numbers_of_a_known_family(script):

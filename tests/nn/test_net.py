@@ -57,7 +57,7 @@ def test_bytes_and_floats_are_the_same_images(net):
 
 def test_render_is_transform_without_checks(net):
     images, k1, k2 = torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
-    rendered = net.render(images, *net.matrices(k1, k2))
+    rendered = net.render(images, net.matrices(k1, k2))
     torch.testing.assert_close(rendered, net.transform(images, k1, k2), rtol=0, atol=1e-6)
 
 

@@ -79,8 +79,7 @@ def parameter_units(
             part: getattr(net, part).from_parameters(zeros.requires_grad_())
             for part, zeros in parameters.items()
         }
-        transformed = net.render(pixels, matrices.get("color"), matrices.get("spatial"))
-        margin = margins(classifier.logits(transformed), labels)
+        margin = margins(classifier.logits(net.render(pixels, matrices)), labels)
         slopes = torch.autograd.grad(margin.sum(), list(parameters.values()))
         return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
 

@@ -108,8 +108,7 @@ class StackedFamilies:
 
     def render(self, images: Tensor, *matrices: Tensor) -> Tensor:
         """Return images under the matrices of each part, in the order of ``net.parts``."""
-        named = dict(zip(self.net.parts, matrices, strict=True))
-        return self.net.render(images, named.get("color"), named.get("spatial"))
+        return self.net.render(images, dict(zip(self.net.parts, matrices, strict=True)))
 
     def ratios(self, matrices: Sequence[Tensor]) -> Tensor:
         """Return displacements divided by their references, rows x draws x parts."""
@@ -125,10 +124,10 @@ class StackedFamilies:
     def alignment(self, log_scale: Tensor) -> Tensor:
         """Return how much both entries of k push along the same line, rows: squares of cosines."""
         total = log_scale.new_zeros(len(log_scale))
-        axes = torch.eye(CONTROLS).to(log_scale).expand(len(log_scale), -1, -1)
+        unit_controls = torch.eye(CONTROLS).to(log_scale).expand(len(log_scale), -1, -1)
         for number, weights in enumerate(self.output):
             if weights.shape[1] > 1:  # a single parameter has only one direction
-                first, second = self.parameters(number, log_scale, axes).unbind(1)
+                first, second = self.parameters(number, log_scale, unit_controls).unbind(1)
                 total = total + torch.cosine_similarity(first, second, dim=-1).square()
         return total
 
