@@ -1,5 +1,7 @@
 """The largest family without derivatives, against which learning is measured."""
 
+import itertools
+
 import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
@@ -107,8 +109,7 @@ def search(
 def _vulnerable(training: EvaluationSet, baselines: FamilyBaselines) -> EvaluationSet:
     right = training.part(training.data.clean)
     smallest = torch.full((len(right.data),), torch.inf)
-    for part, singles in baselines.baselines.items():
-        for baseline, estimate in zip(singles, baselines.estimates[part], strict=True):
-            k = estimate.scale * baseline.transform.full_strength
-            smallest = torch.minimum(smallest, right.margins(baseline.transform, k))
+    for estimate in itertools.chain(*baselines.estimates.values()):
+        transform = estimate.baseline.transform
+        smallest = torch.minimum(smallest, right.margins(transform, estimate.scale * transform.full_strength))
     return right.part(smallest.argsort()[:VULNERABLE])

@@ -57,12 +57,19 @@ class SingleTransformation(NamedTuple):
         return matrix
 
 
-class BaselineEstimate(NamedTuple):
-    """About how far a single transformation goes."""
+class EstimatedBaseline(NamedTuple):
+    """A single transformation and an estimate of how far it goes."""
 
+    baseline: SingleTransformation
     scale: float
-    evaluations: tuple[tuple[float, float], ...]
+    """Estimate of the scale up to which it keeps to the tolerance."""
+    evaluations: tuple[tuple[float, float], ...] = ()
     """Scales that were tried, ascending, and the break rate at each."""
+
+    @property
+    def displacement(self) -> float:
+        """Displacement at that scale."""
+        return self.baseline.displacement(self.scale)
 
 
 def spatial_baselines(
@@ -135,7 +142,7 @@ def _color(name: str, max_offset: float, direction: Tensor) -> SingleTransformat
 
 def estimate_baselines(
     images: EvaluationSet, baselines: list[SingleTransformation], tolerance: float
-) -> list[BaselineEstimate]:
+) -> list[EstimatedBaseline]:
     """Estimate the scale up to which each single transformation keeps to a tolerance, at most 1.
 
     Args:
@@ -145,7 +152,7 @@ def estimate_baselines(
     """
     images = images.spread(IMAGES)
 
-    def estimate(baseline: SingleTransformation) -> BaselineEstimate:
+    def estimate(baseline: SingleTransformation) -> EstimatedBaseline:
         evaluations = {}
 
         def break_rate_at(scale: float) -> float:
@@ -154,17 +161,13 @@ def estimate_baselines(
             return evaluations[scale]
 
         scale = estimate_scale(break_rate_at, tolerance, largest=1.0, bisections=BISECTIONS)
-        return BaselineEstimate(scale, tuple(sorted(evaluations.items())))
+        return EstimatedBaseline(baseline, scale, tuple(sorted(evaluations.items())))
 
     return [estimate(baseline) for baseline in baselines]
 
 
 def calibrate_baselines(
-    images: EvaluationSet,
-    baselines: list[SingleTransformation],
-    estimates: list[BaselineEstimate],
-    tolerance: float,
-    confidence: float = 0.95,
+    images: EvaluationSet, estimates: list[EstimatedBaseline], tolerance: float, confidence: float = 0.95
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Calibrate the single transformations that may have the largest displacement.
 
@@ -172,8 +175,7 @@ def calibrate_baselines(
 
     Args:
         images: Calibration images.
-        baselines: The single transformations of one part.
-        estimates: About how far each goes, from other images.
+        estimates: The single transformations of one part, estimated on other images.
         tolerance: Largest share of the images that may be broken.
         confidence: Of each choice of a scale.
 
@@ -181,29 +183,25 @@ def calibrate_baselines(
         A record for each, and those that were calibrated with their tests.
     """
 
-    def test(baseline: SingleTransformation, estimate: BaselineEstimate) -> FixedSequence:
+    def test(estimate: EstimatedBaseline) -> FixedSequence:
         scales = sorted({min(1.0, estimate.scale * factor) for factor in SEQUENCE})
-        transform, k = baseline.transform, baseline.transform.full_strength
+        transform, k = estimate.baseline.transform, estimate.baseline.transform.full_strength
         return fixed_sequence_test(
             lambda scale: images.broken(transform, scale * k)[None], scales, tolerance, confidence, BEYOND
         )
 
-    tests = {i: test(baselines[i], estimates[i]) for i in contenders(baselines, estimates)}
-    records = [
-        baseline_record(baseline, estimate, tests.get(i))
-        for i, (baseline, estimate) in enumerate(zip(baselines, estimates, strict=True))
+    chosen = contenders(estimates, CONTENDER)
+    tests = [test(estimate) if estimate in chosen else None for estimate in estimates]
+    records = [baseline_record(*pair) for pair in zip(estimates, tests, strict=True)]
+    return records, [
+        (estimate.baseline, sequence) for estimate, sequence in zip(estimates, tests, strict=True) if sequence
     ]
-    return records, [(baselines[i], sequence) for i, sequence in tests.items()]
 
 
-def contenders(
-    baselines: list[SingleTransformation], estimates: list[BaselineEstimate], least: float = CONTENDER
-) -> list[int]:
-    """Return which single transformations have at least so much of the largest estimated displacement."""
-    displacements = [
-        baseline.displacement(estimate.scale) for baseline, estimate in zip(baselines, estimates, strict=True)
-    ]
-    return [i for i, value in enumerate(displacements) if value >= least * max(displacements)]
+def contenders(estimates: list[EstimatedBaseline], fraction: float) -> list[EstimatedBaseline]:
+    """Return those with at least this fraction of the largest estimated displacement."""
+    largest = max(estimate.displacement for estimate in estimates)
+    return [estimate for estimate in estimates if estimate.displacement >= fraction * largest]
 
 
 def displacement_ratio(
@@ -253,11 +251,9 @@ def displacement_ratio(
     )
 
 
-def baseline_record(
-    baseline: SingleTransformation, estimate: BaselineEstimate, test: FixedSequence | None = None
-) -> Baseline:
+def baseline_record(estimate: EstimatedBaseline, test: FixedSequence | None = None) -> Baseline:
     """Return what is known of a single transformation; its tests, if it has any, go before its estimate."""
-    evaluations, scale = estimate.evaluations, None
+    baseline, evaluations, scale = estimate.baseline, estimate.evaluations, None
     if test is not None:
         scale = test.scale
         evaluations = tuple(zip(test.scales, test.shares[:, 0].tolist(), strict=True))
@@ -268,6 +264,6 @@ def baseline_record(
         displacement=None if scale is None else baseline.displacement(scale),
         reached_bound=scale == 1.0,
         estimated_magnitude=baseline.magnitude(estimate.scale),
-        estimated_displacement=baseline.displacement(estimate.scale),
+        estimated_displacement=estimate.displacement,
         evaluations=tuple((baseline.displacement(scale), rate) for scale, rate in evaluations),
     )

@@ -10,9 +10,6 @@ images, by which nothing was chosen, bound the accuracy there (Clopper and Pears
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
@@ -62,21 +59,20 @@ def calibrate_family(
     """
     family = ParametricTransform.of_net(net)
     estimate, worst_k = estimate_scale_and_worst_k(family, training, baselines.target)
-
-    def broken_at(scale: float) -> Tensor:
-        ks = (family.full_strength, worst_k)
-        return torch.stack([calibration.broken(family, scale * k) for k in ks])
-
     only_ranges = all(net.single(part) for part in net.parts)
     scales = [estimate * factor for factor in (FINE if only_ranges else SEQUENCE)]
-    test = fixed_sequence_test(broken_at, scales, terms.tolerance, terms.confidence, BEYOND)
+    test = fixed_sequence_test(
+        lambda scale: calibration.broken_at(family, scale, worst_k),
+        scales,
+        terms.tolerance,
+        terms.confidence,
+        BEYOND,
+    )
     displacements = [displacements_full(net, scale) for scale in test.scales]
     records: dict[str, tuple[Baseline, ...]] = {}
     headline: dict[str, Headline | None] = {}
-    for part, singles in baselines.baselines.items():
-        tried, calibrated = calibrate_baselines(
-            calibration, singles, baselines.estimates[part], terms.tolerance, terms.confidence
-        )
+    for part, estimates in baselines.estimates.items():
+        tried, calibrated = calibrate_baselines(calibration, estimates, terms.tolerance, terms.confidence)
         records[part] = tuple(tried)
         headline[part] = displacement_ratio(
             test,

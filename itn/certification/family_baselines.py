@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.baselines import (
-    BaselineEstimate,
-    SingleTransformation,
+    EstimatedBaseline,
     color_baselines,
     contenders,
     estimate_baselines,
@@ -27,49 +26,41 @@ STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for 
 
 @dataclasses.dataclass(frozen=True)
 class FamilyBaselines:
-    """The single transformations of every part that is learned, and about how far each goes."""
+    """The single transformations of every part that is learned, with estimates of how far each goes."""
 
-    baselines: dict[str, list[SingleTransformation]]
-    estimates: dict[str, list[BaselineEstimate]]
+    estimates: dict[str, list[EstimatedBaseline]]
     target: float
     """Share of the images that may be broken if calibration is to prove the tolerance; less than it."""
     ranges: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    """Of parts with a single parameter, about how far it goes both ways, signed, the longer way first."""
+    """By part with a single parameter, estimates of its two ends, signed, the longer one first."""
 
     @property
     def references(self) -> dict[str, float]:
         """The largest displacement of any single transformation of each part, by the estimates."""
-        return {part: max(1e-6, *self._displacements(part)) for part in self.baselines}
+        return {
+            part: max(1e-6, *(estimate.displacement for estimate in estimates))
+            for part, estimates in self.estimates.items()
+        }
 
     @property
     def bounded(self) -> set[str]:
         """The parts of which a single transformation with the largest displacement reached its bound."""
         return {
             part
-            for part, baselines in self.baselines.items()
-            if any(
-                estimate.scale == 1.0 and baseline.displacement(1.0) >= self.references[part]
-                for baseline, estimate in zip(baselines, self.estimates[part], strict=True)
-            )
+            for part, estimates in self.estimates.items()
+            if any(e.scale == 1.0 and e.displacement >= self.references[part] for e in estimates)
         }
 
     def promising_pairs(self, part: str) -> Tensor:
-        """Return what the furthest single transformations add to the identity, m x 2 x entries.
+        """Return what the largest single transformations add to the identity, m x 2 x entries.
 
         First those that go together in pairs, none of two opposite ones, then each by itself beside zeros.
         """
-        baselines, estimates = self.baselines[part], self.estimates[part]
-        displacements = self._displacements(part)
-        order = sorted(
-            contenders(baselines, estimates, PROMISING), key=displacements.__getitem__, reverse=True
-        )
-        single = [baselines[i].deviation(estimates[i].scale).flatten() for i in order]
+        promising = contenders(self.estimates[part], PROMISING)
+        promising.sort(key=lambda estimate: estimate.displacement, reverse=True)
+        single = [estimate.baseline.deviation(estimate.scale).flatten() for estimate in promising]
         pairs = [(a, b) for a, b in itertools.combinations(single, 2) if a @ b > -0.5 * a.norm() * b.norm()]
         return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in single))])
-
-    def _displacements(self, part: str) -> list[float]:
-        together = zip(self.baselines[part], self.estimates[part], strict=True)
-        return [baseline.displacement(estimate.scale) for baseline, estimate in together]
 
 
 def estimate_family_baselines(
@@ -93,7 +84,7 @@ def estimate_family_baselines(
     estimates = {part: estimate_baselines(training, singles, target) for part, singles in baselines.items()}
     images = training.spread(IMAGES)
     ranges = {part: _estimate_range(net, part, images, target) for part in net.parts if net.single(part)}
-    return FamilyBaselines(baselines, estimates, target, ranges)
+    return FamilyBaselines(estimates, target, ranges)
 
 
 def _estimate_range(

@@ -88,6 +88,11 @@ class EvaluationSet(NamedTuple):
             result[right] = self.part(right).margins(transform, k if len(k) == 1 else k[right]) <= 0
         return result
 
+    def broken_at(self, transform: ParametricTransform, scale: float, worst_k: Tensor) -> Tensor:
+        """Return which images are broken at a scale, at full strength and at the worst k, bool, 2 x N."""
+        ks = (transform.full_strength, worst_k)
+        return torch.stack([self.broken(transform, scale * k) for k in ks])
+
     def break_rate(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> float:
         """Return the share of images that is broken under controls times scale k, 1 x controls.
 

@@ -28,6 +28,14 @@ class SearchedAccuracy:
     accuracy_per_image: float
     """With each image at the worst k that was found for it."""
 
+    @classmethod
+    def of(cls, worst: WorstCase) -> "SearchedAccuracy":
+        """Return the record of what a search has found."""
+        n = len(worst.right)
+        return cls(
+            tuple(worst.k[0].tolist()), int(worst.right.sum()) / n, int(worst.right_everywhere.sum()) / n
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Certificate:
@@ -140,9 +148,5 @@ def certify(
         clean_accuracy=clean_accuracy,
         uniform=of_uniform,
         full=of_full,
-        searched=SearchedAccuracy(
-            tuple(worst.k[0].tolist()),
-            int(worst.right.sum()) / n,
-            int(worst.right_everywhere.sum()) / n,
-        ),
+        searched=SearchedAccuracy.of(worst),
     )

@@ -157,8 +157,7 @@ class _ClassFamilies:
             of_classes = []
             for c, worst_k in zip(self.classes, worst_ks, strict=True):
                 family, images = ParametricTransform.of_net(c.net), self._evaluation_set(c.calibration)
-                ks = (family.full_strength, worst_k)
-                of_classes.append(torch.stack([images.broken(family, scale * k) for k in ks]))
+                of_classes.append(images.broken_at(family, scale, worst_k))
             return torch.cat(of_classes, 1)
 
         terms = self.config.terms
@@ -292,9 +291,7 @@ def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence:
         clean_accuracy=int(clean.sum()) / n,
         accuracy_uniform=int(outcome.uniform.right.sum()) / n,
         accuracy_full=int(worst.right_full.sum()) / n,
-        searched=SearchedAccuracy(
-            tuple(worst.k[0].tolist()), int(worst.right.sum()) / n, int(worst.right_everywhere.sum()) / n
-        ),
+        searched=SearchedAccuracy.of(worst),
         break_rate_full=broken_count / n,
         # An end of a two-sided interval holds with half of what that may miss
         break_rate_upper_bound=clopper_pearson(broken_count, n, 2 * confidence - 1)[1],
@@ -302,7 +299,6 @@ def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence:
             part: ClassPart(displacements[part], matrix_full(c.net, part).tolist()) for part in c.net.parts
         },
         baselines={
-            part: tuple(map(baseline_record, singles, c.baselines.estimates[part]))
-            for part, singles in c.baselines.baselines.items()
+            part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
         },
     )

@@ -7,7 +7,7 @@ import torch
 
 import itn
 from itn.certification.baselines import (
-    BaselineEstimate,
+    EstimatedBaseline,
     calibrate_baselines,
     color_baselines,
     displacement_ratio,
@@ -72,9 +72,8 @@ def test_baselines_go_as_far_as_on_paper():
     """Brightness is uniform in (1/2, 1): darkening by d breaks the share 2 d, a gain of 1 - s s / (1 - s)."""
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 4002)[1:-1])
     baselines = color_baselines(1)
-    calibrated, _ = calibrate_baselines(
-        evaluation_set(data), baselines, estimate_baselines(evaluation_set(data), baselines, 0.2), 0.2
-    )
+    estimates = estimate_baselines(evaluation_set(data), baselines, 0.2)
+    calibrated, _ = calibrate_baselines(evaluation_set(data), estimates, 0.2)
     records = {(record.transform, record.sign): record for record in calibrated}
     up, down = records["contrast", "+"], records["contrast", "-"]
     assert up.reached_bound
@@ -96,8 +95,8 @@ def test_a_baseline_that_estimates_put_second_can_be_the_largest():
         )
         for up in (False, True)
     )
-    estimates = [BaselineEstimate(0.5, ()), BaselineEstimate(0.5 * 0.5**0.5, ())]
-    _, calibrated = calibrate_baselines(evaluation_set(data), [darker, brighter], estimates, 0.2)
+    estimates = [EstimatedBaseline(darker, 0.5), EstimatedBaseline(brighter, 0.5 * 0.5**0.5)]
+    _, calibrated = calibrate_baselines(evaluation_set(data), estimates, 0.2)
     assert len(calibrated) == 2
     assert max(calibrated, key=lambda pair: pair[0].displacement(pair[1].scale))[0] is brighter
 
@@ -110,7 +109,7 @@ def test_calibrated_baselines_keep_to_the_tolerance():
         if baseline.name == "brightness" and baseline.max_offset < 0
     ]
     estimates = estimate_baselines(evaluation_set(data), darker, 0.2)
-    (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), darker, estimates, 0.2)
+    (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), estimates, 0.2)
     assert record.estimated_magnitude == pytest.approx(-0.1, abs=0.01)
     provable = max_failures(4000, 0.2) / 4000 / 2  # darker by d, the share 2 d is broken
     assert provable / 1.03 <= -record.magnitude <= provable + 1e-3  # scales are 3 % apart

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import itn
-from itn.certification.baselines import BaselineEstimate, spatial_baselines
+from itn.certification.baselines import EstimatedBaseline, spatial_baselines
 from itn.certification.calibration import check_certifiable
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform
@@ -37,10 +37,8 @@ def test_references_are_the_largest_displacements_of_baselines(blobs, side):
         baselines.target == (6 + 0.5) / 200
     )  # of 200 images 6 may be broken: below 6 % with 95 % confidence
     by_name = {
-        (baseline.name, baseline.max_offset > 0): estimate.scale
-        for baseline, estimate in zip(
-            baselines.baselines["spatial"], baselines.estimates["spatial"], strict=True
-        )
+        (estimate.baseline.name, estimate.baseline.max_offset > 0): estimate.scale
+        for estimate in baselines.estimates["spatial"]
     }
     assert by_name["translate_x", True] == pytest.approx(0.5, abs=0.04)  # a quarter of the width
     assert by_name["shear_x", True] == 1.0
@@ -53,18 +51,13 @@ def test_references_are_the_largest_displacements_of_baselines(blobs, side):
 
 def test_pairs_are_of_the_furthest_baselines_and_never_opposite():
     """Shears of 0.4 and -0.32 and a scale of 0.35 are among the furthest; shifts are far from that."""
-    singles = [
-        baseline
+    scales = {("shear_x", 1): 0.4, ("shear_x", -1): 0.32, ("scale_y", 1): 0.35}
+    estimates = [
+        EstimatedBaseline(baseline, scales.get((baseline.name, 1 if baseline.max_offset > 0 else -1), 0.01))
         for baseline in spatial_baselines(1.0)
         if baseline.name in ("shear_x", "scale_y", "translate_x")
     ]
-    lengths = {("shear_x", 1): 0.4, ("shear_x", -1): 0.32, ("scale_y", 1): 0.35}
-    scales = [
-        lengths.get((baseline.name, 1 if baseline.max_offset > 0 else -1), 0.01) for baseline in singles
-    ]
-    baselines = FamilyBaselines(
-        {"spatial": singles}, {"spatial": [BaselineEstimate(scale, ()) for scale in scales]}, 0.01
-    )
+    baselines = FamilyBaselines({"spatial": estimates}, 0.01)
     assert baselines.bounded == set()
     found = baselines.promising_pairs("spatial")
     # Matrices say where an output pixel comes from: a shear to the right has a negative entry
