@@ -25,8 +25,7 @@ import itn
 from itn.certification.baselines import BEYOND
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import certify
-from itn.certification.scale_search import IMAGES, estimate_scale
-from itn.certification.worst_k import WorstCase
+from itn.certification.search import IMAGES, WorstCase, estimate_scale
 from itn.learning.split import Split, split_images
 from itn.stats import fixed_sequence_test, generator, max_failures
 from itn.stats.fixed_sequence import SEQUENCE

@@ -40,9 +40,9 @@ from torch.profiler import ProfilerActivity, profile
 import itn
 from itn.functional import unit_float
 from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.restarts import standings
 from itn.learning.constrained.settings import DEFAULT_SETTINGS
+from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.load import make_net
 from itn.learning.switched import SwitchedLearner
 from itn.learning.trainer import Learner

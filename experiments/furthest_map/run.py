@@ -33,7 +33,7 @@ import itn
 from itn import plotting
 from itn.certification.baselines import SingleTransformation, spatial_baselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.scale_search import estimate_scale
+from itn.certification.search import estimate_scale
 from itn.learning.split import split_images
 from itn.models.classifier import margins
 

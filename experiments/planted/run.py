@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 import itn
 from itn import plotting
-from itn.learning.ranges import RANGES
+from itn.learning.evaluate import RANGES
 from itn.learning.split import split_images
 
 TOLERANCE = 0.05

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
-from itn.certification.scale_search import estimate_scale
+from itn.certification.search import estimate_scale
 from itn.functional import color_identity, displacement
 from itn.stats import FixedSequence, fixed_sequence_test
 from itn.stats.fixed_sequence import SEQUENCE

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
-from itn.certification.records import Baseline, CalibrationPoint, Headline
-from itn.certification.scale_search import estimate_scale_and_worst_k
-from itn.certification.terms import Terms
+from itn.certification.records import Baseline, CalibrationPoint, Headline, Terms
+from itn.certification.search import estimate_scale_and_worst_k
 from itn.nn import InvariantTransformerNet
 from itn.stats import FixedSequence, fixed_sequence_test, generator, smallest_tolerance
 from itn.stats.fixed_sequence import FINE, SEQUENCE

@@ -15,8 +15,8 @@ from itn.certification.baselines import (
     spatial_baselines,
 )
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.scale_search import IMAGES, estimate_scale
-from itn.certification.terms import Terms
+from itn.certification.records import Terms
+from itn.certification.search import IMAGES, estimate_scale
 from itn.nn import InvariantTransformerNet
 from itn.stats import max_failures
 

@@ -1,11 +1,22 @@
 """Records of what is certified, and of single transformations beside it; accuracies are fractions."""
 
 import dataclasses
+from typing import NamedTuple
 
 from torch import Tensor
 
-from itn.certification.worst_k import WorstCase
+from itn.certification.search import WorstCase
 from itn.stats import clopper_pearson
+
+
+class Terms(NamedTuple):
+    """What calibration and certificate are asked for."""
+
+    tolerance: float
+    """Largest share of the images that may be right unchanged and wrong transformed."""
+    confidence: float
+    seed: int
+    """Of the resampled images."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 from numbers import Real
 from typing import Literal, get_args
 
-from itn.certification.terms import Terms
+from itn.certification.records import Terms
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
 from itn.runtime.validation import (
     Precision,

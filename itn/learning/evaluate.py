@@ -1,6 +1,7 @@
 """What a learned net does to held-out images: accuracy, displacement, curves over k."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,10 +10,9 @@ from torch import Tensor
 from itn.certification.calibration import CalibrationResult
 from itn.certification.parametric import EvaluationSet, ParametricTransform, classifier_of
 from itn.certification.records import certify
-from itn.certification.worst_k import search_worst_k
+from itn.certification.search import search_worst_k
 from itn.functional import decompose_color, decompose_spatial, displacement, rms_displacement
 from itn.learning.config import LearnConfig
-from itn.learning.ranges import RANGES
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
 from itn.learning.summary import describe_color, describe_spatial
 from itn.models.checked_images import CheckedImages
@@ -23,6 +23,16 @@ CURVE_IMAGES = 2000
 CURVE_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RANGE_POINTS = 21
+RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
+    "rotation": ("rotate", math.degrees),
+    "translation_x": ("translate_x", lambda p: -p / 2),
+    "translation_y": ("translate_y", lambda p: -p / 2),
+    "zoom": ("zoom", lambda p: 1 + p),
+    "gain": ("contrast", lambda p: 1 + p),
+    "bias": ("brightness", lambda p: p),
+}
+"""By family with a single parameter, the transformation of the screening table that it is, and the magnitude
+that a parameter is."""
 
 
 class Response(NamedTuple):

@@ -13,8 +13,8 @@ from itn.certification.family_baselines import FamilyBaselines, estimate_family_
 from itn.certification.parametric import EvaluationSet, classifier_of
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.settings import DEFAULT_SETTINGS
+from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
 from itn.learning.records import LearnRecord, LearnStep

@@ -18,8 +18,7 @@ from itn.certification.calibration import calibration_points
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import CalibrationPoint, Certificate, SearchedAccuracy, certify
-from itn.certification.scale_search import estimate_scale_and_worst_k
-from itn.certification.worst_k import WorstCase, search_worst_k
+from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.evaluate import Response, matrix_full, respond

@@ -16,7 +16,7 @@ from itn.certification.baselines import (
 )
 from itn.stats.fixed_sequence import FixedSequence, max_failures
 from itn.stats.sampling import generator
-from tests.certification.test_worst_k import evaluation_set, flat_images
+from tests.certification.test_search import evaluation_set, flat_images
 
 SPATIAL = ("rotate", "scale_x", "scale_y", "zoom", "shear_x", "shear_y", "translate_x", "translate_y")
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from itn.learning.constrained.controls import VERTICES
-from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.settings import ConstrainedSettings
-from itn.learning.constrained.stacked_families import StackedFamilies, normalized
+from itn.learning.constrained.stacked_families import FamilyProblem, StackedFamilies, normalized
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, margins
 from itn.nn import InvariantTransformerNet

@@ -12,9 +12,9 @@ from itn.learning.constrained.controls import FULL_STRENGTH, draw_controls
 from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.initialization import initial_families
 from itn.learning.constrained.primal_dual import PrimalDual
-from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.restarts import prune, scores
 from itn.learning.constrained.settings import DEFAULT_SETTINGS, ConstrainedSettings
+from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.records import LearnStep
 from itn.models.classifier import Classifier, margins
 from itn.runtime.errors import RunError

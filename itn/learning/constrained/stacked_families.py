@@ -1,14 +1,32 @@
-"""The families of all restarts, as stacked weights of their control heads."""
+"""Families to learn, and the families of all restarts as stacked weights of their control heads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
 from itn.functional import displacement
-from itn.learning.constrained.problem import FamilyProblem
-from itn.nn import CONTROLS, ControlHead
+from itn.models.checked_images import CheckedImages
+from itn.nn import CONTROLS, ControlHead, InvariantTransformerNet
+
+
+class FamilyProblem(NamedTuple):
+    """A family to learn, its training images, and what is known beforehand."""
+
+    net: InvariantTransformerNet
+    """Receives the result."""
+    restarts: Sequence[InvariantTransformerNet]
+    """Nets with the same architecture and other weights; may contain ``net`` itself."""
+    data: CheckedImages
+    references: Mapping[str, float]
+    """Displacement of each part that counts as 1."""
+    bounded: Collection[str]
+    """Parts whose reference is a baseline that reached its bound: gains beyond it count for less."""
+    directions: Mapping[str, Tensor]
+    """For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0. For a part with
+    a single parameter 1 x 2 x 1, the ends of its range, the longer one first."""
 
 
 class StackedFamilies:

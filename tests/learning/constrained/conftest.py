@@ -5,7 +5,7 @@ import torch
 
 import itn
 from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.constrained.problem import FamilyProblem
+from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.load import make_net
 
 

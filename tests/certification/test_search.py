@@ -9,9 +9,8 @@ import torch
 import itn
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import certify
-from itn.certification.scale_search import estimate_scale
-from itn.certification.worst_k import search_worst_k
-from itn.models.checked_images import CheckedImages
+from itn.certification.search import estimate_scale, search_worst_k
+from itn.models.preflight import CheckedImages
 from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures, smallest_tolerance
 from itn.stats.sampling import generator
 
