@@ -45,6 +45,7 @@ from torch import Tensor
 
 import itn
 from itn import plotting
+from itn.certification.parametric import EvaluationSet
 from itn.learning import plots
 from itn.learning.evaluate import respond
 from itn.learning.load import make_net
@@ -153,10 +154,10 @@ def _run(
     name = f"{asks['model']}, {asks['reading']}, seed {seed}"
     history = [learner.step(number) for number in study.track(range(config.steps), name, "steps")]
     k1, k2 = torch.rand(2, len(held_out), 2, generator=generator(seed, "evaluation"))
-    full = torch.ones(1, 2)
+    full, images = torch.ones(1, 2), EvaluationSet(classifier, held_out, config.batch_size)
     at = {
-        "uniform": respond(net, held_out, k1, k2, config.batch_size),
-        "full": respond(net, held_out, full, full, config.batch_size),
+        "uniform": respond(net, images, k1, k2),
+        "full": respond(net, images, full, full),
     }
     family = _family(net, held_out)
     return {

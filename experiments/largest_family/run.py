@@ -124,8 +124,8 @@ def _otherwise(
     training, calibration, held_out = split
     assert calibration is not None
     net = make_net(classifier, config, images.shape)
-    training_set, calibration_set = (
-        EvaluationSet(classifier, data, config.batch_size) for data in (training, calibration)
+    training_set, calibration_set, held_out_set = (
+        EvaluationSet(classifier, data, config.batch_size) for data in (training, calibration, held_out)
     )
     baselines = estimate_family_baselines(net, training_set, len(calibration), config.terms)
     history = []
@@ -142,7 +142,7 @@ def _otherwise(
         history = [learner.step(number) for number in range(config.steps)]
     calibrated = calibrate_family(net, training_set, calibration_set, baselines, config.terms)
     origin = study.provenance(classifier.device)
-    return evaluate(net, held_out, history, config, split.record(config.seed), origin, calibrated)
+    return evaluate(net, held_out_set, history, config, split.record(config.seed), origin, calibrated)
 
 
 def figures(record: Record) -> dict[str, Figure]:

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from itn.certification.records import Terms
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
+from itn.models.classifier import Classifier
 from itn.runtime.validation import (
     Precision,
     check_choice,
@@ -141,6 +142,10 @@ class LearnConfig:
         bound = self.spatial_bound
         require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+
+    def backend(self, classifier: Classifier) -> Classifier:
+        """Return a classifier that computes as the settings say."""
+        return classifier.with_backend(self.precision, self.channels_last, self.compile)
 
     @property
     def terms(self) -> Terms:

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult
-from itn.certification.parametric import EvaluationSet, ParametricTransform, classifier_of
+from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import certify
 from itn.certification.search import search_worst_k
 from itn.functional import decompose_color, decompose_spatial, displacement, rms_displacement
 from itn.learning.config import LearnConfig
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
 from itn.learning.summary import describe_color, describe_spatial
-from itn.models.checked_images import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.stats import clopper_pearson, generator
 
@@ -55,24 +54,20 @@ class Response(NamedTuple):
 
 
 @torch.inference_mode()
-def respond(
-    net: InvariantTransformerNet, data: CheckedImages, k1: Tensor, k2: Tensor, batch_size: int
-) -> Response:
+def respond(net: InvariantTransformerNet, images: EvaluationSet, k1: Tensor, k2: Tensor) -> Response:
     """Classify images under F(k1, k2), in batches.
 
     Args:
         net: The net.
-        data: N images with labels.
+        images: N images with the classifier.
         k1: Controls of color, N x 2, or 1 x 2 for all images.
         k2: Controls of the spatial transformer, likewise.
-        batch_size: Images in one forward pass.
     """
-    device = next(net.parameters()).device
+    device = images.classifier.device
     matrices = net.matrices(k1.to(device), k2.to(device))
     k = torch.cat([{"color": k1, "spatial": k2}[part] for part in net.parts], 1)
-    images = EvaluationSet(classifier_of(net), data, batch_size)
     margins = images.margins(ParametricTransform.of_net(net), k)
-    height, width = data.images.shape[-2:]
+    height, width = images.data.images.shape[-2:]
     return Response(
         margins > 0,
         {part: displacement(matrix) for part, matrix in matrices.items()},
@@ -80,13 +75,13 @@ def respond(
     )
 
 
-def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -> tuple[CurvePoint, ...]:
+def curves(net: InvariantTransformerNet, images: EvaluationSet) -> tuple[CurvePoint, ...]:
     """Return accuracy and displacement along three rays of k, one part at a time."""
-    points, n = [], len(data)
+    points, n = [], len(images.data)
     for part in net.parts:
         for ray in CURVE_RAYS:
             for t in CURVE_TS:
-                response = respond(net, data, *net.controls(part, t * torch.tensor([ray])), batch_size)
+                response = respond(net, images, *net.controls(part, t * torch.tensor([ray])))
                 right = int(response.right.sum())
                 low, high = clopper_pearson(right, n)
                 displaced = response.displacement[part].item()
@@ -96,7 +91,7 @@ def curves(net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -
 
 def evaluate(
     net: InvariantTransformerNet,
-    held_out: CheckedImages,
+    held_out: EvaluationSet,
     history: Sequence[LearnStep],
     config: LearnConfig,
     split: dict[str, Any],
@@ -104,22 +99,21 @@ def evaluate(
     calibrated: CalibrationResult | None = None,
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if it was calibrated."""
-    n = len(held_out)
+    clean, (n, _, height, width) = held_out.data.clean, held_out.data.images.shape
     randomness = generator(config.seed, "evaluation")
     k1, k2 = torch.rand(2, n, CONTROLS, generator=randomness)
     ones = torch.ones(1, CONTROLS)
-    uniform = respond(net, held_out, k1, k2, config.batch_size)
-    full = respond(net, held_out, ones, ones, config.batch_size)
+    uniform = respond(net, held_out, k1, k2)
+    full = respond(net, held_out, ones, ones)
     clean_count, uniform_count, full_count = (
-        int(right.sum()) for right in (held_out.clean, uniform.right, full.right)
+        int(right.sum()) for right in (clean, uniform.right, full.right)
     )
     subset = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
     certificate = None
     if calibrated is not None:
-        images = EvaluationSet(classifier_of(net), held_out, config.batch_size)
-        worst = search_worst_k(images, ParametricTransform.of_net(net), 1.0)
+        worst = search_worst_k(held_out, ParametricTransform.of_net(net), 1.0)
         certificate = certify(
-            held_out.clean, uniform.right, worst, calibrated.scale, config.tolerated, config.confidence
+            clean, uniform.right, worst, calibrated.scale, config.tolerated, config.confidence
         )
     asked = [step.asked_cross_entropy for step in history if step.asked_cross_entropy is not None]
     return LearnRecord(
@@ -131,9 +125,9 @@ def evaluate(
         accuracy_uniform_ci=clopper_pearson(uniform_count, n),
         accuracy_full=full_count / n,
         accuracy_full_ci=clopper_pearson(full_count, n),
-        parts={part: _part_record(net, part, held_out, uniform, full) for part in net.parts},
+        parts={part: _part_record(net, part, width / height, uniform, full) for part in net.parts},
         cross_entropy_share=sum(asked) / len(asked) if asked else None,
-        curves=curves(net, held_out.part(subset), config.batch_size),
+        curves=curves(net, held_out.part(subset)),
         certificate=certificate,
         baselines=None if calibrated is None else calibrated.baselines,
         headline=None if calibrated is None else calibrated.headline,
@@ -159,17 +153,16 @@ def matrix_full(net: InvariantTransformerNet, part: str) -> Tensor:
 
 
 def _part_record(
-    net: InvariantTransformerNet, part: str, data: CheckedImages, uniform: Response, full: Response
+    net: InvariantTransformerNet, part: str, aspect: float, uniform: Response, full: Response
 ) -> PartRecord:
     matrix = matrix_full(net, part)
-    height, width = data.images.shape[-2:]
     if part == "color":
-        found: Any = decompose_color(matrix[None])
+        decomposed: Any = decompose_color(matrix[None])
+        describe: Callable[[dict[str, Any]], str] = describe_color
     else:
-        found = decompose_spatial(matrix[None], width / height)
-    regular = all(value.isfinite().all() for value in found)
-    decomposition = {name: value[0].tolist() for name, value in found._asdict().items()} if regular else None
-    describe = describe_color if part == "color" else describe_spatial
+        decomposed, describe = decompose_spatial(matrix[None], aspect), describe_spatial
+    regular = all(value.isfinite().all() for value in decomposed)
+    values = {name: value[0].tolist() for name, value in decomposed._asdict().items()}
     return PartRecord(
         displacement_uniform=uniform.mean_displacement(part),
         displacement_full=full.mean_displacement(part),
@@ -177,8 +170,8 @@ def _part_record(
         rms_shift_full=full.mean_rms_shift(part),
         bound=getattr(net, part).head.bound.item(),
         matrix_full=matrix.tolist(),
-        decomposition_full=decomposition,
-        description="" if decomposition is None else describe(decomposition),
+        decomposition_full=values if regular else None,
+        description=describe(values) if regular else "",
         angle=_angle(net, part),
         range=_range(net, part),
     )

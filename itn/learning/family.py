@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import EvaluationSet, classifier_of
+from itn.certification.parametric import classifier_of
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.settings import DEFAULT_SETTINGS
@@ -80,7 +80,18 @@ def learn(
         >>> result.record.parts["spatial"].displacement_full
         0.12
     """
-    run = Run(LEARN, classifier, images, labels, config or LearnConfig(), out, source, overwrite)
+    config = config or LearnConfig()
+    run = Run(
+        LEARN,
+        config.backend(classifier),
+        images,
+        labels,
+        config,
+        out,
+        source=source,
+        overwrite=overwrite,
+        batch_size=config.batch_size,
+    )
     family = _Family(run)
     record, history = run.learn(family, progress)
     return LearnResult(family.net, record, history)
@@ -91,28 +102,27 @@ class _Family:
 
     def __init__(self, run: Run) -> None:
         self.config = run.config
-        self.training, self.calibration, self.held_out = run.split
-        self.net = make_net(run.classifier, run.config, self.held_out.images.shape)
+        training, calibration, held_out = run.split
+        self.training, self.held_out = run.evaluation_set(training), run.evaluation_set(held_out)
+        self.calibration = None if calibration is None else run.evaluation_set(calibration)
+        self.net = make_net(run.classifier, run.config, held_out.images.shape)
         self.baselines: FamilyBaselines | None = None
         self.calibrated: CalibrationResult | None = None
 
     def prepare(self) -> Learner:
         net, training, config = self.net, self.training, self.config
         if self.calibration is None:
-            return SwitchedLearner(net, training, config)
-        images = EvaluationSet(classifier_of(net), training, config.batch_size)
-        self.baselines = estimate_family_baselines(net, images, len(self.calibration), config.terms)
-        problem = family_problem(net, training, self.baselines, config)
+            return SwitchedLearner(net, training.data, config)
+        self.baselines = estimate_family_baselines(net, training, len(self.calibration.data), config.terms)
+        problem = family_problem(net, training.data, self.baselines, config)
         return ConstrainedLearner([problem], config, self.baselines.target)
 
     def calibrate(self) -> None:
         assert self.calibration is not None
         assert self.baselines is not None
-        training, calibration = (
-            EvaluationSet(classifier_of(self.net), data, self.config.batch_size)
-            for data in (self.training, self.calibration)
+        self.calibrated = calibrate_family(
+            self.net, self.training, self.calibration, self.baselines, self.config.terms
         )
-        self.calibrated = calibrate_family(self.net, training, calibration, self.baselines, self.config.terms)
 
     def evaluate(
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
@@ -125,7 +135,7 @@ class _Family:
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import
 
-        return draw(self.net, self.held_out, history, record, classifier_of(self.net).class_name)
+        return draw(self.net, self.held_out.data, history, record, self.held_out.classifier.class_name)
 
 
 def family_problem(

@@ -29,7 +29,6 @@ from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.learning.trainer import Learner
-from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.stats import clopper_pearson, fixed_sequence_test, generator
@@ -60,9 +59,9 @@ class ClassProblem(NamedTuple):
 
     label: int
     net: InvariantTransformerNet
-    training: CheckedImages
-    calibration: CheckedImages
-    held_out: CheckedImages
+    training: EvaluationSet
+    calibration: EvaluationSet
+    held_out: EvaluationSet
     baselines: FamilyBaselines
 
 
@@ -110,7 +109,17 @@ def learn_per_class(
     config = config or LearnConfig()
     if config.objective != "constrained":
         raise ValueError(f"families of classes need the constrained objective, got {config.objective}")
-    run = Run(PER_CLASS, classifier, images, labels, config, out, source, overwrite)
+    run = Run(
+        PER_CLASS,
+        config.backend(classifier),
+        images,
+        labels,
+        config,
+        out,
+        source=source,
+        overwrite=overwrite,
+        batch_size=config.batch_size,
+    )
     families = _ClassFamilies(run)
     record, history = run.learn(families, progress)
     return PerClassResult({known.label: known.net for known in families.classes}, record, history)
@@ -121,25 +130,26 @@ class _ClassFamilies:
 
     def __init__(self, run: Run) -> None:
         _check_counts(run.split, run.classifier)
-        self.config, self.classifier, self.split = run.config, run.classifier, run.split
+        self.config, self.classifier = run.config, run.classifier
+        assert run.split.calibration is not None
+        parts = (run.split.training, run.split.calibration, run.split.held_out)
+        self.parts = [run.evaluation_set(data) for data in parts]
         self.classes: list[ClassProblem] = []
         self.scale = 0.0
         self.points: tuple[CalibrationPoint, ...] = ()
 
     def prepare(self) -> Learner:
         config = self.config
-        training, calibration, held_out = self.split
-        assert calibration is not None
-        for label in training.labels.unique().tolist():
-            images = _of_class(training, label)
-            net = make_net(self.classifier, config, images.images.shape)
+        all_training, all_calibration, _ = self.parts
+        for label in all_training.data.labels.unique().tolist():
+            training, calibration, held_out = (_of_class(images, label) for images in self.parts)
+            net = make_net(self.classifier, config, training.data.images.shape)
             # The tolerance is proven for all classes together
-            baselines = estimate_family_baselines(
-                net, self._evaluation_set(images), len(calibration), config.terms
-            )
-            others = _of_class(calibration, label), _of_class(held_out, label)
-            self.classes.append(ClassProblem(label, net, images, *others, baselines))
-        problems = [family_problem(c.net, c.training, c.baselines, config, RESTARTS) for c in self.classes]
+            baselines = estimate_family_baselines(net, training, len(all_calibration.data), config.terms)
+            self.classes.append(ClassProblem(label, net, training, calibration, held_out, baselines))
+        problems = [
+            family_problem(c.net, c.training.data, c.baselines, config, RESTARTS) for c in self.classes
+        ]
         return ConstrainedLearner(problems, config, self.classes[0].baselines.target)
 
     def calibrate(self) -> None:
@@ -147,7 +157,7 @@ class _ClassFamilies:
         worst_ks = []
         for c in self.classes:
             scale, worst_k = estimate_scale_and_worst_k(
-                ParametricTransform.of_net(c.net), self._evaluation_set(c.training), c.baselines.target
+                ParametricTransform.of_net(c.net), c.training, c.baselines.target
             )
             rescale(c.net, scale)
             worst_ks.append(worst_k)
@@ -155,13 +165,12 @@ class _ClassFamilies:
         def broken_at(scale: float) -> Tensor:
             of_classes = []
             for c, worst_k in zip(self.classes, worst_ks, strict=True):
-                family, images = ParametricTransform.of_net(c.net), self._evaluation_set(c.calibration)
-                of_classes.append(images.broken_at(family, scale, worst_k))
+                of_classes.append(c.calibration.broken_at(ParametricTransform.of_net(c.net), scale, worst_k))
             return torch.cat(of_classes, 1)
 
         terms = self.config.terms
         test = fixed_sequence_test(broken_at, SEQUENCE, terms.tolerance, terms.confidence, BEYOND)
-        images = [len(c.calibration) for c in self.classes]
+        images = [len(c.calibration.data) for c in self.classes]
         self.points = calibration_points(
             test, [self._mean_displacements(images, scale) for scale in test.scales]
         )
@@ -174,7 +183,7 @@ class _ClassFamilies:
     ) -> PerClassRecord:
         outcomes = self._outcomes()
         certificate = self._certificate(outcomes)
-        full = self._mean_displacements([len(c.held_out) for c in self.classes])
+        full = self._mean_displacements([len(c.held_out.data) for c in self.classes])
         return PerClassRecord(
             objective=self.config.objective,
             tolerance=self.config.tolerated,
@@ -202,11 +211,8 @@ class _ClassFamilies:
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import
 
-        examples = {c.label: (c.net, c.held_out.images[:1]) for c in self.classes}
+        examples = {c.label: (c.net, c.held_out.data.images[:1]) for c in self.classes}
         return draw_classes(examples, history, record, self.classifier.class_name)
-
-    def _evaluation_set(self, data: CheckedImages) -> EvaluationSet:
-        return EvaluationSet(self.classifier, data, self.config.batch_size)
 
     def _mean_displacements(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
         """Return the displacement of each part at full strength, mean over so many images of each class."""
@@ -221,10 +227,9 @@ class _ClassFamilies:
         randomness = generator(self.config.seed, "evaluation")
         outcomes = []
         for c in self.classes:
-            k1, k2 = torch.rand(2, len(c.held_out), CONTROLS, generator=randomness)
-            uniform = respond(c.net, c.held_out, k1, k2, self.config.batch_size)
-            family = ParametricTransform.of_net(c.net)
-            worst = search_worst_k(self._evaluation_set(c.held_out), family, 1.0)
+            k1, k2 = torch.rand(2, len(c.held_out.data), CONTROLS, generator=randomness)
+            uniform = respond(c.net, c.held_out, k1, k2)
+            worst = search_worst_k(c.held_out, ParametricTransform.of_net(c.net), 1.0)
             outcomes.append(ClassOutcome(uniform, worst))
         return outcomes
 
@@ -235,7 +240,7 @@ class _ClassFamilies:
             for name in ("right", "right_full", "right_everywhere")
         )
         return certify(
-            torch.cat([c.held_out.clean for c in self.classes]),
+            torch.cat([c.held_out.data.clean for c in self.classes]),
             torch.cat([outcome.uniform.right for outcome in outcomes]),
             WorstCase(torch.zeros(1, 0), right, right_full, right_everywhere),
             self.scale,
@@ -255,13 +260,13 @@ def _check_counts(split: Split, classifier: Classifier) -> None:
         if (n := int((recognized == label).sum())) < FEWEST or not others:
             raise ValueError(
                 f"class {classifier.class_name(label)} has {n} recognized training images and {others} for "
-                f"calibration or certification, a family of its own needs {FEWEST} and some: give more "
-                "images, or learn one family for all classes"
+                f"calibration or certification, a family of its own needs at least {FEWEST} of the former "
+                "and 1 of the latter: give more images, or learn one family for all classes"
             )
 
 
-def _of_class(data: CheckedImages, label: int) -> CheckedImages:
-    return data.part((data.labels == label).nonzero().flatten())
+def _of_class(images: EvaluationSet, label: int) -> EvaluationSet:
+    return images.part((images.data.labels == label).nonzero().flatten())
 
 
 def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full: float) -> ClassesPart:
@@ -280,7 +285,7 @@ def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full
 
 def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence: float) -> ClassFamily:
     """Return the record of one class."""
-    clean, worst, n = c.held_out.clean, outcome.worst, len(c.held_out)
+    clean, worst, n = c.held_out.data.clean, outcome.worst, len(c.held_out.data)
     broken_count = int((clean & ~worst.right_full).sum())
     displacements = displacements_full(c.net)
     return ClassFamily(

@@ -1,21 +1,22 @@
-"""A run of learning, from its inputs to its files; what is learned in it is its families' matter."""
+"""A run of learning, from inputs to files; ``Families`` says what is learned."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from itn.certification.parametric import EvaluationSet
 from itn.data.inputs import RunInputs
 from itn.learning.checkpoint import kept, resume
 from itn.learning.config import LearnConfig
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
-from itn.learning.split import split_images
+from itn.learning.split import Split, split_images
 from itn.learning.trainer import Learner, train
-from itn.models.classifier import Classifier
+from itn.models.checked_images import CheckedImages
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 
@@ -30,7 +31,7 @@ R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 class Families(Protocol[R]):
     """What is learned in a run: one family for all images, or one for each class.
 
-    A run calls what follows in this order: ``calibrate`` if it has images for that, the last two if it has a
+    Called in this order; ``calibrate`` only with calibration images, ``weights`` and ``figures`` only with a
     folder.
     """
 
@@ -51,47 +52,22 @@ class Families(Protocol[R]):
 
 
 class Run(RunInputs):
-    """A run of learning.
-
-    Args:
-        command: Value of ``command`` in config.json.
-        classifier: As ``itn.learn`` takes it, like all others.
-        images: N x C x H x W.
-        labels: N integers.
-        config: Settings.
-        out: Output folder, or None.
-        source: What the images are.
-        overwrite: Replace an earlier run.
-
-    Raises:
-        ValueError: If an input is unusable.
-    """
+    """A run of learning."""
 
     config: LearnConfig
 
-    def __init__(
-        self,
-        command: str,
-        classifier: Classifier,
-        images: Tensor,
-        labels: Tensor,
-        config: LearnConfig,
-        out: str | Path | None,
-        source: str | None,
-        overwrite: bool,
-    ) -> None:
-        super().__init__(
-            command,
-            classifier.with_backend(config.precision, config.channels_last, config.compile),
-            images,
-            labels,
-            config,
-            out,
-            source=source,
-            overwrite=overwrite,
-            batch_size=config.batch_size,
-        )
-        self.split = split_images(self.data, config)
+    @functools.cached_property
+    def split(self) -> Split:
+        """The images in their parts.
+
+        Raises:
+            ValueError: If there are too few of them.
+        """
+        return split_images(self.data, self.config)
+
+    def evaluation_set(self, data: CheckedImages) -> EvaluationSet:
+        """Return images with the classifier of the run."""
+        return EvaluationSet(self.classifier, data, self.config.batch_size)
 
     def learn(self, families: Families[R], progress: bool | None) -> tuple[R, tuple[LearnStep, ...]]:
         """Learn, calibrate, evaluate and write; return the record and the steps.
@@ -118,7 +94,7 @@ class Run(RunInputs):
                 record = families.evaluate(history, self.split.record(self.config.seed), self.provenance)
                 seconds["evaluation"] = self.lap()
                 if folder is not None:
-                    chunk = learner.rows.last_chunk or self.config.batch_size
+                    chunk = learner.sharded_forward.last_chunk or self.config.batch_size
                     finish = partial(self._finish, families, history, record, seconds, chunk)
                     distributed.on_rank_zero(finish)  # all wait until the files are there
         return record, tuple(history)

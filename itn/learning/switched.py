@@ -32,7 +32,7 @@ class SwitchedLearner:
         self.net, self.classifier, self.config = net, net.classifier, config
         self.data = data.to(self.classifier.device)
         self.clean = self.data.clean
-        self.rows = ShardedForward()
+        self.sharded_forward = ShardedForward()
         self.generator = generator(config.seed, "batches")
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
@@ -60,7 +60,7 @@ class SwitchedLearner:
         def transformed_logits(images: Tensor, *of_parts: Tensor) -> Tensor:
             return self.classifier.logits(net.render(images, dict(zip(matrices, of_parts, strict=True))))
 
-        logits = self.rows(transformed_logits, images, *matrices.values())
+        logits = self.sharded_forward(transformed_logits, images, *matrices.values())
         cross_entropy = F.cross_entropy(logits, labels)
         displacements = {part: self._displacement(matrix) for part, matrix in matrices.items()}
         displacement_loss = transformer_loss(

@@ -20,7 +20,7 @@ class Learner(Resumable, Protocol):
     """An objective, as the loop sees it."""
 
     config: LearnConfig
-    rows: ShardedForward
+    sharded_forward: ShardedForward
     """What passes transformed images through the classifier."""
 
     def step(self, number: int) -> LearnStep:

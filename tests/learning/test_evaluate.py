@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import itn
+from itn.certification.parametric import EvaluationSet
 from itn.learning.evaluate import curves, respond
 from itn.learning.figures import grid, strips
 from itn.stats.sampling import one_per_class
@@ -26,11 +27,11 @@ def data(blobs, side):
 
 
 @pytest.mark.parametrize("batch_size", [7, 200])
-def test_response_is_what_paper_and_pencil_say(net, data, batch_size):
+def test_response_is_what_paper_and_pencil_say(net, data, side, batch_size):
     """A blob at +0.5 crosses the middle when the shift exceeds 0.5; one at -0.5 never does."""
     k2 = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
     shift = torch.tanh(torch.atanh(torch.tensor(0.6)) * k2[:, 0])
-    response = respond(net, data, torch.zeros(1, 2), k2, batch_size)
+    response = respond(net, EvaluationSet(side, data, batch_size), torch.zeros(1, 2), k2)
     expected = (data.labels == 0) | (shift < 0.5)
     near = (shift - 0.5).abs() < 0.02
     assert torch.equal(response.right[~near], expected[~near])
@@ -40,8 +41,8 @@ def test_response_is_what_paper_and_pencil_say(net, data, batch_size):
     assert 0 < expected.sum() < 200
 
 
-def test_curves_fall_where_the_blob_crosses(net, data):
-    points = {(point.ray, point.t): point for point in curves(net, data, 64)}
+def test_curves_fall_where_the_blob_crosses(net, data, side):
+    points = {(point.ray, point.t): point for point in curves(net, EvaluationSet(side, data, 64))}
     assert points[(1, 0), 0.0].accuracy == 1
     assert points[(1, 0), 0.6].accuracy == 1  # shift 0.39
     assert points[(1, 0), 1.0].accuracy == 0.5

@@ -147,7 +147,7 @@ def test_a_class_with_few_images_is_named(blobs, side, tmp_path):
     images, labels = blobs
     few = torch.cat([(labels == 0).nonzero().flatten(), (labels == 1).nonzero().flatten()[:40]])
     with pytest.raises(
-        ValueError, match=r"^class 1 has 16 recognized training images .* needs 20 and some: give"
+        ValueError, match=r"^class 1 has 16 recognized training images .* needs at least 20 .* and 1 of"
     ):
         itn.learn_per_class(
             side, images[few], labels[few], dataclasses.replace(QUICK, tolerance=0.1), tmp_path / "run"

@@ -44,7 +44,7 @@ class ConstrainedLearner:
         self.problems, self.config, self.settings = problems, config, settings
         self.classifier, self.net = classifier, problems[0].net  # all nets have the same parts
         self.target = settings.target_odds * tolerated / (1 + (settings.target_odds - 1) * tolerated)
-        self.rows = ShardedForward()
+        self.sharded_forward = ShardedForward()
         self.generator = generator(config.seed, "batches")
         recognized = [problem.data.part(problem.data.clean) for problem in problems]
         self.families = initial_families(problems, recognized, config.batch_size, settings)
@@ -157,7 +157,7 @@ class ConstrainedLearner:
             rows x draws; each family transforms the images of its problem.
         """
         images, labels = self.sampler.pixels(index, self.families.restarts)
-        logits = self.rows(self._logits, images, *(matrix.flatten(0, 1) for matrix in matrices))
+        logits = self.sharded_forward(self._logits, images, *(matrix.flatten(0, 1) for matrix in matrices))
         return margins(logits, labels).view(-1, index.shape[1])
 
     def _logits(self, images: Tensor, *matrices: Tensor) -> Tensor:
