@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from itn.learning.records import PerClassRecord
-from itn.plotting.style import WIDTH, literal
+from itn.plotting.style import BLUE, INK, WIDTH, literal
 from itn.transforms import TRANSFORMS
 
 _COLUMNS = 5
@@ -22,10 +22,8 @@ def families(record: PerClassRecord) -> Figure:
     for ax, part in zip(panels, record.parts, strict=True):
         certified = [family.parts[part].displacement_full for family in record.classes]
         single = [family.largest_baseline(part).estimated_displacement for family in record.classes]
-        ax.bar(x, certified, 0.7, color="#4477aa", label="family of the class, scale certified")
-        ax.plot(
-            x, single, "_", color="#222222", markersize=12, label="furthest single transformation, estimated"
-        )
+        ax.bar(x, certified, 0.7, color=BLUE, label="family of the class, scale certified")
+        ax.plot(x, single, "_", color=INK, markersize=12, label="furthest single transformation, estimated")
         ax.set(title=part, ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
         ax.set_ylim(0, 1.45 * max(*certified, *single, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="upper left")
@@ -53,8 +51,8 @@ def allowed(record: PerClassRecord) -> Figure:
         ]
         low, high = (np.array([end(magnitudes) for magnitudes in ends]) for end in (min, max))
         ax.use_sticky_edges = False  # no bar ends on the frame
-        ax.bar(x, high - low, 0.7, bottom=low, color="#4477aa")
-        ax.axhline(transform.identity, color="#222222", linewidth=0.8)
+        ax.bar(x, high - low, 0.7, bottom=low, color=BLUE)
+        ax.axhline(transform.identity, color=INK, linewidth=0.8)
         ax.set_title(name, fontsize=7)
         ax.set_ylabel(textwrap.fill(transform.unit, 18), fontsize=6)
         ax.tick_params(labelsize=6)

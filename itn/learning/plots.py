@@ -12,11 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep
-from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, literal, picture, titled
+from itn.plotting.style import (
+    BLUE,
+    BROKEN,
+    CYAN,
+    GREEN,
+    INK,
+    PURPLE,
+    RED,
+    UNCHANGED,
+    WIDTH,
+    YELLOW,
+    literal,
+    picture,
+    titled,
+)
 
-_RAYS = {(1.0, 0.0): ("#4477aa", "-"), (0.0, 1.0): ("#ee6677", "--"), (1.0, 1.0): ("#222222", "-.")}
-_SINGLES = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-_PARTS = ("#ee6677", "#4477aa")
+_RAYS = {(1.0, 0.0): (BLUE, "-"), (0.0, 1.0): (RED, "--"), (1.0, 1.0): (INK, "-.")}
+_SINGLES = (RED, BLUE, GREEN, YELLOW, CYAN, PURPLE)
+_PARTS = (RED, BLUE)
 _CONTROL = {"color": "k1", "spatial": "k2"}
 
 
@@ -69,8 +83,8 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     )
     left.legend(fontsize=8, frameon=False)
     rates = [100 * (step.break_rate or 0) for step in history]
-    right.plot(steps, rates, color="#222222", linewidth=1.2, label="running mean, sampled")
-    right.axhline(100 * tolerance, color="#ee6677", linewidth=0.8, label="tolerance, after calibration")
+    right.plot(steps, rates, color=INK, linewidth=1.2, label="running mean, sampled")
+    right.axhline(100 * tolerance, color=RED, linewidth=0.8, label="tolerance, after calibration")
     right.set(
         xlabel="step", ylabel="images broken at full strength (%)", title="Break rate before calibration"
     )
@@ -200,14 +214,12 @@ def baselines(record: LearnRecord) -> Figure:
             name = f"{single.transform} {single.sign}" + (", to its bound" if single.reached_bound else "")
             _accuracies(ax, single.evaluations, clean, color=color, linewidth=1.2, label=name)
         family = [(point.displacement_full[part], point.break_rate_full) for point in record.calibration]
-        _accuracies(
-            ax, family, clean, color="#222222", linewidth=2, marker="o", markersize=3, label="learned"
-        )
+        _accuracies(ax, family, clean, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
         if others:
             ax.plot([], [], color="0.8", linewidth=0.8, label="other single transformations")
         ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
         certified = record.parts[part].displacement_full
-        ax.axvline(certified, color="#222222", linewidth=0.8, linestyle=":")
+        ax.axvline(certified, color=INK, linewidth=0.8, linestyle=":")
         ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part)
         ax.set_xlim(0, 1.25 * max(certified, calibrated[0].displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
@@ -237,7 +249,7 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
         left, right = block.subfigures(1, 2, width_ratios=(1.7, 1))
         ax = left.subplots()
         flat = _in_plane(grid)
-        for lines, color, entry in ((flat, "#4477aa", 1), (flat.transpose(0, 1), "#ee6677", 0)):
+        for lines, color, entry in ((flat, BLUE, 1), (flat.transpose(0, 1), RED, 0)):
             for number, line in enumerate(lines):
                 name = f"only {control}[{entry}] varies" if number == 0 else None
                 ax.plot(line[:, 0], line[:, 1], color=color, linewidth=0.8, label=name)
@@ -246,7 +258,7 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
             x, y = (round(value, 3) for value in flat[index].tolist())
             names.setdefault((x, y), []).append(name)
         for place, vertices in names.items():
-            ax.plot(*place, "o", color="#222222", markersize=3)
+            ax.plot(*place, "o", color=INK, markersize=3)
             ax.annotate("\n".join(vertices), place, (4, 3), textcoords="offset points", fontsize=7)
         ax.set(title=part, xlabel="towards (1, 1)", ylabel="across")
         ax.set_aspect("equal", adjustable="datalim")
@@ -290,7 +302,7 @@ def _ray_name(part: str, ray: tuple[float, float]) -> str:
 def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
     ax.plot(steps, values, color="0.75", linewidth=0.6)
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    ax.plot(steps[window - 1 :], mean, color="#4477aa", linewidth=1.5)
+    ax.plot(steps[window - 1 :], mean, color=BLUE, linewidth=1.5)
 
 
 def _mosaic(images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ Figures = Mapping[str, Figure]  # by file name
 WIDTH = 7.0  # inches: the width of a page of text
 DPI = 200
 BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
-ORANGE, GRAY = "#ee7733", "#777777"
+ORANGE, GRAY, INK = "#ee7733", "#777777", "#222222"
 UNCHANGED, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
 
 
