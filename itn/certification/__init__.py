@@ -1,1 +1,1 @@
-"""How far a family may go with which certainty, beside single transformations."""
+"""Calibrate a family's scale, certify its accuracy, compare it with single-transformation baselines."""

@@ -20,8 +20,10 @@ from itn.stats import FixedSequence, fixed_sequence_test
 from itn.stats.fixed_sequence import SEQUENCE
 from itn.transforms import TRANSFORMS
 
-IMAGES, BISECTIONS = 2000, 4  # that an estimate is made from; the bisections halve a quarter of the way
-CONTENDER = 0.4  # of the largest displacement, by the estimates: one at 0.55 was calibrated to be the largest
+IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
+CONTENDER = 0.4
+"""Baselines below this fraction of the largest estimate are not calibrated; one estimated at 0.55 of it
+turned out largest."""
 BEYOND = 1.1  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
 
@@ -171,7 +173,7 @@ def calibrate_baselines(
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Calibrate the single transformations that may have the largest displacement.
 
-    Each is tested up to its bound. Families face more tests than that, which favors baselines.
+    Each is tested up to its bound. A family is tested under two conditions, which favors baselines.
 
     Args:
         images: Calibration images.
@@ -223,7 +225,7 @@ def displacement_ratio(
 
     Returns:
         The ratio, or None where a single transformation reached its bound and none has a larger displacement,
-        or none may move at all.
+        or none is certified at any scale above 0.
     """
     largest = [(single.displacement(test.scale), test.scale == 1.0) for single, test in baselines]
     if max(largest)[1]:  # among equal ones that which reached its bound counts
@@ -243,7 +245,7 @@ def displacement_ratio(
     if not of_baselines[0] > 0:
         return None
     ratios = of_family / of_baselines
-    # Where neither moves nothing is known: such a draw widens the interval at both ends
+    # If both scales are 0 the ratio is undefined: that resample widens the interval at both ends
     low = ratios[1:].nan_to_num(0.0, posinf=torch.inf).quantile((1 - confidence) / 2).item()
     high = ratios[1:].nan_to_num(torch.inf, posinf=torch.inf).quantile((1 + confidence) / 2).item()
     return Headline(

@@ -1,6 +1,6 @@
 """From a learned family to its scale, chosen with a guarantee, and to its ratio to single transformations.
 
-Three sets of images take part. On training images a search proposes about how far the family and single
+Three sets of images take part. On training images a search estimates how far the family and single
 transformations go, and the k at which the family is worst. On calibration images growing scales are tested,
 Learn then Test with a fixed sequence (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the
 stated confidence, no more than the tolerated share of images is broken at the scale where it stops. Held-out
@@ -19,7 +19,8 @@ from itn.nn import InvariantTransformerNet
 from itn.stats import FixedSequence, fixed_sequence_test, generator, smallest_tolerance
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
-_SEEDS = {"spatial": "space"}  # the purpose that intervals have been drawn for since the first version
+# Seeds come from names; this part was called space when results were first published.
+_SEEDS = {"spatial": "space"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The single-transformation baselines of every part of a net, and about how far each of them goes."""
+"""The single-transformation baselines of every part of a net, with estimates of how far each goes."""
 
 import dataclasses
 import itertools
@@ -90,7 +90,7 @@ def estimate_family_baselines(
 def _estimate_range(
     net: InvariantTransformerNet, part: str, images: EvaluationSet, target: float
 ) -> tuple[float, float]:
-    """Return how far the single parameter of a part goes both ways, the longer way first."""
+    """Estimate how far the single parameter of a part goes both ways, the longer way first."""
     transformer = getattr(net, part)
     bound = transformer.head.bound.item()
     transform = ParametricTransform(1, lambda k: {part: transformer.from_parameters(k)}, net.padding)

@@ -112,7 +112,7 @@ class Headline:
     value: float
     ci_low: float
     ci_high: float | None
-    """None where the images do not tell: on too many of their resamples no single transformation can move."""
+    """None if undefined: in too many resamples no baseline has a scale above 0."""
     rival: str
     """The single transformation with the largest displacement, such as "shear_x +"."""
 

@@ -27,7 +27,7 @@ def estimate_scale(
     strides: int = 4,
     bisections: int = 5,
 ) -> float:
-    """Return about the scale at which the break rate reaches a tolerance, by strides, then by bisection.
+    """Estimate the scale at which the break rate reaches a tolerance, by strides, then by bisection.
 
     Args:
         break_rate_at: Returns the share of images that a scale breaks.
@@ -57,7 +57,7 @@ def estimate_scale(
 def estimate_scale_and_worst_k(
     family: ParametricTransform, training: EvaluationSet, target: float
 ) -> tuple[float, Tensor]:
-    """Return about the scale at which a family breaks the target share at its worst k, and k, 1 x controls.
+    """Estimate the scale at which a family breaks the target share at its worst k, and k, 1 x controls.
 
     Args:
         family: The family.

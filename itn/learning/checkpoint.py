@@ -22,14 +22,16 @@ class Resumable(Protocol):
         """Return all that the next step depends on."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state."""
 
     def is_finite(self) -> bool:
         """Return whether all weights are finite."""
 
 
 def save_checkpoint(learner: Resumable, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
-    """Append the steps to history.jsonl and save the state, beside the state before; not if it is not finite.
+    """Append new steps to history.jsonl and save the state, keeping the previous checkpoint.
+
+    Nothing is saved if a weight is not finite.
 
     Args:
         learner: Whose state to save.
@@ -54,7 +56,7 @@ def save_checkpoint(learner: Resumable, history: Sequence[LearnStep], written: i
 
 
 def resume(learner: Resumable, folder: RunFolder) -> list[LearnStep]:
-    """Go back to the newest undamaged checkpoint of an unfinished run, if any; return the steps taken so far.
+    """Restore the newest undamaged checkpoint of an unfinished run, if any; return the steps taken so far.
 
     Raises:
         ValueError: If there are checkpoints and all are damaged.

@@ -15,7 +15,7 @@ _NAMED = 20  # classes that have room for their names
 
 
 def families(record: PerClassRecord) -> Figure:
-    """Draw the displacement of each class's family at full strength and of its furthest baseline."""
+    """Draw the displacement of each class's family at full strength and of its largest baseline."""
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     panels = figure.subplots(1, len(record.parts), squeeze=False)[0]
     x = np.arange(len(record.classes))
@@ -23,7 +23,7 @@ def families(record: PerClassRecord) -> Figure:
         certified = [family.parts[part].displacement_full for family in record.classes]
         single = [family.largest_baseline(part).estimated_displacement for family in record.classes]
         ax.bar(x, certified, 0.7, color=BLUE, label="family of the class, scale certified")
-        ax.plot(x, single, "_", color=INK, markersize=12, label="furthest single transformation, estimated")
+        ax.plot(x, single, "_", color=INK, markersize=12, label="largest single transformation, estimated")
         ax.set(title=part, ylabel=r"displacement $\|\hat A - I\|_F^2 / n$")
         ax.set_ylim(0, 1.45 * max(*certified, *single, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="upper left")

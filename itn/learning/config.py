@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, dict[str, float]] = {
 
 @dataclasses.dataclass(frozen=True)
 class LearnConfig:
-    """Settings of ``itn.learn``; the defaults are those of the main job.
+    """Settings of ``itn.learn``; the defaults are those of ``itn learn``.
 
     Raises:
         ValueError: If a setting is out of its range; the message says which range.
@@ -85,7 +85,7 @@ class LearnConfig:
     compile: bool = False
     """Whether to run the classifier by torch.compile, which takes up to minutes before the first step."""
     train_fraction: float = 0.4
-    """Share of the images that is learned from; the rest is held out for all figures reported. constrained:
+    """Share of the images that is learned from; the rest is held out for all numbers reported. constrained:
     half of the rest chooses the scale of the family, the other half is held out."""
     seed: int = 0
     """Seed of split, weights, batches and k."""

@@ -67,7 +67,7 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     """Draw displacement and break rate at full strength over the steps, of the best restart so far.
 
     While learning, more than the tolerance is broken; calibration scales back to it afterwards. Vertical
-    lines are where restarts were given up; before the last of them a step may change to another restart.
+    lines are where restarts were pruned; before the last of them a step may change to another restart.
     """
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -194,7 +194,7 @@ def baselines(record: LearnRecord) -> Figure:
     """Draw accuracy against displacement: the family at full strength beside every single transformation.
 
     Accuracy counts images that are right both unchanged and transformed: calibration images for the family
-    and for the single transformations that may go furthest, training images for all others. The family
+    and for the single transformations that may be largest, training images for all others. The family
     applies all its parts at once, in every panel.
     """
     assert record.baselines is not None

@@ -132,7 +132,7 @@ class ClassFamily:
     each class by itself (Clopper-Pearson)."""
     parts: dict[str, ClassPart]
     baselines: dict[str, tuple[Baseline, ...]]
-    """By part, about how far single transformations go, from training images."""
+    """By part, estimates of how far single transformations go, from training images."""
 
     def largest_baseline(self, part: str) -> Baseline:
         """Return the single transformation of a part with the largest estimated displacement."""

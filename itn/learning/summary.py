@@ -8,7 +8,10 @@ from itn.learning.records import LearnRecord, PerClassRecord
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 
-_FURTHER = "; this single transformation goes further than the learned family"
+_LARGER = "; this single transformation has a larger displacement than the learned family"
+_SHIFT = "pixels shift: root mean square over all pixels, at full strength"
+_BOUND = "bound: what no parameter of the part can exceed"
+_SHEAR = "shear: how many pixels the sampling points lie to the right per pixel down"
 _DISPLACEMENT = "displacement: mean of ||A x - x||^2 over unit vectors x, A the matrix of the transformation"
 
 
@@ -61,15 +64,18 @@ def summary(record: LearnRecord) -> str:
         )
         for name, part in record.parts.items()
     ]
-    header = ("displacement", "k uniform", "full strength", "pixels shift (full, rms)", "bound")
+    described_spatial = "spatial" in record.parts and record.parts["spatial"].description
+    header = ("displacement", "k uniform", "full strength", "pixels shift", "bound")
     return "\n".join(
         [
             text_table(accuracies, ("images", accuracy, "")),
             "",
             text_table(parts, header),
             f"({_DISPLACEMENT})",
+            f"({_SHIFT}; {_BOUND})" if "spatial" in record.parts else f"({_BOUND})",
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
+            *([f"({_SHEAR})"] if described_spatial else []),
             *(
                 f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g} "
                 f"({TRANSFORMS[part.range.transform].unit})"
@@ -87,7 +93,7 @@ def class_summary(record: PerClassRecord) -> str:
     header = (
         *("class", "held-out images", "accuracy unchanged", "at full strength", "broken there, at most"),
         *(f"{name} displacement" for name in names),
-        f"furthest single {names[-1]} transformation",
+        f"largest single {names[-1]} transformation (by displacement)",
     )
     rows = []
     for family in record.classes:
@@ -121,15 +127,15 @@ def class_summary(record: PerClassRecord) -> str:
 
 
 def _searched(certificate: Certificate) -> Iterator[tuple[str, str, str]]:
-    found = certificate.searched
+    searched = certificate.searched
     yield (
         "worst k",
-        f"{100 * found.accuracy:.2f} %",
+        f"{100 * searched.accuracy:.2f} %",
         "all images at the single k that a search found worst: an estimate",
     )
     yield (
         "worst k of each image",
-        f"{100 * found.accuracy_per_image:.2f} %",
+        f"{100 * searched.accuracy_per_image:.2f} %",
         "each image at the worst k found for it: an estimate",
     )
 
@@ -151,12 +157,12 @@ def _compared(headline: Headline | None, baselines: Sequence[Baseline]) -> str:
         return (
             f"at full strength the family has {headline.value:.2f} [{headline.ci_low:.2f}, {end}] times the "
             "largest displacement of a single transformation "
-            f"({_baseline_text(largest, largest.magnitude or 0)})" + (_FURTHER if headline.value < 1 else "")
+            f"({_baseline_text(largest, largest.magnitude or 0)})" + (_LARGER if headline.value < 1 else "")
         )
     bounded = ", ".join(f"{b.transform} {b.sign}" for b in calibrated if b.reached_bound)
     if bounded:
         return f"{bounded} reached its bound, so how far it goes is not known and no ratio can be given"
-    return "no single transformation may move at all, so no ratio can be given"
+    return "no single transformation is certified at any scale above 0, so no ratio can be given"
 
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:

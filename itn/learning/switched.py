@@ -110,7 +110,7 @@ class SwitchedLearner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state."""
         self.net.load_transformer_state(state["transformers"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

@@ -1,4 +1,4 @@
-"""The loop of every objective: steps, a progress bar, and checkpoints on the way."""
+"""The training loop of all objectives: steps, a progress bar, and checkpoints on the way."""
 
 import math
 import time
@@ -17,7 +17,7 @@ CHECKPOINT_SECONDS = 5.0
 
 
 class Learner(Resumable, Protocol):
-    """An objective, as the loop sees it."""
+    """What the training loop needs of an objective."""
 
     config: LearnConfig
     sharded_forward: ShardedForward

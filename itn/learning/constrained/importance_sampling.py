@@ -67,7 +67,12 @@ class ImageSampler:
         return images, self.data.labels[chosen].repeat_interleave(copies, 0).flatten()
 
     def update(self, index: Tensor, breaking: Tensor) -> None:
-        """Follow how close the drawn images came to breaking, problems x draws in [0, 1]."""
+        """Update the vulnerability of the drawn images.
+
+        Args:
+            index: The images, problems x draws.
+            breaking: How close each came to breaking, problems x draws in [0, 1].
+        """
         self.vulnerability[index] = 0.7 * self.vulnerability[index] + 0.3 * breaking.cpu()
 
     def most_vulnerable(self, count: int) -> tuple[Tensor, Tensor]:

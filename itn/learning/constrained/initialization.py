@@ -60,7 +60,7 @@ def initial_families(
 def parameter_units(
     net: InvariantTransformerNet, classifier: Classifier, images: CheckedImages, batch_size: int
 ) -> list[Tensor]:
-    """Return for each part about how far each parameter may go, P, at most its bound.
+    """Estimate for each part how far each parameter may go, P, at most its bound.
 
     Extrapolated from the slope of the margins at the identity. A shift breaks an image much sooner than a
     shear of the same size, so without units nearly all random directions would be shifts.

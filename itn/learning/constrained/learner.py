@@ -133,7 +133,7 @@ class ConstrainedLearner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state."""
         with torch.no_grad():
             for live, saved in zip(self._tensors(), state["tensors"], strict=True):
                 live.copy_(saved)

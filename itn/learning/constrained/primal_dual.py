@@ -12,7 +12,7 @@ from itn.learning.constrained.stacked_families import StackedFamilies, normalize
 
 
 class PrimalDual:
-    """Moves scales and directions of the remaining families, and computes their multipliers.
+    """Updates scales and directions of the remaining families, and computes their multipliers.
 
     The gain is the log displacement, the loss a smooth break rate. The *primal* variables are scale and
     direction: the scale moves until the break rate is at the target, the direction along the gradient of
@@ -21,7 +21,7 @@ class PrimalDual:
     multiplier. Running means smooth out the noise of single batches.
 
     Args:
-        families: What is moved.
+        families: The families to update.
         target: Break rate at full strength to settle at.
         learning_rate: Adam's, of the directions.
         settings: Settings.

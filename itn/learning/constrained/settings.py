@@ -14,7 +14,7 @@ class ConstrainedSettings:
     prune_at: tuple[float, ...] = (0.3, 0.65)
     """Restarts are pruned after these shares of the steps."""
     keep_one_in: int = 4
-    """One restart in so many survives pruning."""
+    """Pruning keeps one restart in this many."""
     full_strength_share: float = 0.5
     """Share of the draws with k1 = k2 = (1, 1)."""
     vertex_share: float = 0.3
@@ -40,7 +40,7 @@ class ConstrainedSettings:
     growth_exponent: float = 2.5
     """The break rate grows with about this power of the scale."""
     balance_rate: float = 0.05
-    """Step by which the log scales of the parts move against each other."""
+    """Step size that balances the log scales of the parts."""
     max_log_scale: float = 30.0
     """Largest log scale, which a part that cannot move reaches."""
     saturation: float = 3.0

@@ -25,8 +25,8 @@ class FamilyProblem(NamedTuple):
     bounded: Collection[str]
     """Parts whose reference is a baseline that reached its bound: gains beyond it count for less."""
     directions: Mapping[str, Tensor]
-    """For each part, pairs of parameters that promise much together, m x 2 x P; m may be 0. For a part with
-    a single parameter 1 x 2 x 1, the ends of its range, the longer one first."""
+    """For each part, promising pairs of parameter vectors, m x 2 x P; m may be 0. For a part with a single
+    parameter 1 x 2 x 1, the ends of its range, the longer one first."""
 
 
 class StackedFamilies:
@@ -34,7 +34,7 @@ class StackedFamilies:
 
     A row is a restart; the rows of the first problem come first. Scale and direction of a row are separate:
     the last layer of a part is ``exp(log_scale) * units * output``, where ``output`` has a fixed norm and
-    ``units`` says about how far each parameter may go.
+    ``units`` estimates how far each parameter may go.
 
     Methods work on the remaining rows, except where rows are given.
 
