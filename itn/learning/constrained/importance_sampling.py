@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, margins
 from itn.runtime.batching import map_in_memory
@@ -19,9 +20,7 @@ class ImageSampler:
     that a weighted mean estimates the mean over all images. Some uniform draws keep all weights small.
 
     Args:
-        recognized: For each problem, the images that the classifier gets right unchanged; only these can
-            break.
-        totals: How many images each problem has, recognized or not.
+        problems: Whose recognized images are drawn.
         classifier: Gives the first margins; images are kept on its device.
         batch_size: Images in a forward pass.
         vulnerable_share: Share of the images that are drawn in proportion to vulnerability.
@@ -29,15 +28,17 @@ class ImageSampler:
 
     def __init__(
         self,
-        recognized: Sequence[CheckedImages],
-        totals: Sequence[int],
+        problems: Sequence[FamilyProblem],
         classifier: Classifier,
         batch_size: int,
         vulnerable_share: float,
     ) -> None:
+        recognized = [problem.recognized for problem in problems]
         self.data = CheckedImages.joined(recognized).to(classifier.device)
         self.members = torch.arange(len(self.data)).split([len(images) for images in recognized])
-        self.recognized_shares = [len(images) / n for images, n in zip(recognized, totals, strict=True)]
+        self.recognized_shares = [
+            len(images) / len(problem.data) for images, problem in zip(recognized, problems, strict=True)
+        ]
         self.vulnerable_share = vulnerable_share
         self.vulnerability = self._first_vulnerability(classifier, batch_size)
 

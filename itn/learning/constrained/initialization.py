@@ -16,10 +16,7 @@ from itn.runtime.batching import map_in_memory
 
 
 def initial_families(
-    problems: Sequence[FamilyProblem],
-    recognized: Sequence[CheckedImages],
-    batch_size: int,
-    settings: ConstrainedSettings,
+    problems: Sequence[FamilyProblem], classifier: Classifier, batch_size: int, settings: ConstrainedSettings
 ) -> StackedFamilies:
     """Return the families that learning begins with.
 
@@ -29,17 +26,17 @@ def initial_families(
 
     Args:
         problems: With the same parts and equally many restarts each.
-        recognized: The images of each problem that the classifier gets right.
+        classifier: That of the problems.
         batch_size: Images in a forward pass.
         settings: Settings.
     """
     net, restarts = problems[0].net, len(problems[0].restarts)
-    classifier = net.classifier
-    assert isinstance(classifier, Classifier)
     by_problem = distributed.on_rank_zero(
         lambda: [
-            parameter_units(net, classifier, images.spread(settings.sensitivity_images), batch_size)
-            for images in recognized
+            parameter_units(
+                net, classifier, problem.recognized.spread(settings.sensitivity_images), batch_size
+            )
+            for problem in problems
         ]
     )
     units = [

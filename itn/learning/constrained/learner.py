@@ -46,16 +46,9 @@ class ConstrainedLearner:
         self.target = settings.target_odds * tolerated / (1 + (settings.target_odds - 1) * tolerated)
         self.sharded_forward = ShardedForward()
         self.generator = generator(config.seed, "batches")
-        recognized = [problem.data.part(problem.data.clean) for problem in problems]
-        self.families = initial_families(problems, recognized, config.batch_size, settings)
+        self.families = initial_families(problems, classifier, config.batch_size, settings)
         self.primal_dual = PrimalDual(self.families, self.target, config.learning_rate, settings)
-        self.sampler = ImageSampler(
-            recognized,
-            [len(problem.data) for problem in problems],
-            classifier,
-            config.batch_size,
-            settings.vulnerable_share,
-        )
+        self.sampler = ImageSampler(problems, classifier, config.batch_size, settings.vulnerable_share)
 
     def step(self, number: int) -> LearnStep:
         """Take one step; return what happened in it to the best restart so far, the mean over problems.

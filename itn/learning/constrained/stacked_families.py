@@ -28,6 +28,11 @@ class FamilyProblem(NamedTuple):
     """For each part, promising pairs of parameter vectors, m x 2 x P; m may be 0. For a part with a single
     parameter 1 x 2 x 1, the ends of its range, the longer one first."""
 
+    @property
+    def recognized(self) -> CheckedImages:
+        """The images that the classifier gets right unchanged; only these can break."""
+        return self.data.part(self.data.clean)
+
 
 class StackedFamilies:
     """The families of all restarts of all problems, evaluated as one batch.
