@@ -84,8 +84,8 @@ def curves(net: InvariantTransformerNet, images: EvaluationSet) -> tuple[CurvePo
                 response = respond(net, images, *net.controls(part, t * torch.tensor([ray])))
                 right = int(response.right.sum())
                 low, high = clopper_pearson(right, n)
-                displaced = response.displacement[part].item()
-                points.append(CurvePoint(part, ray, t, n, right / n, low, high, displaced))
+                values = right / n, low, high, response.displacement[part].item()
+                points.append(CurvePoint(part, ray, t, n, *values))
     return tuple(points)
 
 

@@ -12,11 +12,12 @@ from itn.learning.constrained.controls import FULL_STRENGTH, draw_controls
 from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.initialization import initial_families
 from itn.learning.constrained.primal_dual import PrimalDual
-from itn.learning.constrained.restarts import prune, scores
+from itn.learning.constrained.restarts import scores, standings
 from itn.learning.constrained.settings import DEFAULT_SETTINGS, ConstrainedSettings
 from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.records import LearnStep
 from itn.models.classifier import Classifier, margins
+from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
 from itn.stats import generator
@@ -96,7 +97,7 @@ class ConstrainedLearner:
             primal_dual.step_scales(gain_slopes, loss_slopes, multiplier, max(memory, 0.1) * max(fade, 0.2))
             best, displacements = self._best()
             if restarts > 1 and number + 1 in [round(share * config.steps) for share in settings.prune_at]:
-                prune(families, self.sampler, self.margins, config.batch_size, settings)
+                self._prune()
         return LearnStep(
             step=number,
             displacement=dict(zip(self.net.parts, displacements.mean(0).tolist(), strict=True)),
@@ -161,6 +162,16 @@ class ConstrainedLearner:
         batch = self.config.batch_size
         batch = max(batch // len(self.problems), min(batch, self.settings.min_batch))
         return max(2, batch // self.families.restarts)
+
+    def _prune(self) -> None:
+        """Keep only the best restarts of each problem."""
+        families, settings = self.families, self.settings
+        table = standings(families, self.sampler, self.margins, self.config.batch_size, settings)
+        table = table.view(-1, families.restarts)
+        # One process decides for all: others may round differently and would keep other restarts
+        order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
+        kept = order[:, : max(1, families.restarts // settings.keep_one_in)]
+        families.remaining = families.remaining.view(-1, families.restarts).gather(1, kept).flatten()
 
     @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Restarts: which is best, and which are pruned.
+"""Restarts: which are best.
 
 Gradients lead to local optima, so several restarts are learned side by side in the same forward passes. On
 the way the worse ones are pruned, and the others get their share of the batch. Restarts are compared as if
@@ -13,7 +13,6 @@ from torch import Tensor
 from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
-from itn.runtime import distributed
 
 Margins = Callable[[Tensor, Sequence[Tensor]], Tensor]
 """From indices, problems x draws, and matrices, rows x draws x n x m, to margins, rows x draws."""
@@ -30,21 +29,6 @@ def scores(log_displacement: Tensor, break_rate: Tensor, target: float, exponent
     """
     excess = (break_rate / target).clamp_min(0.2).log()
     return log_displacement - 2 / exponent * excess
-
-
-def prune(
-    families: StackedFamilies,
-    sampler: ImageSampler,
-    margins: Margins,
-    batch_size: int,
-    settings: ConstrainedSettings,
-) -> None:
-    """Keep only the best restarts of each problem."""
-    table = standings(families, sampler, margins, batch_size, settings).view(-1, families.restarts)
-    # One process decides for all: others may round differently and would keep other restarts
-    order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
-    kept = order[:, : max(1, families.restarts // settings.keep_one_in)]
-    families.remaining = families.remaining.view(-1, families.restarts).gather(1, kept).flatten()
 
 
 @torch.no_grad()
