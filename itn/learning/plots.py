@@ -191,11 +191,11 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
 
 
 def baselines(record: LearnRecord) -> Figure:
-    """Draw accuracy against displacement: the family at full strength beside every single transformation.
+    """Draw what breaks against displacement: the family at full strength beside every single transformation.
 
-    Accuracy counts images that are right both unchanged and transformed: calibration images for the family
-    and for the single transformations that may be largest, training images for all others. The family
-    applies all its parts at once, in every panel.
+    The share of images broken is taken off clean accuracy. It counts calibration images for the family and
+    for the single transformations that may be largest, training images for all others. The family applies
+    all its parts at once, in every panel.
     """
     assert record.baselines is not None
     assert record.calibration is not None
@@ -217,17 +217,15 @@ def baselines(record: LearnRecord) -> Figure:
         _accuracies(ax, family, clean, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
         if others:
             ax.plot([], [], color="0.8", linewidth=0.8, label="other single transformations")
-        ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle=":")
+        ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle="--")
         certified = record.parts[part].displacement_full
         ax.axvline(certified, color=INK, linewidth=0.8, linestyle=":")
         ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part)
         ax.set_xlim(0, 1.25 * max(certified, calibrated[0].displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
-    panels[0].set_ylabel("accuracy (%)")
-    figure.supxlabel(
-        "dotted: clean accuracy minus the tolerance; certified displacement of the family", fontsize=8
-    )
+    panels[0].set_ylabel("clean accuracy\nminus images broken (%)")
+    figure.supxlabel("dashed: the tolerance; dotted: certified displacement of the family", fontsize=8)
     return figure
 
 

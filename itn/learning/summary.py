@@ -8,7 +8,7 @@ from itn.learning.records import LearnRecord, PerClassRecord
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
 
-_LARGER = "; this single transformation has a larger displacement than the learned family"
+_BELOW = ": below 1, so this transformation by itself goes further than the learned family"
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
 _SHEAR = "shear: how many pixels the sampling points lie to the right per pixel down"
@@ -53,7 +53,7 @@ def summary(record: LearnRecord) -> str:
     ]
     if record.certificate is not None:
         accuracies += _searched(record.certificate)
-    accuracy = f"accuracy on {record.split['held_out']:,} held-out images"
+    accuracy = f"accuracy on {record.split['held_out']:,} held-out images [95 % interval]"
     parts = [
         (
             name,
@@ -93,7 +93,7 @@ def class_summary(record: PerClassRecord) -> str:
     header = (
         *("class", "held-out images", "accuracy unchanged", "at full strength", "broken there, at most"),
         *(f"{name} displacement" for name in names),
-        f"largest single {names[-1]} transformation (by displacement)",
+        f"largest single {names[-1]} transformation, estimated",
     )
     rows = []
     for family in record.classes:
@@ -116,8 +116,9 @@ def class_summary(record: PerClassRecord) -> str:
             "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; broken: right "
             "unchanged, wrong transformed)",
             f"({_DISPLACEMENT}; at full strength)",
-            f"The bound on what is broken holds with {100 * certificate.confidence:g} % confidence for each "
-            "class by itself.",
+            f"The tolerance of {100 * certificate.tolerance:g} % holds for all classes together. A single "
+            "class has fewer images, so its own bound on what is broken is wider; it holds with "
+            f"{100 * certificate.confidence:g} % confidence for each class by itself.",
             certificate.statement,
             f"Worst k found by a search, an estimate: accuracy {100 * certificate.searched.accuracy:.2f} % "
             "with each class at its own worst k, "
@@ -142,31 +143,40 @@ def _searched(certificate: Certificate) -> Iterator[tuple[str, str, str]]:
 
 def _certified(record: LearnRecord) -> Iterator[str]:
     """Yield the statement to quote, and how the family compares with single transformations."""
-    if record.certificate is None:
+    certificate = record.certificate
+    if certificate is None:
         return
-    yield record.certificate.statement
+    if certificate.scale:
+        yield (
+            f"With {100 * certificate.confidence:g} % confidence, at most {100 * certificate.tolerance:g} % "
+            "of images like these turn from right to wrong, at full strength and at the worst k found "
+            f"({record.split['calibration']:,} calibration images)."
+        )
+    else:
+        yield "No transformation could be certified: the family was scaled back to the identity."
+    yield certificate.statement
     for part, headline in (record.headline or {}).items():
-        yield f"{part}: {_compared(headline, (record.baselines or {})[part])}"
+        yield f"{part}: {_compared(headline, (record.baselines or {})[part], certificate.confidence)}"
 
 
-def _compared(headline: Headline | None, baselines: Sequence[Baseline]) -> str:
+def _compared(headline: Headline | None, baselines: Sequence[Baseline], confidence: float) -> str:
     calibrated = [baseline for baseline in baselines if baseline.displacement is not None]
     if headline is not None:
         largest = max(calibrated, key=lambda baseline: baseline.displacement or 0)
         end = "no upper end" if headline.ci_high is None else f"{headline.ci_high:.2f}"
         return (
-            f"at full strength the family has {headline.value:.2f} [{headline.ci_low:.2f}, {end}] times the "
-            "largest displacement of a single transformation "
-            f"({_baseline_text(largest, largest.magnitude or 0)})" + (_LARGER if headline.value < 1 else "")
+            f"the family has {headline.value:.2f} [{headline.ci_low:.2f}, {end}] times the displacement of "
+            f"the largest single transformation, {_baseline_text(largest, largest.magnitude or 0)} "
+            f"({100 * confidence:g} % interval)" + (_BELOW if headline.value < 1 else "")
         )
-    bounded = ", ".join(f"{b.transform} {b.sign}" for b in calibrated if b.reached_bound)
+    bounded = ", ".join(_baseline_text(b, b.magnitude or 0) for b in calibrated if b.reached_bound)
     if bounded:
-        return f"{bounded} reached its bound, so how far it goes is not known and no ratio can be given"
-    return "no single transformation is certified at any scale above 0, so no ratio can be given"
+        return f"no ratio: {bounded} keeps to the tolerance up to its bound, so how far it goes is not known"
+    return "no ratio: no single transformation is certified at any scale above 0"
 
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:
-    return f"{baseline.transform} {magnitude:.3g}"
+    return f"{baseline.transform} {'up' if baseline.sign == '+' else 'down'} to {magnitude:.3g}"
 
 
 def _percent(value: float, interval: tuple[float, float]) -> str:
