@@ -56,11 +56,12 @@ def draw() -> Figure:
         "One digit a row. Above each image: what the classifier says. Red line: where that changes",
     )
     bound, clean = (percent(value(_run(), name), 1) for name in ("full_bound", "clean_certified"))
+    tolerance = percent(value(_run(), "tolerance"), 0)
     _heading(
         axes[len(SWEEPS) + 1],
         "itn learn: how far can one transformation go while the classifier still reads the digits?",
-        f"Two learned families at full strength. The one for all digits keeps at least {bound} % accuracy, "
-        f"with 95 % confidence ({clean} % unchanged)",
+        f"Two families at full strength, tolerance {tolerance} %. The first keeps at least {bound} % "
+        f"accuracy, with 95 % confidence ({clean} % unchanged)",
     )
     return figure
 

@@ -36,6 +36,7 @@ KEYS = {  # what a figure is called in JSON
     "uniform_bound": "certificate.uniform.lower_bound",
     "full_bound": "certificate.full.lower_bound",
     "clean_certified": "certificate.clean_accuracy",
+    "tolerance": "certificate.tolerance",
     "color": "parts.color.displacement_full",
     "spatial": "parts.spatial.displacement_full",
     "shift": "parts.spatial.rms_shift_full",
