@@ -42,7 +42,7 @@ def _floors(record: Record) -> Iterator[tuple[str, str]]:
         ratios = {name: _spread(spread) for name, spread in learning["ratio"].items()}
         yield f"{model}, {screened}: screening over forward passes", _spread(network["screening"]["ratio"])
         yield f"{model}, {learned}: a step over a forward and backward pass", ratios["constrained"]
-        run = f"{model}: all steps of a run and its choices between starts, over as many of both passes"
+        run = f"{model}: all steps of a run and its choices between restarts, over as many of both passes"
         yield run, f"{learning['ratio_run']:.2f}"
         yield (
             f"{model}: a switched step for cross-entropy over a forward and backward pass",
@@ -132,7 +132,7 @@ def readme(results: Path) -> str:
         ),
     )
     scripts = ((f"[{name}]({name})", what, minutes) for name, what, minutes in SCRIPTS)
-    return f"""# Benchmarks and abuse runs
+    return f"""# Benchmarks and stress tests
 
 Each script measures one thing and writes one file in [results/](results), with versions, threads and commit.
 

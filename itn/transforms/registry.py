@@ -190,7 +190,7 @@ def register(
         ValueError: If the name is taken, or the arguments contradict each other.
 
     Example:
-        >>> @register("threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
+        >>> @register(unit="threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
         ... def solarize(images, v):
         ...     return torch.where(images > v, 1 - images, images)
         >>> inverted = solarize(torch.rand(2, 3, 32, 32), 0.0)
