@@ -81,7 +81,7 @@ def test_unusable_weights_are_refused(content, tmp_path, monkeypatch):
     elif content == "list":
         torch.save([torch.zeros(2)], path)
     message = {
-        "pickle": "refused: it holds more than tensors",
+        "pickle": "refused, since loading it could run code",
         "garbage": "not a file of weights: give",
         "list": "no state dict",
         "missing": "no weights at",
