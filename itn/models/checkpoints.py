@@ -45,8 +45,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             ) from None
         # torch's own message recommends weights_only=False, which runs that code
         raise ValueError(
-            f"{path} is refused, since loading it could run code (it holds more than tensors, such as a whole "
-            "model): save only the state dict, with torch.save(net.state_dict(), ...)"
+            f"{path} is refused, since loading it could run code (it holds more than tensors, such as a "
+            "whole model): save only the state dict, with torch.save(net.state_dict(), ...)"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
