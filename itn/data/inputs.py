@@ -26,11 +26,10 @@ class RunInputs:
         classifier: The classifier under study, as the run will use it.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers.
-        config: Settings, a dataclass.
+        config: Settings, a dataclass; its ``batch_size`` is that of the preflight, 0: what suits the images.
         out: Output folder, or None.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in the folder.
-        batch_size: Images in one forward pass of the preflight; 0: as many as suit their size.
         settings: What else the results depend on, for config.json.
 
     Raises:
@@ -48,7 +47,6 @@ class RunInputs:
         *,
         source: str | None,
         overwrite: bool,
-        batch_size: int,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
@@ -71,7 +69,7 @@ class RunInputs:
             **(settings or {}),
         }
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
-        size = batch_size or suitable_batch(images, classifier.device)
+        size = config.batch_size or suitable_batch(images, classifier.device)
         self.data: CheckedImages = preflight(classifier, images, labels, size)
 
     def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 
 from itn.learning.records import LearnStep
 from itn.runtime import distributed
-from itn.runtime.errors import RunError
+from itn.runtime.errors import NOTHING_KEPT, RunError
 from itn.runtime.run_dir import CHECKPOINT, PREVIOUS_CHECKPOINT, RunFolder
 
 
@@ -86,7 +86,7 @@ def kept(folder: RunFolder | None) -> str:
     """Return in words what an unfinished run has left."""
     newest = None if folder is None else _newest(folder)[1]
     if folder is None or newest is None:
-        return "nothing was kept"
+        return NOTHING_KEPT
     name, checkpoint = newest
     return f"the state after {checkpoint['step']} steps is kept in {folder.path / name}"
 

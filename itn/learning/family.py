@@ -90,7 +90,6 @@ def learn(
         out,
         source=source,
         overwrite=overwrite,
-        batch_size=config.batch_size,
     )
     family = _Family(run)
     record, history = run.learn(family, progress)

@@ -118,7 +118,6 @@ def learn_per_class(
         out,
         source=source,
         overwrite=overwrite,
-        batch_size=config.batch_size,
     )
     families = _ClassFamilies(run)
     record, history = run.learn(families, progress)

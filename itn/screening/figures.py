@@ -11,8 +11,8 @@ from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
 from itn.screening.passes import Screener
 from itn.screening.records import ScreenRecord, SweepRecord
-from itn.screening.rows import flip_rows, softmax_rows
-from itn.screening.sweep import Samples, Sweep
+from itn.screening.sweep import Sweep
+from itn.screening.tables import FlipRow, SoftmaxRow
 from itn.stats import one_per_class
 from itn.transforms import TRANSFORMS, Transform
 
@@ -20,7 +20,12 @@ STRIP_ROWS, STRIP_COLUMNS = 2, 13
 
 
 def draw_sweep(
-    folder: RunFolder, screener: Screener, sweep: Sweep, samples: Samples, record: SweepRecord
+    folder: RunFolder,
+    screener: Screener,
+    sweep: Sweep,
+    record: SweepRecord,
+    softmax: Sequence[SoftmaxRow],
+    flips: Sequence[FlipRow],
 ) -> None:
     """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes."""
     transform, confidence = sweep.transform, screener.config.confidence
@@ -29,10 +34,9 @@ def draw_sweep(
     images, predictions = _strip(screener, transform, index, magnitudes)
     unchanged = predictions == torch.from_numpy(sweep.clean["predictions"])[index, None]
     curve = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence)
-    flips = tuple(flip_rows(sweep, samples))
     figures = {
         f"accuracy-{transform.name}": curve,
-        f"softmax-{transform.name}": plot_sweep.class_softmax(transform, tuple(softmax_rows(sweep, samples))),
+        f"softmax-{transform.name}": plot_sweep.class_softmax(transform, softmax),
         f"survival-{transform.name}": plot_sweep.survival(transform, flips, sweep.magnitudes, confidence),
     }
     write_figures(folder, figures)

@@ -76,7 +76,6 @@ def screen(
         out,
         source=source,
         overwrite=overwrite,
-        batch_size=config.batch_size,
         settings=_sweeps(config),
     )
     folder, n = run.folder, len(run.data)
@@ -100,12 +99,13 @@ def screen(
                 sweep = work.sweep(TRANSFORMS[name])
                 records[name] = sweep_record(sweep, samples, config)
                 curves += curve_rows(sweep, samples, config)
-                softmax += softmax_rows(sweep, samples)
-                flips += flip_rows(sweep, samples)
+                class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
+                softmax += class_means
+                flips += changes
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
-                    draw_sweep(folder, screener, sweep, samples, records[name])
+                    draw_sweep(folder, screener, sweep, records[name], class_means, changes)
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}
             for x, y in config.pairs:
