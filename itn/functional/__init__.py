@@ -1,20 +1,25 @@
 """Pure functions on tensors: colors, geometry, how far a matrix is from the identity."""
 
 from itn.functional.color import (
-    COLOR_FAMILIES,
     apply_color,
     check_images,
-    color_family_matrix,
     color_identity,
     decompose_color,
     unit_float,
 )
 from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
-from itn.functional.spatial import (
+from itn.functional.families import (
+    COLOR_FAMILIES,
     FAMILIES,
-    PADDINGS,
-    decompose_spatial,
+    Family,
+    color_family_matrix,
     family_matrix,
+    register_family,
+)
+from itn.functional.spatial import (
+    PADDINGS,
+    SpatialParts,
+    decompose_spatial,
     pixel_centers,
     rms_displacement,
     spatial_identity,
@@ -25,6 +30,8 @@ __all__ = [
     "COLOR_FAMILIES",
     "FAMILIES",
     "PADDINGS",
+    "Family",
+    "SpatialParts",
     "apply_color",
     "check_images",
     "color_family_matrix",
@@ -34,6 +41,7 @@ __all__ = [
     "displacement",
     "family_matrix",
     "pixel_centers",
+    "register_family",
     "rms_displacement",
     "sampled_displacement",
     "spatial_identity",

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-COLOR_FAMILIES = ("affine", "gain", "bias")
-
 
 def check_images(images: Tensor, channels: int | None = None) -> None:
     """Raise ValueError unless ``images`` are B x C x H x W, uint8 or float in [0, 1].
@@ -45,27 +43,6 @@ def unit_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 def color_identity(channels: int, like: Tensor) -> Tensor:
     """Return the identity color matrix, C x (C+1), with the dtype and device of ``like``."""
     return torch.eye(channels, channels + 1, dtype=like.dtype, device=like.device)
-
-
-def color_family_matrix(family: str, parameters: Tensor, channels: int) -> Tensor:
-    """Return the color matrices, ... x C x (C+1), of a family's parameters, ... x P.
-
-    Args:
-        family: ``"affine"``, the C (C+1) entries of the matrix minus identity, row by row; ``"gain"``, one
-            gain minus 1 for all channels; or ``"bias"``, one bias for all channels.
-        parameters: ... x P, all 0 at the identity.
-        channels: Number C of channels.
-    """
-    identity = color_identity(channels, parameters)
-    if family == "affine":
-        return identity + parameters.unflatten(-1, (channels, channels + 1))
-    if family == "gain":
-        return identity + parameters[..., None] * identity
-    if family == "bias":
-        bias = torch.zeros_like(identity)
-        bias[:, -1] = 1
-        return identity + parameters[..., None] * bias
-    raise ValueError(f"unknown color family {family!r}: give one of {', '.join(COLOR_FAMILIES)}")
 
 
 def apply_color(images: Tensor, matrix: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Geometry as pure functions: warping images, families of spatial matrices, reading a matrix.
+"""Geometry as pure functions: warping images, reading a matrix.
 
 A spatial matrix A is 2 x 3 and maps *output* to *input* in the normalized coordinates of spatial
 transformer networks (Jaderberg et al. 2015): x and y run from -1 to 1 between the outer edges of the
@@ -6,7 +6,6 @@ frame (``align_corners=False``), y points down, and ``output(p) = input(A @ [p, 
 therefore shrinks the content.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -78,65 +77,6 @@ def rms_displacement(matrix: Tensor, size: tuple[int, int]) -> Tensor:
     mean_squares = d.new_tensor([(1 - width**-2) / 3, (1 - height**-2) / 3, 1.0])
     x, y = (d.square() @ mean_squares).unbind(-1)
     return 0.5 * (x + y * (height / width) ** 2).sqrt()
-
-
-class Family(NamedTuple):
-    """A set of spatial transformations with P parameters, all 0 at the identity."""
-
-    parameters: tuple[str, ...]
-    """Meaning of the parameters; lengths are normalized (2 is the frame), angles are in radians."""
-    bound: float
-    """Default bound on the absolute value of every parameter."""
-
-
-FAMILIES: dict[str, Family] = {
-    "affine": Family(("scale_x - 1", "skew_x", "shift_x", "skew_y", "scale_y - 1", "shift_y"), 1.0),
-    "rotation": Family(("clockwise angle",), math.pi),
-    "translation": Family(("shift_x", "shift_y"), 1.0),
-    "translation_x": Family(("shift_x",), 1.0),
-    "translation_y": Family(("shift_y",), 1.0),
-    "scale": Family(("scale_x - 1", "scale_y - 1"), 1.0),
-    "zoom": Family(("zoom - 1",), 1.0),
-    "shear": Family(("skew_x", "skew_y"), 1.0),
-    "similarity": Family(("zoom * cos(angle) - 1", "zoom * sin(angle)", "shift_x", "shift_y"), 1.0),
-}
-
-
-def family_matrix(family: str, parameters: Tensor, aspect: float = 1.0) -> Tensor:
-    """Return the spatial matrices, B x 2 x 3, of a family's parameters, B x P.
-
-    Args:
-        family: A key of ``FAMILIES``.
-        parameters: B x P, in the order and units of ``FAMILIES[family].parameters``.
-        aspect: Width over height of the frame, so that a rotation does not skew the pixel grid; used by
-            ``"rotation"`` and ``"similarity"``.
-    """
-    p = dict(enumerate(parameters.unbind(-1)))
-    zero = torch.zeros_like(p[0])
-    match family:
-        case "affine":
-            entries = [p[i] for i in range(6)]
-        case "rotation":
-            # cos(a) - 1 = -2 sin^2(a / 2) avoids cancellation near the identity
-            diagonal, sine = -2 * (p[0] / 2).sin().square(), p[0].sin()
-            entries = [diagonal, sine / aspect, zero, -sine * aspect, diagonal, zero]
-        case "translation":
-            entries = [zero, zero, p[0], zero, zero, p[1]]
-        case "translation_x":
-            entries = [zero, zero, p[0], zero, zero, zero]
-        case "translation_y":
-            entries = [zero, zero, zero, zero, zero, p[0]]
-        case "scale":
-            entries = [p[0], zero, zero, zero, p[1], zero]
-        case "zoom":
-            entries = [p[0], zero, zero, zero, p[0], zero]
-        case "shear":
-            entries = [zero, p[0], zero, p[1], zero, zero]
-        case "similarity":
-            entries = [p[0], p[1] / aspect, p[2], -p[1] * aspect, p[0], p[3]]
-        case _:
-            raise ValueError(f"unknown family {family!r}: give one of {', '.join(FAMILIES)}")
-    return spatial_identity(parameters) + torch.stack(entries, -1).unflatten(-1, (2, 3))
 
 
 class SpatialParts(NamedTuple):

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from itn import TRANSFORMS
+from itn.functional import color_family_matrix
 from itn.functional.color import (
     apply_color,
     check_images,
-    color_family_matrix,
     color_identity,
     decompose_color,
     unit_float,

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from itn import TRANSFORMS
+from itn.functional.families import FAMILIES, family_matrix
 from itn.functional.spatial import (
-    FAMILIES,
     PADDINGS,
     decompose_spatial,
-    family_matrix,
     rms_displacement,
     spatial_identity,
     warp,
