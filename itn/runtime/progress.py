@@ -10,11 +10,11 @@ from itn.runtime import distributed
 
 
 class ProgressBar:
-    """A bar that counts up to a total."""
+    """A bar that counts up to a total, or without end."""
 
-    def __init__(self, progress: Progress, phase: str, total: int, done: int) -> None:
+    def __init__(self, progress: Progress, phase: str, total: int | None, done: int) -> None:
         self._progress, self._task = progress, progress.add_task(phase, total=total, completed=done, note="")
-        self.total, self.done = total, done
+        self.total, self.done = total or 0, done
 
     def advance(self, by: int = 1) -> None:
         """Count what has been done since the last call."""
@@ -33,13 +33,13 @@ class ProgressBar:
 
 @contextlib.contextmanager
 def progress_bar(
-    phase: str, total: int, unit: str, show: bool | None = None, done: int = 0
+    phase: str, total: int | None, unit: str, show: bool | None = None, done: int = 0
 ) -> Iterator[ProgressBar]:
     """Show a bar on stderr while a phase lasts; among several processes only the first shows it.
 
     Args:
         phase: What is being done, one word.
-        total: How many units there are.
+        total: How many units there are; None: that is not known.
         unit: What is counted.
         show: Whether to show it; None: on a terminal only.
         done: Units that an earlier run has done.

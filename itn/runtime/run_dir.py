@@ -18,6 +18,7 @@ CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
+JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
 _FILES = (  # glob patterns of everything that a run writes
     *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors"),
     *(CHECKPOINT, PREVIOUS_CHECKPOINT),
@@ -125,6 +126,7 @@ class RunFolder:
                 for path in self.path.glob(pattern):
                     path.unlink()
             self.remove(POINTS)
+            self.remove(JOURNAL)
             self.write_json("config.json", self.settings)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
@@ -193,7 +195,7 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Remove what only an unfinished run needs."""
-        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, POINTS):
+        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, POINTS, JOURNAL):
             self.remove(name)
 
     def remove(self, name: str) -> None:
