@@ -3,22 +3,28 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from itn.certification.criteria import Criterion
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
 from itn.learning.config import LearnConfig
+from itn.learning.constrained.objective import Constrained
 from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
+from itn.learning.objective import Learner, Objective
 from itn.learning.per_class import PerClassResult, learn_per_class
 from itn.learning.records import LearnRecord, PerClassRecord, read_history
+from itn.learning.switched import Switched
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
 from itn.models.preflight import preflight
 from itn.models.preprocessing import Preprocessing
 from itn.models.sources import load_classifier, model_cards
 from itn.nn.augmentation import LearnedAugmentation
+from itn.nn.color_transformer import ColorTransformer
 from itn.nn.net import InvariantTransformerNet
-from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.nn.spatial_transformer import SpatialTransformer
+from itn.nn.transformer import Transformer
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
@@ -37,6 +43,8 @@ __all__ = [
     "CheckedImages",
     "Classifier",
     "ColorTransformer",
+    "Constrained",
+    "Criterion",
     "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
@@ -44,6 +52,8 @@ __all__ = [
     "LearnRecord",
     "LearnResult",
     "LearnedAugmentation",
+    "Learner",
+    "Objective",
     "PerClassRecord",
     "PerClassResult",
     "Preprocessing",
@@ -52,8 +62,10 @@ __all__ = [
     "ScreenRecord",
     "ScreenResult",
     "SpatialTransformer",
+    "Switched",
     "Threshold",
     "Transform",
+    "Transformer",
     "displacement",
     "flip_magnitudes",
     "join_processes",

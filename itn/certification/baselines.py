@@ -1,8 +1,7 @@
 """Single transformations beside a learned family: how much further does learning go?
 
-A single-transformation baseline is one transformation of the screening table with one sign. It is bounded
-like the family (no entry of its matrix leaves the identity by more than the bound) and calibrated like it, on
-the same images.
+A single-transformation baseline is one transformation with one sign, as the transformer names it. It is
+bounded like the family and calibrated like it, on the same images.
 """
 
 import math
@@ -10,15 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
 from itn.certification.search import estimate_scale
-from itn.functional import color_identity, displacement
+from itn.nn import SingleTransformation
 from itn.stats import FixedSequence, fixed_sequence_test
 from itn.stats.fixed_sequence import SEQUENCE
-from itn.transforms import TRANSFORMS
 
 IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
 CONTENDER = 0.4
@@ -26,37 +23,6 @@ CONTENDER = 0.4
 turned out largest."""
 BEYOND = 1.1  # multiple of the tolerance up to which calibration goes on, for resampled images
 RESAMPLES = 2000
-
-
-class SingleTransformation(NamedTuple):
-    """A transformation of the table with one sign, driven by one control."""
-
-    name: str
-    """Of the transformation."""
-    max_offset: float
-    """Magnitude minus identity at scale 1, signed, where an entry of the matrix meets its bound."""
-    transform: ParametricTransform
-
-    @property
-    def sign(self) -> str:
-        """Return "+" above the identity, "-" below it."""
-        return "+" if self.max_offset > 0 else "-"
-
-    def displacement(self, scale: float) -> float:
-        """Return the displacement at a scale."""
-        return displacement(self._matrix(scale)).item()
-
-    def deviation(self, scale: float) -> Tensor:
-        """Return the matrix minus the identity at a scale, 2 x 3 or C x (C+1)."""
-        return (self._matrix(scale) - self._matrix(0.0))[0]
-
-    def magnitude(self, scale: float) -> float:
-        """Return the magnitude at a scale, in the unit of the table."""
-        return TRANSFORMS[self.name].identity + scale * self.max_offset
-
-    def _matrix(self, scale: float) -> Tensor:
-        (matrix,) = self.transform.matrices(scale * self.transform.full_strength).values()
-        return matrix
 
 
 class EstimatedBaseline(NamedTuple):
@@ -72,74 +38,6 @@ class EstimatedBaseline(NamedTuple):
     def displacement(self) -> float:
         """Displacement at that scale."""
         return self.baseline.displacement(self.scale)
-
-
-def spatial_baselines(
-    aspect: float, bound: float = 1.0, padding: str = "zeros"
-) -> list[SingleTransformation]:
-    """Return rotation, scales, zoom, shears and shifts, with both signs.
-
-    Args:
-        aspect: Width over height of the images.
-        bound: On the deviation of each entry of the matrix from the identity; a rotation is not taken
-            beyond a right angle.
-        padding: What lies outside the frame.
-    """
-    sine = min(1.0, bound * min(aspect, 1 / aspect))
-    offsets = {
-        "rotate": math.degrees(math.asin(sine)),
-        "scale_x": bound,
-        "scale_y": bound,
-        "zoom": bound,
-        "shear_x": bound * aspect,
-        "shear_y": bound / aspect,
-        "translate_x": bound / 2,
-        "translate_y": bound / 2,
-    }
-    return [
-        _spatial(name, sign * offset, aspect, padding) for name, offset in offsets.items() for sign in (1, -1)
-    ]
-
-
-def color_baselines(channels: int, bound: float = 1.0) -> list[SingleTransformation]:
-    """Return gain and bias with both signs (contrast and brightness), and with several channels grayscale.
-
-    Args:
-        channels: Number C of channels.
-        bound: On the deviation of each entry of the matrix from the identity.
-    """
-    identity = color_identity(channels, torch.zeros(()))
-    gain, bias = identity.clone(), torch.zeros_like(identity)
-    bias[:, -1] = 1
-    baselines = [
-        _color(name, sign * bound, direction)
-        for name, direction in (("contrast", gain), ("brightness", bias))
-        for sign in (1, -1)
-    ]
-    if channels > 1:
-        # What a map does to the unit vectors are the columns of its matrix
-        units = torch.eye(channels)[:, :, None, None]
-        fade = torch.zeros_like(identity)
-        fade[:, :-1] = (TRANSFORMS["grayscale"](units, 1.0) - units)[:, :, 0, 0].T
-        baselines.append(_color("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
-    return baselines
-
-
-def _spatial(name: str, max_offset: float, aspect: float, padding: str) -> SingleTransformation:
-    transform = TRANSFORMS[name]
-
-    def matrices(k: Tensor) -> dict[str, Tensor]:
-        return {"spatial": transform.function(transform.identity + max_offset * k[:, 0], aspect)}
-
-    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices, padding))
-
-
-def _color(name: str, max_offset: float, direction: Tensor) -> SingleTransformation:
-    def matrices(k: Tensor) -> dict[str, Tensor]:
-        identity = color_identity(len(direction), k)
-        return {"color": identity + max_offset * k[:, :, None] * direction.to(k)}
-
-    return SingleTransformation(name, max_offset, ParametricTransform(1, matrices))
 
 
 def estimate_baselines(
@@ -158,8 +56,8 @@ def estimate_baselines(
         evaluations = {}
 
         def break_rate_at(scale: float) -> float:
-            k = scale * baseline.transform.full_strength
-            evaluations[scale] = images.break_rate(baseline.transform, k, tolerance)
+            transform = ParametricTransform.of_single(baseline)
+            evaluations[scale] = images.break_rate(transform, torch.tensor([[scale]]), tolerance)
             return evaluations[scale]
 
         scale = estimate_scale(break_rate_at, tolerance, largest=1.0, bisections=BISECTIONS)
@@ -187,9 +85,13 @@ def calibrate_baselines(
 
     def test(estimate: EstimatedBaseline) -> FixedSequence:
         scales = sorted({min(1.0, estimate.scale * factor) for factor in SEQUENCE})
-        transform, k = estimate.baseline.transform, estimate.baseline.transform.full_strength
+        transform = ParametricTransform.of_single(estimate.baseline)
         return fixed_sequence_test(
-            lambda scale: images.broken(transform, scale * k)[None], scales, tolerance, confidence, BEYOND
+            lambda scale: images.broken(transform, torch.tensor([[scale]]))[None],
+            scales,
+            tolerance,
+            confidence,
+            BEYOND,
         )
 
     chosen = contenders(estimates, CONTENDER)
@@ -262,6 +164,8 @@ def baseline_record(estimate: EstimatedBaseline, test: FixedSequence | None = No
     return Baseline(
         transform=baseline.name,
         sign=baseline.sign,
+        identity=baseline.identity,
+        unit=baseline.unit,
         magnitude=None if scale is None else baseline.magnitude(scale),
         displacement=None if scale is None else baseline.displacement(scale),
         reached_bound=scale == 1.0,

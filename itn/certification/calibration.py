@@ -19,9 +19,6 @@ from itn.nn import InvariantTransformerNet
 from itn.stats import FixedSequence, fixed_sequence_test, generator, smallest_tolerance
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
-# Seeds come from names; this part was called space when results were first published.
-_SEEDS = {"spatial": "space"}
-
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationResult:
@@ -59,8 +56,7 @@ def calibrate_family(
     """
     family = ParametricTransform.of_net(net)
     estimate, worst_k = estimate_scale_and_worst_k(family, training, baselines.target)
-    only_ranges = all(net.single(part) for part in net.parts)
-    scales = [estimate * factor for factor in (FINE if only_ranges else SEQUENCE)]
+    scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
     test = fixed_sequence_test(
         lambda scale: calibration.broken_at(family, scale, worst_k),
         scales,
@@ -68,7 +64,8 @@ def calibrate_family(
         terms.confidence,
         BEYOND,
     )
-    displacements = [displacements_full(net, scale) for scale in test.scales]
+    shape = calibration.data.images.shape
+    displacements = [displacements_full(net, shape, scale) for scale in test.scales]
     records: dict[str, tuple[Baseline, ...]] = {}
     headline: dict[str, Headline | None] = {}
     for part, estimates in baselines.estimates.items():
@@ -78,7 +75,7 @@ def calibrate_family(
             test,
             [of_parts[part] for of_parts in displacements],
             calibrated,
-            generator(terms.seed, f"bootstrap {_SEEDS.get(part, part)}"),
+            generator(terms.seed, f"bootstrap {net.part(part).seed_name or part}"),
             terms.confidence,
         )
     rescale(net, test.scale)

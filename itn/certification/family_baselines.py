@@ -9,15 +9,13 @@ from torch import Tensor
 
 from itn.certification.baselines import (
     EstimatedBaseline,
-    color_baselines,
     contenders,
     estimate_baselines,
-    spatial_baselines,
 )
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Terms
 from itn.certification.search import IMAGES, estimate_scale
-from itn.nn import InvariantTransformerNet
+from itn.nn import Composition, Transformer
 from itn.stats import max_failures
 
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
@@ -44,27 +42,32 @@ class FamilyBaselines:
 
     @property
     def bounded(self) -> set[str]:
-        """The parts of which a single transformation with the largest displacement reached its bound."""
+        """The parts of which a member with the largest displacement of all baselines reached its bound."""
         return {
             part
             for part, estimates in self.estimates.items()
-            if any(e.scale == 1.0 and e.displacement >= self.references[part] for e in estimates)
+            if any(
+                e.baseline.parameters and e.scale == 1.0 and e.displacement >= self.references[part]
+                for e in estimates
+            )
         }
 
     def promising_pairs(self, part: str) -> Tensor:
-        """Return what the largest single transformations add to the identity, m x 2 x entries.
+        """Return the parameters of the largest single transformations, m x 2 x P; m may be 0.
 
         First those that go together in pairs, none of two opposite ones, then each by itself beside zeros.
         """
         promising = contenders(self.estimates[part], PROMISING)
         promising.sort(key=lambda estimate: estimate.displacement, reverse=True)
-        single = [estimate.baseline.deviation(estimate.scale).flatten() for estimate in promising]
+        single = [e.baseline.parameters(e.scale) for e in promising if e.baseline.parameters is not None]
+        if not single:
+            return torch.zeros(0, 2, 1)
         pairs = [(a, b) for a, b in itertools.combinations(single, 2) if a @ b > -0.5 * a.norm() * b.norm()]
         return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in single))])
 
 
 def estimate_family_baselines(
-    net: InvariantTransformerNet, training: EvaluationSet, calibration_images: int, terms: Terms
+    net: Composition, training: EvaluationSet, calibration_images: int, terms: Terms
 ) -> FamilyBaselines:
     """Estimate how far the single transformations of each part go on so many calibration images.
 
@@ -75,25 +78,22 @@ def estimate_family_baselines(
         terms: Tolerance and confidence.
     """
     target = (max_failures(calibration_images, terms.tolerance, terms.confidence) + 0.5) / calibration_images
-    _, channels, height, width = training.data.images.shape
-    baselines = {}
-    if net.color is not None:
-        baselines["color"] = color_baselines(channels, net.color.head.bound.item())
-    if net.spatial is not None:
-        baselines["spatial"] = spatial_baselines(width / height, net.spatial.entry_bound, net.padding)
-    estimates = {part: estimate_baselines(training, singles, target) for part, singles in baselines.items()}
+    shape = training.data.images.shape
+    estimates = {}
+    for name in net.parts:
+        part = net.part(name)
+        estimates[name] = estimate_baselines(training, part.baselines(part.frame(shape)), target)
     images = training.spread(IMAGES)
-    ranges = {part: _estimate_range(net, part, images, target) for part in net.parts if net.single(part)}
+    ranges = {
+        name: _estimate_range(net.part(name), images, target) for name in net.parts if net.part(name).single
+    }
     return FamilyBaselines(estimates, target, ranges)
 
 
-def _estimate_range(
-    net: InvariantTransformerNet, part: str, images: EvaluationSet, target: float
-) -> tuple[float, float]:
+def _estimate_range(part: Transformer, images: EvaluationSet, target: float) -> tuple[float, float]:
     """Estimate how far the single parameter of a part goes both ways, the longer way first."""
-    transformer = getattr(net, part)
-    bound = transformer.head.bound.item()
-    transform = ParametricTransform(1, lambda k: {part: transformer.from_parameters(k)}, net.padding)
+    bound = part.head.bound.item()
+    transform = ParametricTransform.of_parameter(part)
 
     def end(sign: float) -> float:
         def break_rate_at(parameter: float) -> float:
@@ -102,5 +102,5 @@ def _estimate_range(
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
         return sign * estimate_scale(break_rate_at, target, bound, strides=strides, bisections=BISECTIONS)
 
-    shorter, longer = sorted((end(1.0), 0.0 if transformer.head.nonnegative else end(-1.0)), key=abs)
+    shorter, longer = sorted((end(1.0), 0.0 if part.head.nonnegative else end(-1.0)), key=abs)
     return longer, shorter

@@ -74,11 +74,15 @@ class Certificate:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """How far a single transformation of the screening table goes at the tolerance, in the table's unit."""
+    """How far a single transformation goes at the tolerance."""
 
     transform: str
     sign: str
     """"+" above the identity, "-" below it."""
+    identity: float
+    """The magnitude that changes nothing."""
+    unit: str
+    """Of the magnitudes."""
     magnitude: float | None
     """From calibration images, as for the family; None where the estimate is far from the largest."""
     displacement: float | None

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.nn import CONTROLS
 
 IMAGES = 4000  # that an estimate is made from, at most
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
+MOST_TOGETHER = 4  # controls of which all combinations are tried
 VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
 
 
@@ -100,12 +102,18 @@ class WorstCase(NamedTuple):
     """Whether each image is recognized unchanged and under all controls that were tried, bool, N."""
 
 
+def together(controls: int) -> int:
+    """Return how many controls are searched at a time: the number of combinations grows exponentially."""
+    return controls if controls <= MOST_TOGETHER else CONTROLS
+
+
 def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale: float) -> WorstCase:
     """Search for the controls that break most images, and for each image for controls that break it.
 
-    All combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps.
-    That is done on the images with the smallest margins at full strength or where a single control is 1; the
-    worst controls are then tried on all images.
+    Combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps: all
+    combinations of up to four controls; of more, those of two controls at a time, the others at the worst so
+    far. That is done on the images with the smallest margins at full strength or where a single control is 1;
+    the worst controls are then tried on all images.
     """
     full_strength, *single = (
         images.margins(transform, scale * k[None])
@@ -114,7 +122,7 @@ def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale:
     smallest = torch.stack([full_strength, *single]).amin(0)
     vulnerable = smallest.argsort()[: max(1, len(smallest) // VULNERABLE)]
     subset = images.part(vulnerable)
-    everywhere = images.data.clean & (smallest > 0)
+    everywhere = images.held & (smallest > 0)
     worst = transform.full_strength
     worst_badness = full_strength[vulnerable].neg().sigmoid().mean().item()
 
@@ -126,9 +134,13 @@ def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale:
         if (badness := margins.neg().sigmoid().mean().item()) > worst_badness:
             worst, worst_badness = k, badness
 
-    for values in itertools.product(GRID, repeat=transform.controls):
-        if any(values) and not all(value == 1 for value in values):
-            evaluate(torch.tensor([values]))
+    for start in range(0, transform.controls, together(transform.controls)):
+        center = worst
+        for values in itertools.product(GRID, repeat=together(transform.controls)):
+            k = center.clone()
+            k[0, start : start + len(values)] = torch.tensor(values)
+            if k.any() and not (k == 1).all():
+                evaluate(k)
     for step in REFINEMENTS:
         center = worst
         for entry, sign in itertools.product(range(transform.controls), (-step, step)):

@@ -11,7 +11,8 @@ import torch
 from cyclopts import Parameter, Token
 
 from itn.data.loading import ImageSet, load_images
-from itn.learning.config import LearnConfig, Part
+from itn.learning.config import LearnConfig
+from itn.learning.switched import Switched
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
@@ -43,12 +44,45 @@ def parse_magnitudes(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     return magnitudes
 
 
+Part = Literal["color", "spatial"]
+
+
 @dataclasses.dataclass(frozen=True)
 class LearnOptions(LearnConfig):
     """The settings of learning as options."""
 
-    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = LearnConfig.parts
+    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = (
+        "color",
+        "spatial",
+    )
     """Transformers to learn, separated by commas."""
+    objective: Literal["constrained", "switched"] = "constrained"
+    """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
+    or "switched", the loss of Bunne et al."""
+    criterion: Literal["broken"] = "broken"
+    """What counts as lost: images that are right unchanged and wrong transformed."""
+    acc_orig: Literal["paired", "measured"] | float | None = None
+    """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired, the
+    default), the clean accuracy of all training images (measured), or a number in [0, 1]."""
+    c_theta: float | None = None
+    """switched: weight of color displacement against spatial displacement, where both are learned; default
+    0.01."""
+    displacement_samples: int | None = None
+    """switched: random unit vectors per step that estimate displacement, as in the paper; default 0: its
+    exact value."""
+
+    @property
+    def config(self) -> LearnConfig:
+        """The settings for ``itn.learn``."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(LearnConfig)}
+        given = {
+            name: value
+            for name in ("acc_orig", "c_theta", "displacement_samples")
+            if (value := getattr(self, name)) is not None
+        }
+        if given and self.objective != "switched":
+            raise ValueError(f"--{next(iter(given)).replace('_', '-')} belongs to --objective switched")
+        return LearnConfig(**settings | ({"objective": Switched(**given)} if given else {}))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,7 +57,7 @@ class RunInputs:
             "command": command,
             "schema_version": SCHEMA_VERSION,
             "version": package_version("itn"),
-            "config": dataclasses.asdict(config),
+            "config": config.describe() if hasattr(config, "describe") else dataclasses.asdict(config),
             "device": classifier.device.type,
             "environment": {key: self.provenance[key] for key in ("torch", "device", "threads")},
             "classifier": {"name": classifier.name, "sha256": classifier.sha256()},

@@ -1,34 +1,22 @@
 """Checkpoints of learning: how an unfinished run is kept and resumed."""
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import ZipFile
 
 import torch
 
+from itn.learning.objective import Steps
 from itn.learning.records import LearnStep
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, RunError
-from itn.runtime.run_dir import CHECKPOINT, PREVIOUS_CHECKPOINT, RunFolder
+from itn.runtime.journal import Journal
+from itn.runtime.run_dir import CHECKPOINT, JOURNAL, PREVIOUS_CHECKPOINT, RunFolder
 
 
-class Resumable(Protocol):
-    """What a checkpoint holds the state of."""
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state."""
-
-    def is_finite(self) -> bool:
-        """Return whether all weights are finite."""
-
-
-def save_checkpoint(learner: Resumable, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
+def save_checkpoint(learner: Steps, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
     """Append new steps to history.jsonl and save the state, keeping the previous checkpoint.
 
     Nothing is saved if a weight is not finite.
@@ -44,7 +32,7 @@ def save_checkpoint(learner: Resumable, history: Sequence[LearnStep], written: i
     """
     if not learner.is_finite():
         return written
-    folder.append_history([dataclasses.asdict(step) for step in history[written:]])
+    folder.append_history([step.to_json() for step in history[written:]])
 
     def write(path: Path) -> None:
         content = {"step": len(history), "history": folder.history_digest(), "learner": learner.state()}
@@ -55,7 +43,7 @@ def save_checkpoint(learner: Resumable, history: Sequence[LearnStep], written: i
     return len(history)
 
 
-def resume(learner: Resumable, folder: RunFolder) -> list[LearnStep]:
+def resume(learner: Steps, folder: RunFolder, journal: Journal) -> list[LearnStep]:
     """Restore the newest undamaged checkpoint of an unfinished run, if any; return the steps taken so far.
 
     Raises:
@@ -73,20 +61,23 @@ def resume(learner: Resumable, folder: RunFolder) -> list[LearnStep]:
         if name == PREVIOUS_CHECKPOINT:
             folder.remove(CHECKPOINT)  # damaged: it must not take the place of the undamaged one
         learner.load_state(checkpoint["learner"])
-        return [LearnStep(**row) for row in folder.cut_history(checkpoint["step"], checkpoint["history"])]
+        lines = folder.cut_history(checkpoint["step"], checkpoint["history"])
+        return [LearnStep.from_json(line) for line in lines]
     except OSError as error:
-        raise RunError(f"cannot write ({error}); {kept(folder)}") from error
+        raise RunError(f"cannot write ({error}); {kept(folder, journal)}") from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder.path / names[0]} is damaged ({error}): start again with --overwrite"
         ) from None
 
 
-def kept(folder: RunFolder | None) -> str:
+def kept(folder: RunFolder | None, journal: Journal) -> str:
     """Return in words what an unfinished run has left."""
     newest = None if folder is None else _newest(folder)[1]
-    if folder is None or newest is None:
+    if folder is None or not (newest or journal.count):
         return NOTHING_KEPT
+    if newest is None:
+        return f"{journal.count} evaluations are kept in {folder.path / JOURNAL}"
     name, checkpoint = newest
     return f"the state after {checkpoint['step']} steps is kept in {folder.path / name}"
 

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from itn.learning.records import PerClassRecord
 from itn.plotting.style import BLUE, INK, WIDTH, literal
-from itn.transforms import TRANSFORMS
 
 _COLUMNS = 5
 _NAMED = 20  # classes that have room for their names
@@ -44,17 +43,17 @@ def allowed(record: PerClassRecord) -> Figure:
         ax.axis("off")
     x = np.arange(len(record.classes))
     for ax, name in zip(panels, names, strict=False):
-        transform = TRANSFORMS[name]
+        first = next(single for single in baselines[0] if single.transform == name)
         ends = [
-            [transform.identity, *(s.estimated_magnitude for s in singles if s.transform == name)]
+            [first.identity, *(s.estimated_magnitude for s in singles if s.transform == name)]
             for singles in baselines
         ]
         low, high = (np.array([end(magnitudes) for magnitudes in ends]) for end in (min, max))
         ax.use_sticky_edges = False  # no bar ends on the frame
         ax.bar(x, high - low, 0.7, bottom=low, color=BLUE)
-        ax.axhline(transform.identity, color=INK, linewidth=0.8)
+        ax.axhline(first.identity, color=INK, linewidth=0.8)
         ax.set_title(name, fontsize=7)
-        ax.set_ylabel(textwrap.fill(transform.unit, 18), fontsize=6)
+        ax.set_ylabel(textwrap.fill(first.unit, 18), fontsize=6)
         ax.tick_params(labelsize=6)
         _classes(ax, record, named=len(record.classes) <= _NAMED // 2)
     figure.supxlabel(

@@ -1,29 +1,31 @@
 """Settings of learning: every default written once, every range checked."""
 
 import dataclasses
-from numbers import Real
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
+from itn.certification.criteria import CRITERIA, Criterion
 from itn.certification.records import Terms
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
+from itn.learning.constrained.objective import Constrained
+from itn.learning.objective import Objective
+from itn.learning.switched import Switched
 from itn.models.classifier import Classifier
+from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
+from itn.runtime.provenance import code_sha256
 from itn.runtime.validation import (
     Precision,
     check_choice,
     check_fractions,
     check_names,
     check_types,
-    is_of,
     require,
 )
 
-Part = Literal["color", "spatial"]
-
-
-_DEFAULTS: dict[str, dict[str, float]] = {
-    "constrained": {"tolerance": 0.01, "steps": 500, "learning_rate": 0.03},
-    "switched": {"tolerance": 0.0, "steps": 1000, "learning_rate": 0.005},
-}
+OBJECTIVES: dict[str, type[Objective]] = {"constrained": Constrained, "switched": Switched}
+"""By the names that settings take."""
+_BUILT_IN = (ColorTransformer.part, SpatialTransformer.part)
+_OF_OBJECTIVE = ("tolerance", "steps", "learning_rate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,37 +36,33 @@ class LearnConfig:
         ValueError: If a setting is out of its range; the message says which range.
     """
 
-    parts: tuple[Part, ...] = ("color", "spatial")
-    """Transformers to learn: color, spatial, or both."""
+    parts: tuple[str, ...] | Mapping[str, Transformer] = ("color", "spatial")
+    """Transformers to learn: color, spatial, or both; or a mapping from names to transformers of your own,
+    applied in its order. Of these, copies with new weights are learned."""
     family: str = "affine"
-    """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear or
-    similarity."""
+    """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear,
+    similarity, or one of your own (``itn.nn.register_family``)."""
     color_family: str = "affine"
     """Color family: affine, or with one parameter for all channels gain or bias."""
-    objective: Literal["constrained", "switched"] = "constrained"
+    objective: str | Objective = "constrained"
     """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
-    or "switched", the loss of Bunne et al."""
-    acc_orig: Literal["paired", "measured"] | float = "paired"
-    """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean
-    accuracy of all training images (measured), or a number in [0, 1]."""
+    "switched", the loss of Bunne et al., or an ``Objective`` with its settings, such as
+    ``itn.Switched(c_theta=0.1)``."""
+    criterion: str | Criterion = "broken"
+    """What counts as broken: "broken", right unchanged and wrong transformed, or a ``Criterion``."""
     tolerance: float | None = None
-    """constrained: largest share of the images that may be right unchanged and wrong under F(k); default
-    0.01. switched: how far a batch may fall below acc_orig before cross-entropy is asked for; default 0.
-    In [0, 1)."""
+    """constrained: largest share of the images that may be broken; default 0.01. switched: how far a batch
+    may fall below acc_orig before cross-entropy is asked for; default 0. In [0, 1). None: that of the
+    objective, likewise the next two."""
+    steps: int | None = None
+    """Steps of learning; default 500, switched 1000."""
+    learning_rate: float | None = None
+    """Adam's rate at the start; it falls to zero along a cosine. Default 0.03, switched 0.005."""
     confidence: float = 0.95
     """constrained: confidence of the certificate."""
-    c_theta: float = 0.01
-    """switched: weight of color displacement against spatial displacement, where both are learned."""
-    displacement_samples: int = 0
-    """switched: random unit vectors per step that estimate displacement, as in the paper; 0: its exact
-    value."""
-    steps: int = 0
-    """Steps of learning; 0: 500, switched 1000."""
     batch_size: int = 256
     """Images in a forward pass, drawn with replacement; constrained: shared by the restarts that remain,
     all of which get the same images."""
-    learning_rate: float = 0.0
-    """Adam's rate at the start; it falls to zero along a cosine; 0: 0.03, switched 0.005."""
     hidden: int = 32
     """Width of the hidden layer of the control heads."""
     nonnegative: bool = False
@@ -75,7 +73,7 @@ class LearnConfig:
     spatial_bound: float | None = None
     """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
     padding: str = "zeros"
-    """What lies outside the frame: zeros, border or reflection."""
+    """What lies outside the frame, for all parts: zeros, border or reflection."""
     precision: Precision = "float32"
     """Precision of the classifier; matrices and statistics are always in float32 or more. Gradients can be
     too small for float16: prefer bfloat16."""
@@ -92,68 +90,104 @@ class LearnConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_names(self.parts, "parts are")
-        object.__setattr__(self, "parts", tuple(self.parts))
-        known = get_args(Part)
-        require(
-            0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(known),
-            f"parts must be color, spatial, or both, got {','.join(self.parts) or 'none'}",
-        )
-        require(
-            self.objective in tuple(_DEFAULTS),
-            f"objective must be {' or '.join(_DEFAULTS)}, got {self.objective!r}",
-        )
-        for name, value in _DEFAULTS[self.objective].items():
-            if not getattr(self, name) and (name != "tolerance" or self.tolerance is None):
-                object.__setattr__(self, name, value)
+        self._check_parts()
         check_choice("family", self.family, FAMILIES)
         check_choice("color-family", self.color_family, COLOR_FAMILIES)
         check_choice("padding", self.padding, PADDINGS)
-        require(
-            self.acc_orig in ("paired", "measured")
-            or (is_of(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
-            f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
-        )
         check_choice("precision", self.precision, get_args(Precision))
-        require(0 <= self.tolerated < 1, f"tolerance must lie in [0, 1), got {self.tolerance}")
-        require(
-            self.objective == "switched" or self.tolerated > 0,
-            "a constrained objective needs a tolerance above 0, such as 0.01",
-        )
         check_fractions(self, "confidence", "train_fraction")
-        for name in ("steps", "batch_size", "hidden"):
+        for name in ("batch_size", "hidden"):
             value = getattr(self, name)
             require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
-        single = {
-            "color": self.color_family != "affine",
-            "spatial": len(FAMILIES[self.family].parameters) == 1,
-        }
-        require(
-            self.hidden > 1 or self.objective == "switched" or not any(single[part] for part in self.parts),
-            "hidden must be at least 2 where a family has one parameter: one unit for each end of its range",
-        )
-        for name in ("c_theta", "learning_rate", "color_bound"):
-            value = getattr(self, name)
-            require(0 < value < float("inf"), f"{name.replace('_', '-')} must be positive, got {value}")
-        require(
-            self.displacement_samples >= 0,
-            f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
-        )
+        require(0 < self.color_bound < float("inf"), f"color-bound must be positive, got {self.color_bound}")
         bound = self.spatial_bound
         require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
         require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
+        require(
+            isinstance(self.objective, Objective) or self.objective in tuple(OBJECTIVES),
+            f"objective must be {' or '.join(OBJECTIVES)}, or an itn.Objective, got {self.objective!r}",
+        )
+        require(
+            isinstance(self.criterion, Criterion) or self.criterion in tuple(CRITERIA),
+            f"criterion must be {' or '.join(CRITERIA)}, or an itn.Criterion, got {self.criterion!r}",
+        )
+        self.goal.check(self._single(), self._narrowest())
+
+    @property
+    def goal(self) -> Objective:
+        """The objective, with the tolerance, the steps and the learning rate that hold."""
+        objective = self.objective
+        if not isinstance(objective, Objective):
+            objective = OBJECTIVES[objective]()
+        given = {name: getattr(self, name) for name in _OF_OBJECTIVE if getattr(self, name) is not None}
+        return dataclasses.replace(objective, **given)
+
+    @property
+    def asks(self) -> Criterion:
+        """The criterion."""
+        return self.criterion if isinstance(self.criterion, Criterion) else CRITERIA[self.criterion]
+
+    @property
+    def terms(self) -> Terms:
+        """What calibration and certificate need of the settings."""
+        return Terms(self.goal.tolerance, self.confidence, self.seed)
 
     def backend(self, classifier: Classifier) -> Classifier:
         """Return a classifier that computes as the settings say."""
         return classifier.with_backend(self.precision, self.channels_last, self.compile)
 
-    @property
-    def terms(self) -> Terms:
-        """What calibration and certificate need of the settings."""
-        return Terms(self.tolerated, self.confidence, self.seed)
+    def describe(self) -> dict[str, Any]:
+        """Return the settings for JSON; of objects their class, its settings and a hash of its code."""
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        goal = self.goal
+        settings = dataclasses.asdict(goal)
+        content |= {name: settings.pop(name) for name in _OF_OBJECTIVE}
+        content["objective"] = {"name": str(goal), **settings} | _code(goal, tuple(OBJECTIVES.values()))
+        content["criterion"] = {"name": str(self.asks)} | _code(
+            self.asks, tuple(type(known) for known in CRITERIA.values())
+        )
+        if isinstance(self.parts, Mapping):
+            content["parts"] = {name: _describe_part(part) for name, part in self.parts.items()}
+        return content
 
-    @property
-    def tolerated(self) -> float:
-        """The tolerance as a number."""
-        assert self.tolerance is not None
-        return self.tolerance
+    def _check_parts(self) -> None:
+        if isinstance(self.parts, Mapping):
+            object.__setattr__(self, "parts", dict(self.parts))
+            Composition(self.parts)
+            return
+        check_names(self.parts, "parts are")
+        object.__setattr__(self, "parts", tuple(self.parts))
+        require(
+            0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(_BUILT_IN),
+            f"parts must be {', '.join(_BUILT_IN)}, or both, got {','.join(self.parts) or 'none'}; give "
+            "transformers of your own as a mapping from names to them",
+        )
+
+    def _single(self) -> dict[str, bool]:
+        """Return whether each part has a single parameter."""
+        if isinstance(self.parts, Mapping):
+            return {name: part.single for name, part in self.parts.items()}
+        single = (self.color_family != "affine", len(FAMILIES[self.family].parameters) == 1)
+        known = dict(zip(_BUILT_IN, single, strict=True))
+        return {name: known[name] for name in self.parts}
+
+    def _narrowest(self) -> int:
+        if isinstance(self.parts, Mapping):
+            return min(part.head.hidden.out_features for part in self.parts.values())
+        return self.hidden
+
+
+def _code(thing: object, known: tuple[type, ...]) -> dict[str, str]:
+    """Return a hash of the code of an object's class, unless it is one of the known classes."""
+    return {} if type(thing) in known else {"code_sha256": code_sha256(type(thing))}
+
+
+def _describe_part(part: Transformer) -> dict[str, Any]:
+    head = part.head
+    return {
+        "class": type(part).__name__,
+        "names": list(part.names),
+        "bound": head.bound.tolist(),
+        "hidden": head.hidden.out_features,
+        "nonnegative": head.nonnegative,
+    } | _code(part, (ColorTransformer, SpatialTransformer))

@@ -1,37 +1,24 @@
 """What a learned net does to held-out images: accuracy, displacement, curves over k."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult
-from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.certification.parametric import EvaluationSet, ParametricTransform, parameters_full
 from itn.certification.records import certify
 from itn.certification.search import search_worst_k
-from itn.functional import decompose_color, decompose_spatial, displacement, rms_displacement
 from itn.learning.config import LearnConfig
 from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
-from itn.learning.summary import describe_color, describe_spatial
-from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.nn import CONTROLS, Composition, Transformer
 from itn.stats import clopper_pearson, generator
 
 CURVE_IMAGES = 2000
 CURVE_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RANGE_POINTS = 21
-RANGES: dict[str, tuple[str, Callable[[float], float]]] = {
-    "rotation": ("rotate", math.degrees),
-    "translation_x": ("translate_x", lambda p: -p / 2),
-    "translation_y": ("translate_y", lambda p: -p / 2),
-    "zoom": ("zoom", lambda p: 1 + p),
-    "gain": ("contrast", lambda p: 1 + p),
-    "bias": ("brightness", lambda p: p),
-}
-"""By family with a single parameter, the transformation of the screening table that it is, and the magnitude
-that a parameter is."""
 
 
 class Response(NamedTuple):
@@ -42,7 +29,7 @@ class Response(NamedTuple):
     displacement: dict[str, Tensor]
     """By part, N, or 1 if one k is for all."""
     rms_shift: dict[str, Tensor]
-    """Root-mean-square shift of pixels, fraction of the width; of the spatial part alone."""
+    """Root-mean-square shift of pixels, fraction of the width; of the parts that move pixels."""
 
     def mean_displacement(self, part: str) -> float:
         """Return the mean displacement of one part."""
@@ -54,34 +41,33 @@ class Response(NamedTuple):
 
 
 @torch.inference_mode()
-def respond(net: InvariantTransformerNet, images: EvaluationSet, k1: Tensor, k2: Tensor) -> Response:
-    """Classify images under F(k1, k2), in batches.
+def respond(net: Composition, images: EvaluationSet, ks: Sequence[Tensor]) -> Response:
+    """Classify images under F(k1, k2, ...), in batches.
 
     Args:
         net: The net.
         images: N images with the classifier.
-        k1: Controls of color, N x 2, or 1 x 2 for all images.
-        k2: Controls of the spatial transformer, likewise.
+        ks: Controls of each part, N x 2, or 1 x 2 for all images.
     """
     device = images.classifier.device
-    matrices = net.matrices(k1.to(device), k2.to(device))
-    k = torch.cat([{"color": k1, "spatial": k2}[part] for part in net.parts], 1)
-    margins = images.margins(ParametricTransform.of_net(net), k)
-    height, width = images.data.images.shape[-2:]
-    return Response(
-        margins > 0,
-        {part: displacement(matrix) for part, matrix in matrices.items()},
-        {"spatial": rms_displacement(matrices["spatial"], (height, width))} if "spatial" in matrices else {},
-    )
+    margins = images.margins(ParametricTransform.of_net(net), torch.cat(list(ks), 1))
+    displacement, rms_shift = {}, {}
+    for name, part, k in zip(net.parts, net.members, ks, strict=True):
+        p, frame = part.generate(k.to(device)), part.frame(images.data.images.shape)
+        displacement[name] = part.displacement(p, frame)
+        if (shift := part.rms_shift(p, frame)) is not None:
+            rms_shift[name] = shift
+    return Response(margins > 0, displacement, rms_shift)
 
 
-def curves(net: InvariantTransformerNet, images: EvaluationSet) -> tuple[CurvePoint, ...]:
+def curves(net: Composition, images: EvaluationSet) -> tuple[CurvePoint, ...]:
     """Return accuracy and displacement along three rays of k, one part at a time."""
     points, n = [], len(images.data)
     for part in net.parts:
         for ray in CURVE_RAYS:
             for t in CURVE_TS:
-                response = respond(net, images, *net.controls(part, t * torch.tensor([ray])))
+                ks = net.of_parts(net.driving(part, t * torch.tensor([ray])))
+                response = respond(net, images, ks)
                 right = int(response.right.sum())
                 low, high = clopper_pearson(right, n)
                 values = right / n, low, high, response.displacement[part].item()
@@ -90,7 +76,7 @@ def curves(net: InvariantTransformerNet, images: EvaluationSet) -> tuple[CurvePo
 
 
 def evaluate(
-    net: InvariantTransformerNet,
+    net: Composition,
     held_out: EvaluationSet,
     history: Sequence[LearnStep],
     config: LearnConfig,
@@ -99,12 +85,11 @@ def evaluate(
     calibrated: CalibrationResult | None = None,
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if it was calibrated."""
-    clean, (n, _, height, width) = held_out.data.clean, held_out.data.images.shape
+    clean, n = held_out.held, len(held_out.data)
     randomness = generator(config.seed, "evaluation")
-    k1, k2 = torch.rand(2, n, CONTROLS, generator=randomness)
-    ones = torch.ones(1, CONTROLS)
-    uniform = respond(net, held_out, k1, k2)
-    full = respond(net, held_out, ones, ones)
+    ks = torch.rand(len(net.controls), n, CONTROLS, generator=randomness)
+    uniform = respond(net, held_out, net.of_parts(ks.unbind()))
+    full = respond(net, held_out, [torch.ones(1, CONTROLS)] * len(net.parts))
     clean_count, uniform_count, full_count = (
         int(right.sum()) for right in (clean, uniform.right, full.right)
     )
@@ -113,19 +98,22 @@ def evaluate(
     if calibrated is not None:
         worst = search_worst_k(held_out, ParametricTransform.of_net(net), 1.0)
         certificate = certify(
-            clean, uniform.right, worst, calibrated.scale, config.tolerated, config.confidence
+            clean, uniform.right, worst, calibrated.scale, config.goal.tolerance, config.confidence
         )
-    asked = [step.asked_cross_entropy for step in history if step.asked_cross_entropy is not None]
+    asked = [asks for step in history if (asks := step.values.get("asked_cross_entropy")) is not None]
     return LearnRecord(
-        objective=config.objective,
-        tolerance=config.tolerated,
+        objective=str(config.goal),
+        criterion=str(config.asks),
+        tolerance=config.goal.tolerance,
         clean_accuracy=clean_count / n,
         clean_accuracy_ci=clopper_pearson(clean_count, n),
         accuracy_uniform=uniform_count / n,
         accuracy_uniform_ci=clopper_pearson(uniform_count, n),
         accuracy_full=full_count / n,
         accuracy_full_ci=clopper_pearson(full_count, n),
-        parts={part: _part_record(net, part, width / height, uniform, full) for part in net.parts},
+        parts={
+            part: _part_record(net, part, held_out.data.images.shape, uniform, full) for part in net.parts
+        },
         cross_entropy_share=sum(asked) / len(asked) if asked else None,
         curves=curves(net, held_out.part(subset)),
         certificate=certificate,
@@ -138,50 +126,36 @@ def evaluate(
 
 
 @torch.no_grad()
-def control_deviations(net: InvariantTransformerNet, part: str, k: Tensor) -> Tensor:
-    """Return what controls B x 2 add to the identity matrix of one part, B x entries."""
-    k = k.to(getattr(net, part).head.output.weight)
-    matrices, identity = (getattr(net, part).generate(controls) for controls in (k, 0 * k[:1]))
-    return (matrices - identity).flatten(1).cpu()
-
-
-@torch.no_grad()
-def matrix_full(net: InvariantTransformerNet, part: str) -> Tensor:
-    """Return the matrix of one part at full strength, n x m."""
-    transformer = getattr(net, part)
-    return transformer.generate(torch.ones(1, CONTROLS).to(transformer.head.output.weight))[0]
+def control_deviations(part: Transformer, k: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return where controls B x 2 lead from the identity, B x D, for images of a shape."""
+    p = part.generate(k.to(part.head.output.weight))
+    return part.deviation(p, part.frame(shape)).cpu()
 
 
 def _part_record(
-    net: InvariantTransformerNet, part: str, aspect: float, uniform: Response, full: Response
+    net: Composition, name: str, shape: Sequence[int], uniform: Response, full: Response
 ) -> PartRecord:
-    matrix = matrix_full(net, part)
-    if part == "color":
-        decomposed: Any = decompose_color(matrix[None])
-        describe: Callable[[dict[str, Any]], str] = describe_color
-    else:
-        decomposed, describe = decompose_spatial(matrix[None], aspect), describe_spatial
-    regular = all(value.isfinite().all() for value in decomposed)
-    values = {name: value[0].tolist() for name, value in decomposed._asdict().items()}
+    part, p = net.part(name), parameters_full(net)[name]
+    details = {"matrix_full": None, "decomposition_full": None} | part.details(p, part.frame(shape))
     return PartRecord(
-        displacement_uniform=uniform.mean_displacement(part),
-        displacement_full=full.mean_displacement(part),
-        rms_shift_uniform=uniform.mean_rms_shift(part),
-        rms_shift_full=full.mean_rms_shift(part),
-        bound=getattr(net, part).head.bound.item(),
-        matrix_full=matrix.tolist(),
-        decomposition_full=values if regular else None,
-        description=describe(values) if regular else "",
-        angle=_angle(net, part),
-        range=_range(net, part),
+        displacement_uniform=uniform.mean_displacement(name),
+        displacement_full=full.mean_displacement(name),
+        rms_shift_uniform=uniform.mean_rms_shift(name),
+        rms_shift_full=full.mean_rms_shift(name),
+        bound=part.head.bound.tolist(),
+        parameters_full=dict(zip(part.names, p[0].tolist(), strict=True)),
+        description=part.describe(p, part.frame(shape)),
+        angle=_angle(part, shape),
+        range=_range(part),
+        **details,
     )
 
 
-def _angle(net: InvariantTransformerNet, part: str) -> float | None:
-    """Return the angle in degrees between what the two entries of k add to the identity, if defined."""
-    if net.single(part):
+def _angle(part: Transformer, shape: Sequence[int]) -> float | None:
+    """Return the angle in degrees between the directions in which the two entries of k lead, if defined."""
+    if part.single:
         return None
-    first, second = control_deviations(net, part, torch.eye(CONTROLS)).double()
+    first, second = control_deviations(part, torch.eye(CONTROLS), shape).double()
     if not (first.any() and second.any()):
         return None
     cosine = torch.cosine_similarity(first, second, dim=0)
@@ -189,13 +163,11 @@ def _angle(net: InvariantTransformerNet, part: str) -> float | None:
 
 
 @torch.no_grad()
-def _range(net: InvariantTransformerNet, part: str) -> MagnitudeRange | None:
+def _range(part: Transformer) -> MagnitudeRange | None:
     """Return what a part with a single parameter does over a grid of k."""
-    if not net.single(part):
+    if not part.single:
         return None
-    transformer = getattr(net, part)
     line = torch.linspace(0, 1, RANGE_POINTS)
-    k = torch.cartesian_prod(line, line).to(transformer.head.output.weight)
-    transform, magnitude = RANGES[transformer.family]
-    low, high = sorted(magnitude(end.item()) for end in transformer.head(k).aminmax())
-    return MagnitudeRange(transform, low, high)
+    k = torch.cartesian_prod(line, line).to(part.head.output.weight)
+    low, high = sorted(part.magnitude(end.item()) for end in part.generate(k).aminmax())
+    return MagnitudeRange(*part.magnitude_name, low, high)

@@ -5,24 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import classifier_of
 from itn.learning.config import LearnConfig
-from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.constrained.settings import DEFAULT_SETTINGS
-from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
+from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import LEARN, Run
 from itn.learning.summary import summary
-from itn.learning.switched import SwitchedLearner
-from itn.learning.trainer import Learner
-from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.nn import InvariantTransformerNet
 
@@ -108,13 +101,12 @@ class _Family:
         self.baselines: FamilyBaselines | None = None
         self.calibrated: CalibrationResult | None = None
 
-    def prepare(self) -> Learner:
+    def prepare(self) -> Steps:
         net, training, config = self.net, self.training, self.config
-        if self.calibration is None:
-            return SwitchedLearner(net, training.data, config)
-        self.baselines = estimate_family_baselines(net, training, len(self.calibration.data), config.terms)
-        problem = family_problem(net, training.data, self.baselines, config)
-        return ConstrainedLearner([problem], config, self.baselines.target)
+        if self.calibration is not None:
+            images = len(self.calibration.data)
+            self.baselines = estimate_family_baselines(net, training, images, config.terms)
+        return config.goal.learner([LearnProblem(net, training, self.baselines)], config)
 
     def calibrate(self) -> None:
         assert self.calibration is not None
@@ -134,34 +126,5 @@ class _Family:
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import
 
-        return draw(self.net, self.held_out.data, history, record, self.held_out.classifier.class_name)
-
-
-def family_problem(
-    net: InvariantTransformerNet,
-    training: CheckedImages,
-    baselines: FamilyBaselines,
-    config: LearnConfig,
-    restarts: int = DEFAULT_SETTINGS.restarts,
-) -> FamilyProblem:
-    """Return what is to be learned, from a net and others like it with other weights.
-
-    If all its directions are known beforehand, one restart will do.
-    """
-    others = range(1, 1 if all(net.single(part) for part in net.parts) else restarts)
-    return FamilyProblem(
-        net,
-        [net, *(make_net(classifier_of(net), config, training.images.shape, number) for number in others)],
-        training,
-        baselines.references,
-        {part for part in baselines.bounded if getattr(net, part).family == "affine"},
-        {part: _first_directions(net, part, baselines) for part in net.parts},
-    )
-
-
-def _first_directions(net: InvariantTransformerNet, part: str, baselines: FamilyBaselines) -> Tensor:
-    """Return pairs of promising parameters; none where several are not the entries of the matrix."""
-    if net.single(part):
-        return torch.tensor(baselines.ranges[part])[None, :, None]
-    pairs = baselines.promising_pairs(part)
-    return pairs if getattr(net, part).family == "affine" else pairs[:0]
+        losses = self.config.goal.figure(history)
+        return draw(self.net, self.held_out.data, losses, record, self.held_out.classifier.class_name)

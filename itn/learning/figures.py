@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.functional import unit_float
 from itn.learning import class_plots, plots
 from itn.learning.evaluate import control_deviations
-from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
+from itn.learning.records import LearnRecord, PerClassRecord
 from itn.models.checked_images import CheckedImages
-from itn.nn import InvariantTransformerNet
+from itn.nn import Composition, InvariantTransformerNet
 from itn.plotting.style import Figures
 from itn.stats import one_per_class
 
@@ -23,7 +24,7 @@ STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 def strips(
     net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return images under F([t, 0], [0, 0]) (color) and F([0, 0], [t, 0]) (spatial), and their classes.
+    """Return images under [t, 0] for the k of each part, the others at 0, and their classes.
 
     Args:
         net: The net.
@@ -38,7 +39,7 @@ def strips(
     k = torch.tensor([[t, 0.0] for t in ts], device=device).repeat(rows, 1)
     repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
     for part in net.parts:
-        transformed = net.transform(repeated, *net.controls(part, k))
+        transformed = net.transform(repeated, *net.driving(part, k))
         pictures[part] = transformed.unflatten(0, (rows, len(ts))).cpu()
         predictions[part] = net.classifier(transformed).argmax(1).unflatten(0, (rows, len(ts))).cpu()
     return pictures, predictions
@@ -46,10 +47,18 @@ def strips(
 
 @torch.inference_mode()
 def grid(net: InvariantTransformerNet, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Tensor:
-    """Return images under F((a, a), (b, b)), len(k1) x len(k2) x R x C x H x W, a in k1, b in k2."""
+    """Return images under F((a, a), (b, b)), len(k1) x len(k2) x R x C x H x W, a in k1, b in k2.
+
+    k1 and k2 are those of the last two parts; the ks of others are 0.
+    """
     device = next(net.parameters()).device
     images = unit_float(images.to(device))
-    cells = [[net.transform(images, torch.full((2,), a), torch.full((2,), b)) for b in k2] for a in k1]
+    others = [torch.zeros(2)] * (len(net.controls) - 2)
+
+    def cell(*ends: float) -> Tensor:
+        return net.transform(images, *others, *(torch.full((2,), end) for end in ends[-len(net.controls) :]))
+
+    cells = [[cell(a, b) for b in k2] for a in k1]
     return torch.stack([torch.stack(row) for row in cells]).cpu()
 
 
@@ -74,37 +83,61 @@ def directions(
     images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
     grids, pictures = {}, {}
     for part in net.parts:
-        grids[part] = control_deviations(net, part, square).unflatten(0, (points, points))
+        deviations = control_deviations(net.part(part), square, image.shape)
+        grids[part] = deviations.unflatten(0, (points, points))
         with torch.no_grad():
-            pictures[part] = net.transform(images, *net.controls(part, vertices)).cpu()
+            pictures[part] = net.transform(images, *net.driving(part, vertices)).cpu()
     return grids, pictures
+
+
+def control_names(net: Composition) -> list[str]:
+    """Return each k of a net with what it drives, such as "k2 (spatial)"."""
+    return [f"k{number} ({part})" for number, part in enumerate(net.controls, 1)]
+
+
+def strip_titles(net: Composition) -> dict[str, str]:
+    """Return the title of the strip of each part, such as "color: F([t, 0], [0, 0])"."""
+    return {
+        part: f"{part}: F({', '.join('[t, 0]' if name == part else '[0, 0]' for name in net.controls)})"
+        for part in net.parts
+    }
 
 
 def draw(
     net: InvariantTransformerNet,
     held_out: CheckedImages,
-    history: Sequence[LearnStep],
+    losses: Figure,
     record: LearnRecord,
     class_name: Callable[[int], str],
 ) -> Figures:
-    """Return the figures of a run by name; the images shown are the first held-out ones of each class."""
+    """Return the figures of a run by name; the images shown are the first held-out ones of each class.
+
+    Args:
+        net: The net.
+        held_out: The images.
+        losses: The figure of the objective.
+        record: The record of the run.
+        class_name: From a class index to its name.
+    """
     rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
     four = held_out.part(one_per_class(held_out.labels, 4)).images
     pictures, predictions = strips(net, rows.images, STRIP_TS)
     return {
-        "losses": plots.loss_curves(history)
-        if record.certificate is None
-        else plots.constrained_curves(history, record.tolerance),
-        "classes": plots.class_strips(pictures, predictions, rows.labels, class_name, STRIP_TS),
-        "grid": plots.control_grid(unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS),
-        "curves": plots.accuracy_and_displacement(record),
-        "directions": plots.control_directions(*directions(net, four[:1])),
+        "losses": losses,
+        "classes": plots.class_strips(
+            pictures, predictions, rows.labels, class_name, STRIP_TS, strip_titles(net)
+        ),
+        "grid": plots.control_grid(
+            unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS, control_names(net)[-2:]
+        ),
+        "curves": plots.accuracy_and_displacement(record, net.controls),
+        "directions": plots.control_directions(*directions(net, four[:1]), net.controls),
     } | ({} if record.certificate is None else {"baselines": plots.baselines(record)})
 
 
 def draw_classes(
     examples: Mapping[int, tuple[InvariantTransformerNet, Tensor]],
-    history: Sequence[LearnStep],
+    losses: Figure,
     record: PerClassRecord,
     class_name: Callable[[int], str],
 ) -> Figures:
@@ -112,7 +145,7 @@ def draw_classes(
 
     Args:
         examples: By label, the net of a class and one of its images, 1 x C x H x W; not all are drawn.
-        history: The steps of the run.
+        losses: The figure of the objective.
         record: Its record.
         class_name: From a class index to its name.
     """
@@ -124,6 +157,13 @@ def draw_classes(
     return {
         "families": class_plots.families(record),
         "allowed": class_plots.allowed(record),
-        "classes": plots.class_strips(pictures, predictions, torch.tensor(labels), class_name, STRIP_TS),
-        "losses": plots.constrained_curves(history, record.tolerance),
+        "classes": plots.class_strips(
+            pictures,
+            predictions,
+            torch.tensor(labels),
+            class_name,
+            STRIP_TS,
+            strip_titles(examples[labels[0]][0]),
+        ),
+        "losses": losses,
     }

@@ -1,11 +1,12 @@
 """Nets with transformers: new ones for a configuration, learned ones from the folder of a finished run."""
 
 import contextlib
+import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import msgspec
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -13,61 +14,82 @@ from itn.learning.config import LearnConfig
 from itn.learning.records import LearnRecord
 from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier
-from itn.nn import ColorTransformer, InvariantTransformerNet, LearnedAugmentation, SpatialTransformer
+from itn.nn import (
+    ColorTransformer,
+    InvariantTransformerNet,
+    LearnedAugmentation,
+    Parts,
+    SpatialTransformer,
+)
 from itn.runtime.records import check_schema
 from itn.stats import generator
 
+_SHAPED = (
+    *("parts", "family", "color_family", "hidden", "nonnegative", "color_bound", "spatial_bound", "padding"),
+)
 
-def make_net(
-    classifier: Classifier, config: LearnConfig, shape: Sequence[int], restart: int = 0
-) -> InvariantTransformerNet:
-    """Return an untrained net that a configuration describes, for images of shape N x C x H x W.
 
-    Its weights depend on the seed of the configuration and on the number of the restart.
+def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) -> InvariantTransformerNet:
+    """Return an untrained net that a configuration describes, for images of shape ... x C x H x W.
+
+    Its weights depend on the seed of the configuration. Transformers that it holds are copied.
     """
-    return InvariantTransformerNet(classifier, *_transformers(config, shape, restart)).to(classifier.device)
+    net = InvariantTransformerNet(classifier, *_transformers(config, shape)).to(classifier.device)
+    weights = generator(config.seed, "weights")
+    for part in net.members:
+        part.check_frame(shape)
+        part.head.reset(weights)
+    return net
 
 
 def _transformers(
-    config: LearnConfig, shape: Sequence[int], restart: int = 0
-) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
-    _, channels, height, width = shape
-    weights = generator(config.seed, f"weights {restart}" if restart else "weights")
+    config: LearnConfig, shape: Sequence[int]
+) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
+    """Return the arguments for a net that a configuration describes."""
+    if isinstance(config.parts, Mapping):
+        copies = {name: copy.deepcopy(part) for name, part in config.parts.items()}
+        for part in copies.values():
+            part.padding = config.padding
+        return copies, None
     color = spatial = None
-    if "color" in config.parts:
+    if ColorTransformer.part in config.parts:
         color = ColorTransformer(
-            channels, config.hidden, config.color_bound, weights, config.nonnegative, config.color_family
+            shape[-3], config.hidden, config.color_bound, None, config.nonnegative, config.color_family
         )
-    if "spatial" in config.parts:
+    if SpatialTransformer.part in config.parts:
         spatial = SpatialTransformer(
-            config.family,
-            config.hidden,
-            config.spatial_bound,
-            config.padding,
-            width / height,
-            weights,
-            config.nonnegative,
+            config.family, config.hidden, config.spatial_bound, config.padding, None, config.nonnegative
         )
     return color, spatial
 
 
-def load_net(folder: str | Path, classifier: Classifier, label: int | None = None) -> InvariantTransformerNet:
+def load_net(
+    folder: str | Path,
+    classifier: Classifier,
+    label: int | None = None,
+    transformers: Parts | None = None,
+) -> InvariantTransformerNet:
     """Return the net that a finished run has learned.
 
     Args:
         folder: The run's output folder.
         classifier: What to put behind the transformers; usually the one that they were learned for.
         label: Whose family, if the run has learned one for each class.
+        transformers: Transformers of your own, by name, as the run was given them; their weights are not
+            used.
 
     Raises:
         ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
-            family of that class.
+            family of that class, or if transformers are missing or others.
     """
-    return InvariantTransformerNet(classifier, *_learned(folder, label)).to(classifier.device)
+    return InvariantTransformerNet(classifier, *_learned(folder, label, transformers)).to(classifier.device)
 
 
 def load_augmentation(
-    folder: str | Path, scale: float = 1.0, label: int | None = None
+    folder: str | Path,
+    scale: float = 1.0,
+    label: int | None = None,
+    transformers: Parts | None = None,
 ) -> LearnedAugmentation:
     """Return the family that a finished run has learned, as a random transform.
 
@@ -75,17 +97,17 @@ def load_augmentation(
         folder: The run's output folder.
         scale: Factor on k; 1 leaves the family as it was learned, or certified.
         label: Whose family, if the run has learned one for each class.
+        transformers: As for ``load_net``.
 
     Raises:
-        ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
-            family of that class, or if the scale is negative.
+        ValueError: As ``load_net``, or if the scale is negative.
     """
-    return LearnedAugmentation(*_learned(folder, label), scale=scale)
+    return LearnedAugmentation(*_learned(folder, label, transformers), scale=scale)
 
 
 def _learned(
-    folder: str | Path, label: int | None
-) -> tuple[ColorTransformer | None, SpatialTransformer | None]:
+    folder: str | Path, label: int | None, transformers: Parts | None
+) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
     """Return the transformers of a finished run."""
     folder = Path(folder).expanduser()
     with _reading(folder):
@@ -93,18 +115,48 @@ def _learned(
     check_schema(result, LearnRecord.command)
     with _reading(folder):
         settings = json.loads((folder / "config.json").read_text())
+        described, shape = settings["config"]["parts"], settings["images"]["shape"]
         state = load_file(folder / "model.safetensors")
-        config = msgspec.convert(settings["config"], LearnConfig)
         families = _by_label(state, settings["command"] == PER_CLASS)
-        color, spatial = _transformers(config, settings["images"]["shape"])
+    given = _given(folder, described, transformers)
+    with _reading(folder):
+        content = {name: settings["config"][name] for name in _SHAPED if name in settings["config"]}
+        config = LearnConfig(**content | {"parts": given or tuple(described)})
+        _check_shape(shape, config, state)
+        parts = _transformers(config, shape)
+        net = InvariantTransformerNet(nn.Identity(), *parts)
         for weights in families.values():
-            InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(weights)
+            net.load_transformer_state(weights)
     if label not in families:
         labels = ", ".join(str(known) for known in families if known is not None)
         cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
         raise ValueError(f"label {label}: {folder} {cure}")
-    InvariantTransformerNet(nn.Identity(), color, spatial).load_transformer_state(families[label])
-    return color, spatial
+    net.load_transformer_state(families[label])
+    return parts
+
+
+def _check_shape(shape: Sequence[int], config: LearnConfig, state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if no images have a shape, or more channels than their color matrix has weights."""
+    mixes = not isinstance(config.parts, Mapping) and ColorTransformer.part in config.parts
+    mixes = mixes and config.color_family == "affine"
+    rows = [len(weight) for name, weight in state.items() if name.endswith("output.weight")]
+    if len(shape) != 4 or min(shape) < 1 or (mixes and shape[1] > max(rows)):
+        raise ValueError(f"no images have the shape {shape}")
+
+
+def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | None:
+    """Return the transformers that a run was given as objects, None if it had none."""
+    if not isinstance(described, dict):
+        if transformers is not None:
+            raise ValueError(f"{folder} was learned with {', '.join(described)} alone: give no transformers")
+        return None
+    if transformers is None or list(transformers) != list(described):
+        names = ", ".join(f'"{name}": {part.get("class")}(...)' for name, part in described.items())
+        raise ValueError(
+            f"{folder} was learned with transformers of your own, which are not read from files: give "
+            f"transformers={{{names}}}, in this order"
+        )
+    return transformers
 
 
 @contextlib.contextmanager

@@ -16,19 +16,23 @@ from torch import Tensor
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
-from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
+from itn.certification.parametric import (
+    EvaluationSet,
+    ParametricTransform,
+    displacements_full,
+    parameters_full,
+    rescale,
+)
 from itn.certification.records import CalibrationPoint, Certificate, SearchedAccuracy, certify
 from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
 from itn.learning.config import LearnConfig
-from itn.learning.constrained.learner import ConstrainedLearner
-from itn.learning.evaluate import Response, matrix_full, respond
-from itn.learning.family import family_problem
+from itn.learning.evaluate import Response, respond
 from itn.learning.load import make_net
+from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
-from itn.learning.trainer import Learner
 from itn.models.classifier import Classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.stats import clopper_pearson, fixed_sequence_test, generator
@@ -37,7 +41,6 @@ from itn.stats.fixed_sequence import SEQUENCE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESTARTS = 8  # for each class
 FEWEST = 20  # recognized training images that a class needs
 
 
@@ -107,8 +110,8 @@ def learn_per_class(
         Interrupted: On Ctrl-C with ``out``; names what was kept.
     """
     config = config or LearnConfig()
-    if config.objective != "constrained":
-        raise ValueError(f"families of classes need the constrained objective, got {config.objective}")
+    if not (config.goal.side_by_side and config.goal.certifies):
+        raise ValueError(f"families of classes need the constrained objective, got {config.goal}")
     run = Run(
         PER_CLASS,
         config.backend(classifier),
@@ -137,7 +140,7 @@ class _ClassFamilies:
         self.scale = 0.0
         self.points: tuple[CalibrationPoint, ...] = ()
 
-    def prepare(self) -> Learner:
+    def prepare(self) -> Steps:
         config = self.config
         all_training, all_calibration, _ = self.parts
         for label in all_training.data.labels.unique().tolist():
@@ -146,10 +149,8 @@ class _ClassFamilies:
             # The tolerance is proven for all classes together
             baselines = estimate_family_baselines(net, training, len(all_calibration.data), config.terms)
             self.classes.append(ClassProblem(label, net, training, calibration, held_out, baselines))
-        problems = [
-            family_problem(c.net, c.training.data, c.baselines, config, RESTARTS) for c in self.classes
-        ]
-        return ConstrainedLearner(problems, config, self.classes[0].baselines.target)
+        problems = [LearnProblem(c.net, c.training, c.baselines) for c in self.classes]
+        return config.goal.learner(problems, config)
 
     def calibrate(self) -> None:
         """Choose one factor on the scales that are estimated for each class, and give it to all families."""
@@ -184,8 +185,9 @@ class _ClassFamilies:
         certificate = self._certificate(outcomes)
         full = self._mean_displacements([len(c.held_out.data) for c in self.classes])
         return PerClassRecord(
-            objective=self.config.objective,
-            tolerance=self.config.tolerated,
+            objective=str(self.config.goal),
+            criterion=str(self.config.asks),
+            tolerance=self.config.goal.tolerance,
             clean_accuracy=certificate.clean_accuracy,
             accuracy_uniform=certificate.uniform.accuracy,
             accuracy_full=certificate.full.accuracy,
@@ -211,11 +213,12 @@ class _ClassFamilies:
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import
 
         examples = {c.label: (c.net, c.held_out.data.images[:1]) for c in self.classes}
-        return draw_classes(examples, history, record, self.classifier.class_name)
+        losses = self.config.goal.figure(history)
+        return draw_classes(examples, losses, record, self.classifier.class_name)
 
     def _mean_displacements(self, images: Sequence[int], scale: float = 1.0) -> dict[str, float]:
         """Return the displacement of each part at full strength, mean over so many images of each class."""
-        of_classes = [displacements_full(c.net, scale) for c in self.classes]
+        of_classes = [displacements_full(c.net, c.training.data.images.shape, scale) for c in self.classes]
         return {
             part: float(np.average([of_class[part] for of_class in of_classes], weights=images))
             for part in of_classes[0]
@@ -226,8 +229,8 @@ class _ClassFamilies:
         randomness = generator(self.config.seed, "evaluation")
         outcomes = []
         for c in self.classes:
-            k1, k2 = torch.rand(2, len(c.held_out.data), CONTROLS, generator=randomness)
-            uniform = respond(c.net, c.held_out, k1, k2)
+            ks = torch.rand(len(c.net.controls), len(c.held_out.data), CONTROLS, generator=randomness)
+            uniform = respond(c.net, c.held_out, c.net.of_parts(ks.unbind()))
             worst = search_worst_k(c.held_out, ParametricTransform.of_net(c.net), 1.0)
             outcomes.append(ClassOutcome(uniform, worst))
         return outcomes
@@ -239,11 +242,11 @@ class _ClassFamilies:
             for name in ("right", "right_full", "right_everywhere")
         )
         return certify(
-            torch.cat([c.held_out.data.clean for c in self.classes]),
+            torch.cat([c.held_out.held for c in self.classes]),
             torch.cat([outcome.uniform.right for outcome in outcomes]),
             WorstCase(torch.zeros(1, 0), right, right_full, right_everywhere),
             self.scale,
-            self.config.tolerated,
+            self.config.goal.tolerance,
             self.config.confidence,
             " and each image under the family of its class",
         )
@@ -284,9 +287,14 @@ def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full
 
 def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence: float) -> ClassFamily:
     """Return the record of one class."""
-    clean, worst, n = c.held_out.data.clean, outcome.worst, len(c.held_out.data)
+    clean, worst, n = c.held_out.held, outcome.worst, len(c.held_out.data)
     broken_count = int((clean & ~worst.right_full).sum())
-    displacements = displacements_full(c.net)
+    shape = c.held_out.data.images.shape
+    displacements = displacements_full(c.net, shape)
+    matrices = {
+        name: c.net.part(name).details(p, c.net.part(name).frame(shape)).get("matrix_full")
+        for name, p in parameters_full(c.net).items()
+    }
     return ClassFamily(
         label=c.label,
         name=name,
@@ -298,9 +306,7 @@ def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence:
         break_rate_full=broken_count / n,
         # An end of a two-sided interval holds with half of what that may miss
         break_rate_upper_bound=clopper_pearson(broken_count, n, 2 * confidence - 1)[1],
-        parts={
-            part: ClassPart(displacements[part], matrix_full(c.net, part).tolist()) for part in c.net.parts
-        },
+        parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
         baselines={
             part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
         },

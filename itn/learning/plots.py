@@ -1,17 +1,15 @@
 """Records of learning to figures; each function returns a Figure and shows nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.learning.records import CurvePoint, LearnRecord, LearnStep
+from itn.learning.records import CurvePoint, LearnRecord
 from itn.plotting.style import (
     BLUE,
     BROKEN,
@@ -31,70 +29,6 @@ from itn.plotting.style import (
 _RAYS = {(1.0, 0.0): (BLUE, "-"), (0.0, 1.0): (RED, "--"), (1.0, 1.0): (INK, "-.")}
 _SINGLES = (RED, BLUE, GREEN, YELLOW, CYAN, PURPLE)
 _PARTS = (RED, BLUE)
-_CONTROL = {"color": "k1", "spatial": "k2"}
-
-
-def loss_curves(history: Sequence[LearnStep], window: int = 50) -> Figure:
-    """Draw both branches of the switch over the steps of learning (Bunne et al., figure 4a).
-
-    Left the cross-entropy of the classifier on transformed images, right the loss of the transformers.
-    Both are drawn at every step, whichever of them the switch minimized; the bold line is the mean of
-    ``window`` steps.
-    """
-    window = min(window, len(history))
-    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    steps = np.array([step.step for step in history])
-    losses = np.array([step.transformer_loss for step in history], dtype=float)
-    share = np.mean([step.asked_cross_entropy for step in history])
-    _curve(left, steps, np.array([step.cross_entropy for step in history]), window)
-    _curve(right, steps, losses, window)
-    left.set(xlabel="step", ylabel="cross-entropy (nats)", title="Classifier on transformed images")
-    left.set_ylim(bottom=0)
-    right.set(
-        xlabel="step",
-        ylabel=r"$c_\theta\,\mathcal{L}_{k_1}(\varphi) + \mathcal{L}_{k_2}(\theta)$",
-        title="Transformers",
-    )
-    left.legend([left.lines[0], left.lines[1]], ["one batch", f"mean of {window} steps"], fontsize=8)
-    right.set_title(
-        f"cross-entropy asked for in {100 * share:.0f} % of steps", loc="right", fontsize=7, y=-0.34
-    )
-    return figure
-
-
-def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
-    """Draw displacement and break rate at full strength over the steps, of the best restart so far.
-
-    While learning, more than the tolerance is broken; calibration scales back to it afterwards. Vertical
-    lines are where restarts were pruned; before the last of them a step may change to another restart.
-    """
-    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    steps = [step.step for step in history]
-    for part, color in zip(history[0].displacement, _PARTS, strict=False):
-        displacement = [step.displacement[part] for step in history]
-        left.plot(steps, displacement, color=color, linewidth=1.2, label=part)
-    left.set(
-        xlabel="step",
-        ylabel="displacement at full strength",
-        yscale="log",
-        title="Displacement before calibration",
-    )
-    left.legend(fontsize=8, frameon=False)
-    rates = [100 * (step.break_rate or 0) for step in history]
-    right.plot(steps, rates, color=INK, linewidth=1.2, label="running mean, sampled")
-    right.axhline(100 * tolerance, color=RED, linewidth=0.8, label="tolerance, after calibration")
-    right.set(
-        xlabel="step", ylabel="images broken at full strength (%)", title="Break rate before calibration"
-    )
-    right.set_ylim(bottom=0)
-    right.legend(fontsize=8, frameon=False)
-    for before, after in pairwise(history):
-        if before.restarts != after.restarts:
-            for ax in (left, right):
-                ax.axvline(after.step, color="0.8", linewidth=0.8, zorder=0)
-    return figure
 
 
 def class_strips(
@@ -103,16 +37,17 @@ def class_strips(
     labels: Tensor,
     class_name: Callable[[int], str],
     ts: Sequence[float],
+    titles: Mapping[str, str],
 ) -> Figure:
     """Draw images under growing k with their predicted classes (Bunne et al., figure 4b).
 
     Args:
-        images: For each part, ``"color"`` under F([t, 0], [0, 0]) and ``"spatial"`` under
-            F([0, 0], [t, 0]): R x T x C x H x W in [0, 1].
+        images: For each part, images under [t, 0] for its k, the others at 0: R x T x C x H x W in [0, 1].
         predictions: For each part, R x T predicted class indices.
         labels: True class of each row, R.
         class_name: From a class index to its name.
         ts: The T values of t; the first is 0, where the image is unchanged.
+        titles: For each part, what its strip is called.
     """
     rows, columns = len(labels), len(ts)
     cell = WIDTH / (2 * columns + 1.2)
@@ -120,13 +55,12 @@ def class_strips(
     figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
     blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
     for block, (part, pictures) in zip(blocks, images.items(), strict=True):
-        control = "[t, 0], [0, 0]" if part == "color" else "[0, 0], [t, 0]"
-        block.suptitle(f"{part}: F({control})", fontsize=9)
+        block.suptitle(titles[part], fontsize=9)
         classes = predictions[part].tolist()
         right = (predictions[part] == labels[:, None]).tolist()
-        titles = [[literal(class_name(index)) for index in row] for row in classes]
+        names = [[literal(class_name(index)) for index in row] for row in classes]
         axes = titled(
-            block, pictures, titles, [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
+            block, pictures, names, [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
         )
         for ax, t in zip(axes[-1], ts, strict=True):
             ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
@@ -135,14 +69,17 @@ def class_strips(
     return figure
 
 
-def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Figure:
+def control_grid(
+    original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequence[float], names: Sequence[str]
+) -> Figure:
     """Draw the same images for a grid of k1 and k2, the originals beside it (Bunne et al., figure 5).
 
     Args:
         original: R x C x H x W in [0, 1], unchanged; at most four are drawn.
         images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
-        k1: Values of both entries of k1, the rows: color.
-        k2: Values of both entries of k2, the columns: spatial.
+        k1: Values of both entries of k1, the rows.
+        k2: Values of both entries of k2, the columns.
+        names: What the two ks are called, such as "k2 (spatial)"; a single one is that of the columns.
     """
     rows, columns = len(k1), len(k2)
     figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
@@ -160,15 +97,19 @@ def control_grid(original: Tensor, images: Tensor, k1: Sequence[float], k2: Sequ
             ax.set_xlabel(f"({k2[column]:g}, {k2[column]:g})", fontsize=8)
         if column == 0:
             ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
-    right.supxlabel("k2 (spatial)", fontsize=9)
-    right.supylabel("k1 (color)", fontsize=9)
+    right.supxlabel(names[-1], fontsize=9)
+    right.supylabel(names[0] if len(names) > 1 else "", fontsize=9)
     return figure
 
 
-def accuracy_and_displacement(record: LearnRecord) -> Figure:
+def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str]) -> Figure:
     """Draw held-out accuracy and displacement along three rays of k, for each part.
 
     Bands are Clopper-Pearson 95 % intervals. The horizontal line is the accuracy of the unchanged images.
+
+    Args:
+        record: The record of a run.
+        controls: What each k drives.
     """
     parts = list(dict.fromkeys(point.part for point in record.curves))
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
@@ -177,10 +118,11 @@ def accuracy_and_displacement(record: LearnRecord) -> Figure:
         top, bottom = axes[:, column]
         for ray, (color, dashes) in _RAYS.items():
             points = [point for point in record.curves if (point.part, point.ray) == (part, ray)]
-            _ray(top, bottom, points, color, dashes, _ray_name(part, ray))
+            _ray(top, bottom, points, color, dashes, _ray_name(_control(part, controls), ray))
         unchanged = next(point for point in record.curves if point.t == 0)
         top.axhline(100 * unchanged.accuracy, color="0.5", linewidth=0.8, label="the same images, unchanged")
-        top.set_title(f"{part} ({_CONTROL[part]} varies, the other is 0)", fontsize=9)
+        others = "" if len(controls) == 1 else ", the other is 0" if len(controls) == 2 else ", others are 0"
+        top.set_title(f"{part} ({_control(part, controls)} varies{others})", fontsize=9)
         bottom.set_xlabel("t")
         bottom.legend(frameon=False, fontsize=8)
     n = record.curves[0].n
@@ -229,7 +171,9 @@ def baselines(record: LearnRecord) -> Figure:
     return figure
 
 
-def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tensor]) -> Figure:
+def control_directions(
+    grids: Mapping[str, Tensor], pictures: Mapping[str, Tensor], controls: Sequence[str]
+) -> Figure:
     """Draw where a square grid of k leads, and an image at the vertices of the square.
 
     The plane is spanned by what k = (1, 1) does and by the difference between k = (1, 0) and k = (0, 1), made
@@ -239,11 +183,12 @@ def control_directions(grids: Mapping[str, Tensor], pictures: Mapping[str, Tenso
         grids: For each part, deviations of the matrix from the identity, n x n x entries; the first index
             goes with k[0].
         pictures: For each part, an image at k = (0, 0), (1, 0), (0, 1), (1, 1), 4 x C x H x W in [0, 1].
+        controls: What each k drives.
     """
     figure = Figure(figsize=(WIDTH, 2.7 * len(grids)), layout="constrained")
     blocks = figure.subfigures(len(grids), 1, squeeze=False)[:, 0]
     for block, (part, grid) in zip(blocks, grids.items(), strict=True):
-        control = _CONTROL[part]
+        control = _control(part, controls)
         left, right = block.subfigures(1, 2, width_ratios=(1.7, 1))
         ax = left.subplots()
         flat = _in_plane(grid)
@@ -292,15 +237,14 @@ def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], color: str, dash
     bottom.plot(ts, [point.displacement for point in points], dashes, color=color, label=name)
 
 
-def _ray_name(part: str, ray: tuple[float, float]) -> str:
+def _ray_name(control: str, ray: tuple[float, float]) -> str:
     entries = ", ".join("t" if entry else "0" for entry in ray)
-    return f"{_CONTROL[part]} = ({entries})"
+    return f"{control} = ({entries})"
 
 
-def _curve(ax: Axes, steps: NDArray[np.int64], values: NDArray[np.float64], window: int) -> None:
-    ax.plot(steps, values, color="0.75", linewidth=0.6)
-    mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    ax.plot(steps[window - 1 :], mean, color=BLUE, linewidth=1.5)
+def _control(part: str, controls: Sequence[str]) -> str:
+    """Return the k that drives a part, such as "k2"."""
+    return f"k{list(controls).index(part) + 1}"
 
 
 def _mosaic(images: Tensor) -> Tensor:

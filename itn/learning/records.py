@@ -16,6 +16,8 @@ class MagnitudeRange:
     """What a family with a single parameter does over all k, as magnitudes of the screening table."""
 
     transform: str
+    unit: str
+    """Of the magnitudes; empty if the parameter has none."""
     low: float
     high: float
 
@@ -31,12 +33,15 @@ class PartRecord:
     rms_shift_uniform: float | None
     """Spatial: root-mean-square shift of pixels as a fraction of the image width, mean over uniform k."""
     rms_shift_full: float | None
-    bound: float
-    """On every parameter: of the color matrix its entries minus the identity."""
-    matrix_full: list[list[float]]
+    bound: float | list[float]
+    """On every parameter, or on each: of the color matrix its entries minus the identity."""
+    parameters_full: dict[str, float]
+    """The parameters at full strength, by their meaning."""
+    matrix_full: list[list[float]] | None
+    """None of a transformer that has no matrix."""
     decomposition_full: dict[str, Any] | None
     """The matrix as gains, biases and mixing, or as rotation (degrees), scales, shear and shifts (fractions);
-    None if it is singular."""
+    None if it is singular, or there is none."""
     description: str
     """The same in words."""
     angle: float | None
@@ -75,6 +80,9 @@ class LearnRecord(Record):
     command = "itn learn"
 
     objective: str
+    criterion: str
+    """What counts as broken; with another criterion than "broken", accuracies are shares of the images for
+    which it holds."""
     tolerance: float
     clean_accuracy: float
     clean_accuracy_ci: tuple[float, float]
@@ -108,7 +116,7 @@ class ClassPart:
     """What one transformer does at full strength in the family of one class."""
 
     displacement_full: float
-    matrix_full: list[list[float]]
+    matrix_full: list[list[float]] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +167,8 @@ class PerClassRecord(Record):
     command = "itn learn --per-class"
 
     objective: str
+    criterion: str
+    """What counts as broken."""
     tolerance: float
     clean_accuracy: float
     accuracy_uniform: float
@@ -179,25 +189,36 @@ class PerClassRecord(Record):
 
 @dataclasses.dataclass(frozen=True)
 class LearnStep:
-    """One step of learning: a line of history.jsonl; None where an objective has no such figure."""
+    """One step of learning: a line of history.jsonl."""
 
     step: int
     displacement: dict[str, float]
     """By part, mean over the batch; constrained: at full strength, of the restart that is best so far."""
-    cross_entropy: float | None = None
-    """switched, like the next four."""
-    transformer_loss: float | None = None
-    """c_theta L_k1 + L_k2; what the other branch of the switch minimizes."""
-    accuracy: float | None = None
-    clean_accuracy: float | None = None
-    """Of the same batch, untransformed."""
-    asked_cross_entropy: bool | None = None
-    break_rate: float | None = None
-    """constrained, like the next two: running mean of the share of images broken at full strength."""
-    multiplier: float | None = None
-    """Displacement given up for a share of images broken."""
-    restarts: int | None = None
-    """Restarts that are still learned."""
+    values: dict[str, float | bool | None] = dataclasses.field(default_factory=dict)
+    """What the objective reports beside it, by the names of its columns. Switched: cross_entropy,
+    transformer_loss (c_theta L_k1 + L_k2), accuracy and clean_accuracy of the batch, asked_cross_entropy.
+    Constrained: break_rate (running mean at full strength), multiplier (displacement given up for a share of
+    images broken), restarts (those still learned)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as a line of history.jsonl, with each value under its own key."""
+        return {"step": self.step, "displacement": self.displacement} | self.values
+
+    @classmethod
+    def from_json(cls, line: Any) -> "LearnStep":
+        """Return the step of a line of history.jsonl.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if not isinstance(line, dict):
+            raise ValueError(f"expected an object, got {type(line).__name__}")
+        fields = ("step", "displacement")
+        values = {key: value for key, value in line.items() if key not in fields}
+        try:
+            return msgspec.convert({key: line.get(key) for key in fields} | {"values": values}, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
 
 
 def read_history(folder: str | Path) -> list[LearnStep]:
@@ -208,6 +229,6 @@ def read_history(folder: str | Path) -> list[LearnStep]:
     """
     path = Path(folder).expanduser() / "history.jsonl"
     try:
-        return [msgspec.convert(json.loads(line), LearnStep) for line in path.read_text().splitlines()]
-    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
+        return [LearnStep.from_json(json.loads(line)) for line in path.read_text().splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no history of itn learn ({error}): name the folder of a run") from None

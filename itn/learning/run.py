@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor
 
-from itn.certification.parametric import EvaluationSet
+from itn.certification.parametric import EvaluationSet, remember
 from itn.data.inputs import RunInputs
 from itn.learning.checkpoint import kept, resume
 from itn.learning.config import LearnConfig
+from itn.learning.objective import Steps
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.split import Split, split_images
-from itn.learning.trainer import Learner, train
+from itn.learning.trainer import train
 from itn.models.checked_images import CheckedImages
 from itn.runtime import distributed
 from itn.runtime.errors import explained
+from itn.runtime.journal import Journal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +37,7 @@ class Families(Protocol[R]):
     folder.
     """
 
-    def prepare(self) -> Learner:
+    def prepare(self) -> Steps:
         """Return what learns the families."""
 
     def calibrate(self) -> None:
@@ -57,17 +59,22 @@ class Run(RunInputs):
     config: LearnConfig
 
     @functools.cached_property
+    def journal(self) -> Journal:
+        """What has been evaluated."""
+        return Journal()
+
+    @functools.cached_property
     def split(self) -> Split:
         """The images in their parts.
 
         Raises:
             ValueError: If there are too few of them.
         """
-        return split_images(self.data, self.config)
+        return split_images(remember(self.evaluation_set(self.data)), self.config)
 
     def evaluation_set(self, data: CheckedImages) -> EvaluationSet:
         """Return images with the classifier of the run."""
-        return EvaluationSet(self.classifier, data, self.config.batch_size)
+        return EvaluationSet(self.classifier, data, self.config.batch_size, self.config.asks, self.journal)
 
     def learn(self, families: Families[R], progress: bool | None) -> tuple[R, tuple[LearnStep, ...]]:
         """Learn, calibrate, evaluate and write; return the record and the steps.
@@ -76,25 +83,28 @@ class Run(RunInputs):
             RunError: If the run cannot go on; names the last good state.
             Interrupted: On Ctrl-C; likewise.
         """
-        folder, seconds = self.folder, {}
-        ending = partial(explained, lambda: kept(folder), resumable=folder is not None)
-        with folder or nullcontext():
-            with ending():
+        folder, journal, seconds = self.folder, self.journal, {}
+        ending = partial(explained, lambda: kept(folder, journal), resumable=folder is not None)
+        with folder or nullcontext(), journal.opened(folder):
+            with ending(), journal.phase("prepare", progress):
                 learner = families.prepare()
             seconds["preparation"] = self.lap()
-            history = [] if folder is None else resume(learner, folder)
+            history = [] if folder is None else resume(learner, folder, journal)
             self.lap()
             with ending():
-                train(learner, history, folder, progress)
+                train(learner, self.config.goal, history, folder, progress)
                 learner.finish()
                 seconds["learning"] = self.lap()
                 if self.split.calibration is not None:
-                    families.calibrate()
+                    with journal.phase("calibrate", progress):
+                        families.calibrate()
                     seconds["calibration"] = self.lap()
-                record = families.evaluate(history, self.split.record(self.config.seed), self.provenance)
+                with journal.phase("evaluate", progress):
+                    split = self.split.record(self.config.seed)
+                    record = families.evaluate(history, split, self.provenance)
                 seconds["evaluation"] = self.lap()
                 if folder is not None:
-                    chunk = learner.sharded_forward.last_chunk or self.config.batch_size
+                    chunk = learner.images_at_once or self.config.batch_size
                     finish = partial(self._finish, families, history, record, seconds, chunk)
                     distributed.on_rank_zero(finish)  # all wait until the files are there
         return record, tuple(history)

@@ -35,7 +35,7 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
     Raises:
         ValueError: If there are too few images for that, with the tolerance that they could prove.
     """
-    if config.objective == "switched":
+    if not config.goal.certifies:
         training, held_out = stratified_split(data.labels, config.train_fraction, config.seed)
         return Split(data.part(training), None, data.part(held_out))
     n = len(data)
@@ -45,5 +45,5 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
     held_out = torch.ones(len(rest), dtype=torch.bool).index_fill(0, calibration, False)
     if not held_out.any():
         raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
-    check_certifiable(len(calibration), config.tolerated, config.confidence)
+    check_certifiable(len(calibration), config.goal.tolerance, config.confidence)
     return Split(data.part(training), data.part(rest[calibration]), data.part(rest[held_out]))

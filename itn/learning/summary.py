@@ -1,39 +1,15 @@
 """A learned family in words: matrices in a sentence, and the closing tables."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from itn.certification.records import Baseline, Certificate, Headline
 from itn.learning.records import LearnRecord, PerClassRecord
 from itn.runtime.tables import text_table
-from itn.transforms import TRANSFORMS
 
 _BELOW = ": below 1, so this transformation by itself goes further than the learned family"
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
-_SHEAR = "shear: how many pixels the sampling points lie to the right per pixel down"
 _DISPLACEMENT = "displacement: mean of ||A x - x||^2 over unit vectors x, A the matrix of the transformation"
-
-
-def describe_color(decomposition: dict[str, Any]) -> str:
-    """Return in words what a color matrix does, from its gains, biases and mixing."""
-    gain = " / ".join(f"{value:.2f}" for value in decomposition["gain"])
-    bias = " / ".join(f"{value:+.2f}" for value in decomposition["bias"])
-    mixing = f", mixing up to {decomposition['mixing']:.2f}" if decomposition["mixing"] else ""
-    return f"colors have gain {gain} and bias {bias} of full range{mixing}"
-
-
-def describe_spatial(decomposition: dict[str, float]) -> str:
-    """Return in words what a spatial matrix does, from its rotation, scales, shear and shifts."""
-    d = decomposition
-    return (
-        f"content is turned {abs(d['rotation']):.1f} degrees "
-        f"{'clockwise' if d['rotation'] >= 0 else 'counter-clockwise'}, "
-        f"scaled x {d['scale_x']:.2f} and y {d['scale_y']:.2f} (above 1 shrinks), "
-        f"sampled with shear {d['shear']:+.2f}, "
-        f"shifted {100 * abs(d['shift_x']):.1f} % of the width {'left' if d['shift_x'] < 0 else 'right'} "
-        f"and {100 * abs(d['shift_y']):.1f} % of the height {'up' if d['shift_y'] < 0 else 'down'}"
-    )
 
 
 def summary(record: LearnRecord) -> str:
@@ -60,31 +36,39 @@ def summary(record: LearnRecord) -> str:
             f"{part.displacement_uniform:.4f}",
             f"{part.displacement_full:.4f}",
             "" if part.rms_shift_full is None else f"{100 * part.rms_shift_full:.1f} % of the width",
-            f"{part.bound:.4g}",
+            _bound(part.bound),
         )
         for name, part in record.parts.items()
     ]
-    described_spatial = "spatial" in record.parts and record.parts["spatial"].description
     header = ("displacement", "k uniform", "full strength", "pixels shift", "bound")
     return "\n".join(
         [
             text_table(accuracies, ("images", accuracy, "")),
             "",
             text_table(parts, header),
-            f"({_DISPLACEMENT})",
-            f"({_SHIFT}; {_BOUND})" if "spatial" in record.parts else f"({_BOUND})",
+            *_displacements(record),
+            f"({_SHIFT}; {_BOUND})" if any(row[3] for row in parts) else f"({_BOUND})",
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
-            *([f"({_SHEAR})"] if described_spatial else []),
             *(
-                f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g} "
-                f"({TRANSFORMS[part.range.transform].unit})"
+                f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g}"
+                + (f" ({part.range.unit})" if part.range.unit else "")
                 for part in record.parts.values()
                 if part.range
             ),
             *_certified(record),
         ]
     )
+
+
+def _displacements(record: LearnRecord) -> Iterator[str]:
+    """Yield what displacement means, for the parts that have a matrix and for others."""
+    matrices = [name for name, part in record.parts.items() if part.matrix_full]
+    others = [name for name in record.parts if name not in matrices]
+    if matrices:
+        yield f"({_DISPLACEMENT}{' (' + ', '.join(matrices) + ')' if others else ''})"
+    if others:
+        yield f"(displacement of {', '.join(others)}: as the transformer defines it)"
 
 
 def class_summary(record: PerClassRecord) -> str:
@@ -177,6 +161,10 @@ def _compared(headline: Headline | None, baselines: Sequence[Baseline], confiden
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:
     return f"{baseline.transform} {'up' if baseline.sign == '+' else 'down'} to {magnitude:.3g}"
+
+
+def _bound(bound: float | list[float]) -> str:
+    return f"{bound:.4g}" if isinstance(bound, float) else " / ".join(f"{value:.4g}" for value in bound)
 
 
 def _percent(value: float, interval: tuple[float, float]) -> str:

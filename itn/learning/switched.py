@@ -1,42 +1,116 @@
 """The switched objective of Bunne et al.: each step lowers cross-entropy or raises displacement."""
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
-from itn.functional import displacement, sampled_displacement, unit_vectors
-from itn.learning.config import LearnConfig
+from itn.learning.objective import Learner, LearnProblem, Objective, mean
 from itn.learning.records import LearnStep
-from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier
-from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.nn import Transformer
 from itn.runtime.errors import RunError
-from itn.runtime.sharded_forward import ShardedForward
-from itn.stats import generator
+from itn.runtime.validation import is_of, require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from itn.learning.config import LearnConfig
 
 
-class SwitchedLearner:
-    """Draws images and controls, lets the switch choose a loss, and updates the transformers.
+@dataclasses.dataclass(frozen=True)
+class Switched(Objective):
+    """The objective of Bunne et al.: where a batch is right often enough, displacement, else cross-entropy.
 
-    Args:
-        net: Its transformers are learned; its classifier stays as it is.
-        data: Training images.
-        config: Settings.
+    Nothing is certified, since accuracy is kept only on average over k.
     """
 
-    def __init__(self, net: InvariantTransformerNet, data: CheckedImages, config: LearnConfig) -> None:
-        assert isinstance(net.classifier, Classifier)
-        self.net, self.classifier, self.config = net, net.classifier, config
-        self.data = data.to(self.classifier.device)
+    tolerance: float = 0.0
+    """How far a batch may fall below ``acc_orig`` before cross-entropy is asked for, in [0, 1)."""
+    steps: int = 1000
+    """Steps of learning."""
+    learning_rate: float = 0.005
+    """Adam's rate at the start; it falls to zero along a cosine."""
+    acc_orig: Literal["paired", "measured"] | float = "paired"
+    """What a batch's accuracy is compared with: the same batch's clean accuracy (paired), the clean accuracy
+    of all training images (measured), or a number in [0, 1]."""
+    c_theta: float | Mapping[str, float] = 0.01
+    """Where several parts are learned, weight of the displacement of the first against that of the others; or
+    weights by part, 1 where none is given."""
+    displacement_samples: int = 0
+    """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
+
+    name: ClassVar[str] = "switched"
+    certifies: ClassVar[bool] = False
+    columns: ClassVar[tuple[str, ...]] = (
+        *("cross_entropy", "transformer_loss", "accuracy", "clean_accuracy", "asked_cross_entropy"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.acc_orig in ("paired", "measured")
+            or (is_of(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
+            f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
+        )
+        for weight in self.c_theta.values() if isinstance(self.c_theta, Mapping) else [self.c_theta]:
+            require(
+                is_of(weight, (Real,)) and 0 < weight < float("inf"),
+                f"c-theta must be positive, got {weight}",
+            )
+        for name in ("acc_orig", "c_theta"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        require(
+            self.displacement_samples >= 0,
+            f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
+        )
+
+    def weights(self, parts: Sequence[str]) -> dict[str, float]:
+        """Return the weight of the displacement of each part."""
+        if isinstance(self.c_theta, Mapping):
+            return {part: self.c_theta.get(part, 1.0) for part in parts}
+        first = self.c_theta if len(parts) > 1 else 1.0
+        return {part: 1.0 if number else first for number, part in enumerate(parts)}
+
+    @override
+    def learner(self, problems: Sequence[LearnProblem], config: "LearnConfig") -> "SwitchedLearner":
+        (problem,) = problems
+        for part in problem.net.members:
+            if self.displacement_samples and _lacks_samples(part):
+                raise ValueError(
+                    f"{type(part).__name__} has no sampled displacement: write its sampled_displacement, or "
+                    "learn with displacement_samples=0"
+                )
+        return SwitchedLearner(problem, config, self)
+
+    @override
+    def progress(self, steps: Sequence[LearnStep]) -> str:
+        accuracy, clean, asked = (
+            mean(steps, name) for name in ("accuracy", "clean_accuracy", "asked_cross_entropy")
+        )
+        return f"accuracy {accuracy:.3f} (clean {clean:.3f}), cross-entropy {asked:.0%}"
+
+    @override
+    def figure(self, history: Sequence[LearnStep]) -> "Figure":
+        from itn.learning.step_plots import loss_curves  # noqa: PLC0415  # slow to import
+
+        return loss_curves(history)
+
+
+class SwitchedLearner(Learner):
+    """Draws images and controls, lets the switch choose a loss, and updates the transformers."""
+
+    objective: Switched
+
+    def __init__(self, problem: LearnProblem, config: "LearnConfig", objective: Switched) -> None:
+        super().__init__(problem, config, objective)
         self.clean = self.data.clean
-        self.sharded_forward = ShardedForward()
-        self.generator = generator(config.seed, "batches")
-        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
-        self.c_theta = config.c_theta if len(net.parts) == 2 else 1.0  # weighs one part against the other
+        self.weights = objective.weights(self.net.parts)
         self.accuracy = self.clean.double().mean().item()
 
     def step(self, number: int) -> LearnStep:
@@ -48,23 +122,16 @@ class SwitchedLearner:
         Raises:
             RunError: If the loss is not finite.
         """
-        config, net, data = self.config, self.net, self.data
-        batch, device = config.batch_size, data.labels.device
-        index = torch.randint(len(data), (batch,), generator=self.generator)
-        chosen = index.to(device)
-        k1, k2 = torch.rand(2, batch, CONTROLS, generator=self.generator).to(device)
-        images, labels = data.pixels(index, device), data.labels[chosen]
-
-        matrices = net.matrices(k1, k2)
-
-        def transformed_logits(images: Tensor, *of_parts: Tensor) -> Tensor:
-            return self.classifier.logits(net.render(images, dict(zip(matrices, of_parts, strict=True))))
-
-        logits = self.sharded_forward(transformed_logits, images, *matrices.values())
+        objective, batch = self.objective, self.config.batch_size
+        index, ks = self.draw(batch)
+        chosen = index.to(self.data.labels.device)
+        labels = self.data.labels[chosen]
+        parameters = self.net.generate(*ks)
+        logits = self.logits(index, parameters)
         cross_entropy = F.cross_entropy(logits, labels)
-        displacements = {part: self._displacement(matrix) for part, matrix in matrices.items()}
+        displacements = self.displacements(parameters)
         displacement_loss = transformer_loss(
-            displacements.get("color"), displacements.get("spatial"), k1, k2, self.c_theta
+            displacements, dict(zip(self.net.parts, ks, strict=True)), self.weights
         )
 
         # One transfer from the device for everything that the switch and the record need
@@ -84,46 +151,33 @@ class SwitchedLearner:
                 "images, or start again with a smaller learning rate"
             )
 
-        asks_accuracy = correct < required_correct(self._acc_orig(clean / batch), config.tolerated, batch)
+        required = required_correct(self._acc_orig(clean / batch), objective.tolerance, batch)
+        asks_accuracy = correct < required
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * number / config.steps))
+            group["lr"] = objective.learning_rate * 0.5 * (1 + math.cos(math.pi * number / objective.steps))
         self.optimizer.zero_grad()
-        # Displacement depends only on the matrices: its backward pass never enters the classifier
+        # Displacement depends only on the parameters: its backward pass never enters the classifier
         (cross_entropy if asks_accuracy else displacement_loss).backward()
         self.optimizer.step()
+        values = (entropy, transformers, correct / batch, clean / batch, asks_accuracy)
         return LearnStep(
             step=number,
-            cross_entropy=entropy,
-            transformer_loss=transformers,
-            accuracy=correct / batch,
-            clean_accuracy=clean / batch,
             displacement=dict(zip(displacements, means, strict=True)),
-            asked_cross_entropy=asks_accuracy,
+            values=dict(zip(objective.columns, values, strict=True)),
         )
 
-    def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on, as references to the live tensors."""
+    @override
+    def displacements(self, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+        samples = self.objective.displacement_samples
+        if not samples:
+            return super().displacements(parameters)
         return {
-            "transformers": self.net.transformer_state(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
+            name: part.sampled_displacement(p, samples, self.generator, part.frame(self.data.images.shape))
+            for name, part, p in zip(self.net.parts, self.net.members, parameters, strict=True)
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state."""
-        self.net.load_transformer_state(state["transformers"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-
-    def is_finite(self) -> bool:
-        """Return whether all weights are finite."""
-        return all(bool(parameter.isfinite().all()) for parameter in self.parameters)
-
-    def finish(self) -> None:
-        """Leave the net as the last step has made it."""
-
     def _acc_orig(self, batch_clean: float) -> float:
-        match self.config.acc_orig:
+        match self.objective.acc_orig:
             case "paired":
                 return batch_clean
             case "measured":
@@ -131,11 +185,16 @@ class SwitchedLearner:
             case number:
                 return float(number)
 
-    def _displacement(self, matrix: Tensor) -> Tensor:
-        if not self.config.displacement_samples:
-            return displacement(matrix)
-        vectors = unit_vectors(self.config.displacement_samples, matrix.shape[-1], self.generator)
-        return sampled_displacement(matrix, vectors.to(matrix))
+
+def _plain(value: Any) -> Any:
+    """Return numbers as those of Python, which JSON takes, also in a mapping."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value if isinstance(value, str | int | float) else float(value)
+
+
+def _lacks_samples(part: Transformer) -> bool:
+    return type(part).sampled_displacement is Transformer.sampled_displacement
 
 
 def weighted_displacement(displacements: Tensor, k: Tensor) -> Tensor:
@@ -144,22 +203,18 @@ def weighted_displacement(displacements: Tensor, k: Tensor) -> Tensor:
 
 
 def transformer_loss(
-    color: Tensor | None, spatial: Tensor | None, k1: Tensor, k2: Tensor, c_theta: float
+    displacements: Mapping[str, Tensor], ks: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> Tensor:
     """Return the displacement branch of the switch: c_theta L_k1(A_phi) + L_k2(A_theta).
 
     Args:
-        color: Displacements of the color matrices, B, or None without a color transformer.
-        spatial: Displacements of the spatial matrices, B, or None without a spatial transformer.
-        k1: Controls of color, B x 2.
-        k2: Controls of the spatial part, B x 2.
-        c_theta: Weight of color against spatial displacement.
+        displacements: By part, B.
+        ks: Controls by part, B x 2.
+        weights: By part.
     """
-    loss = k1.new_zeros(())
-    if color is not None:
-        loss = loss - c_theta * weighted_displacement(color, k1)
-    if spatial is not None:
-        loss = loss - weighted_displacement(spatial, k2)
+    loss = next(iter(displacements.values())).new_zeros(())
+    for part, displacement in displacements.items():
+        loss = loss - weights[part] * weighted_displacement(displacement, ks[part])
     return loss
 
 

@@ -19,6 +19,13 @@ class CheckedImages:
     """N, int64."""
     predictions: Tensor
     """Predictions on the unchanged images, N, int64."""
+    remembered: Tensor | None = None
+    """What a criterion remembers of the unchanged images, N rows; None: whether they are recognized."""
+
+    @property
+    def reference(self) -> Tensor:
+        """What a criterion remembers of the unchanged images, N rows."""
+        return self.clean if self.remembered is None else self.remembered
 
     @property
     def clean(self) -> Tensor:
@@ -28,11 +35,13 @@ class CheckedImages:
     @classmethod
     def joined(cls, sets: "Sequence[CheckedImages]") -> "CheckedImages":
         """Return the images of several sets, one after the other."""
-        return cls(*(torch.cat([getattr(part, name) for part in sets]) for name in cls.__annotations__))
+        names = ("images", "labels", "predictions", "reference")
+        return cls(*(torch.cat([getattr(part, name) for part in sets]) for name in names))
 
     def part(self, index: Tensor) -> "CheckedImages":
         """Return the images at an index tensor."""
-        return CheckedImages(self.images[index], self.labels[index], self.predictions[index])
+        remembered = None if self.remembered is None else self.remembered[index]
+        return CheckedImages(self.images[index], self.labels[index], self.predictions[index], remembered)
 
     def spread(self, most: int) -> "CheckedImages":
         """Return at most ``most`` images, evenly spaced, so that sorted images keep all classes."""
@@ -42,7 +51,8 @@ class CheckedImages:
         """Return a copy on another device; images that need over a quarter of its free memory stay."""
         fits = device.type != "cuda" or 4 * self.images.nbytes <= torch.cuda.mem_get_info(device)[0]
         images = self.images.to(device) if fits else self.images
-        return CheckedImages(images, self.labels.to(device), self.predictions.to(device))
+        remembered = None if self.remembered is None else self.remembered.to(device)
+        return CheckedImages(images, self.labels.to(device), self.predictions.to(device), remembered)
 
     def pixels(self, index: Tensor | slice, device: torch.device) -> Tensor:
         """Return some images as floats in [0, 1] on a device, whichever device the set is on."""

@@ -1,22 +1,28 @@
 """A learned family as a random transform for training, and for averaging predictions at test time."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from itn.functional import apply_color, check_images, unit_float, warp
+from itn.functional import check_images, unit_float
 from itn.models.classifier import Classifier
+from itn.nn.color_transformer import ColorTransformer
+from itn.nn.composition import Composition, Parts
 from itn.nn.control_head import CONTROLS
-from itn.nn.transformers import ColorTransformer, SpatialTransformer
+from itn.nn.spatial_transformer import SpatialTransformer
 
 
-class LearnedAugmentation(nn.Module):
+class LearnedAugmentation(Composition):
     """Transforms every image by a random member of a learned family: F(k1, k2) with k1 and k2 uniform.
 
     It draws from torch's global generator, as torchvision's transforms do, so that ``torch.manual_seed`` and
     the seeds of a data loader's workers determine the draws.
 
     Args:
-        color: The color transformer, or None. Both transformers are frozen in place.
+        color: The color transformer, or None; or a mapping from names to transformers. They are frozen in
+            place.
         spatial: The spatial transformer, or None.
         scale: Factor on k. 1 is the family as learned or certified; 1.5 goes beyond it.
 
@@ -27,41 +33,56 @@ class LearnedAugmentation(nn.Module):
 
     def __init__(
         self,
-        color: ColorTransformer | None = None,
+        color: ColorTransformer | Parts | None = None,
         spatial: SpatialTransformer | None = None,
         scale: float = 1.0,
     ) -> None:
-        super().__init__()
-        if color is None and spatial is None:
-            raise ValueError("nothing to draw from: give a color transformer, a spatial one, or both")
+        super().__init__(color, spatial)
         if not 0 <= scale < float("inf"):
             raise ValueError(f"scale must be at least 0, got {scale}")
-        self.color = color if color is None else color.requires_grad_(False)
-        self.spatial = spatial if spatial is None else spatial.requires_grad_(False)
+        self.requires_grad_(False)
         self.scale = scale
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Any:
         """Return transformed images, float in [0, 1], of the same shape, with a separate draw for each image.
 
         Args:
-            images: C x H x W or B x C x H x W, uint8 or float in [0, 1].
+            inputs: Images, C x H x W or B x C x H x W, uint8 or float in [0, 1]; or samples that hold them,
+                such as an image and its label. Of a sample only the image is changed: its
+                ``tv_tensors.Image`` if there is one, else its first tensor. What is given as such an image
+                comes back as one.
 
         Raises:
-            ValueError: If the images are invalid.
+            ValueError: If there is no image or it is invalid, or if the sample holds boxes, masks or key
+                points, which would not follow the image.
         """
-        if not isinstance(images, Tensor):
-            raise ValueError(f"images must be a tensor, got {type(images).__name__}: convert it first")
-        batch = images if images.ndim == 4 else images[None]
+        leaves, structure = tree_flatten(inputs if len(inputs) != 1 else inputs[0])
+        kinds = [_kind(leaf) for leaf in leaves]
+        for kind in kinds:
+            if kind not in ("", "Tensor", "Image"):
+                raise ValueError(f"a learned family transforms images alone, got {kind} beside them")
+        if "Image" not in kinds and "Tensor" not in kinds:
+            raise ValueError(
+                f"images must be a tensor, got {type(inputs[0]).__name__ if inputs else 'nothing'}: "
+                "convert it first"
+            )
+        place = kinds.index("Image" if "Image" in kinds else "Tensor")
+        leaves[place] = self._transformed(leaves[place])
+        return tree_unflatten(leaves, structure)
+
+    def _transformed(self, images: Tensor) -> Tensor:
+        plain = images.as_subclass(Tensor)
+        batch = plain if plain.ndim == 4 else plain[None]
         check_images(batch)
-        if self.color is not None and batch.shape[1] != self.color.channels:
-            raise ValueError(f"images have {batch.shape[1]} channels, the family takes {self.color.channels}")
-        k1, k2 = self.scale * torch.rand(2, len(batch), CONTROLS, device=batch.device)
-        transformed = unit_float(batch)
-        if self.color is not None:
-            transformed = apply_color(transformed, self.color.generate(k1))
-        if self.spatial is not None:
-            transformed = warp(transformed, self.spatial.generate(k2), self.spatial.padding)
-        return transformed.clamp(0, 1).view(images.shape)
+        for part in self.members:
+            part.check_frame(batch.shape)
+        draws = self.scale * torch.rand(len(self.controls), len(batch), CONTROLS, device=batch.device)
+        ks = [
+            k.to(part.head.output.weight)
+            for part, k in zip(self.members, self.of_parts(draws.unbind()), strict=True)
+        ]
+        transformed = self.render(unit_float(batch), self.generate(*ks)).clamp(0, 1).view(plain.shape)
+        return type(images)(transformed) if _kind(images) == "Image" else transformed
 
     @torch.inference_mode()
     def probabilities(self, classifier: Classifier, images: Tensor, draws: int = 8) -> Tensor:
@@ -78,3 +99,11 @@ class LearnedAugmentation(nn.Module):
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}")
         return torch.stack([classifier(self(images)).softmax(1) for _ in range(draws)]).mean(0)
+
+
+def _kind(leaf: Any) -> str:
+    """Return "Tensor", or which of torchvision's tensors this is; empty for anything else."""
+    if not isinstance(leaf, Tensor):
+        return ""
+    # By name, since torchvision is slow to import
+    return type(leaf).__name__ if type(leaf).__module__.startswith("torchvision.tv_tensors") else "Tensor"

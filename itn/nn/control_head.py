@@ -1,5 +1,7 @@
 """A small MLP that turns a control input k into bounded parameters."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,8 @@ class ControlHead(nn.Module):
     Args:
         outputs: Number P of parameters.
         hidden: Width of the hidden layer.
-        bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero.
+        bound: Every parameter stays within [-bound, bound], by a tanh of slope 1 at zero; one number for all,
+            or one for each.
         generator: Randomness of the initial weights; None is torch's global generator.
         nonnegative: Apply a ReLU to the last layer too, so that parameters are never negative; the text of
             Bunne et al. can be read this way. The initial weights are then made positive: with random
@@ -31,25 +34,36 @@ class ControlHead(nn.Module):
         self,
         outputs: int,
         hidden: int = 32,
-        bound: float = 1.0,
+        bound: float | Sequence[float] = 1.0,
         generator: torch.Generator | None = None,
         nonnegative: bool = False,
     ) -> None:
         super().__init__()
+        bounds = torch.as_tensor(bound, dtype=torch.float64)
         # In single precision: 0 or infinity would make the identity a matrix of nan
-        if not torch.finfo(torch.float32).tiny <= bound <= torch.finfo(torch.float32).max:
+        single = torch.finfo(torch.float32)
+        if not ((bounds >= single.tiny) & (bounds <= single.max)).all():
             raise ValueError(f"bound must be positive and finite in single precision, got {bound}")
+        if bounds.shape not in ((), (outputs,)):
+            raise ValueError(f"bound must be one number, or {outputs}, one for each parameter, got {bound}")
         self.hidden = nn.Linear(CONTROLS, hidden, bias=False)
         self.output = nn.Linear(hidden, outputs, bias=False)
+        self.nonnegative = nonnegative
+        self.register_buffer("bound", bounds.float())
+        self.reset(generator)
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw new initial weights."""
+        width = self.hidden.out_features
         # Small, so that an untrained net is certainly within 1e-2 of the identity; not zero, since
         # displacement has no gradient at the identity.
-        nn.init.uniform_(self.hidden.weight, -0.7, 0.7, generator=generator)
-        nn.init.uniform_(self.output.weight, -2e-3 / hidden, 2e-3 / hidden, generator=generator)
-        self.nonnegative = nonnegative
-        if nonnegative:
-            with torch.no_grad():
-                self.output.weight.abs_()
-        self.register_buffer("bound", torch.tensor(float(bound)))
+        for layer, largest in ((self.hidden, 0.7), (self.output, 2e-3 / width)):
+            # On the CPU, so that a seed gives the same weights on every device
+            weight = torch.empty(layer.weight.shape, dtype=layer.weight.dtype)
+            layer.weight.copy_(weight.uniform_(-largest, largest, generator=generator))
+        if self.nonnegative:
+            self.output.weight.abs_()
 
     def forward(self, k: Tensor) -> Tensor:
         """Return parameters, B x P, of controls B x 2, in full precision also under autocast."""

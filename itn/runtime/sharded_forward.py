@@ -18,10 +18,13 @@ class ShardedForward:
 
     Where the rows of a process do not fit into its memory at once, they are halved until they do, also in
     later calls, and the backward pass computes each chunk again instead of keeping its graph.
+
+    Args:
+        max_chunk: Rows that a process computes at once, at most; None: all of its rows, if they fit.
     """
 
-    def __init__(self) -> None:
-        self.max_chunk: int | None = None
+    def __init__(self, max_chunk: int | None = None) -> None:
+        self.max_chunk = max_chunk
         """Largest number of rows computed at once; None: all rows of a process."""
         self.last_chunk: int | None = None
         """Number of rows computed at once in the last call."""

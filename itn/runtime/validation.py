@@ -13,6 +13,7 @@ _TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     int: ((Integral,), "an integer"),
     float: ((Real,), "a number"),
     float | None: ((Real, NoneType), "a number"),
+    int | None: ((Integral, NoneType), "an integer"),
     str: ((str,), "text"),
 }
 

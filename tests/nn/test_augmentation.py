@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 import itn
 from itn.stats.sampling import generator
@@ -11,7 +13,7 @@ IMAGES = torch.rand(6, 1, 9, 12, generator=generator(0, "images"))
 
 def family(scale=1.0):
     """Gains up to 1.5 and shifts along x of up to a tenth of the frame, growing with both entries of k."""
-    color, spatial = itn.ColorTransformer(1), itn.SpatialTransformer("translation", aspect=12 / 9)
+    color, spatial = itn.ColorTransformer(1), itn.SpatialTransformer("translation")
     for head, row, size in ((color.head, 0, 0.5), (spatial.head, 0, 0.2)):
         with torch.no_grad():
             head.hidden.weight.fill_(1)
@@ -34,7 +36,7 @@ def test_draws_are_members_of_the_family():
     """Of uniform k the sums are triangular on [0, 2]: gains lie in [1, 1.5], most often in the middle."""
     torch.manual_seed(0)
     flat = torch.full((4000, 1, 5, 5), 0.4)
-    gains = itn.LearnedAugmentation(family().color)(flat)[:, 0, 2, 2] / 0.4
+    gains = itn.LearnedAugmentation(family().part("color"))(flat)[:, 0, 2, 2] / 0.4
     assert 1 <= gains.min() < 1.05
     assert 1.45 < gains.max() <= 1.5
     raw = torch.atanh(gains - 1) / torch.atanh(torch.tensor(0.5)) * 2  # the sum of both entries
@@ -47,7 +49,9 @@ def test_scale_0_changes_nothing_and_larger_scales_change_more():
     moved = []
     for scale in (1.0, 1.5):
         torch.manual_seed(0)
-        moved.append((itn.LearnedAugmentation(family().color, None, scale)(IMAGES) - IMAGES).abs().mean())
+        moved.append(
+            (itn.LearnedAugmentation(family().part("color"), None, scale)(IMAGES) - IMAGES).abs().mean()
+        )
     assert moved[1] > 1.2 * moved[0]
 
 
@@ -82,7 +86,7 @@ def test_averages_are_means_of_softmax(flats, brightness):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (itn.LearnedAugmentation, "nothing to draw from"),
+        (itn.LearnedAugmentation, "nothing to learn: give a color transformer"),
         (lambda: family(-1.0), "scale must be at least 0, got -1"),
         (lambda: family()(torch.rand(2, 3, 5, 5)), "images have 3 channels, the family takes 1"),
         (lambda: family()([[0.5]]), "images must be a tensor, got list"),
@@ -107,3 +111,26 @@ def test_loads_from_the_folder_of_a_run_what_the_net_does(blobs, side, tmp_path)
     assert not torch.equal(moved, blobs[0])
     with pytest.raises(ValueError, match=r"nowhere holds no finished run of itn learn \("):
         itn.load_augmentation(tmp_path / "nowhere")
+
+
+def test_it_works_in_double_precision():
+    torch.manual_seed(0)
+    expected = family()(IMAGES)
+    torch.manual_seed(0)
+    moved = family().double()(IMAGES.double())
+    assert moved.dtype == torch.float64
+    torch.testing.assert_close(moved.float(), expected, rtol=0, atol=1e-5)
+
+
+def test_it_belongs_into_pipelines_of_torchvision():
+    pipeline = v2.Compose([family()])
+    image, label = pipeline(IMAGES[0], 7)
+    assert label == 7
+    assert image.shape == IMAGES[0].shape
+    sample = pipeline({"label": torch.tensor(3), "image": tv_tensors.Image(IMAGES[0])})
+    assert isinstance(sample["image"], tv_tensors.Image)
+    assert sample["label"].item() == 3
+    assert not torch.equal(sample["image"], IMAGES[0])
+    boxes = tv_tensors.BoundingBoxes([[0, 0, 3, 3]], format="XYXY", canvas_size=(9, 12))
+    with pytest.raises(ValueError, match="transforms images alone, got BoundingBoxes beside them"):
+        pipeline(tv_tensors.Image(IMAGES[0]), boxes)

@@ -6,6 +6,9 @@ from torch import nn
 
 import itn
 from itn import ColorTransformer, InvariantTransformerNet, SpatialTransformer
+from itn.models import classifier as classifier_module
+from itn.nn import composition
+from itn.nn import transformer as transformer_module
 
 
 @pytest.fixture
@@ -20,8 +23,8 @@ def classifier():
 
 @pytest.fixture
 def net(classifier):
-    net = InvariantTransformerNet(classifier, ColorTransformer(3), SpatialTransformer(aspect=13 / 9))
-    for part in (net.color, net.spatial):
+    net = InvariantTransformerNet(classifier, ColorTransformer(3), SpatialTransformer())
+    for part in net.members:
         nn.init.normal_(part.head.output.weight, std=0.2, generator=torch.Generator().manual_seed(1))
     return net
 
@@ -35,13 +38,15 @@ def test_zero_is_exactly_the_classifier(net, classifier):
 
 def test_color_comes_before_geometry(net):
     images, k1, k2 = torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
-    assert torch.equal(net.transform(images, k1, k2), net.spatial(net.color(images, k1), k2))
-    assert not torch.allclose(net.transform(images, k1, k2), net.color(net.spatial(images, k2), k1))
+    assert torch.equal(net.transform(images, k1, k2), net.part("spatial")(net.part("color")(images, k1), k2))
+    assert not torch.allclose(
+        net.transform(images, k1, k2), net.part("color")(net.part("spatial")(images, k2), k1)
+    )
 
 
 def test_k1_drives_color_and_k2_drives_geometry(net):
     zero, k = torch.zeros(2), torch.tensor([0.9, 0.8])
-    net.spatial.padding = "border"  # so that no warp changes a constant image
+    net.part("spatial").padding = "border"  # so that no warp changes a constant image
     flat = torch.full((1, 3, 9, 13), 0.5)
     assert not torch.allclose(net.transform(flat, k, zero), flat)
     torch.testing.assert_close(net.transform(flat, zero, k), flat)
@@ -57,7 +62,7 @@ def test_bytes_and_floats_are_the_same_images(net):
 
 def test_render_is_transform_without_checks(net):
     images, k1, k2 = torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
-    rendered = net.render(images, net.matrices(k1, k2))
+    rendered = net.render(images, net.generate(k1, k2))
     torch.testing.assert_close(rendered, net.transform(images, k1, k2), rtol=0, atol=1e-6)
 
 
@@ -100,7 +105,7 @@ def test_transformer_state_is_all_that_learning_changes(net):
         for part in ("color", "spatial")
         for name in ("hidden.weight", "output.weight", "bound")
     }
-    learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    learning = {name for name, parameter in net.transformers.named_parameters() if parameter.requires_grad}
     assert learning == {name for name in net.transformer_state() if name.endswith("weight")}
 
 
@@ -109,3 +114,102 @@ def test_precision_follows_the_module(dtype, net):
     net = net.to(dtype)
     logits = net(torch.rand(2, 3, 9, 13, dtype=dtype), torch.rand(2, 2), torch.rand(2, 2))
     assert logits.dtype == dtype
+
+
+class Offset(itn.Transformer):
+    """Adds its parameter: one that has no matrix, so that nothing can be fused across it."""
+
+    names = ("offset",)
+
+    def apply_parameters(self, images, p, frame):
+        return images + p[:, :, None, None]
+
+    def displacement(self, p, frame):
+        return p[:, 0].square()
+
+
+def trained(part, seed=1):
+    nn.init.normal_(part.head.output.weight, std=0.1, generator=torch.Generator().manual_seed(seed))
+    return part
+
+
+def test_any_transformers_are_applied_in_their_order(classifier):
+    parts = {"offset": trained(Offset()), "turn": trained(SpatialTransformer("rotation"))}
+    net = InvariantTransformerNet(classifier, parts)
+    assert net.parts == net.controls == ("offset", "turn")
+    images, k1, k2 = 0.5 * torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2)
+    expected = parts["turn"](parts["offset"](images, k1), k2)
+    torch.testing.assert_close(net.transform(images, k1, k2), expected, rtol=0, atol=1e-6)
+    assert net(images, k1, k2).shape == (4, 5)
+    with pytest.raises(ValueError, match="1 k given, expected 2: offset, turn"):
+        net(images, k1)
+
+
+@pytest.mark.parametrize("kind", ["spatial", "color"])
+def test_neighbors_that_have_a_matrix_are_fused_into_one(kind, classifier, monkeypatch):
+    make = {"spatial": SpatialTransformer, "color": lambda: ColorTransformer(3, bound=0.1)}[kind]
+    parts = {"a": trained(make(), 1), "b": trained(make(), 2)}
+    net = InvariantTransformerNet(classifier, parts)
+    calls = []
+    original = type(parts["a"]).apply_matrix
+
+    def counted(images, matrix, padding):
+        calls.append(matrix)
+        return original(images, matrix, padding)
+
+    monkeypatch.setattr(type(parts["a"]), "apply_matrix", staticmethod(counted))
+    images, ks = 0.25 + 0.5 * torch.rand(4, 3, 9, 13), torch.rand(2, 4, 2)
+    moved = net.transform(images, *ks)
+    assert len(calls) == 1
+    if kind == "color":  # colors inside [0, 1] are not clamped between the two
+        torch.testing.assert_close(moved, parts["b"](parts["a"](images, ks[0]), ks[1]), rtol=0, atol=1e-5)
+    else:  # the position that b reads is where a has put what it reads there
+        frame = parts["a"].frame(images.shape)
+        first, second = (
+            part.matrix_from(part.generate(k), frame) for part, k in zip(parts.values(), ks, strict=True)
+        )
+        points = torch.rand(4, 2, 1) - 0.5
+        through = second[:, :, :2] @ points + second[:, :, 2:]
+        through = first[:, :, :2] @ through + first[:, :, 2:]
+        torch.testing.assert_close(calls[0][:, :, :2] @ points + calls[0][:, :, 2:], through)
+
+
+def test_neighbors_with_other_padding_or_something_between_are_not_fused(classifier):
+    border, black = SpatialTransformer(padding="border"), SpatialTransformer()
+    assert not border.fuses_with(black)
+    assert not black.fuses_with(ColorTransformer(3))
+    net = InvariantTransformerNet(classifier, {"a": black, "offset": Offset(), "b": SpatialTransformer()})
+    images = torch.rand(2, 3, 9, 13)
+    assert torch.equal(net.transform(images, *[torch.zeros(2)] * 3), images)
+
+
+def test_images_and_controls_are_checked_once(net, monkeypatch):
+    checks = []
+    for name in ("check_images", "check_controls"):
+        original = getattr(composition, name)
+
+        def counted(*arguments, name=name, original=original):
+            checks.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(composition, name, counted)
+    for module in (classifier_module, transformer_module):
+        monkeypatch.setattr(module, "check_images", lambda *_: pytest.fail("images are checked again"))
+    net(torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2))
+    assert checks == ["check_images", "check_controls", "check_controls"]
+    with pytest.raises(ValueError, match="images have 1 channels, the classifier takes 3"):
+        net(torch.rand(4, 1, 9, 13), torch.rand(4, 2), torch.rand(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "nothing to learn"),
+        ({"a": nn.Identity()}, "a must be an itn.nn.Transformer, got Identity"),
+        ({"keys": Offset()}, "'keys' cannot name a transformer"),
+        ({"a.b": Offset()}, "'a.b' cannot name a transformer"),
+    ],
+)
+def test_what_is_no_transformer_is_refused(parts, message, classifier):
+    with pytest.raises(ValueError, match=message):
+        InvariantTransformerNet(classifier, parts)

@@ -1,4 +1,4 @@
-"""Random controls k1 and k2, mostly where a family is at its largest."""
+"""Random controls of each part, mostly where a family is at its largest."""
 
 from typing import NamedTuple
 
@@ -8,35 +8,54 @@ from torch import Tensor
 from itn.learning.constrained.settings import ConstrainedSettings
 
 VERTICES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-EDGES = len(VERTICES) ** 2  # group of draws on edges; pairs of vertices come before it
-FULL_STRENGTH = EDGES - 1  # group of k1 = k2 = (1, 1), the last pair
+
+
+class Groups(NamedTuple):
+    """Draws of controls by where they lie: a vertex for each k, or on edges."""
+
+    controls: int
+    """How many ks there are."""
+
+    @property
+    def full_strength(self) -> int:
+        """The group in which every k is (1, 1)."""
+        return self.edges - 1
+
+    @property
+    def edges(self) -> int:
+        """The group of draws on edges; the combinations of vertices come before it."""
+        return len(VERTICES) ** self.controls
+
+    @property
+    def total(self) -> int:
+        """Number of groups."""
+        return self.edges + 1
 
 
 class ControlDraw(NamedTuple):
-    """Controls of color and spatial, draws x 2, and the pair of vertices that each draw belongs to."""
+    """Controls, draws x 2 for each k, and the group that each draw belongs to."""
 
-    k1: Tensor
-    k2: Tensor
+    ks: list[Tensor]
     group: Tensor
-    """3 i + j for k1 at vertex i and k2 at vertex j; 9 on edges."""
+    """The vertices of all ks as the digits of one number, base 3; on edges the number after the last."""
 
 
 def draw_controls(
-    count: int, random: torch.Generator, settings: ConstrainedSettings, device: torch.device
+    groups: Groups, count: int, random: torch.Generator, settings: ConstrainedSettings, device: torch.device
 ) -> ControlDraw:
-    """Draw controls: first full strength, then pairs of vertices, then points on the outer edges."""
+    """Draw controls: first full strength, then combinations of vertices, then points on the outer edges."""
     full = round(settings.full_strength_share * count)
     vertices = slice(full, full + round(settings.vertex_share * count))
-    group = torch.full((count,), EDGES)
-    group[:full] = FULL_STRENGTH
+    group = torch.full((count,), groups.edges)
+    group[:full] = groups.full_strength
     group[vertices] = 0
     ks = []
-    for place in (len(VERTICES), 1):
+    for digit in reversed(range(groups.controls)):
         along, side = torch.rand(2, count, generator=random)
         k = torch.stack([along.where(side < 0.5, 1.0), along.where(side >= 0.5, 1.0)], -1)
         vertex = torch.randint(len(VERTICES), group[vertices].shape, generator=random)
         k[vertices] = VERTICES[vertex]
         k[:full] = 1
-        group[vertices] += place * vertex
+        group[vertices] += len(VERTICES) ** digit * vertex
         ks.append(k.to(device))
-    return ControlDraw(ks[0], ks[1], group.to(device))
+    return ControlDraw(ks, group.to(device))

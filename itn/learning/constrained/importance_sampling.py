@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from itn.learning.constrained.stacked_families import FamilyProblem
+from itn.learning.constrained.problem import FamilyProblem
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, margins
+from itn.models.classifier import Classifier
 from itn.runtime.batching import map_in_memory
 
 
@@ -34,10 +34,12 @@ class ImageSampler:
         vulnerable_share: float,
     ) -> None:
         recognized = [problem.recognized for problem in problems]
-        self.data = CheckedImages.joined(recognized).to(classifier.device)
-        self.members = torch.arange(len(self.data)).split([len(images) for images in recognized])
+        self.criterion = recognized[0].criterion
+        self.data = CheckedImages.joined([images.data for images in recognized]).to(classifier.device)
+        self.members = torch.arange(len(self.data)).split([len(images.data) for images in recognized])
         self.recognized_shares = [
-            len(images) / len(problem.data) for images, problem in zip(recognized, problems, strict=True)
+            len(images.data) / len(problem.training.data)
+            for images, problem in zip(recognized, problems, strict=True)
         ]
         self.vulnerable_share = vulnerable_share
         self.vulnerability = self._first_vulnerability(classifier, batch_size)
@@ -59,13 +61,21 @@ class ImageSampler:
             weights.append(share / len(members) / chances[index])
         return torch.stack(indices), torch.stack(weights)
 
-    def pixels(self, index: Tensor, copies: int) -> tuple[Tensor, Tensor]:
-        """Return images and labels of indices, problems x draws, copied for the restarts of a problem."""
+    def pixels(self, index: Tensor, copies: int) -> Tensor:
+        """Return images of indices, problems x draws, copied for the restarts of a problem."""
         problems, draws = index.shape
+        images = self.data.pixels(index.flatten(), self.data.labels.device)
+        images = images.unflatten(0, (problems, 1, draws))
+        return images.expand(-1, copies, *images.shape[2:]).flatten(0, 2)
+
+    def known(self, index: Tensor, copies: int) -> tuple[Tensor, Tensor]:
+        """Return references and labels of indices, problems x draws, likewise."""
         chosen = index.to(self.data.labels.device)
-        images = self.data.pixels(index.flatten(), chosen.device).unflatten(0, (problems, 1, draws))
-        images = images.expand(-1, copies, *images.shape[2:]).flatten(0, 2)
-        return images, self.data.labels[chosen].repeat_interleave(copies, 0).flatten()
+        reference, labels = (
+            values[chosen].repeat_interleave(copies, 0).flatten(0, 1)
+            for values in (self.data.reference, self.data.labels)
+        )
+        return reference, labels
 
     def update(self, index: Tensor, breaking: Tensor) -> None:
         """Update the vulnerability of the drawn images.
@@ -96,7 +106,8 @@ class ImageSampler:
 
         def evaluate_batch(rows: slice) -> Tensor:
             labels = self.data.labels[rows]
-            return margins(classifier.logits(self.data.pixels(rows, labels.device)), labels)
+            logits = classifier.logits(self.data.pixels(rows, labels.device))
+            return self.criterion.surrogate(logits, self.data.reference[rows], labels)
 
         batches, _ = map_in_memory(len(self.data), batch_size, evaluate_batch)
         unchanged = torch.cat(batches).cpu()

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from itn.certification.parametric import EvaluationSet
 from itn.learning.constrained.controls import VERTICES
+from itn.learning.constrained.problem import FamilyProblem
 from itn.learning.constrained.settings import ConstrainedSettings
-from itn.learning.constrained.stacked_families import FamilyProblem, StackedFamilies, normalized
-from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, margins
-from itn.nn import InvariantTransformerNet
+from itn.learning.constrained.stacked_families import StackedFamilies, normalized
+from itn.models.classifier import Classifier
+from itn.nn import Composition
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
 
@@ -33,9 +34,7 @@ def initial_families(
     net, restarts = problems[0].net, len(problems[0].restarts)
     by_problem = distributed.on_rank_zero(
         lambda: [
-            parameter_units(
-                net, classifier, problem.recognized.spread(settings.sensitivity_images), batch_size
-            )
+            parameter_units(net, problem.recognized.spread(settings.sensitivity_images), batch_size)
             for problem in problems
         ]
     )
@@ -54,35 +53,28 @@ def initial_families(
     return families
 
 
-def parameter_units(
-    net: InvariantTransformerNet, classifier: Classifier, images: CheckedImages, batch_size: int
-) -> list[Tensor]:
+def parameter_units(net: Composition, images: EvaluationSet, batch_size: int) -> list[Tensor]:
     """Estimate for each part how far each parameter may go, P, at most its bound.
 
     Extrapolated from the slope of the margins at the identity. A shift breaks an image much sooner than a
     shear of the same size, so without units nearly all random directions would be shifts.
     """
-    images = images.to(classifier.device)
+    classifier, criterion = images.classifier, images.criterion
+    data = images.data.to(classifier.device)
 
     def evaluate_batch(rows: slice) -> list[Tensor]:
-        labels = images.labels[rows]
-        pixels = images.pixels(rows, labels.device)
-        parameters = {
-            part: labels.new_zeros(len(labels), getattr(net, part).head.output.out_features).float()
-            for part in net.parts
-        }
-        matrices = {
-            part: getattr(net, part).from_parameters(zeros.requires_grad_())
-            for part, zeros in parameters.items()
-        }
-        margin = margins(classifier.logits(net.render(pixels, matrices)), labels)
-        slopes = torch.autograd.grad(margin.sum(), list(parameters.values()))
+        labels = data.labels[rows]
+        pixels = data.pixels(rows, labels.device)
+        zeros = [pixels.new_zeros(len(labels), len(part.names)).requires_grad_() for part in net.members]
+        logits = classifier.logits(net.render(pixels, zeros))
+        margin = criterion.surrogate(logits, data.reference[rows], labels)
+        slopes = torch.autograd.grad(margin.sum(), zeros)
         return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]
 
-    squares, _ = map_in_memory(len(images), batch_size, evaluate_batch)
+    squares, _ = map_in_memory(len(data), batch_size, evaluate_batch)
     return [
-        torch.minimum(torch.cat(part_squares).mean(0).rsqrt(), getattr(net, part).head.bound)
-        for part, part_squares in zip(net.parts, zip(*squares, strict=True), strict=True)
+        torch.minimum(torch.cat(of_part).mean(0).rsqrt(), part.head.bound)
+        for part, of_part in zip(net.members, zip(*squares, strict=True), strict=True)
     ]
 
 

@@ -2,54 +2,58 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from itn.learning.config import LearnConfig
-from itn.learning.constrained.controls import FULL_STRENGTH, draw_controls
+from itn.certification.parametric import classifier_of
+from itn.learning.constrained.controls import draw_controls
 from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.initialization import initial_families
 from itn.learning.constrained.primal_dual import PrimalDual
+from itn.learning.constrained.problem import family_problem
 from itn.learning.constrained.restarts import scores, standings
-from itn.learning.constrained.settings import DEFAULT_SETTINGS, ConstrainedSettings
-from itn.learning.constrained.stacked_families import FamilyProblem
+from itn.learning.objective import LearnProblem
 from itn.learning.records import LearnStep
-from itn.models.classifier import Classifier, margins
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
 from itn.stats import generator
+
+if TYPE_CHECKING:
+    from itn.learning.config import LearnConfig
+    from itn.learning.constrained.objective import Constrained
 
 
 class ConstrainedLearner:
     """Draws images and controls, takes primal-dual steps for all remaining restarts, and prunes restarts.
 
     Args:
-        problems: Families to learn side by side, in front of one classifier, with equally many restarts each.
+        problems: Families to learn side by side, in front of one classifier.
         config: What the user has set.
-        tolerated: Share of the images of each problem that may be broken in the end, in [0, 1).
-        settings: What the user need not set.
+        objective: Settings of the objective.
     """
 
     def __init__(
-        self,
-        problems: Sequence[FamilyProblem],
-        config: LearnConfig,
-        tolerated: float,
-        settings: ConstrainedSettings = DEFAULT_SETTINGS,
+        self, problems: Sequence[LearnProblem], config: "LearnConfig", objective: "Constrained"
     ) -> None:
-        classifier = problems[0].net.classifier
-        assert isinstance(classifier, Classifier)
-        self.problems, self.config, self.settings = problems, config, settings
-        self.classifier, self.net = classifier, problems[0].net  # all nets have the same parts
+        settings, baselines = objective.settings, problems[0].baselines
+        assert baselines is not None
+        restarts = settings.restarts if len(problems) == 1 else settings.restarts_of_class
+        self.problems = [family_problem(problem, config.seed, restarts) for problem in problems]
+        self.config, self.objective, self.settings = config, objective, settings
+        self.net = problems[0].net  # all nets have the same parts
+        self.classifier, self.criterion = classifier_of(self.net), problems[0].training.criterion
+        tolerated = baselines.target
         self.target = settings.target_odds * tolerated / (1 + (settings.target_odds - 1) * tolerated)
-        self.sharded_forward = ShardedForward()
+        self.sharded_forward = ShardedForward(config.batch_size)
         self.generator = generator(config.seed, "batches")
-        self.families = initial_families(problems, classifier, config.batch_size, settings)
-        self.primal_dual = PrimalDual(self.families, self.target, config.learning_rate, settings)
-        self.sampler = ImageSampler(problems, classifier, config.batch_size, settings.vulnerable_share)
+        self.families = initial_families(self.problems, self.classifier, config.batch_size, settings)
+        self.primal_dual = PrimalDual(self.families, self.target, objective.learning_rate, settings)
+        self.sampler = ImageSampler(
+            self.problems, self.classifier, config.batch_size, settings.vulnerable_share
+        )
 
     def step(self, number: int) -> LearnStep:
         """Take one step; return what happened in it to the best restart so far, the mean over problems.
@@ -60,26 +64,29 @@ class ConstrainedLearner:
         Raises:
             RunError: If a logit is not finite.
         """
-        config, settings, families = self.config, self.settings, self.families
+        objective, settings, families = self.objective, self.settings, self.families
         primal_dual, remaining, restarts = self.primal_dual, families.remaining, families.restarts
         draws = self._draws()
-        k1, k2, group = draw_controls(draws, self.generator, settings, self.classifier.device)
+        groups = primal_dual.groups
+        ks, group = draw_controls(groups, draws, self.generator, settings, self.classifier.device)
         index, weight = self.sampler.draw(draws, self.generator)
         weight = weight.to(self.classifier.device).repeat_interleave(restarts, 0)
 
         log_scale = families.log_scale[remaining].requires_grad_()
-        matrices = families.matrices(log_scale, k1, k2)
-        margin = self.margins(index, matrices)
+        parameters = families.parameters(log_scale, self.net.of_parts(ks))
+        logits = self.logits(index, parameters)
+        known = self.sampler.known(index, restarts)
+        margin = self.criterion.surrogate(logits, *known).view(-1, draws)
         if not margin.isfinite().all():
             raise RunError(
                 f"logits are not finite at step {number}: look at the classifier on transformed images"
             )
         breaking = torch.sigmoid(-margin)
-        broken = (margin <= 0) * weight
+        broken = (self.criterion.change(logits, *known) > 0).view(-1, draws) * weight
         factors = primal_dual.vertex_factors(group.expand(len(remaining), -1), broken, number)
         loss = (breaking * weight * factors).mean(1)
-        importance = torch.where(group == FULL_STRENGTH, 1.0, settings.partial_strength_weight)
-        gain = (importance * families.log_displacement(matrices)).mean(1) - families.alignment(log_scale)
+        importance = torch.where(group == groups.full_strength, 1.0, settings.partial_strength_weight)
+        gain = (importance * families.log_displacement(parameters)).mean(1) - families.alignment(log_scale)
 
         learned = [log_scale, *families.weights]
         loss_slopes, *loss_gradients = torch.autograd.grad(loss.sum(), learned, retain_graph=True)
@@ -90,30 +97,32 @@ class ConstrainedLearner:
             full = broken[:, : round(settings.full_strength_share * draws)].mean(1)
             primal_dual.update_means(full, loss_slopes.sum(1), memory)
             multiplier = primal_dual.multiplier(gain_slopes.sum(1))
-            fade = 0.5 * (1 + math.cos(math.pi * number / config.steps))
+            fade = 0.5 * (1 + math.cos(math.pi * number / objective.steps))
             primal_dual.step_directions(
-                config.learning_rate * fade, gain_gradients, loss_gradients, multiplier
+                objective.learning_rate * fade, gain_gradients, loss_gradients, multiplier
             )
             primal_dual.step_scales(gain_slopes, loss_slopes, multiplier, max(memory, 0.1) * max(fade, 0.2))
             best, displacements = self._best()
-            if restarts > 1 and number + 1 in [round(share * config.steps) for share in settings.prune_at]:
+            if restarts > 1 and number + 1 in [round(share * objective.steps) for share in settings.prune_at]:
                 self._prune()
         return LearnStep(
             step=number,
             displacement=dict(zip(self.net.parts, displacements.mean(0).tolist(), strict=True)),
-            break_rate=primal_dual.break_rate[remaining[best]].mean().item(),
-            multiplier=multiplier[best].mean().item(),
-            restarts=restarts,
+            values={
+                "break_rate": primal_dual.break_rate[remaining[best]].mean().item(),
+                "multiplier": multiplier[best].mean().item(),
+                "restarts": restarts,
+            },
         )
 
     def finish(self) -> None:
         """Give the weights of the best restart of each problem to its net."""
         families, best = self.families, self.families.remaining[self._best()[0]]
         with torch.no_grad():
-            for number, part in enumerate(self.net.parts):
+            for number in range(len(self.net.parts)):
                 outputs = families.output_weights(number, families.log_scale[best], best)
                 for problem, row, output in zip(self.problems, best, outputs, strict=True):
-                    head = getattr(problem.net, part).head
+                    head = problem.net.members[number].head
                     head.hidden.weight.copy_(families.hidden[number][row])
                     head.output.weight.copy_(output)
 
@@ -140,22 +149,30 @@ class ConstrainedLearner:
         tensors = (*self.families.weights, self.families.log_scale)
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
-    def margins(self, index: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-        """Return margins of transformed images.
+    def logits(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """Return logits of transformed images, rows times draws x K.
 
         Args:
             index: Images of each problem, problems x draws.
-            matrices: For each part those of the remaining families, rows x draws x n x m.
-
-        Returns:
-            rows x draws; each family transforms the images of its problem.
+            parameters: For each part those of the remaining families, rows x draws x P; each family
+                transforms the images of its problem.
         """
-        images, labels = self.sampler.pixels(index, self.families.restarts)
-        logits = self.sharded_forward(self._logits, images, *(matrix.flatten(0, 1) for matrix in matrices))
-        return margins(logits, labels).view(-1, index.shape[1])
+        images = self.sampler.pixels(index, self.families.restarts)
+        return self.sharded_forward(self._transformed_logits, images, *(p.flatten(0, 1) for p in parameters))
 
-    def _logits(self, images: Tensor, *matrices: Tensor) -> Tensor:
-        return self.classifier.logits(self.families.render(images, *matrices))
+    def margins(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """Return the margins of transformed images, rows x draws; arguments as those of ``logits``."""
+        known = self.sampler.known(index, self.families.restarts)
+        logits = self.logits(index, parameters)
+        return self.criterion.surrogate(logits, *known).view(-1, index.shape[1])
+
+    @property
+    def images_at_once(self) -> int | None:
+        """How many images were in the last pass."""
+        return self.sharded_forward.last_chunk
+
+    def _transformed_logits(self, images: Tensor, *parameters: Tensor) -> Tensor:
+        return self.classifier.logits(self.net.render(images, parameters))
 
     def _draws(self) -> int:
         """Return how many images each restart gets in a step."""
@@ -177,16 +194,16 @@ class ConstrainedLearner:
     def _best(self) -> tuple[Tensor, Tensor]:
         """Return which remaining row is best for each problem, and its displacements, problems x parts."""
         families, remaining = self.families, self.families.remaining
-        matrices = families.full_strength(families.log_scale[remaining])
+        parameters = families.full_strength(families.log_scale[remaining])
         ranking = scores(
-            families.log_displacement(matrices)[:, 0],
+            families.log_displacement(parameters)[:, 0],
             self.primal_dual.break_rate[remaining],
             self.target,
             self.settings.growth_exponent,
         )
         table = ranking.view(len(self.problems), -1)
         best = table.argmax(1).cpu() + torch.arange(len(table)) * table.shape[1]
-        displacements = families.ratios(matrices)[:, 0] * families.references[remaining]
+        displacements = families.ratios(parameters)[:, 0] * families.references[remaining]
         return best, displacements[best]
 
     def _tensors(self) -> list[Tensor]:

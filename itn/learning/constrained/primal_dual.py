@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from itn.learning.constrained.controls import EDGES, FULL_STRENGTH
+from itn.learning.constrained.controls import Groups
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies, normalized
 
@@ -31,14 +31,15 @@ class PrimalDual:
         self, families: StackedFamilies, target: float, learning_rate: float, settings: ConstrainedSettings
     ) -> None:
         self.families, self.target, self.settings = families, target, settings
+        self.groups = Groups(len(families.net.controls))
         self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
         rows, device = len(families.log_scale), families.log_scale.device
         self.break_rate = torch.full((rows,), math.nan, device=device)
         """Running mean at full strength, by row."""
         self.loss_slope = self.break_rate.clone()
         """Running mean of the slope of the loss along the log scale."""
-        self.group_break_rate = torch.full((rows, EDGES + 1), target, device=device)
-        """Running mean at each pair of vertices, and on edges."""
+        self.group_break_rate = torch.full((rows, self.groups.total), target, device=device)
+        """Running mean at each combination of vertices, and on edges."""
 
     def update_means(self, break_rate: Tensor, loss_slope: Tensor, memory: float) -> None:
         """Update the running means of the remaining rows with those of a batch; both are rows."""
@@ -51,15 +52,15 @@ class PrimalDual:
         return gain_slope / self.loss_slope[self.families.remaining].clamp_min(0.3 * self.target)
 
     def vertex_factors(self, group: Tensor, broken: Tensor, number: int) -> Tensor:
-        """Update the break rate of each pair of vertices; return factors on the multiplier, rows x draws.
+        """Update the break rate of each group; return factors on the multiplier, rows x draws.
 
         Args:
-            group: Pair of vertices of each draw, rows x draws.
+            group: Group of each draw, rows x draws.
             broken: Weight of each broken image, 0 for others, rows x draws.
             number: Index of the step.
         """
         settings, rows = self.settings, self.families.remaining
-        zero = broken.new_zeros(len(rows), EDGES + 1)
+        zero = broken.new_zeros(len(rows), self.groups.total)
         draws = zero.scatter_add(1, group, torch.ones_like(broken))
         shares = zero.scatter_add(1, group, broken) / draws.clamp_min(1)
         memory = torch.maximum(
@@ -68,7 +69,7 @@ class PrimalDual:
         rate = self.group_break_rate[rows]
         self.group_break_rate[rows] = rate = rate + memory * (shares - rate)
         factors = (rate / (settings.vertex_target * self.target)).pow(3).clamp(*settings.vertex_factors)
-        factors[:, FULL_STRENGTH] = 1  # there the scale controls the break rate
+        factors[:, self.groups.full_strength] = 1  # there the scale controls the break rate
         return factors.gather(1, group)
 
     def step_directions(
@@ -114,8 +115,8 @@ class PrimalDual:
             hidden = weights.sum(-1).relu()  # at k = (1, 1)
             output = families.output_weights(number, log_scale, torch.arange(len(log_scale)))
             raw = output @ hidden[..., None]
-            beyond = raw.abs().amax((1, 2)) / (settings.saturation * families.head(number).bound)
-            log_scale[:, number] -= beyond.log().clamp_min(0)
+            beyond = raw[..., 0].abs() / (settings.saturation * families.head(number).bound)
+            log_scale[:, number] -= beyond.amax(1).log().clamp_min(0)
         log_scale.clamp_(max=settings.max_log_scale)  # of a family that cannot move
 
 

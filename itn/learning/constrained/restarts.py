@@ -15,7 +15,7 @@ from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
 Margins = Callable[[Tensor, Sequence[Tensor]], Tensor]
-"""From indices, problems x draws, and matrices, rows x draws x n x m, to margins, rows x draws."""
+"""From indices, problems x draws, and parameters, rows x draws x P, to margins, rows x draws."""
 
 
 def scores(log_displacement: Tensor, break_rate: Tensor, target: float, exponent: float) -> Tensor:
@@ -51,9 +51,9 @@ def standings(
 
     def soft_break_count(log_scale: Tensor) -> Tensor:
         """Return how many of the images break at full strength, by the sigmoid of the margin."""
-        matrices, counts = families.full_strength(log_scale), []
+        parameters, counts = families.full_strength(log_scale), []
         for some, counted in zip(index.split(width, 1), present.split(width, 1), strict=True):
-            expanded = [m.expand(-1, some.shape[1], *m.shape[2:]) for m in matrices]
+            expanded = [p.expand(-1, some.shape[1], -1) for p in parameters]
             counts.append((torch.sigmoid(-margins(some, expanded)) * counted).sum(1))
         return torch.stack(counts).sum(0) + 1e-6
 

@@ -9,6 +9,8 @@ class ConstrainedSettings:
 
     restarts: int = 16
     """Restarts of a problem."""
+    restarts_of_class: int = 8
+    """Restarts of each of several problems, such as one for each class."""
     directed_share: float = 0.75
     """Share of the restarts that begin along single transformations and sums of two."""
     prune_at: tuple[float, ...] = (0.3, 0.65)

@@ -1,37 +1,13 @@
-"""Families to learn, and the families of all restarts as stacked weights of their control heads."""
+"""The families of all restarts, as stacked weights of their control heads."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from itn.functional import displacement
-from itn.models.checked_images import CheckedImages
-from itn.nn import CONTROLS, ControlHead, InvariantTransformerNet
-
-
-class FamilyProblem(NamedTuple):
-    """A family to learn, its training images, and what is known beforehand."""
-
-    net: InvariantTransformerNet
-    """Receives the result."""
-    restarts: Sequence[InvariantTransformerNet]
-    """Nets with the same architecture and other weights; may contain ``net`` itself."""
-    data: CheckedImages
-    references: Mapping[str, float]
-    """Displacement of each part that counts as 1."""
-    bounded: Collection[str]
-    """Parts whose reference is a baseline that reached its bound: gains beyond it count for less."""
-    directions: Mapping[str, Tensor]
-    """For each part, promising pairs of parameter vectors, m x 2 x P; m may be 0. For a part with a single
-    parameter 1 x 2 x 1, the ends of its range, the longer one first."""
-
-    @property
-    def recognized(self) -> CheckedImages:
-        """The images that the classifier gets right unchanged; only these can break."""
-        return self.data.part(self.data.clean)
+from itn.learning.constrained.problem import FamilyProblem
+from itn.nn import CONTROLS, ControlHead
 
 
 class StackedFamilies:
@@ -55,6 +31,8 @@ class StackedFamilies:
         self.net, self.units = problems[0].net, list(units)
         self.problems, restarts = len(problems), len(problems[0].restarts)
         parts, device = self.net.parts, self.units[0].device
+        self.members, shape = self.net.members, problems[0].training.data.images.shape
+        self.frames = [part.frame(shape) for part in self.members]
         self.references, self.discount = (  # rows x parts
             torch.tensor(values, device=device).repeat_interleave(restarts, 0)
             for values in (
@@ -69,12 +47,12 @@ class StackedFamilies:
             [
                 torch.stack(
                     [
-                        getattr(net, part).head.get_parameter(name).detach()
+                        heads[number].get_parameter(name).detach()
                         for problem in problems
-                        for net in problem.restarts
+                        for heads in problem.restarts
                     ]
                 )
-                for part in parts
+                for number in range(len(parts))
             ]
             for name in ("hidden.weight", "output.weight")
         )
@@ -95,15 +73,14 @@ class StackedFamilies:
 
     def head(self, number: int) -> ControlHead:
         """Return a head that stands for those of a part, given by its index in ``net.parts``."""
-        head: ControlHead = getattr(self.net, self.net.parts[number]).head
-        return head
+        return self.members[number].head
 
     def output_weights(self, number: int, log_scale: Tensor, rows: Tensor) -> Tensor:
         """Return the last layer of a part for given rows, rows x P x H."""
         units = self.units[number][rows, :, None]
         return log_scale[:, number, None, None].exp() * units * self.output[number][rows]
 
-    def parameters(self, number: int, log_scale: Tensor, k: Tensor) -> Tensor:
+    def of_part(self, number: int, log_scale: Tensor, k: Tensor) -> Tensor:
         """Return the parameters of a part, rows x draws x P, for controls rows x draws x 2."""
         head = self.head(number)
         weights = {
@@ -113,34 +90,28 @@ class StackedFamilies:
         parameters: Tensor = torch.vmap(lambda row, k: functional_call(head, row, (k,)))(weights, k)
         return parameters
 
-    def matrices(self, log_scale: Tensor, k1: Tensor, k2: Tensor) -> list[Tensor]:
-        """Return the matrices of each part, rows x draws x n x m, for controls rows or 1 x draws x 2."""
-        controls = {"color": k1, "spatial": k2}
+    def parameters(self, log_scale: Tensor, ks: Sequence[Tensor]) -> list[Tensor]:
+        """Return the parameters of each part, rows x draws x P, for its controls, rows or 1 x draws x 2."""
         return [
-            getattr(self.net, part).from_parameters(
-                self.parameters(number, log_scale, controls[part].expand(len(log_scale), -1, -1))
-            )
-            for number, part in enumerate(self.net.parts)
+            self.of_part(number, log_scale, k.expand(len(log_scale), -1, -1)) for number, k in enumerate(ks)
         ]
 
     @torch.no_grad()
     def full_strength(self, log_scale: Tensor) -> list[Tensor]:
-        """Return the matrices at k1 = k2 = (1, 1), rows x 1 x n x m."""
-        ones = log_scale.new_ones(1, CONTROLS)
-        return self.matrices(log_scale, ones, ones)
+        """Return the parameters at full strength, rows x 1 x P."""
+        return self.parameters(log_scale, [log_scale.new_ones(1, CONTROLS)] * len(self.members))
 
-    def render(self, images: Tensor, *matrices: Tensor) -> Tensor:
-        """Return images under the matrices of each part, in the order of ``net.parts``."""
-        return self.net.render(images, dict(zip(self.net.parts, matrices, strict=True)))
-
-    def ratios(self, matrices: Sequence[Tensor]) -> Tensor:
+    def ratios(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return displacements divided by their references, rows x draws x parts."""
-        displacements = [displacement(m.flatten(0, 1)).view(m.shape[:2]) for m in matrices]
+        displacements = [
+            part.displacement(p.flatten(0, 1), frame).view(p.shape[:2])
+            for part, frame, p in zip(self.members, self.frames, parameters, strict=True)
+        ]
         return torch.stack(displacements, -1) / self.references[self.remaining, None]
 
-    def log_displacement(self, matrices: Sequence[Tensor]) -> Tensor:
+    def log_displacement(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return the log of the geometric mean of the ratios, less the discount on surplus, rows x draws."""
-        ratios = self.ratios(matrices) + 1e-9
+        ratios = self.ratios(parameters) + 1e-9
         surplus = ratios.clamp_min(1).log() * self.discount[self.remaining, None]
         return (ratios.log() - surplus).mean(-1)
 
@@ -150,7 +121,7 @@ class StackedFamilies:
         unit_controls = torch.eye(CONTROLS).to(log_scale).expand(len(log_scale), -1, -1)
         for number, weights in enumerate(self.output):
             if weights.shape[1] > 1:  # a single parameter has only one direction
-                first, second = self.parameters(number, log_scale, unit_controls).unbind(1)
+                first, second = self.of_part(number, log_scale, unit_controls).unbind(1)
                 total = total + torch.cosine_similarity(first, second, dim=-1).square()
         return total
 

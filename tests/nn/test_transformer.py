@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from itn import ColorTransformer, SpatialTransformer, displacement
-from itn.functional.spatial import FAMILIES
+from itn.functional import FAMILIES
 
 MAKERS = {
     f"spatial-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
@@ -221,7 +221,7 @@ def test_wrong_channel_count_is_refused():
     ("settings", "message"),
     [
         ({"family": "afine"}, "unknown family"),
-        ({"padding": "wrap"}, "unknown padding"),
+        ({"padding": "wrap"}, "padding must be one of zeros, border, reflection, got 'wrap'"),
         ({"bound": 0.0}, "positive"),
     ],
 )

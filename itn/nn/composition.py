@@ -1,0 +1,140 @@
+"""Transformers applied one after another, each driven by a k of its own."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from itn.functional import check_images, unit_float
+from itn.nn.color_transformer import ColorTransformer
+from itn.nn.control_head import check_controls
+from itn.nn.spatial_transformer import SpatialTransformer
+from itn.nn.transformer import MatrixTransformer, Transformer
+
+Parts = Mapping[str, Transformer]
+
+
+class Composition(nn.Module):
+    """Transformations F(k1, k2, ...) of images: what a net learns, without the classifier.
+
+    Args:
+        color: The color transformer, None to leave colors unchanged; or a mapping from names to transformers,
+            which are applied in its order.
+        spatial: The spatial transformer, or None; not beside a mapping.
+    """
+
+    def __init__(
+        self,
+        color: ColorTransformer | Parts | None = None,
+        spatial: SpatialTransformer | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(color, Mapping):
+            if spatial is not None:
+                raise ValueError("give a mapping of transformers, or a color and a spatial one, not both")
+            given: dict[str, Transformer | None] = dict(color)
+        else:
+            given = {ColorTransformer.part: color, SpatialTransformer.part: spatial}
+        transformers = {name: _checked(name, part) for name, part in given.items() if part is not None}
+        if not transformers:
+            raise ValueError("nothing to learn: give a color transformer, a spatial one, or both")
+        self.controls = tuple(given)
+        """What each k drives, in the order of the arguments; some may be missing among the transformers."""
+        self.transformers: nn.ModuleDict = nn.ModuleDict(transformers)
+
+    @property
+    def channels(self) -> int | None:
+        """The number of channels that images must have; None: any that the transformers take."""
+        return None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the transformers, in the order in which they are applied."""
+        return tuple(self.transformers)
+
+    def part(self, name: str) -> Transformer:
+        """Return one of the transformers."""
+        transformer = self.transformers[name]
+        assert isinstance(transformer, Transformer)
+        return transformer
+
+    @property
+    def members(self) -> list[Transformer]:
+        """The transformers, in the order in which they are applied."""
+        return [self.part(name) for name in self.transformers]
+
+    @property
+    def only_ranges(self) -> bool:
+        """Whether every transformer has a single parameter."""
+        return all(transformer.single for transformer in self.members)
+
+    def of_parts(self, ks: Sequence[Tensor]) -> list[Tensor]:
+        """Return of the ks of all ``controls`` those that drive a transformer."""
+        return [k for name, k in zip(self.controls, ks, strict=True) if name in self.transformers]
+
+    def driving(self, part: str, k: Tensor) -> list[Tensor]:
+        """Return ks for ``transform`` that drive one part by k and leave the others unchanged."""
+        return [k if name == part else 0 * k for name in self.controls]
+
+    def generate(self, *ks: Tensor) -> list[Tensor]:
+        """Return the parameters of each transformer for valid controls of each, B x 2, unchecked."""
+        return [part.generate(k) for part, k in zip(self.members, ks, strict=True)]
+
+    def render(self, images: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """Return float images transformed by parameters of each transformer, unchecked, for inner loops.
+
+        Neighbors that have a matrix of the same kind are applied as one. Values may leave [0, 1] by rounding,
+        since interpolation weights sum to 1 only up to that.
+        """
+        pending: tuple[MatrixTransformer, Tensor] | None = None
+        for part, p in zip(self.members, parameters, strict=True):
+            frame = part.frame(images.shape)
+            if pending is not None and not pending[0].fuses_with(part):
+                images, pending = pending[0].apply_matrix(images, pending[1], pending[0].padding), None
+            if not isinstance(part, MatrixTransformer):
+                images = part.apply_parameters(images, p, frame).clamp(0, 1)
+            elif pending is None:
+                pending = part, part.matrix_from(p, frame)
+            else:
+                pending = part, part.compose(pending[1], part.matrix_from(p, frame))
+        return images if pending is None else pending[0].apply_matrix(images, pending[1], pending[0].padding)
+
+    def transform(self, images: Tensor, *ks: Tensor) -> Tensor:
+        """Return F(k1, k2, ...) of the images: float in [0, 1], same shape.
+
+        Args:
+            images: B x C x H x W, uint8 or float in [0, 1].
+            ks: Controls of each transformer, (2,), (1, 2) or (B, 2), in [0, 1]; the first is that of color,
+                the second that of space, also where one of them is missing. At 0 the images are returned bit
+                for bit.
+
+        Raises:
+            ValueError: If images or controls are invalid.
+        """
+        if not torch.compiler.is_compiling():
+            check_images(images, self.channels)
+        if len(ks) != len(self.controls):
+            raise ValueError(f"{len(ks)} k given, expected {len(self.controls)}: {', '.join(self.controls)}")
+        rows = [check_controls(torch.as_tensor(k)) for k in ks]
+        for name, k in zip(self.controls, rows, strict=True):
+            if len(k) not in (1, len(images)):
+                raise ValueError(
+                    f"k of {name} has {len(k)} rows for {len(images)} images: give one row, or one per image"
+                )
+        for part in self.members:
+            part.check_frame(images.shape)
+        images = unit_float(images)
+        used = [
+            k.to(part.head.output.weight).expand(len(images), -1)
+            for part, k in zip(self.members, self.of_parts(rows), strict=True)
+        ]
+        return self.render(images, self.generate(*used)).clamp(0, 1)
+
+
+def _checked(name: str, transformer: Transformer) -> Transformer:
+    """Return a transformer of a net, or raise ValueError."""
+    if not isinstance(transformer, Transformer):
+        raise ValueError(f"{name} must be an itn.nn.Transformer, got {type(transformer).__name__}")
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ValueError(f"{name!r} cannot name a transformer: give it a name like that of a variable")
+    return transformer

@@ -1,0 +1,30 @@
+"""The frame of the images that a transformer meets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Frame(NamedTuple):
+    """Channels and size of images, and what lies outside them."""
+
+    channels: int
+    height: int
+    width: int
+    padding: str = "zeros"
+    """Zeros (black), border or reflection."""
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.width / self.height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    @classmethod
+    def of(cls, shape: Sequence[int], padding: str = "zeros") -> "Frame":
+        """Return the frame of images of shape ... x C x H x W."""
+        channels, height, width = shape[-3:]
+        return cls(channels, height, width, padding)

@@ -1,0 +1,148 @@
+"""Transformers, an objective and a criterion of one's own, through everything that a run does."""
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import itn
+from itn.learning.checkpoint import save_checkpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LINES = {"blur": 40, "elastic": 60, "dual_ascent": 60, "top_five": 10}
+
+
+def example(name):
+    """Import an example by its path, as a user does who has copied it."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SETTINGS = {
+    "blur": lambda: {"parts": {"blur": example("blur").Blur(nonnegative=True)}},
+    "elastic": lambda: {"parts": {"elastic": example("elastic").Elastic()}},
+    "blur and color": lambda: {
+        "parts": {"blur": example("blur").Blur(), "color": itn.ColorTransformer(channels=1)}
+    },
+    "dual_ascent": lambda: {"objective": example("dual_ascent").DualAscent(), "parts": ("spatial",)},
+    "top_five": lambda: {"criterion": example("top_five").TopFive(), "parts": ("color",)},
+}
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return itn.load_classifier("lenet5")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return itn.load_images("mnist:heldout", limit=150)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_examples_are_short(name):
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= LINES[name]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_example_is_learned_certified_drawn_resumed_loaded_and_used(
+    name, classifier, digits, tmp_path, monkeypatch
+):
+    images, labels = digits
+    settings = SETTINGS[name]()
+    config = itn.LearnConfig(tolerance=0.1, steps=10, batch_size=64, **settings)
+    whole = itn.learn(classifier, images, labels, config, tmp_path / "whole")
+    assert whole.record.certificate.tolerance == 0.1
+    assert whole.record.certificate.scale > 0
+    parts = list(whole.record.parts)
+    assert set(parts) == set(settings.get("parts", whole.record.parts))
+    assert all(part.displacement_full > 0 for part in whole.record.parts.values())
+    drawn = {path.name for path in (tmp_path / "whole" / "figures").iterdir()}
+    assert drawn == {
+        *("losses.png", "classes.png", "grid.png", "curves.png", "directions.png", "baselines.png")
+    }
+    assert all(part in str(whole) for part in parts)
+
+    def interrupted(*arguments):
+        save_checkpoint(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
+        with pytest.raises(itn.Interrupted, match="is kept in"):
+            itn.learn(classifier, images, labels, config, tmp_path / "cut")
+    again = itn.LearnConfig(tolerance=0.1, steps=10, batch_size=64, **SETTINGS[name]())
+    itn.learn(classifier, images, labels, again, tmp_path / "cut")
+    for file in ("config.json", "result.json", "history.jsonl", "model.safetensors"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+    own = settings["parts"] if isinstance(settings.get("parts"), dict) else None
+    net = itn.load_net(tmp_path / "whole", classifier, transformers=own)
+    ks = [torch.rand(len(images), 2) for _ in net.controls]
+    assert torch.equal(net.transform(images, *ks), whole.net.transform(images, *ks))
+    augment = itn.load_augmentation(tmp_path / "whole", transformers=own)
+    torch.manual_seed(0)
+    moved = augment(images)
+    assert moved.shape == images.shape
+    assert not torch.equal(moved, images.float() / 255)
+
+
+def test_transformers_of_ones_own_are_asked_for_on_loading(classifier, digits, tmp_path):
+    blur = example("blur").Blur()
+    config = itn.LearnConfig(parts={"blur": blur}, tolerance=0.1, steps=2, batch_size=32)
+    itn.learn(classifier, *digits, config, tmp_path / "run")
+    assert not any(weight.grad is not None for weight in blur.parameters())
+    for given in (None, {"other": blur}):
+        with pytest.raises(ValueError, match=r'give transformers=\{"blur": Blur\(...\)\}'):
+            itn.load_net(tmp_path / "run", classifier, transformers=given)
+    described = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["parts"]
+    assert described["blur"]["names"] == ["sigma in pixels"]
+    assert len(described["blur"]["code_sha256"]) == 64
+
+
+def test_a_change_of_ones_own_code_or_settings_does_not_resume(classifier, digits, tmp_path, monkeypatch):
+    module = example("blur")
+    config = itn.LearnConfig(parts={"blur": module.Blur()}, tolerance=0.1, steps=4, batch_size=32)
+
+    def interrupted(*arguments):
+        save_checkpoint(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
+        with pytest.raises(itn.Interrupted):
+            itn.learn(classifier, *digits, config, tmp_path / "run")
+
+    class Blur(module.Blur):
+        """Another one of the same name."""
+
+        def displacement(self, p, frame):
+            return p[:, 0].abs()
+
+    for blur in (Blur(), module.Blur(bound=3.0)):
+        other = dataclasses.replace(config, parts={"blur": blur})
+        with pytest.raises(ValueError, match="other settings"):
+            itn.learn(classifier, *digits, other, tmp_path / "run")
+
+
+def test_the_elastic_warp_at_zero_has_the_gradient_of_the_warp():
+    """On a ramp along x, whose slope is the same on both sides of a pixel."""
+    elastic = example("elastic").Elastic()
+    images = torch.linspace(0, 1, 14, dtype=torch.float64).expand(2, 3, 9, 14)
+    frame = elastic.frame(images.shape)
+    p = torch.zeros(2, len(elastic.names), dtype=torch.float64, requires_grad=True)
+    moved = elastic.apply_parameters(images, p, frame)
+    assert torch.equal(moved, images)
+    (gradient,) = torch.autograd.grad(moved[..., 1:-1].sum(), p)
+    step = 1e-6
+    shifted = torch.zeros_like(p)
+    shifted[:, 4] = step  # the center, along x
+    there = elastic.apply_parameters(images, shifted, frame)
+    slope = (there - images)[..., 1:-1].sum((1, 2, 3)) / step
+    torch.testing.assert_close(gradient[:, 4], slope, rtol=1e-3, atol=1e-3)
+    assert slope.abs().min() > 1
