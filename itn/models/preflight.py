@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from itn.functional import check_images
+from itn.functional import check_images, unit_float
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
 from itn.runtime.errors import first_line
@@ -26,8 +26,8 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
         The same images and labels with the predictions, on the CPU.
 
     Raises:
-        ValueError: If images or labels are invalid, or if the network rejects them, does not return
-            repeatable finite logits, or is not better than chance.
+        ValueError: If images or labels are invalid, or if the network rejects them, writes into them, does
+            not return repeatable finite logits, or is not better than chance.
     """
     check_images(images, classifier.channels)
     labels = torch.as_tensor(labels).cpu()
@@ -37,11 +37,8 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
         )
     sample = images[: min(batch_size, SAMPLE)].to(classifier.device)
-    try:
-        logits = classifier.logits(sample)
-    except Exception as error:  # whatever a user's network raises
-        size = "x".join(map(str, images.shape[1:]))
-        raise ValueError(f"{classifier.name} cannot take images of {size}: {first_line(error)}") from None
+    check_in_place(classifier, sample)
+    logits = classifier.logits(sample)
     if not isinstance(logits, Tensor):
         raise ValueError(f"{classifier.name} returns a {type(logits).__name__}, expected a tensor of logits")
     _check_logits(classifier, logits, classifier.logits(sample))
@@ -66,6 +63,40 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             "check the weights, the order of the labels and the normalization"
         )
     return checked
+
+
+@torch.no_grad()
+def check_in_place(classifier: Classifier, images: Tensor) -> None:
+    """Check that a network takes images of this size, and leaves them as they are.
+
+    Args:
+        classifier: The classifier under study.
+        images: B x C x H x W, uint8 or float in [0, 1]; the network is given a copy of them.
+
+    Raises:
+        ValueError: If it rejects them or writes into them.
+    """
+    before = unit_float(images)
+    given = before.clone()
+    try:
+        classifier.logits(given)
+    except Exception as error:  # whatever a user's network raises
+        size = "x".join(map(str, images.shape[1:]))
+        raise ValueError(f"{classifier.name} cannot take images of {size}: {first_line(error)}") from None
+    if not torch.equal(given, before):
+        raise ValueError(
+            f"{classifier.name} writes into the images that it is given ({_written(before, given)}): this "
+            "would overwrite your images and falsify whatever is measured on them afterwards; write "
+            "x = (x - mean) / std in its forward, not x.sub_(mean).div_(std), or begin it with x = x.clone()"
+        )
+
+
+def _written(before: Tensor, after: Tensor) -> str:
+    """Return in words how images have changed."""
+    if after.shape != before.shape:
+        return f"their shape {tuple(before.shape)} became {tuple(after.shape)}"
+    spans = [f"{float(images.min()):.3g} to {float(images.max()):.3g}" for images in (before, after)]
+    return f"pixels from {spans[0]} became {spans[1]}"
 
 
 def _check_logits(classifier: Classifier, logits: Tensor, repeated: Tensor) -> None:

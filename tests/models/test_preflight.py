@@ -1,0 +1,57 @@
+"""Networks that would falsify a run are refused before it starts."""
+
+import pytest
+import torch
+from torch import nn
+
+import itn
+from itn.models.preflight import check_in_place
+
+SCREEN = itn.ScreenConfig(transforms=("contrast",), magnitudes={"contrast": (0.5, 2.0)}, bisections=0)
+LEARN = itn.LearnConfig(objective="switched", parts=("color",), steps=3, batch_size=16)
+
+
+class Through(nn.Module):
+    """Another network, behind a function that prepares the images."""
+
+    def __init__(self, net, prepare):
+        super().__init__()
+        self.net, self.prepare = net, prepare
+
+    def forward(self, images):
+        return self.net(self.prepare(images))
+
+
+IN_PLACE = {
+    "normalization": (lambda x: x.sub_(0.5).div_(0.25) * 0.25 + 0.5, "from 0.25 to 0.75 became -1 to 1"),
+    "view": (lambda x: x.flatten(1).mul_(2).view_as(x) / 2, "from 0.25 to 0.75 became 0.5 to 1.5"),
+    "shape": (lambda x: x.unsqueeze_(0)[0], r"shape \(32, 1, 4, 4\) became \(1, 32, 1, 4, 4\)"),
+}
+
+
+@pytest.mark.parametrize("written", IN_PLACE)
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_network_that_writes_into_its_images_is_refused(written, as_bytes, flats, brightness):
+    images, labels = flats
+    images = (images * 256).byte() if as_bytes else images
+    before = images.clone()
+    classifier = itn.Classifier(Through(brightness.net, IN_PLACE[written][0]), name="mine")
+    with pytest.raises(ValueError, match=r"mine writes into the images .*x = \(x - mean\) / std"):
+        itn.screen(classifier, images, labels, SCREEN)
+    with pytest.raises(ValueError, match="writes into the images"):
+        itn.learn(classifier, images, labels, LEARN)
+    assert torch.equal(images, before)
+
+
+def test_the_error_says_what_was_written(flats, brightness):
+    for prepare, seen in IN_PLACE.values():
+        with pytest.raises(ValueError, match=seen):
+            check_in_place(itn.Classifier(Through(brightness.net, prepare)), flats[0][:32])
+
+
+def test_writing_into_a_copy_is_allowed(flats, brightness):
+    """A Classifier with a mean gives the network normalized images, which are its own."""
+    copied = itn.Classifier(Through(brightness.net, lambda x: x.clone().sub_(0.5).add_(0.5)))
+    normalized = itn.Classifier(Through(brightness.net, lambda x: x.mul_(0.25).add_(0.5)), (0.5,), (0.25,))
+    for classifier in (copied, normalized):
+        assert itn.preflight(classifier, *flats).clean.all()
