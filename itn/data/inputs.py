@@ -12,7 +12,7 @@ from torch import Tensor
 from itn.functional import check_images
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.preflight import preflight, suitable_batch
+from itn.models.preflight import check_gradient, preflight, suitable_batch
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
@@ -35,6 +35,9 @@ class RunInputs:
     Raises:
         ValueError: If an input is unusable, with the cause and the cure.
     """
+
+    needs_gradient = False
+    """Whether the run differentiates the classifier."""
 
     def __init__(
         self,
@@ -71,6 +74,8 @@ class RunInputs:
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
         size = config.batch_size or suitable_batch(images, classifier.device)
         self.data: CheckedImages = preflight(classifier, images, labels, size)
+        if self.needs_gradient:
+            check_gradient(classifier, self.data)
 
     def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:
         """Return the content of timing.json: when, how long, and how many images were in a pass at last."""

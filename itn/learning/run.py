@@ -57,6 +57,7 @@ class Run(RunInputs):
     """A run of learning."""
 
     config: LearnConfig
+    needs_gradient = True
 
     @functools.cached_property
     def journal(self) -> Journal:

@@ -6,10 +6,12 @@ from torch import Tensor
 from itn.functional import check_images, unit_float
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
-from itn.runtime.errors import first_line
+from itn.runtime.batching import map_in_memory
+from itn.runtime.errors import RunError, first_line
 from itn.stats import binomial_tail
 
 SAMPLE = 32  # images on which the network is checked first
+GRADIENT_SAMPLE = 8  # images on which gradients are looked for
 
 
 @torch.no_grad()
@@ -89,6 +91,48 @@ def check_in_place(classifier: Classifier, images: Tensor) -> None:
             "would overwrite your images and falsify whatever is measured on them afterwards; write "
             "x = (x - mean) / std in its forward, not x.sub_(mean).div_(std), or begin it with x = x.clone()"
         )
+
+
+def check_gradient(classifier: Classifier, data: CheckedImages) -> None:
+    """Check that gradients of the logits reach the images; learning needs them, screening does not.
+
+    Raises:
+        ValueError: If they do not, or if the network cannot be differentiated.
+        RunError: If a single image does not fit into memory.
+    """
+    # Compiling takes up to a minute, and changes nothing here
+    plain = classifier.with_backend(classifier.precision, classifier.channels_last)
+    sample = data.spread(GRADIENT_SAMPLE).pixels(slice(None), classifier.device)
+    # Where images are classified with certainty the gradient may vanish; between two of them it does not
+    probes = torch.cat([sample, (sample + sample.roll(1, 0)) / 2])
+    try:
+        found, _ = map_in_memory(len(probes), len(probes), lambda rows: _has_gradient(plain, probes[rows]))
+    except RunError:
+        raise
+    except Exception as error:  # whatever a user's network raises
+        raise ValueError(
+            f"{classifier.name} cannot be differentiated, which learning needs ({first_line(error)}): "
+            "its forward must consist of operations of torch that have a gradient"
+        ) from None
+    if not any(found):
+        raise ValueError(
+            f"{classifier.name} passes no gradient to the images: learning follows it, and would report too "
+            "small a family; leave out what stops it in its forward, such as torch.no_grad(), .detach(), "
+            ".data, .numpy(), rounding or a conversion to integers; itn screen needs no gradient"
+        )
+
+
+def _has_gradient(classifier: Classifier, images: Tensor) -> bool:
+    """Return whether the gap between the two largest logits has a gradient anywhere in the images."""
+    images = images.clone().requires_grad_()
+    with torch.enable_grad():
+        largest = classifier.logits(images).float().topk(2).values
+        if not largest.requires_grad:
+            return False
+        # Not the sum of the logits, which may be constant
+        gap = largest[:, 0] - largest[:, 1]
+        (gradient,) = torch.autograd.grad(gap.sum(), images, allow_unused=True)
+    return gradient is not None and bool(gradient.count_nonzero())
 
 
 def _written(before: Tensor, after: Tensor) -> str:
