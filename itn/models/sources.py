@@ -2,10 +2,8 @@
 
 import hashlib
 import importlib.resources
-import importlib.util
 import inspect
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from itn.models.checkpoints import fit, read_state_dict
 from itn.models.classifier import Classifier
 from itn.models.libraries import LITE0, TORCHVISION_EXAMPLES, unknown_model
+from itn.models.user_files import user_module
 from itn.models.zoo import NETWORKS
 from itn.runtime.errors import first_line
 
@@ -33,7 +32,8 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
             - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
             - ``"path/to/file.py:factory"``: a function without arguments that returns a Classifier, or a
               module that takes images in [0, 1] and returns logits. The file is run like a script, and
-              may import modules from its folder. Name only files that you trust.
+              may import modules from its folder, also later, in ``forward``. Name only files that you
+              trust.
         weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped or
             downloaded one; it may be under a key ``state_dict`` or ``model``, and its names may start
             with ``module.``
@@ -96,21 +96,12 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
             f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py; "
             "or torchvision:NAME or timm:NAME"
         )
-    spec = importlib.util.spec_from_file_location(f"itn_user_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look up the module of a class there
-    folder = str(path.parent.resolve())
-    sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
-        make = getattr(module, factory, None)
-        network = make() if callable(make) else None
+        with user_module(path) as module:
+            make = getattr(module, factory, None)
+            network = make() if callable(make) else None
     except Exception as error:
         raise ValueError(f"{name} failed: {type(error).__name__}: {first_line(error)}") from error
-    finally:
-        sys.path.remove(folder)
     if not callable(make):
         functions = [n for n, value in vars(module).items() if inspect.isfunction(value) and n[0] != "_"]
         raise ValueError(f"{file} has no function {factory}, only {', '.join(functions) or 'none'}")
