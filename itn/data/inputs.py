@@ -12,6 +12,7 @@ from torch import Tensor
 from itn.functional import check_images
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
+from itn.models.fingerprint import answers, rounding
 from itn.models.preflight import check_gradient, preflight, suitable_batch
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
@@ -76,6 +77,8 @@ class RunInputs:
         self.data: CheckedImages = preflight(classifier, images, labels, size)
         if self.needs_gradient:
             check_gradient(classifier, self.data)
+        if self.folder is not None:
+            self.folder.check_answers(answers(classifier, self.data), rounding(classifier))
 
     def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:
         """Return the content of timing.json: when, how long, and how many images were in a pass at last."""

@@ -16,6 +16,7 @@ from itn.runtime import distributed
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
+ANSWERS = "answers"  # key of config.json: what the classifier answers to a few images
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
@@ -49,6 +50,7 @@ class RunFolder:
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
+        self._rounding = 0.0
         self._lock = FileLock(self.path / LOCK, timeout=0)
         self.resumes = distributed.on_rank_zero(self._check)
 
@@ -56,6 +58,19 @@ class RunFolder:
     def writes(self) -> bool:
         """Whether this process writes the files: rank 0 does."""
         return distributed.rank() == 0
+
+    def check_answers(self, answers: Sequence[float], rounding: float) -> None:
+        """Add to the settings what the classifier answers to a few images; its code is not among them.
+
+        Args:
+            answers: Numbers.
+            rounding: How far those of the run to resume may differ, as a share of the largest number.
+
+        Raises:
+            ValueError: If the run to resume has other answers.
+        """
+        self.settings[ANSWERS], self._rounding = list(answers), rounding
+        self.resumes = distributed.on_rank_zero(self._check)
 
     def _check(self) -> bool:
         """Return whether there is a run to resume; raise if the folder cannot be used."""
@@ -84,11 +99,19 @@ class RunFolder:
             raise ValueError(
                 f"{self.path} holds an unfinished run of an older itn: name a new folder, or add --overwrite"
             )
-        differences = _differences(earlier_settings, self.settings)
+        earlier_answers, answers = earlier_settings.pop(ANSWERS, None), self.settings.get(ANSWERS)
+        settings = {key: value for key, value in self.settings.items() if key != ANSWERS}
+        differences = _differences(earlier_settings, settings)
         if differences:
             raise ValueError(
                 f"{self.path} holds an unfinished run with other settings ({'; '.join(differences[:3])}): "
                 "use the same ones, name a new folder, or add --overwrite"
+            )
+        if answers is not None and not _close(earlier_answers, answers, self._rounding):
+            raise ValueError(
+                f"{self.path} holds an unfinished run whose classifier has the same weights but answered "
+                "differently to the same images: undo what has changed in its code, name a new folder, or "
+                "add --overwrite"
             )
         return True
 
@@ -233,6 +256,15 @@ def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def _close(old: Any, new: Sequence[float], rounding: float) -> bool:
+    """Return whether numbers differ by no more than a share of the largest one; old ones may be anything."""
+    try:
+        pairs = zip(old, new, strict=True)
+        return all(abs(before - now) <= rounding * max(map(abs, new)) for before, now in pairs)
+    except (TypeError, ValueError):
+        return False
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -135,3 +135,29 @@ def test_the_content_of_a_run_is_every_file_but_its_timing(tmp_path):
     for name, text in (("result.json", "{}"), ("figures/losses.png", "red"), ("timing.json", "late")):
         (tmp_path / name).write_text(text)
     assert content_of(tmp_path) == {"result.json": b"{}", "figures/losses.png": b"red"}
+
+
+@pytest.mark.parametrize(
+    ("now", "resumes"),
+    [([5, -2], True), ([5.04, -2.04], True), ([5.06, -2], False), ([5, -2.06], False), ([5], False)],
+)
+def test_answers_may_differ_by_a_share_of_the_largest(now, resumes, tmp_path):
+    folder = RunFolder(tmp_path, {})
+    folder.check_answers([5, -2], 0.01)
+    folder.start()
+    folder.close()
+    again = RunFolder(tmp_path, {})
+    if resumes:
+        again.check_answers(now, 0.01)
+        again.start()
+        assert again.resumes
+    else:
+        with pytest.raises(ValueError, match="answered differently to the same images"):
+            again.check_answers(now, 0.01)
+
+
+@pytest.mark.parametrize("damaged", [None, "text", 3, {"a": 1}, [5, "a"], [5, None], [5, float("nan")]])
+def test_damaged_answers_are_refused(damaged, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"answers": damaged}))
+    with pytest.raises(ValueError, match="answered differently"):
+        RunFolder(tmp_path, {}).check_answers([5, -2], 0.01)
