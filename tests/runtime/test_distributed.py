@@ -223,6 +223,53 @@ def test_an_image_that_does_not_fit_is_named():
         map_in_memory(4, 4, evaluate_batch)
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "^memory is too small for a single image"),
+        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), "^memory is too small for a single image"),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if\nmore"),
+            "^a forward pass fails for a single image: .*CUDNN_STATUS_NOT_SUPPORTED.*may appear if$",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_single_image_is_named(error, message):
+    sizes = []
+
+    def evaluate_batch(rows):
+        sizes.append(rows.stop - rows.start)
+        raise error
+
+    with pytest.raises(itn.RunError, match=message):
+        map_in_memory(4, 4, evaluate_batch)
+    assert sizes == [4, 2, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "text", ["CUDNN_STATUS_NOT_SUPPORTED", "GET was unable to find an engine to execute this computation"]
+)
+def test_cudnn_may_support_a_smaller_batch(text):
+    def evaluate_batch(rows):
+        if rows.stop - rows.start > 2:
+            raise RuntimeError(text)
+        return rows.start
+
+    assert map_in_memory(8, 8, evaluate_batch) == ([0, 2, 4, 6], 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "cuDNN error: CUDNN_STATUS_BAD_PARAM"]
+)
+def test_other_errors_of_cudnn_are_raised_as_they_are(text):
+    def evaluate_batch(rows):
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError, match=text) as caught:
+        map_in_memory(4, 4, evaluate_batch)
+    assert not isinstance(caught.value, itn.RunError)
+
+
 class Tight(torch.autograd.Function):
     """The exponential, with memory for a limited number of rows in the forward and in the backward pass."""
 
