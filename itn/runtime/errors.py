@@ -14,6 +14,20 @@ class Interrupted(KeyboardInterrupt):
     """A run that the user stopped; the message names what was kept."""
 
 
+class WriteError(OSError):
+    """A file of a run that cannot be written."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Turn an OSError inside the block into WriteError, to tell it from those of a user's network."""
+    try:
+        yield
+    except OSError as error:
+        known = error.errno is not None
+        raise WriteError(*((error.errno, error.strerror, error.filename) if known else error.args)) from error
+
+
 @contextlib.contextmanager
 def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
     """Turn any exception that ends a run into RunError or Interrupted, whose message says what was kept.
@@ -30,7 +44,7 @@ def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
         raise Interrupted(f"interrupted; {left}" + f"; the same command{again}" * resumable) from None
     except RunError as error:
         raise RunError(f"{error}; {kept()}") from None
-    except OSError as error:
+    except WriteError as error:
         raise RunError(f"cannot write ({error}); {kept()}") from error
     except Exception as error:
         text = " ".join(str(error).split())

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from itn.runtime import distributed
+from itn.runtime.errors import writing
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
@@ -166,9 +167,13 @@ class RunFolder:
         self.close()
 
     def write(self, name: str, writer: Callable[[Path], object]) -> None:
-        """Let ``writer`` write a file of this folder, completely or not at all."""
+        """Let ``writer`` write a file of this folder, completely or not at all.
+
+        This and all that changes files below raises WriteError where that fails.
+        """
         if self.writes:
-            write_whole(self.path / name, writer)
+            with writing():
+                write_whole(self.path / name, writer)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write indented JSON; numbers that are not finite are an error."""
@@ -179,7 +184,7 @@ class RunFolder:
         """Append each row to history.jsonl as one line."""
         if not self.writes:
             return
-        with (self.path / "history.jsonl").open("a") as file:
+        with writing(), (self.path / "history.jsonl").open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
@@ -208,7 +213,8 @@ class RunFolder:
     def rename(self, name: str, new_name: str) -> None:
         """Rename a file, if it exists, and replace any file of the new name."""
         if self.writes and (self.path / name).exists():
-            (self.path / name).replace(self.path / new_name)
+            with writing():
+                (self.path / name).replace(self.path / new_name)
 
     def finish(self, record: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
         """Write timing.json, then result.json, which says that the run is finished; remove its leftovers."""
@@ -226,10 +232,11 @@ class RunFolder:
         if not self.writes:
             return
         path = self.path / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with writing():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
