@@ -107,10 +107,15 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
         probe(hub.hf_hub_url(repository, file))
         return Path(hub.hf_hub_download(repository, file))
     except Exception as error:  # of three libraries, without a common base
+        needs = f"{full} needs {file} of {hub.constants.ENDPOINT}/{repository}"
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            raise ValueError(
+                f"{needs}, which was denied ({first_line(error)}): accept its terms there, and log in with "
+                "hf auth login, or set HF_TOKEN"
+            ) from None
         raise ValueError(
-            f"{full} needs {file} of {hub.constants.ENDPOINT}/{repository}, whose download failed "
-            f"({first_line(error)}): get it where there is a network, with: hf download {repository} {file}, "
-            "and give the file with --weights FILE"
+            f"{needs}, whose download failed ({first_line(error)}): get it where there is a network, with: "
+            f"hf download {repository} {file}, and give the file with --weights FILE"
         ) from None
 
 
