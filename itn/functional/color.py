@@ -56,12 +56,13 @@ def apply_color(images: Tensor, matrix: Tensor) -> Tensor:
         Images of the same shape and dtype; the identity matrix returns them bit for bit.
     """
     channels = images.shape[1]
-    # Adding the deviation from the identity keeps the identity exact in any precision of the product.
-    deviation = (matrix - color_identity(channels, matrix)).to(images.dtype)
-    deviation = deviation.expand(images.shape[0], -1, -1)
-    pixels = images.flatten(2)
-    change = torch.baddbmm(deviation[..., channels:], deviation[..., :channels], pixels)
-    return (pixels + change).clamp(0, 1).view_as(images)
+    with torch.autocast(images.device.type, enabled=False):  # it would round the product to half precision
+        # Adding the deviation from the identity keeps the identity exact in any precision of the product.
+        deviation = (matrix - color_identity(channels, matrix)).to(images.dtype)
+        deviation = deviation.expand(images.shape[0], -1, -1)
+        pixels = images.flatten(2)
+        change = torch.baddbmm(deviation[..., channels:], deviation[..., :channels], pixels)
+        return (pixels + change).clamp(0, 1).view_as(images)
 
 
 class ColorParts(NamedTuple):

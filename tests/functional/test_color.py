@@ -34,6 +34,20 @@ def test_one_matrix_applies_to_the_batch(odd_images):
     assert torch.equal(apply_color(odd_images, matrix), apply_color(odd_images, matrix.expand(3, -1, -1)))
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_autocast_changes_nothing(half):
+    """As a transformer meets it in a training loop with mixed precision."""
+    images = torch.rand(3, 2, 9, 13)
+    matrix = (color_identity(2, images) + 0.1 * torch.randn(3, 2, 3)).requires_grad_()
+    expected = apply_color(images, matrix)
+    with torch.autocast("cpu", half):
+        result = apply_color(images, matrix)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, expected)
+    gradients = [torch.autograd.grad(values.square().sum(), matrix)[0] for values in (result, expected)]
+    assert torch.equal(*gradients)
+
+
 def test_gradients():
     images = (0.3 + 0.2 * torch.rand(2, 2, 3, 4, dtype=torch.float64)).requires_grad_()
     matrix = color_identity(2, images) + 0.05 * torch.rand(2, 2, 3, dtype=torch.float64)
