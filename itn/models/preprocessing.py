@@ -1,9 +1,13 @@
 """From a photograph of any size to a classifier's input: resize, then crop the center."""
 
 import dataclasses
-from typing import Literal, get_args
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any, Literal, get_args
 
 from PIL import Image
+
+from itn.runtime.validation import is_of
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _MAX_PIXELS = 1 << 27  # of a resized image; only extremely thin images exceed this, and would fill the memory
@@ -30,10 +34,11 @@ class Preprocessing:
     """Interpolation of the resizing, always with antialiasing."""
 
     def __post_init__(self) -> None:
-        resized = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
-        for name, size in (("resize", resized), ("crop", self.crop)):
-            if len(size) != 2 or min(size) < 1:
-                raise ValueError(f"{name} must be positive pixels, height and width, got {size}")
+        one_side = not isinstance(self.resize, Iterable)
+        resized = _height_width("resize", (self.resize, self.resize) if one_side else self.resize)
+        # Lists, and numbers of numpy, become what the fields are declared with
+        object.__setattr__(self, "resize", resized[0] if one_side else resized)
+        object.__setattr__(self, "crop", _height_width("crop", self.crop))
         if resized[0] < self.crop[0] or resized[1] < self.crop[1]:
             raise ValueError(
                 f"crop {self.crop} exceeds resize {self.resize}, which leaves a black border: "
@@ -61,3 +66,11 @@ class Preprocessing:
             size = list(self.resize)
         resized = tvf.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
         return tvf.center_crop(resized, list(self.crop))
+
+
+def _height_width(name: str, size: Any) -> tuple[int, int]:
+    """Return two positive whole numbers, of any type, as integers."""
+    values = tuple(size) if isinstance(size, Iterable) else (size,)
+    if len(values) != 2 or not all(is_of(v, (Real,)) and v >= 1 and float(v).is_integer() for v in values):
+        raise ValueError(f"{name} must be positive pixels, height and width, got {size}")
+    return int(values[0]), int(values[1])

@@ -88,6 +88,11 @@ def test_resizing_to_a_height_and_a_width_changes_the_aspect_ratio(photos):
         ((0, (1, 1)), r"resize must be positive pixels, height and width, got \(0, 0\)"),
         (((8, -8), (1, 1)), r"resize must be positive pixels, height and width, got \(8, -8\)"),
         ((8, (4,)), r"crop must be positive pixels, height and width, got \(4,\)"),
+        ((8.5, (4, 4)), r"resize must be positive pixels, height and width, got \(8.5, 8.5\)"),
+        ((np.float32("inf"), (4, 4)), "resize must be positive pixels"),
+        ((True, (1, 1)), "resize must be positive pixels"),
+        (("256", (4, 4)), "resize must be positive pixels, height and width, got 256"),
+        ((8, 4), "crop must be positive pixels, height and width, got 4"),
         ((8, (4, 9)), r"crop \(4, 9\) exceeds resize 8, which leaves a black border: resize to at least"),
         (((9, 8), (9, 9)), r"crop \(9, 9\) exceeds resize \(9, 8\)"),
         ((8, (8, 8), "cubic"), "unknown interpolation 'cubic': give one of nearest, bilinear, bicubic"),
@@ -96,6 +101,22 @@ def test_resizing_to_a_height_and_a_width_changes_the_aspect_ratio(photos):
 def test_invalid_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop"),
+    [
+        (np.int64(9), np.array([8, 7])),
+        (np.float32(9), (8.0, np.float64(7))),
+        (np.array(9)[()], [np.uint8(8), 7]),
+    ],
+)
+def test_numbers_of_any_type_are_pixels(resize, crop):
+    preprocessing = Preprocessing(resize, crop)
+    assert preprocessing == Preprocessing(9, (8, 7))
+    assert repr(preprocessing) == repr(Preprocessing(9, (8, 7)))
+    assert Preprocessing(np.array([9, 10]), crop) == Preprocessing((9, 10), (8, 7))
+    assert preprocessing(Image.new("L", (30, 20))).size == (7, 8)
 
 
 def test_a_very_thin_image_is_refused_before_it_fills_the_memory():
