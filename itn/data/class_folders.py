@@ -7,6 +7,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -172,9 +173,10 @@ def _mapped(meaning: object, source: str, classifier: Classifier | None) -> int:
                 return _only(vocabulary, meaning)
         number = _number(meaning)
     count = _count(classifier)
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < (count or sys.maxsize):
+    index = int(number) if isinstance(number, Integral) and not isinstance(number, bool) else -1
+    if not 0 <= index < (count or sys.maxsize):
         raise ValueError(f"{source} cannot be class {meaning!r}: {_expected(classifier)}")
-    return number
+    return index
 
 
 def _number(text: str) -> int | None:

@@ -2,6 +2,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -145,6 +146,14 @@ MAPS = {
     "map.txt": "\ufefftabby\tcat\nrex\tdog\n",
     "quoted.csv": 'tabby,"cat"\n"rex","1"\n',
 }
+
+
+def test_a_class_map_may_hold_numbers_of_numpy():
+    classes = class_indices(["tabby", "rex"], classifier(), {"tabby": np.int64(3), "rex": np.uint8(1)})
+    assert classes == {"tabby": 3, "rex": 1}
+    assert {type(number) for number in classes.values()} == {int}
+    with pytest.raises(ValueError, match=r"'rex' cannot be class np\.float64\(1\.0\)"):
+        class_indices(["rex"], classifier(), {"rex": np.float64(1)})
 
 
 @pytest.mark.parametrize("name", [None, *MAPS])
