@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,19 +53,20 @@ class Classifier(nn.Module):
         preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
-        if (mean is None) != (std is None) or len(mean or ()) != len(std or ()):
+        means, stds = _numbers("mean", mean), _numbers("std", std)
+        if (mean is None) != (std is None) or len(means) != len(stds):
             raise ValueError(f"mean and std must both have one number per channel, got {mean} and {std}")
-        if std is not None and min(std) <= 0:
-            raise ValueError(f"std must be positive, got {tuple(std)}")
+        if std is not None and not min(stds, default=0) > 0:
+            raise ValueError(f"std must be positive, got {stds}")
         self.training = False
         self.net = net.eval().requires_grad_(False)
-        self.channels = None if mean is None else len(mean)
+        self.channels = None if mean is None else len(means)
         self.name = name
-        self.class_names = None if class_names is None else tuple(class_names)
-        self.class_ids = None if class_ids is None else tuple(class_ids)
+        self.class_names = _names("class_names", class_names)
+        self.class_ids = _names("class_ids", class_ids)
         self.preprocessing = preprocessing
         like = next(net.parameters(), torch.zeros(()))
-        for key, values in (("mean", mean or (0.0,)), ("std", std or (1.0,))):
+        for key, values in (("mean", means or (0.0,)), ("std", stds or (1.0,))):
             self.register_buffer(key, like.new_tensor(values).view(-1, 1, 1))
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -127,6 +128,24 @@ class Classifier(nn.Module):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _numbers(name: str, values: Iterable[float] | None) -> tuple[float, ...]:
+    """Return a sequence of numbers, such as an array or a tensor, as a tuple; None as an empty one."""
+    try:
+        return () if values is None else tuple(float(value) for value in values)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be one number per channel, such as (0.5,), got {values!r}") from None
+
+
+def _names(name: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return a sequence of names, such as an array, as a tuple of plain strings."""
+    if values is None:
+        return None
+    names = tuple(values)
+    if isinstance(values, str) or not all(isinstance(each, str) for each in names):
+        raise ValueError(f"{name} must be a sequence of names, one for each logit, got {values!r}")
+    return tuple(map(str, names))
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,11 +61,36 @@ def test_hash_tells_weights_apart(linear):
         ((0.5,), None, "must both have one number per channel"),
         ((0.5,), (0.1, 0.2), "must both have one number per channel"),
         ((0.5,), (0.0,), "must be positive"),
+        ((0.5,), (float("nan"),), "must be positive"),
+        (0.5, 0.2, r"mean must be one number per channel, such as \(0.5,\), got 0.5"),
+        ((0.5,), ("a",), r"std must be one number per channel.*got \('a',\)"),
     ],
 )
 def test_bad_normalization_is_refused(mean, std, message):
     with pytest.raises(ValueError, match=message):
         itn.Classifier(nn.Identity(), mean, std)
+
+
+@pytest.mark.parametrize("sequence", [tuple, list, np.array, torch.tensor])
+def test_any_sequence_of_numbers_normalizes(sequence):
+    clf = itn.Classifier(nn.Identity(), sequence([0.5, 0.25]), sequence([0.5, 2.0]))
+    assert clf.channels == 2
+    assert (clf.mean.flatten().tolist(), clf.std.flatten().tolist()) == ([0.5, 0.25], [0.5, 2])
+
+
+@pytest.mark.parametrize("sequence", [tuple, list, np.array])
+def test_any_sequence_of_strings_names_classes(sequence):
+    names = itn.Classifier(
+        nn.Identity(), class_names=sequence(["cat", "dog"]), class_ids=sequence(["n1", "n2"])
+    )
+    assert (names.class_names, names.class_ids) == (("cat", "dog"), ("n1", "n2"))
+    assert {type(name) for name in (*names.class_names, *names.class_ids)} == {str}
+
+
+@pytest.mark.parametrize("names", ["cat", [1, 2], np.array([1, 2])])
+def test_what_are_no_names_is_refused(names):
+    with pytest.raises(ValueError, match="class_names must be a sequence of names, one for each logit, got"):
+        itn.Classifier(nn.Identity(), class_names=names)
 
 
 def test_preflight_returns_clean_predictions(blobs, side):
