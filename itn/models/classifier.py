@@ -155,7 +155,9 @@ def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Te
     def evaluate_batch(rows: slice) -> Tensor:
         return classifier.logits(images[rows].to(classifier.device)).argmax(1)
 
-    return torch.cat(map_in_memory(len(images), batch_size, evaluate_batch)[0])
+    predictions, _ = map_in_memory(len(images), batch_size, evaluate_batch)
+    none = torch.empty(0, dtype=torch.int64, device=classifier.device)
+    return torch.cat(predictions or [none])
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:

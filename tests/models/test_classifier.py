@@ -93,6 +93,13 @@ def test_what_are_no_names_is_refused(names):
         itn.Classifier(nn.Identity(), class_names=names)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_no_images_have_no_predictions(dtype, linear):
+    predictions = itn.predict(linear, torch.zeros(0, 3, 4, 4, dtype=dtype))
+    assert (predictions.shape, predictions.dtype) == ((0,), torch.int64)
+    assert predictions.device == linear.device
+
+
 def test_preflight_returns_clean_predictions(blobs, side):
     images, labels = blobs
     checked = itn.preflight(side, images, labels, batch_size=7)
