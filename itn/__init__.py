@@ -34,7 +34,8 @@ from itn.screening.records import ScreenRecord
 from itn.screening.result import ScreenResult, load_screen
 from itn.screening.run import screen
 from itn.screening.thresholds import Threshold
-from itn.transforms.registry import TRANSFORMS, Transform, register
+from itn.transforms.registry import TRANSFORMS, register, unregister
+from itn.transforms.transform import Transform
 
 __version__ = package_version("itn") or "unknown"
 
@@ -82,6 +83,7 @@ __all__ = [
     "read_history",
     "register",
     "screen",
+    "unregister",
     "warp",
 ]
 

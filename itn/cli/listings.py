@@ -18,9 +18,9 @@ def transforms_command() -> None:
     """List the transformations with their units, identities and default magnitudes."""
     rows = []
     for name, transform in TRANSFORMS.items():
-        first, *_, last = transform.magnitudes
-        swept = f"{first:g} to {last:g}, {len(transform.magnitudes)} values"
-        meaning = (transform.function.__doc__ or "").partition("\n")[0]
+        magnitudes = transform.magnitudes
+        swept = f"{magnitudes[0]:g} to {magnitudes[-1]:g}, {len(magnitudes)} values"
+        meaning = (transform.__doc__ or "").partition("\n")[0]
         rows.append((name, transform.unit, f"{transform.identity:g}", swept, meaning))
     print(text_table(rows, ("transformation", "unit", "identity", "magnitudes", "what it does")))
 

@@ -1,10 +1,20 @@
 """Transformations F(I, v) of images by a magnitude v.
 
-``TRANSFORMS`` maps names to transformations; ``register`` adds one of your own.
+``TRANSFORMS`` maps names to transformations; ``register`` adds one of your own, ``unregister`` removes it.
 """
 
 from itn.transforms.builtin import PAPER
 from itn.transforms.magnitudes import octaves, steps
-from itn.transforms.registry import TRANSFORMS, Transform, register, standard_noise
+from itn.transforms.registry import TRANSFORMS, register, unregister
+from itn.transforms.transform import Transform, standard_noise
 
-__all__ = ["PAPER", "TRANSFORMS", "Transform", "octaves", "register", "standard_noise", "steps"]
+__all__ = [
+    "PAPER",
+    "TRANSFORMS",
+    "Transform",
+    "octaves",
+    "register",
+    "standard_noise",
+    "steps",
+    "unregister",
+]

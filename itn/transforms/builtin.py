@@ -7,7 +7,7 @@ from torch import Tensor
 
 from itn.functional import family_matrix
 from itn.transforms.magnitudes import octaves, steps
-from itn.transforms.registry import TRANSFORMS, register
+from itn.transforms.registry import TRANSFORMS, keep_registered, register
 
 _FACTOR = (0.0, math.inf)
 
@@ -109,6 +109,7 @@ def horizontal_flip(images: Tensor, v: Tensor) -> Tensor:
     return torch.where(v == 1, images.flip(-1), images)
 
 
+keep_registered()
 PAPER = tuple(name for name in TRANSFORMS if name not in ("shear_x", "shear_y", "horizontal_flip"))
 
 

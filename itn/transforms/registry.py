@@ -1,177 +1,18 @@
-"""The registry of transformations F(I, v) of images in [0, 1] by a magnitude v.
+"""The table of transformations by name: the built-in ones, which stay, and those that users register."""
 
-Bunne et al., section III.C, as documented in each record below. Spatial magnitudes refer to pixel edges
-(``align_corners=False``) and to the center of the frame; y points down. Results are clamped to [0, 1],
-and at its identity every transformation returns the image bit for bit.
-"""
-
-import dataclasses
-import functools
-import hashlib
-import inspect
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from itn.functional import PADDINGS, check_images, unit_float, warp
-from itn.runtime.validation import check_choice
+from itn.runtime.validation import require
+from itn.transforms.transform import Transform
 
-LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
-
-_TRANSFORMS: dict[str, "Transform"] = {}
-TRANSFORMS: Mapping[str, "Transform"] = MappingProxyType(_TRANSFORMS)
-
-
-@dataclasses.dataclass(frozen=True)
-class Transform:
-    """One transformation F(I, v): call it with images and a magnitude.
-
-    Example:
-        >>> rotated = TRANSFORMS["rotate"](torch.rand(2, 3, 32, 48), torch.tensor([10.0, -90.0]))
-    """
-
-    name: str
-    unit: str
-    """Unit of the magnitude."""
-    identity: float
-    """The magnitude that changes nothing."""
-    magnitudes: tuple[float, ...]
-    """Default magnitudes of a sweep, ascending."""
-    function: Callable[..., Tensor]
-    """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
-    (see ``itn.warp``), at the identity the identity matrix. Otherwise: from images and magnitudes
-    B x 1 x 1 x 1 to images; it also receives ``padding`` or ``noise`` (standard normal, one value per
-    pixel) if it has a parameter of that name."""
-    spatial: bool = False
-    domain: tuple[float, float] = (-math.inf, math.inf)
-    """Smallest and largest valid magnitude."""
-    logarithmic: bool = False
-    """Whether v is a factor, so that 2 and 1/2 are at the same distance from the identity."""
-    discrete: bool = False
-    """Whether only ``magnitudes`` are valid, nothing between them."""
-
-    def __call__(
-        self,
-        images: Tensor,
-        magnitude: float | Tensor,
-        *,
-        padding: str = "zeros",
-        noise: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Return transformed images.
-
-        Args:
-            images: B x C x H x W, uint8 or float in [0, 1].
-            magnitude: One number for all images, or one per image, (B,), in the unit of the transformation.
-            padding: What lies outside the frame: zeros, border or reflection.
-            noise: For a random transformation, its pattern at magnitude 1, of the images' shape.
-            generator: For a random transformation, draws the pattern; default: the same pattern at each call.
-
-        Returns:
-            Float images in [0, 1] of the same shape.
-
-        Raises:
-            ValueError: If an argument is out of its range.
-        """
-        check_images(images)
-        check_choice("padding", padding, PADDINGS)
-        images = unit_float(images)
-        dtype = torch.promote_types(images.dtype, torch.float32)  # an angle in half precision is too coarse
-        v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
-        if v.ndim > 1 or (v.ndim == 1 and len(v) not in (1, len(images))):
-            raise ValueError(
-                f"{self.name} takes one magnitude, or one for each of {len(images)} images, "
-                f"got shape {tuple(v.shape)}"
-            )
-        self.check_magnitudes(torch.as_tensor(magnitude, dtype=torch.float64).flatten().tolist())
-        if self.random and noise is None:
-            noise = standard_noise(images, generator or torch.Generator(images.device).manual_seed(0))
-        if noise is not None and noise.shape != images.shape:
-            raise ValueError(
-                f"noise must have the images' shape {tuple(images.shape)}, got {tuple(noise.shape)}"
-            )
-        return self.apply(images, v.reshape(-1), padding, noise)
-
-    def apply(self, images: Tensor, v: Tensor, padding: str = "zeros", noise: Tensor | None = None) -> Tensor:
-        """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,)."""
-        if self.spatial:
-            return warp(images, self.matrix(v, images), padding).clamp(0, 1)
-        optional = {"padding": padding, "noise": noise}
-        v = v.view(-1, 1, 1, 1)
-        changed = self.function(
-            images.to(v.dtype), v, **{name: optional[name] for name in self._optional_arguments}
-        )
-        return torch.where(v == self.identity, images, changed.clamp(0, 1).to(images.dtype))
-
-    def matrix(self, v: Tensor, images: Tensor) -> Tensor:
-        """Return the matrices, B x 2 x 3, of a spatial transformation for the frame of ``images``."""
-        height, width = images.shape[-2:]
-        return self.function(v, width / height)
-
-    def check_magnitudes(self, magnitudes: Sequence[float]) -> None:
-        """Raise ValueError unless all magnitudes are valid."""
-        low, high = self.domain
-        for v in magnitudes:
-            if self.discrete and not any(_close(v, valid) for valid in self.magnitudes):
-                options = " or ".join(f"{m:g}" for m in self.magnitudes)
-                raise ValueError(f"{self.name} takes {options} as its magnitude, got {v:g}")
-            if not math.isfinite(v):
-                raise ValueError(f"{self.name} takes finite magnitudes, got {v:g}")
-            if abs(v) > LARGEST_MAGNITUDE:
-                raise ValueError(f"{self.name} takes magnitudes up to {LARGEST_MAGNITUDE:g}, got {v:g}")
-            if not (low <= v <= high or _close(v, low) or _close(v, high)):
-                raise ValueError(
-                    f"{self.name} ({self.unit}) takes magnitudes from {low:g} to {high:g}, got {v:g}"
-                )
-
-    def distance(self, v: float) -> float:
-        """Return the distance from the identity: |v - identity|, or |log(v / identity)| for factors."""
-        return abs(math.log(v / self.identity)) if self.logarithmic else abs(v - self.identity)
-
-    def at_distance(self, distance: float, side: str) -> float:
-        """Return the magnitude at a distance from the identity, on the side "below" or "above"."""
-        signed = -distance if side == "below" else distance
-        return self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
-
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the magnitudes halfway between two; for factors on the logarithmic scale."""
-        return (a * b).sqrt() if self.logarithmic else (a + b) / 2
-
-    def describe(self) -> dict[str, Any]:
-        """Return what distinguishes this transformation from another of its name, for JSON."""
-        try:
-            code = inspect.getsource(self.function)
-        except (OSError, TypeError):  # not defined in a file
-            code = repr((self.function.__code__.co_code, self.function.__code__.co_consts))
-        return {
-            "unit": self.unit,
-            "identity": self.identity,
-            "spatial": self.spatial,
-            "logarithmic": self.logarithmic,
-            "discrete": self.discrete,
-            "code_sha256": hashlib.sha256(code.encode()).hexdigest(),
-        }
-
-    @property
-    def random(self) -> bool:
-        """Whether the transformation needs a noise pattern."""
-        return "noise" in self._optional_arguments
-
-    @property
-    def _optional_arguments(self) -> tuple[str, ...]:
-        return _optional_parameters(self.function)
-
-
-@functools.cache
-def _optional_parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
-    """Return which of the optional parameters of a transformation a function has."""
-    parameters = inspect.signature(function).parameters
-    return tuple(name for name in ("padding", "noise") if name in parameters)
+_TRANSFORMS: dict[str, Transform] = {}
+TRANSFORMS: Mapping[str, Transform] = MappingProxyType(_TRANSFORMS)
+_BUILT_IN: set[str] = set()
 
 
 def register(
@@ -179,15 +20,33 @@ def register(
     identity: float,
     magnitudes: Sequence[float],
     *,
+    name: str | None = None,
     spatial: bool = False,
     domain: tuple[float, float] = (-math.inf, math.inf),
     logarithmic: bool = False,
     discrete: bool = False,
+    replace: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Transform]:
-    """Register a function as a transformation in ``TRANSFORMS`` under its name; the arguments are its fields.
+    """Register a function as a transformation in ``TRANSFORMS``; the other arguments are its fields.
+
+    The same function may be registered again, as when a notebook's cell runs twice. Built-in
+    transformations cannot be replaced: baselines, certificates and earlier results mean them by their names.
+
+    Args:
+        unit: Unit of the magnitude.
+        identity: The magnitude that changes nothing.
+        magnitudes: Default magnitudes of a sweep.
+        name: Its name; default that of the function. A ``functools.partial`` and a callable object have
+            none of their own.
+        spatial: Whether the function returns matrices, see ``Transform.function``.
+        domain: Smallest and largest valid magnitude.
+        logarithmic: Whether the magnitude is a factor.
+        discrete: Whether only ``magnitudes`` are valid.
+        replace: Whether to replace another transformation of that name, registered earlier.
 
     Raises:
-        ValueError: If the name is taken, or the arguments contradict each other.
+        ValueError: If the name is missing or that of another transformation, or the arguments contradict
+            each other.
 
     Example:
         >>> @register(unit="threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
@@ -197,36 +56,69 @@ def register(
     """
 
     def add(function: Callable[..., Tensor]) -> Transform:
-        name = function.__name__
-        if name in TRANSFORMS:
-            raise ValueError(f"there is a transformation {name!r} already: give yours another name")
-        if logarithmic and not (identity > 0 and domain[0] >= 0):
-            raise ValueError(f"{name} is a factor: its identity must be positive, its domain from 0 or above")
         transform = Transform(
-            name,
+            _name_of(function) if name is None else name,
             unit,
             identity,
-            tuple(sorted(magnitudes)),
+            tuple(magnitudes),
             function,
             spatial=spatial,
             domain=domain,
             logarithmic=logarithmic,
             discrete=discrete,
         )
-        object.__setattr__(transform, "__doc__", function.__doc__)
-        transform.check_magnitudes((identity, *magnitudes))
-        _TRANSFORMS[name] = transform
+        _check_free(transform, replace)
+        _TRANSFORMS[transform.name] = transform
         return transform
 
     return add
 
 
-def standard_noise(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return standard normal noise of the images' shape and dtype."""
-    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
-    return noise.to(images.device)
+def unregister(name: str) -> None:
+    """Remove a transformation that was registered; what refers to the object itself keeps working.
+
+    Raises:
+        ValueError: If there is none of that name, or it is built in.
+    """
+    find(name)
+    require(name not in _BUILT_IN, f"{name!r} is built in: only what was registered can be removed")
+    del _TRANSFORMS[name]
 
 
-def _close(a: float, b: float) -> bool:
-    """Whether two magnitudes are equal up to the rounding of a float32."""
-    return math.isclose(a, b, rel_tol=1e-6)
+def find(name: str) -> Transform:
+    """Return a transformation by its name.
+
+    Raises:
+        ValueError: If there is none; the message lists the nearest names.
+    """
+    near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
+    require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
+    return TRANSFORMS[name]
+
+
+def keep_registered() -> None:
+    """Make all transformations registered so far built-in ones: they can be neither replaced nor removed."""
+    _BUILT_IN.update(_TRANSFORMS)
+
+
+def _check_free(transform: Transform, replace: bool) -> None:
+    name = transform.name
+    require(
+        name not in _BUILT_IN,
+        f"there is a transformation {name!r} already: give yours another name, since built-in ones stay",
+    )
+    earlier = _TRANSFORMS.get(name)
+    require(
+        replace or earlier is None or transform.same_as(earlier),
+        f"there is another transformation {name!r} already: replace it with replace=True, or give yours "
+        "another name",
+    )
+
+
+def _name_of(function: Callable[..., Tensor]) -> str:
+    name = getattr(function, "__name__", None)
+    require(
+        isinstance(name, str) and name != "<lambda>",
+        f'a {"lambda" if name else type(function).__name__} has no name: give it one, name="my_transform"',
+    )
+    return str(name)

@@ -1,0 +1,157 @@
+"""What a function does, as text: its source and what it is bound to, the same in every process."""
+
+import copyreg
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_LIBRARIES = ("numpy", "torch")
+"""Their classes are named, not quoted: a record holds the versions of these packages."""
+
+
+def source_text(function: Callable[..., Any]) -> str:
+    """Return the source of a function; of a partial that of its function, of an object that of its class."""
+    match function:
+        case functools.partial():
+            return source_text(function.func)
+        case FunctionType() | MethodType():
+            try:
+                return inspect.getsource(function)
+            except (OSError, TypeError):  # typed at a prompt, or made by exec
+                return _compiled(function.__code__, ())
+        case BuiltinFunctionType():
+            return _qualified(function)
+        case _ if hasattr(function, "__wrapped__"):  # as functools.cache leaves it
+            return source_text(function.__wrapped__)
+        case _:
+            return _class_text(type(function), ())
+
+
+def state_text(function: Callable[..., Any]) -> str:
+    """Return what a function is bound to, without memory addresses; nothing for a function that is not bound.
+
+    A partial is bound to its arguments, a method to its object, a callable object to its attributes, and any
+    other function to its defaults and to the variables of the function around it.
+    """
+    return _bound(function, ())
+
+
+def _bound(function: Callable[..., Any], outer: tuple[int, ...]) -> str:
+    """Return what a function is bound to; ``outer`` are the ids of the values that lead to it."""
+    match function:
+        case functools.partial():
+            inner = _bound(function.func, outer)
+            return inner + "".join(_value(each, outer) for each in (function.args, function.keywords))
+        case MethodType():
+            return _value(function.__self__, outer)
+        case FunctionType():
+            variables = [_content(cell) for cell in function.__closure__ or ()]
+            bound = (variables, function.__defaults__, function.__kwdefaults__)
+            return "".join(_value(each, outer) for each in bound if each)
+        case BuiltinFunctionType():
+            return ""
+        case _ if hasattr(function, "__wrapped__"):
+            return _bound(function.__wrapped__, outer)
+        case _:
+            return _value(_state(function), outer)
+
+
+def _value(value: Any, outer: tuple[int, ...]) -> str:
+    """Return a value as text; ``outer`` are the ids of the values that it is a part of."""
+    if id(value) in outer:
+        return "<itself>"
+    inner = (*outer, id(value))
+    match value:
+        case None | bool() | int() | float() | complex() | str() | bytes():
+            return repr(value)
+        case Tensor() | np.ndarray() | np.generic():
+            text = _array_text(value, inner)
+        case dict() | list() | tuple() | set() | frozenset():
+            text = _container_text(value, inner)
+        case ModuleType():
+            text = value.__name__
+        case CodeType():
+            text = _compiled(value, inner)
+        case type():
+            text = _qualified(value)
+        case FunctionType() | MethodType() | BuiltinFunctionType() | functools.partial():
+            text = f"{source_text(value)} {_bound(value, inner)}"
+        case _:
+            text = f"{_class_text(type(value), inner)} {_value(_state(value), inner)}"
+    return f"<{type(value).__name__} {text}>"
+
+
+def _array_text(array: Any, inner: tuple[int, ...]) -> str:
+    if isinstance(array, Tensor):
+        values = array.detach().cpu().to_dense().contiguous().view(-1).view(torch.uint8).numpy()
+        return f"{array.dtype} {tuple(array.shape)} {_sha256(values.tobytes())}"
+    if array.dtype.hasobject:
+        return _value(array.tolist(), inner)
+    return f"{array.dtype.str} {array.shape} {_sha256(array.tobytes())}"
+
+
+def _container_text(container: Any, inner: tuple[int, ...]) -> str:
+    if isinstance(container, dict):
+        return ", ".join(sorted(f"{_value(k, inner)}: {_value(v, inner)}" for k, v in container.items()))
+    texts = [_value(each, inner) for each in container]
+    return ", ".join(texts if isinstance(container, list | tuple) else sorted(texts))
+
+
+def _state(value: object) -> list[Any]:
+    """Return what an object would be pickled with, besides its class; nothing if it cannot be pickled."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        parts = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception:  # a lock, a file, a weak reference
+        return []
+    if isinstance(parts, str):
+        return [parts]
+    return [list(part) if isinstance(part, Iterator) else part for part in parts[1:]]
+
+
+def _class_text(cls: type, outer: tuple[int, ...]) -> str:
+    """Return the source of a class and of the classes that it inherits from."""
+    return "\n".join(_source_of_class(base, outer) for base in cls.__mro__ if base is not object)
+
+
+def _source_of_class(cls: type, outer: tuple[int, ...]) -> str:
+    if cls.__module__.partition(".")[0] in _LIBRARIES:
+        return _qualified(cls)
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):  # a class of a notebook: only its functions know their source
+        return f"{_qualified(cls)} {_value(dict(_members(cls)), (*outer, id(cls)))}"
+
+
+def _members(cls: type) -> Iterator[tuple[str, object]]:
+    """Yield the functions of a class, and the values that it holds."""
+    for name, member in vars(cls).items():
+        plain = getattr(member, "__func__", getattr(member, "fget", member))
+        if isinstance(plain, FunctionType) or not (name.startswith("__") or hasattr(plain, "__get__")):
+            yield name, plain
+
+
+def _compiled(code: CodeType, outer: tuple[int, ...]) -> str:
+    return _value((code.co_code, code.co_consts, code.co_names), outer)
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return None
+
+
+def _qualified(of: Any) -> str:
+    return f"{of.__module__}.{of.__qualname__}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
