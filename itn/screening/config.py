@@ -1,8 +1,9 @@
 """Settings of a screen."""
 
+import copy
 import dataclasses
-import difflib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import get_args
 
 from itn.functional import PADDINGS
@@ -10,12 +11,12 @@ from itn.runtime.validation import (
     Precision,
     check_choice,
     check_fractions,
-    check_names,
     check_types,
     float_tuple,
     require,
 )
-from itn.transforms import PAPER, TRANSFORMS, Transform
+from itn.transforms import PAPER, Transform
+from itn.transforms.registry import find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,11 @@ class ScreenConfig:
         ValueError: If a setting is out of its range; the message says which range.
     """
 
-    transforms: tuple[str, ...] | None = None
-    """Names from ``itn.TRANSFORMS`` to sweep; default: the eleven of the paper, none if there are pairs."""
-    pairs: tuple[tuple[str, ...], ...] = ()
-    """Pairs of names to sweep in two dimensions, the first applied first."""
+    transforms: tuple[str | Transform, ...] | None = None
+    """Names from ``itn.TRANSFORMS``, or transformations, to sweep; default: the eleven of the paper, none if
+    there are pairs."""
+    pairs: tuple[tuple[str | Transform, ...], ...] = ()
+    """Pairs of them to sweep in two dimensions, the first applied first."""
     magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Magnitudes by name, in the unit of the transformation; default: ``Transform.magnitudes``, of which
     pairs take every other one."""
@@ -61,33 +63,23 @@ class ScreenConfig:
     """Seed of the noise and, on the command line, of the subset of the images."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.transforms is not None:
-            check_names(self.transforms, "transforms are")
-            object.__setattr__(self, "transforms", tuple(self.transforms))
-        require(isinstance(self.pairs, tuple | list), f"pairs are a tuple of pairs, got {self.pairs!r}")
-        for pair in self.pairs:
-            check_names(pair, "a pair is")
-        require(
-            isinstance(self.magnitudes, Mapping) and all(isinstance(name, str) for name in self.magnitudes),
-            f"magnitudes are a mapping from names to numbers, got {self.magnitudes!r}",
-        )
-        magnitudes = {name: float_tuple(values, name) for name, values in self.magnitudes.items()}
-        object.__setattr__(self, "magnitudes", magnitudes)
-        object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
-        used = {*self.names, *(name for pair in self.pairs for name in pair)}
-        for name in sorted(used | set(self.magnitudes)):
-            near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
-            require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
-        require(len(set(self.names)) == len(self.names), f"transforms name one twice: {self.names}")
-        require(bool(self.names or self.pairs), "there is nothing to screen: give transforms or pairs")
-        for pair in self.pairs:
-            require(len(pair) == len(set(pair)) == 2, f"a pair is two different names, got {','.join(pair)}")
-        require(len(set(self.pairs)) == len(self.pairs), f"pairs name one twice: {self.pairs}")
+        self._check_values()
+        self._check_members()
+        used = self.resolved
         for name in self.magnitudes:
+            find(name, used)
             require(name in used, f"magnitudes are given for {name!r}, which is not screened: add it")
-        for name in sorted(used):
-            _check_sweep(TRANSFORMS[name], self.sweep(name))
+        require(bool(used), "there is nothing to screen: give transforms or pairs")
+        require(len(set(self.names)) == len(self.names), f"transforms name one twice: {self.names}")
+        for pair in self.pair_names:
+            require(len(pair) == len(set(pair)) == 2, f"a pair is two different names, got {','.join(pair)}")
+        require(len(set(self.pair_names)) == len(self.pairs), f"pairs name one twice: {self.pair_names}")
+        for name, transform in used.items():
+            _check_sweep(transform, self.sweep(name))
+
+    def _check_values(self) -> None:
+        """Check what does not depend on which transformations there are."""
+        check_types(self)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, get_args(Precision))
         check_fractions(self, "accuracy_fraction", "confidence")
@@ -95,24 +87,79 @@ class ScreenConfig:
             value = getattr(self, name)
             require(0 <= value < 2**63, f"{name.replace('_', '-')} must be at least 0, got {value}")
 
+    def _check_members(self) -> None:
+        """Check that there are names and transformations, and put them and their magnitudes into tuples."""
+        if self.transforms is not None:
+            _check_members(self.transforms, "transforms are")
+            object.__setattr__(self, "transforms", tuple(self.transforms))
+        require(isinstance(self.pairs, tuple | list), f"pairs are a tuple of pairs, got {self.pairs!r}")
+        for pair in self.pairs:
+            _check_members(pair, "a pair is")
+        require(
+            isinstance(self.magnitudes, Mapping) and all(isinstance(name, str) for name in self.magnitudes),
+            f"magnitudes are a mapping from names to numbers, got {self.magnitudes!r}",
+        )
+        magnitudes = {name: float_tuple(values, name) for name, values in self.magnitudes.items()}
+        object.__setattr__(self, "magnitudes", magnitudes)
+        object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
+
     @property
     def names(self) -> tuple[str, ...]:
-        """The transformations to sweep in one dimension."""
+        """The names of the transformations to sweep in one dimension."""
+        return tuple(_name(member) for member in self._swept)
+
+    @property
+    def pair_names(self) -> tuple[tuple[str, ...], ...]:
+        """The pairs, by name."""
+        return tuple(tuple(_name(member) for member in pair) for pair in self.pairs)
+
+    @property
+    def _swept(self) -> tuple[str | Transform, ...]:
         if self.transforms is None:
             return () if self.pairs else PAPER
         return self.transforms
 
+    @cached_property
+    def resolved(self) -> Mapping[str, Transform]:
+        """The transformations by name, as they were registered when these settings were made."""
+        resolved: dict[str, Transform] = {}
+        for member in (*self._swept, *(member for pair in self.pairs for member in pair)):
+            transform = find(member) if isinstance(member, str) else member
+            same = transform.same_as(resolved.setdefault(transform.name, transform))
+            require(same, f"two different transformations are called {transform.name!r}: rename one of them")
+        return resolved
+
+    def by_name(self) -> "ScreenConfig":
+        """Return these settings with the names of the transformations, as config.json has them."""
+        named = copy.copy(self)
+        if self.transforms is not None:
+            object.__setattr__(named, "transforms", self.names)
+        object.__setattr__(named, "pairs", self.pair_names)
+        return named
+
     def sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a one-dimensional sweep, ascending."""
-        return tuple(sorted(set(map(float, self.magnitudes.get(name, TRANSFORMS[name].magnitudes)))))
+        return tuple(sorted(set(map(float, self.magnitudes.get(name, self.resolved[name].magnitudes)))))
 
     def pair_sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a transformation in a two-dimensional sweep, ascending."""
-        if name in self.magnitudes or TRANSFORMS[name].discrete:
-            return self.sweep(name)
-        magnitudes, identity = self.sweep(name), TRANSFORMS[name].identity
+        transform, magnitudes = self.resolved[name], self.sweep(name)
+        if name in self.magnitudes or transform.discrete:
+            return magnitudes
+        identity = transform.identity
         start = magnitudes.index(identity) % 2 if identity in magnitudes else 0
         return magnitudes[start::2]
+
+
+def _check_members(members: object, what: str) -> None:
+    require(
+        isinstance(members, tuple | list) and all(isinstance(each, str | Transform) for each in members),
+        f"{what} a tuple of names, got {members!r}: give ('rotate',), or what itn.register has returned",
+    )
+
+
+def _name(member: str | Transform) -> str:
+    return member if isinstance(member, str) else member.name
 
 
 def _check_sweep(transform: Transform, magnitudes: tuple[float, ...]) -> None:

@@ -1,7 +1,7 @@
 """From a finished screen to its figures, with the images that they show."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from itn.screening.records import ScreenRecord, SweepRecord
 from itn.screening.sweep import Sweep
 from itn.screening.tables import FlipRow, SoftmaxRow
 from itn.stats import one_per_class
-from itn.transforms import TRANSFORMS, Transform
+from itn.transforms import Transform
 
 STRIP_ROWS, STRIP_COLUMNS = 2, 13
 
@@ -42,15 +42,15 @@ def draw_sweep(
     write_figures(folder, figures)
 
 
-def draw_overview(folder: RunFolder, record: ScreenRecord) -> None:
+def draw_overview(folder: RunFolder, record: ScreenRecord, transforms: Mapping[str, Transform]) -> None:
     """Draw the map of each pair, and the thresholds of all transformations, into a folder."""
     figures = {}
     for pair in record.pairs.values():
         level = pair.accuracy_fraction * record.clean_accuracy
-        figure = plot_overview.pair_map(pair, TRANSFORMS[pair.x], TRANSFORMS[pair.y], level)
+        figure = plot_overview.pair_map(pair, transforms[pair.x], transforms[pair.y], level)
         figures[f"pair-{pair.x}-{pair.y}"] = figure
     if record.transforms:
-        figures["thresholds"] = plot_overview.thresholds(record, TRANSFORMS)
+        figures["thresholds"] = plot_overview.thresholds(record, transforms)
     write_figures(folder, figures)
 
 

@@ -12,7 +12,7 @@ from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips
 from itn.screening.passes import Screener, unchanged
 from itn.screening.thresholds import paths
-from itn.transforms import TRANSFORMS, Transform
+from itn.transforms import Transform
 
 
 def flip_magnitudes(
@@ -31,8 +31,8 @@ def flip_magnitudes(
     Args:
         classifier: The classifier to study; its device does the work.
         images: N x C x H x W, uint8 or float in [0, 1].
-        transform: A record or a name of ``itn.TRANSFORMS``.
-        magnitudes: Magnitudes to try, on either side of the identity or both; default those of the record.
+        transform: A transformation, or a name from ``itn.TRANSFORMS``.
+        magnitudes: Magnitudes to try, on either side of the identity or both; default its own.
         bisections: How often to halve the bracket that holds a flip.
         batch_size: Images in one forward pass.
         padding: What lies outside the frame: zeros, border or reflection.
@@ -51,7 +51,7 @@ def flip_magnitudes(
     check_images(images, classifier.channels)
     name = transform if isinstance(transform, str) else transform.name
     config = ScreenConfig(
-        transforms=(name,),
+        transforms=(transform,),
         magnitudes={} if magnitudes is None else {name: tuple(map(float, magnitudes))},
         bisections=bisections,
         batch_size=batch_size,
@@ -61,10 +61,8 @@ def flip_magnitudes(
     unused = torch.zeros(len(images), dtype=torch.int64)  # neither labels nor clean predictions are needed
     screener = Screener(classifier, CheckedImages(images, unused, unused), config)
     clean = screener.predictions(unchanged)
-    registered = TRANSFORMS[name]
-    if transform not in (name, registered):
-        raise ValueError(f"{name!r} in itn.TRANSFORMS is another transformation: register this one")
+    resolved = config.resolved[name]
     return {
-        side: screener.flips(registered, path, clean)
-        for side, path in paths(registered, config.sweep(name)).items()
+        side: screener.flips(resolved, path, clean)
+        for side, path in paths(resolved, config.sweep(name)).items()
     }

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def screen(
         classifier: The classifier to study; it is not changed, and its device does the work.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers in [0, K).
-        config: Settings; None takes the defaults.
+        config: Settings; None takes the defaults. Names mean what is registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
             flips.csv and figures/: a new or empty one, or that of an unfinished run with the same settings,
             which then continues. None writes nothing.
@@ -66,13 +67,13 @@ def screen(
         >>> sweep.record.transforms["rotate"].thresholds.accuracy["above"]
         Threshold(value=41.2, ci_low=39.8, ci_high=42.7)
     """
-    config = config or ScreenConfig()
+    config = replace(config or ScreenConfig())  # resolves its names again, which may be registered anew
     run = RunInputs(
         "screen",
         classifier,
         images,
         labels,
-        config,
+        config.by_name(),
         out,
         source=source,
         overwrite=overwrite,
@@ -96,7 +97,7 @@ def screen(
             softmax: list[SoftmaxRow] = []
             flips: list[FlipRow] = []
             for name in swept:
-                sweep = work.sweep(TRANSFORMS[name])
+                sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
                 curves += curve_rows(sweep, samples, config)
                 class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
@@ -108,9 +109,9 @@ def screen(
                     draw_sweep(folder, screener, sweep, records[name], class_means, changes)
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}
-            for x, y in config.pairs:
-                points = work.pair(TRANSFORMS[x], TRANSFORMS[y])
-                rows = pair_rows(TRANSFORMS[x], TRANSFORMS[y], points, work.clean, samples, config)
+            for x, y in config.pair_names:
+                pair = config.resolved[x], config.resolved[y]
+                rows = pair_rows(*pair, work.pair(*pair), work.clean, samples, config)
                 pairs[f"{x},{y}"] = tuple(rows)
             right = int((work.clean["predictions"] == samples.labels).sum())
             record = ScreenRecord(
@@ -133,24 +134,28 @@ def screen(
                 flips=tuple(flips),
             )
             if folder is not None:
-                distributed.on_rank_zero(partial(_finish, run, result, seconds, screener.batch_size))
+                distributed.on_rank_zero(partial(_finish, run, result, config, seconds, screener.batch_size))
     return result
 
 
 def _sweeps(config: ScreenConfig) -> dict[str, Any]:
     """Return the transformations and their magnitudes, as config.json has them."""
-    used = dict.fromkeys((*config.names, *(name for pair in config.pairs for name in pair)))
     magnitudes = {
         "sweeps": {name: config.sweep(name) for name in config.names},
-        "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pairs],
+        "pairs": [{name: config.pair_sweep(name) for name in pair} for pair in config.pair_names],
     }
-    return {"transforms": {name: TRANSFORMS[name].describe() for name in used}, "magnitudes": magnitudes}
+    described = {name: transform.describe() for name, transform in config.resolved.items()}
+    return {"transforms": described, "magnitudes": magnitudes}
 
 
 def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
     """Return the transformations that make no sense for the images, and why; raise if that leaves nothing."""
-    reasons = {"grayscale": "images of one channel are gray already"} if channels == 1 else {}
-    left_out = {name: reasons[name] for name in config.names if name in reasons}
+    to_gray = TRANSFORMS["grayscale"].function
+    left_out = {
+        name: "images of one channel are gray already"
+        for name in config.names
+        if channels == 1 and config.resolved[name].function is to_gray
+    }
     if len(left_out) == len(config.names) and not config.pairs:
         raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")
     return left_out
@@ -168,12 +173,14 @@ def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None
     )
 
 
-def _finish(run: RunInputs, result: ScreenResult, seconds: dict[str, float], batch_size: int) -> None:
+def _finish(
+    run: RunInputs, result: ScreenResult, config: ScreenConfig, seconds: dict[str, float], batch_size: int
+) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
     from itn.screening.figures import draw_overview  # noqa: PLC0415  # slow to import
 
     assert run.folder is not None
     write_tables(run.folder, result)
-    draw_overview(run.folder, result.record)
+    draw_overview(run.folder, result.record, config.resolved)
     seconds["screening"] = run.lap()
     run.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))

@@ -19,7 +19,7 @@ from itn.screening.flips import Flips
 from itn.screening.passes import Arrays, Screener, unchanged
 from itn.screening.sweep import Sweep
 from itn.screening.thresholds import paths
-from itn.transforms import TRANSFORMS, Transform
+from itn.transforms import Transform
 
 
 class StoredPasses:
@@ -137,9 +137,9 @@ class StoredPasses:
 
 def count_passes(config: ScreenConfig, names: Iterable[str]) -> int:
     """Return how many passes a screen takes, without those that refine where accuracy breaks."""
-    passes = 1 + sum(len(config.pair_sweep(x)) * len(config.pair_sweep(y)) for x, y in config.pairs)
+    passes = 1 + sum(len(config.pair_sweep(x)) * len(config.pair_sweep(y)) for x, y in config.pair_names)
     for name in names:
-        transform, magnitudes = TRANSFORMS[name], config.sweep(name)
+        transform, magnitudes = config.resolved[name], config.sweep(name)
         changing = sum(v != transform.identity for v in magnitudes)
         passes += changing * (2 if _has_round_trip(transform, config) else 1)
         passes += len(paths(transform, magnitudes))  # searches of decision changes

@@ -85,15 +85,16 @@ def unregister(name: str) -> None:
     del _TRANSFORMS[name]
 
 
-def find(name: str) -> Transform:
-    """Return a transformation by its name.
+def find(name: str, others: Mapping[str, Transform] = MappingProxyType({})) -> Transform:
+    """Return the transformation of a name, registered or among others.
 
     Raises:
         ValueError: If there is none; the message lists the nearest names.
     """
-    near = ", ".join(difflib.get_close_matches(name, TRANSFORMS, n=3, cutoff=0.4) or TRANSFORMS)
-    require(name in TRANSFORMS, f"unknown transformation {name!r}: nearest are {near}")
-    return TRANSFORMS[name]
+    known = {**TRANSFORMS, **others}
+    near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known)
+    require(name in known, f"unknown transformation {name!r}: nearest are {near}")
+    return known[name]
 
 
 def keep_registered() -> None:

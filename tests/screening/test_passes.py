@@ -227,6 +227,15 @@ def test_flip_magnitudes_of_a_classifier_known_on_paper(blobs, side):
     assert list(unmoved) == ["above"]
 
 
+def test_flip_magnitudes_of_a_transformation_that_is_not_registered(brightness, flats):
+    """Bright images of 0.75 are dark once v exceeds a third."""
+    images, labels = flats
+    darken = itn.Transform("rotate", "share", 0.0, (0.0, 0.5, 1.0), lambda images, v: images * (1 - v))
+    found = itn.flip_magnitudes(brightness, images, darken, bisections=8)["above"]
+    assert found.flipped.tolist() == (labels == 1).tolist()
+    assert (found.magnitude[labels == 1] - 1 / 3).abs().max() <= found.resolution + 1e-6
+
+
 def test_flip_magnitudes_checks_what_it_is_given(side, blobs):
     with pytest.raises(ValueError, match="nearest are rotate"):
         itn.flip_magnitudes(side, blobs[0], "rotat")

@@ -1,6 +1,7 @@
 """Whole screens of classifiers whose thresholds are known on paper, and their folders."""
 
 import csv
+import dataclasses
 import json
 import math
 
@@ -355,6 +356,51 @@ def test_overwriting_leaves_what_is_not_ours(side, blobs, tmp_path):
     assert (tmp_path / "points" / "mine.txt").read_text() == "mine"
     assert (tmp_path / "figures" / "mine.png").read_text() == "mine"
     assert not (tmp_path / "figures" / "accuracy-zoom.png").exists()
+
+
+def darken(images, v, padding):
+    return images * (1 - v)
+
+
+def shifted(v, aspect):
+    return itn.functional.family_matrix("translation", torch.stack([-2 * v, 0 * v], -1))
+
+
+OWN = (
+    itn.Transform("darken", "share", 0.0, (0.0, 0.5), darken, domain=(0, 1)),
+    itn.Transform("shifted", "fraction", 0.0, (-0.3, 0.0, 0.3), shifted, spatial=True),
+)
+
+
+def test_transformations_need_not_be_registered(side, blobs, tmp_path):
+    """Interrupted and continued, the files are those of a screen of registered ones, byte for byte."""
+    dark, shift = OWN
+    config = ScreenConfig(("rotate", dark, shift), ((shift, "zoom"),), {"rotate": (60.0,)}, batch_size=200)
+    with pytest.raises(itn.RunError):
+        screen(itn.Classifier(Fragile(side.net, 8), name="side"), *blobs, config, tmp_path / "own")
+    result = screen(side, *blobs, config, tmp_path / "own")
+    assert not {"darken", "shifted"} & set(itn.TRANSFORMS)
+    try:
+        for each in OWN:
+            settings = {"domain": each.domain, "spatial": each.spatial}
+            itn.register(each.unit, each.identity, each.magnitudes, **settings)(each.function)
+        named = ScreenConfig(
+            ("rotate", "darken", "shifted"), (("shifted", "zoom"),), {"rotate": (60.0,)}, batch_size=200
+        )
+        screen(side, *blobs, named, tmp_path / "named")
+    finally:
+        for each in OWN:
+            itn.unregister(each.name)
+    assert content_of(tmp_path / "own") == content_of(tmp_path / "named")
+    assert str(itn.load_screen(tmp_path / "own")) == str(result)
+    above = result.record.transforms["shifted"].thresholds.accuracy["above"]
+    assert above.value == pytest.approx(0.25, abs=0.1)
+
+
+def test_a_transformation_of_ones_own_that_is_called_grayscale_is_swept(side, blobs):
+    images, labels = blobs
+    config = ScreenConfig((dataclasses.replace(OWN[0], name="grayscale"),))
+    assert list(screen(side, images, labels, config).record.transforms) == ["grayscale"]
 
 
 def test_a_changed_transformation_is_another_run(side, blobs, tmp_path):
