@@ -87,11 +87,11 @@ class LearnOptions(LearnConfig):
 
 @dataclasses.dataclass(frozen=True)
 class ScreenOptions(ScreenConfig):
-    """The settings of screening as options."""
+    """The settings of screening as options; which names there are is known once the model is loaded."""
 
     transforms: Annotated[tuple[str, ...] | None, Parameter(converter=split_at_commas, n_tokens=1)] = None
-    """Transformations to sweep, separated by commas (see itn transforms); default the eleven of the paper, or
-    none if there is a pair."""
+    """Transformations to sweep, separated by commas: those of itn transforms, and those that the file of the
+    model registers; default the eleven of the paper, or none if there is a pair."""
     pairs: Annotated[tuple[tuple[str, ...], ...], Parameter(parse=False)] = ()
     magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
         default_factory=dict
@@ -99,6 +99,16 @@ class ScreenOptions(ScreenConfig):
     round_trip: Annotated[bool, Parameter(negative="--no-round-trip")] = ScreenConfig.round_trip
     """Classify, beside each spatial curve, the same images warped and warped back, which shows what
     interpolation and cut-off alone cost."""
+
+    def __post_init__(self) -> None:
+        self._check_values()
+
+    def settings(self, pairs: Sequence[str], magnitudes: Sequence[str]) -> ScreenConfig:
+        """Return the settings, with ``--pair`` and ``--magnitudes``; all names must be registered by now."""
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(ScreenConfig)}
+        options["pairs"] = tuple(tuple(names.split(",")) for names in pairs)
+        options["magnitudes"] = parse_magnitudes(magnitudes)
+        return ScreenConfig(**options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +131,11 @@ class InputOptions:
 
     def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
+        classifier = self.load_model(model, data)
+        return classifier, self.load_data(data, classifier, limit, seed)
+
+    def load_model(self, model: str, data: str) -> Classifier:
+        """Return the classifier; its file may register transformations."""
         distributed.join_processes()
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
@@ -134,14 +149,22 @@ class InputOptions:
                 f"good: use --data {heldout}",
                 file=sys.stderr,
             )
-        classifier = load_classifier(model, self.weights).to(_device(self.device))
+        return load_classifier(model, self.weights).to(_device(self.device))
+
+    def load_data(self, data: str, classifier: Classifier, limit: int, seed: int) -> ImageSet:
+        """Return the images for a classifier; list those that were left out."""
         images = load_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
         for path in images.skipped if distributed.rank() == 0 else ():
             print(f"left out {path}", file=sys.stderr)
-        return classifier, images
+        return images
 
 
 INPUT_DEFAULTS, LEARN_DEFAULTS, SCREEN_DEFAULTS = InputOptions(), LearnOptions(), ScreenOptions()
+
+
+def is_file(model: str) -> bool:
+    """Return whether a model is FILE.py:factory."""
+    return model.rpartition(":")[0].endswith(".py")
 
 
 def say(text: str) -> None:

@@ -1,6 +1,5 @@
 """``itn screen``."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from itn.cli.options import (
     SCREEN_DEFAULTS,
     InputOptions,
     ScreenOptions,
-    parse_magnitudes,
+    is_file,
     say,
 )
 from itn.screening.run import screen
@@ -33,7 +32,7 @@ def screen_command(
     Args:
         model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
             function without arguments that returns a torch module taking images in [0, 1] and returning
-            logits.
+            logits. Transformations that the file registers can be screened by name.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
             digits and the test set), or a folder of class folders.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
@@ -44,14 +43,16 @@ def screen_command(
         inputs: Where models and images come from, where to compute.
         config: Settings of the run.
     """
-    pairs = tuple(tuple(names.split(",")) for names in pair)
-    config = dataclasses.replace(config, pairs=pairs, magnitudes=parse_magnitudes(magnitudes))
-    classifier, images = inputs.load(model, data, limit, config.seed)
+    if not is_file(model):
+        config.settings(pair, magnitudes)  # a name that is wrong is refused before a model is downloaded
+    classifier = inputs.load_model(model, data)
+    settings = config.settings(pair, magnitudes)
+    images = inputs.load_data(data, classifier, limit, config.seed)
     result = screen(
         classifier,
         images.images,
         images.labels,
-        config,
+        settings,
         out,
         source=data,
         names=images.paths or [str(number) for number in images.index.tolist()],

@@ -312,6 +312,45 @@ def test_a_screen_of_a_file_that_is_nowhere_else(folder):
     assert "before predictions of mine.py:nearest_mean break, on mnist" in done.stdout
 
 
+REGISTERS = """
+import itn
+
+@itn.register("share", 0.0, (0.0, 0.5, 1.0), domain=(0, 1))
+def darken(images, v):
+    "Multiply by 1 - v."
+    return images * (1 - v)
+"""
+
+
+def test_transformations_of_the_models_file_are_screened_by_name(folder):
+    """In sweeps, in pairs and with magnitudes of their own; killed and continued like any other."""
+    (folder / "mine.py").write_text(FACTORY + REGISTERS)
+    arguments = ["screen", "--limit", "100", "--model", "mine.py:nearest_mean", "--transforms", "darken,blur"]
+    arguments += ["--pair", "darken,zoom", "--magnitudes", "darken=0:1:0.25", "--magnitudes", "zoom=0.5,2"]
+    done = itn(folder, *arguments, "--magnitudes", "blur=0,1", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert list(result["transforms"]) == ["darken", "blur"]
+    assert result["transforms"]["darken"]["magnitudes"] == [0, 0.25, 0.5, 0.75, 1]
+    assert result["pairs"]["darken,zoom"]["magnitudes_x"] == [0, 0.25, 0.5, 0.75, 1]
+    assert (folder / "run" / "figures" / "accuracy-darken.png").exists()
+    assert "share" in done.stdout
+    for wrong in (["--transforms", "darkn"], ["--pair", "darkn,zoom"], ["--magnitudes", "darkn=0,1"]):
+        refused = itn(folder, "screen", "--model", "mine.py:nearest_mean", *wrong, "--out", "not")
+        assert refused.returncode == 2
+        assert refused.stderr == "itn: unknown transformation 'darkn': nearest are darken\n"
+    assert not (folder / "not").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--transforms", "rotat"], ["--pair", "rotat,zoom"], ["--magnitudes", "rotat=0,1"]]
+)
+def test_a_wrong_name_is_refused_before_a_model_is_loaded(wrong, folder, monkeypatch, capsys):
+    monkeypatch.setattr("itn.cli.options.load_classifier", None)
+    command = ("screen", "--model", "torchvision:resnet18", *wrong)
+    check_refusal(command, "unknown transformation 'rotat': nearest are rotate", folder, monkeypatch, capsys)
+
+
 def test_a_killed_screen_goes_on_to_the_same_files(folder):
     """kill -9 at two moments, then the same command again: as if nothing had happened."""
     arguments = ["screen", "--transforms", "rotate,noise", "--limit", "200", "--pair", "zoom,translate_x"]
