@@ -34,7 +34,7 @@ from itn.runtime import batching
 from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
-from itn.screening.summary import range_text
+from itn.screening.summary import kept_text, range_text
 
 __all__ = ["data_fingerprint", "progress_bar", "provenance", "write_whole"]
 
@@ -383,6 +383,11 @@ def range_of(sides: Mapping[str, Record], sweep: Record) -> str:
     """Return between which magnitudes thresholds lie, with their intervals, as JSON holds them."""
     thresholds = {side: itn.Threshold(**threshold) for side, threshold in sides.items()}
     return range_text(thresholds, sweep["magnitudes"], sweep["identity"])
+
+
+def kept_of(kept: Sequence[bool], shares: Sequence[float], what: str, sweep: Record) -> str:
+    """Return at which magnitudes of a discrete transformation something is kept, as JSON holds it."""
+    return kept_text(kept, shares, what, sweep["magnitudes"], sweep["identity"])
 
 
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

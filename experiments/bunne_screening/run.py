@@ -47,6 +47,7 @@ FIGURE2, MAP = ("noise", "rotate", "zoom"), ("translate_x", "translate_y")
 KEPT = (
     *("unit", "identity", "magnitudes", "accuracy", "ci_low", "ci_high"),
     *("agreement", "control_accuracy", "lost_content", "recoveries"),
+    "kept",  # of discrete transformations only
 )
 
 
@@ -197,8 +198,7 @@ def table(record: Record) -> str:
     """Return where each transformation breaks the network, and whether the statements of the paper hold."""
     rows = []
     for name, sweep in record["transforms"].items():
-        medians = {side: flips["median"] for side, flips in sweep["flips"].items()}
-        ranges = (study.range_of(sides, sweep) for sides in (sweep["accuracy_thresholds"], medians))
+        ranges = extents(sweep)
         spreads = (statements.spread_text(sweep["class_spread"].get(side)) for side in ("below", "above"))
         rows.append((name, sweep["unit"], *ranges, *spreads))
     fraction = 100 * record["settings"]["accuracy_fraction"]
@@ -221,6 +221,18 @@ def table(record: Record) -> str:
     return "\n\n".join((clean, study.markdown(header, rows), last))
 
 
+def extents(sweep: Record) -> tuple[str, str]:
+    """Return where accuracy stays above the level, and where half of the predictions are unchanged."""
+    if "kept" in sweep:
+        unchanged = [share >= 0.5 for share in sweep["agreement"]]
+        return (
+            study.kept_of(sweep["kept"], sweep["accuracy"], "right", sweep),
+            study.kept_of(unchanged, sweep["agreement"], "unchanged", sweep),
+        )
+    medians = {side: flips["median"] for side, flips in sweep["flips"].items()}
+    return study.range_of(sweep["accuracy_thresholds"], sweep), study.range_of(medians, sweep)
+
+
 def _sweep(name: str, sweep: Record, result: itn.ScreenResult, shown: list[str], single: bool) -> Record:
     thresholds = sweep["thresholds"]
     softmax: dict[str, dict[str, list[float]]] = {class_: {} for class_ in shown}
@@ -235,7 +247,7 @@ def _sweep(name: str, sweep: Record, result: itn.ScreenResult, shown: list[str],
         for side in thresholds["accuracy"]
     }
     return {
-        **{key: sweep[key] for key in KEPT},
+        **{key: sweep[key] for key in KEPT if key in sweep},
         "accuracy_thresholds": thresholds["accuracy"],
         "flips": thresholds["flips"],
         "class_thresholds": None if single else thresholds["classes"],

@@ -20,6 +20,8 @@ def transforms_command() -> None:
     for name, transform in TRANSFORMS.items():
         magnitudes = transform.magnitudes
         swept = f"{magnitudes[0]:g} to {magnitudes[-1]:g}, {len(magnitudes)} values"
+        if transform.discrete:
+            swept = ", ".join(f"{v:g}" for v in magnitudes)
         meaning = (transform.__doc__ or "").partition("\n")[0]
         rows.append((name, transform.unit, f"{transform.identity:g}", swept, meaning))
     print(text_table(rows, ("transformation", "unit", "identity", "magnitudes", "what it does")))

@@ -1,6 +1,7 @@
 """Figures of a whole screen; each function returns a Figure and shows nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,8 @@ from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.summary import breaking_order, unit_text
 from itn.screening.thresholds import Threshold
 from itn.transforms import Transform
+
+MOST_SHARES = 7  # written beside the magnitudes of one discrete transformation
 
 
 def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float) -> Figure:
@@ -29,7 +32,11 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
     table = 100 * np.array(pair.accuracy)
     edges = cell_edges(first, pair.magnitudes_x), cell_edges(second, pair.magnitudes_y)
     mesh = ax.pcolormesh(*edges, table, shading="flat", cmap="cividis", vmin=0, vmax=100)
-    if min(table.shape) > 1:
+    discrete = first.discrete or second.discrete
+    if discrete:  # nothing lies between magnitudes, so that there is no contour
+        y, x = np.nonzero(table < 100 * level)
+        ax.plot(np.array(pair.magnitudes_x)[x], np.array(pair.magnitudes_y)[y], "x", color=BROKEN)
+    elif min(table.shape) > 1:
         lines = ax.contour(
             pair.magnitudes_x, pair.magnitudes_y, table, levels=(25, 50, 75), colors="white", linewidths=0.7
         )
@@ -38,13 +45,20 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
             pair.magnitudes_x, pair.magnitudes_y, table, levels=(100 * level,), colors=BROKEN, linewidths=1.4
         )
     ax.plot(first.identity, second.identity, "+", color="white", markersize=8)
-    for axis, transform in (("x", first), ("y", second)):
+    for axis, transform, magnitudes in (
+        ("x", first, pair.magnitudes_x),
+        ("y", second, pair.magnitudes_y),
+    ):
         if transform.logarithmic:
             getattr(ax, f"set_{axis}scale")("log", base=2)
             getattr(ax, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        elif transform.discrete:
+            getattr(ax, f"set_{axis}ticks")(magnitudes)
         getattr(ax, f"set_{axis}label")(axis_label(transform))
     share = f"{100 * pair.accuracy_fraction:g} % of clean"
-    ax.set_title(f"red: accuracy {100 * level:.1f} %, {share}; cross: unchanged images", fontsize=8)
+    red = "red crosses: accuracy below" if discrete else "red: accuracy"
+    cross = "\nwhite cross" if discrete else " cross"
+    ax.set_title(f"{red} {100 * level:.1f} %, {share};{cross}: unchanged images", fontsize=8)
     figure.colorbar(mesh, label=f"accuracy (% of {pair.n:,} images)")
     return figure
 
@@ -63,14 +77,10 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         ax.set(ylim=(-1, 1), yticks=[])
         ax.spines[["left", "right", "top"]].set_visible(False)
         set_scale(ax, transform, sweep.magnitudes)
-        ax.set_xlim(*limits(transform, sweep.magnitudes))
+        if not transform.discrete:
+            ax.set_xlim(*limits(transform, sweep.magnitudes))
         mark_identity(ax, transform)
-        medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
-        for y, sides, color, marker in (
-            (0.4, sweep.thresholds.accuracy, BLUE, "o"),
-            (-0.4, medians, ORANGE, "s"),
-        ):
-            _bar(ax, y, sides, sweep, color, marker)
+        _draw_extents(ax, sweep)
         ax.tick_params(labelsize=6.5, pad=1, length=2)
         figure.text(
             0.225, 1 - (0.3 + 0.52 * (row + 0.42)) / total, f"{name}\n", ha="right", va="center", fontsize=8.5
@@ -89,11 +99,44 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         [f"accuracy at least {fraction:g} % of clean", "half of the predictions unchanged"],
         loc="upper center", ncols=2, fontsize=8, frameon=False,
     )  # fmt: skip
-    figure.text(
-        0.5, 0.12 / total, f"{record.model}, {record.n:,} images; bars end at the threshold (arrow: beyond "
-        f"the tested range); whiskers: {100 * record.confidence:g} % intervals", ha="center", fontsize=7,
-    )  # fmt: skip
+    key = (
+        f"{record.model}, {record.n:,} images; bars end at the threshold (arrow: beyond "
+        f"the tested range); whiskers: {100 * record.confidence:g} % intervals"
+    )
+    if any(sweep.kept is not None for sweep in record.transforms.values()):
+        key += "\nwithout degrees: % of images at each magnitude, with a cross where that is too few"
+    figure.text(0.5, 0.12 / total, key, ha="center", fontsize=7)
     return figure
+
+
+def _draw_extents(ax: Axes, sweep: SweepRecord) -> None:
+    """Draw how far accuracy (above) and predictions (below) are kept: as bars, or at which magnitudes."""
+    if sweep.kept is None:
+        medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
+        _bar(ax, 0.4, sweep.thresholds.accuracy, sweep, BLUE, "o")
+        _bar(ax, -0.4, medians, sweep, ORANGE, "s")
+        return
+    ax.spines["bottom"].set_visible(False)
+    unchanged = [share >= 0.5 for share in sweep.agreement]
+    _points(ax, 0.4, sweep, sweep.kept, sweep.accuracy, BLUE, "o")
+    _points(ax, -0.4, sweep, unchanged, sweep.agreement, ORANGE, "s")
+
+
+def _points(
+    ax: Axes,
+    y: float,
+    sweep: SweepRecord,
+    kept: Sequence[bool],
+    shares: Sequence[float],
+    color: str,
+    marker: str,
+) -> None:
+    """Draw a point at each discrete magnitude, or a cross where something is not kept, with its share."""
+    style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 6, "color": color}
+    for v, is_kept, share in zip(sweep.magnitudes, kept, shares, strict=True):
+        if v != sweep.identity:
+            ax.plot([v], [y], marker if is_kept else "x", color=color, markersize=4.5)
+            ax.annotate(f"{100 * share:.1f} %" if len(kept) <= MOST_SHARES else "", (v, y), (5, 0), **style)
 
 
 def _bar(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +19,26 @@ def draw_band(ax: Axes, x: Sequence[float], low: Sequence[float], high: Sequence
     ax.fill_between(x, percent(low), percent(high), color=color, alpha=0.2, linewidth=0)
 
 
+def draw_curve(
+    ax: Axes,
+    transform: Transform,
+    x: Sequence[float],
+    shares: Sequence[float],
+    interval: tuple[Sequence[float], Sequence[float]],
+    color: str,
+    marker: str,
+    **style: Any,
+) -> None:
+    """Draw a curve of fractions with its band, in percent; of a discrete transformation points with bars."""
+    if transform.discrete:
+        low, high = map(percent, interval)
+        ax.vlines(x, low, high, color=color, alpha=0.5, linewidth=1.5)
+        marker, style = marker or "s", style | {"linestyle": "none"}
+    else:
+        draw_band(ax, x, *interval, color)
+    ax.plot(x, percent(shares), marker=marker, color=color, **style)
+
+
 def mark_identity(ax: Axes, transform: Transform) -> None:
     """Draw a vertical line where a transformation changes nothing."""
     ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
@@ -30,16 +51,19 @@ def axis_label(transform: Transform) -> str:
 
 def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], sparse: bool = False) -> None:
     """Set the limits and ticks of x, for factors on a logarithmic scale; sparse: fewer ticks."""
+    values = sorted({*magnitudes, transform.identity})
     if transform.logarithmic:
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_locator(LogLocator(4 if sparse else 2))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_minor_formatter(NullFormatter())
-    elif transform.unit == "degrees" and max(magnitudes) - min(magnitudes) >= 180:
+    if transform.discrete:
+        ax.set_xticks(values)
+    elif transform.unit == "degrees" and values[-1] - values[0] >= 180 and not transform.logarithmic:
         ax.set_xticks(np.arange(-360, 361, 180 if sparse else 45))
     low, high = (position(transform, v) for v in limits(transform, magnitudes))
-    margin = 0.055 * (high - low)
+    margin = (0.5 / (len(values) - 1) if transform.discrete else 0.055) * (high - low)
     ends = (low - margin, high + margin)
     ax.set_xlim(*(np.exp(ends) if transform.logarithmic else ends))
 

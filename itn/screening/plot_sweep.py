@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from torch import Tensor
 from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
 from itn.screening.plot_scales import (
     axis_label,
-    draw_band,
+    draw_curve,
     mark_identity,
     natural_order,
     percent,
@@ -23,11 +24,13 @@ from itn.screening.plot_scales import (
 )
 from itn.screening.records import SweepRecord
 from itn.screening.tables import FlipRow, SoftmaxRow
+from itn.screening.thresholds import paths
 from itn.stats import kaplan_meier
 from itn.transforms import Transform
 
 MOST_PANELS = 10
 MOST_CURVES = 10
+FEWEST_COLUMNS = 9  # of the images beneath a curve: fewer images are not drawn larger, they would be cut off
 
 
 def accuracy_curve(
@@ -49,28 +52,16 @@ def accuracy_curve(
         confidence: Confidence of the bands.
     """
     rows = len(images)
-    cell = 0.92 * 0.89 * WIDTH / len(magnitudes)  # inches; 0.89 is the share of the width inside the axes
+    columns = max(len(magnitudes), FEWEST_COLUMNS)
+    cell = 0.92 * 0.89 * WIDTH / columns  # inches; 0.89 is the share of the width inside the axes
     height = 1.06 * rows * cell * images.shape[-2] / images.shape[-1]
     total = 3.25 + height
     figure = Figure(figsize=(WIDTH, total))
     ax = figure.add_axes((0.09, (height + 0.55) / total, 0.89, 2.3 / total))
     x = sweep.magnitudes
-    draw_band(ax, x, sweep.ci_low, sweep.ci_high, BLUE)
-    ax.plot(x, percent(sweep.accuracy), "o-", color=BLUE, markersize=4, linewidth=2, label="accuracy")
-    draw_band(ax, x, sweep.agreement_ci_low, sweep.agreement_ci_high, ORANGE)
-    ax.plot(x, percent(sweep.agreement), color=ORANGE, linewidth=1, label="predictions unchanged")
-    if sweep.control_accuracy is not None:
-        control = percent(sweep.control_accuracy)
-        ax.plot(x, control, "--", color=GREEN, linewidth=1, label="accuracy, round-trip control")
-    if sweep.lost_content is not None:
-        lost = percent(sweep.lost_content)
-        ax.fill_between(x, 0, lost, color="0.88", zorder=0, label="% of the area moved out of the frame")
+    _draw_curves(ax, transform, sweep)
     mark_identity(ax, transform)
-    label: str | None = f"accuracy falls below {100 * sweep.thresholds.accuracy_fraction:g} % of clean"
-    for threshold in sweep.thresholds.accuracy.values():
-        if threshold.value is not None:
-            ax.axvline(threshold.value, color=BROKEN, linewidth=0.9, linestyle=":", label=label)
-            label = None
+    _mark_breaks(ax, sweep)
     set_scale(ax, transform, x)
     ax.set(ylim=(0, 102), ylabel=f"% of {sweep.n:,} images")
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
@@ -79,11 +70,46 @@ def accuracy_curve(
     centers = [(position(transform, v) - low) / (high - low) for v in magnitudes]
     _draw_strip(strip, images, unchanged, centers, cell / (0.89 * WIDTH))
     text = (
-        f"{axis_label(transform)}; bands: {100 * confidence:g} % intervals; "
-        "frames: prediction unchanged (green) or changed (red)"
+        f"{axis_label(transform)}; {'bars' if transform.discrete else 'bands'}: {100 * confidence:g} % "
+        "intervals; frames: prediction unchanged (green) or changed (red)"
     )
     figure.text(0.535, 0.1 / total, text, ha="center", fontsize=8)
     return figure
+
+
+def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord) -> None:
+    x, discrete = sweep.magnitudes, transform.discrete
+    # Points at one magnitude stand side by side
+    beside = [v + 0.03 * (x[-1] - x[0]) for v in x] if discrete else x
+    interval = sweep.ci_low, sweep.ci_high
+    style: dict[str, Any] = {"markersize": 4, "linewidth": 2, "label": "accuracy"}
+    draw_curve(ax, transform, x, sweep.accuracy, interval, BLUE, "o", **style)
+    interval = sweep.agreement_ci_low, sweep.agreement_ci_high
+    style = {"markersize": 4, "linewidth": 1, "label": "predictions unchanged"}
+    draw_curve(ax, transform, beside, sweep.agreement, interval, ORANGE, "", **style)
+    if sweep.control_accuracy is not None:
+        control, marks = percent(sweep.control_accuracy), "^" if discrete else "--"
+        style = {"markersize": 4, "linewidth": 1, "label": "accuracy, round-trip control"}
+        ax.plot(x, control, marks, color=GREEN, **style)
+    if sweep.lost_content is not None:
+        lost, label = percent(sweep.lost_content), "% of the area moved out of the frame"
+        if discrete:
+            ax.vlines(x, 0, lost, color="0.88", linewidth=12, zorder=0, label=label)
+        else:
+            ax.fill_between(x, 0, lost, color="0.88", zorder=0, label=label)
+
+
+def _mark_breaks(ax: Axes, sweep: SweepRecord) -> None:
+    """Draw a vertical line where accuracy falls below the level, or at each discrete magnitude below it."""
+    if sweep.kept is None:
+        breaks = [t.value for t in sweep.thresholds.accuracy.values() if t.value is not None]
+    else:
+        breaks = [v for v, kept in zip(sweep.magnitudes, sweep.kept, strict=True) if not kept]
+    falls = "falls" if sweep.kept is None else "is"
+    label: str | None = f"accuracy {falls} below {100 * sweep.thresholds.accuracy_fraction:g} % of clean"
+    for v in breaks:
+        ax.axvline(v, color=BROKEN, linewidth=0.9, linestyle=":", label=label)
+        label = None
 
 
 def _draw_strip(ax: Axes, images: Tensor, unchanged: Tensor, centers: Sequence[float], width: float) -> None:
@@ -141,9 +167,10 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
             ax.plot(
                 [point.magnitude for point in points],
                 [point.softmax for point in points],
-                "--" if rest else "-",
+                ("x" if rest else "o") if transform.discrete else "--" if rest else "-",
                 color=color,
                 linewidth=1.8 if true else 1,
+                markersize=5 if true else 3.5,
             )
         mark_identity(ax, transform)
         set_scale(ax, transform, [row.magnitude for row in of_class], sparse=True)
@@ -152,7 +179,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
         ax.tick_params(labelsize=7)
     key = (
         "blue: true class; orange, green: others that lead at some magnitude, named above; "
-        "dashed: largest of the rest"
+        f"{'crosses' if transform.discrete else 'dashed'}: largest of the rest"
     )
     figure.suptitle(textwrap.fill(key, round(16 * width)), fontsize=8)
     figure.supxlabel(axis_label(transform), fontsize=9)
@@ -170,10 +197,12 @@ def survival(
     ax = figure.add_axes((0.1, 0.14, 0.73 if classes else 0.87, 0.83))
     for side, of_side in groupby(rows, lambda row: row.side):
         members = list(of_side)
-        _survivors(ax, transform, side, members, confidence, "black", "all images", band=True)
+        frame = ax, transform, side
+        _survivors(*frame, members, magnitudes, confidence, "black", "all images", band=True)
         for number, name in enumerate(classes):
             of_class = [row for row in members if row.class_ == name]
-            _survivors(ax, transform, side, of_class, confidence, f"C{number}", shortened(name), band=False)
+            label = shortened(name)
+            _survivors(*frame, of_class, magnitudes, confidence, f"C{number}", label, band=False)
     mark_identity(ax, transform)
     set_scale(ax, transform, magnitudes)
     ax.axhline(50, color="0.8", linewidth=0.7, zorder=0)
@@ -193,6 +222,7 @@ def _survivors(
     transform: Transform,
     side: str,
     rows: Sequence[FlipRow],
+    magnitudes: Sequence[float],
     confidence: float,
     color: str,
     name: str,
@@ -201,8 +231,17 @@ def _survivors(
 ) -> None:
     distance = np.array([transform.distance(row.magnitude) for row in rows])
     curve = kaplan_meier(distance, np.array([row.flipped for row in rows]), confidence)
-    x = [transform.at_distance(time, side) for time in (*curve.times, distance.max())]
-    share, low, high = (100 * np.append(y, y[-1]) for y in (curve.share, curve.ci_low, curve.ci_high))
+    curves = curve.share, curve.ci_low, curve.ci_high
+    if transform.discrete:
+        x = (transform.identity, *paths(transform, magnitudes).get(side, ()))
+        at = np.searchsorted(curve.times, [transform.distance(v) + 1e-9 for v in x], "right") - 1
+        share, low, high = (100 * y[at] for y in curves)
+        if band:
+            ax.vlines(x, low, high, color=color, alpha=0.3, linewidth=5)
+        ax.plot(x, share, "o" if band else "_", color=color, markersize=4 if band else 12, label=name)
+        return
+    ends = [transform.at_distance(time, side) for time in (*curve.times, distance.max())]
+    share, low, high = (100 * np.append(y, y[-1]) for y in curves)
     if band:
-        ax.fill_between(x, low, high, step="post", color=color, alpha=0.15, linewidth=0)
-    ax.step(x, share, where="post", color=color, linewidth=1.8 if band else 0.8, label=name)
+        ax.fill_between(ends, low, high, step="post", color=color, alpha=0.15, linewidth=0)
+    ax.step(ends, share, where="post", color=color, linewidth=1.8 if band else 0.8, label=name)

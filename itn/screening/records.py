@@ -50,7 +50,7 @@ class Thresholds:
 class Recoveries:
     """Stretches of magnitudes, first and last, on which accuracy or a class has recovered after breaking.
 
-    Both the break and the recovery are clear of the intervals.
+    Both the break and the recovery are clear of the intervals. Discrete transformations have no stretches.
     """
 
     accuracy: tuple[tuple[float, float], ...]
@@ -90,7 +90,12 @@ class SweepRecord:
     lost_intensity: Curve | None
     """Fraction of the sum of pixel values that has left the frame, mean over images."""
     thresholds: Thresholds
+    """Of a discrete transformation: the first magnitude on each side at which it breaks, which is one of its
+    own."""
     recoveries: Recoveries
+    kept: tuple[bool, ...] | None = None
+    """Of a discrete transformation, which has no range: whether accuracy is at least ``accuracy_fraction`` of
+    clean accuracy, at each magnitude. None, and absent in JSON, for all others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,3 +132,11 @@ class ScreenRecord(Record):
     left_out: dict[str, str]
     """Transformations that were not swept, and why."""
     provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as what json.dumps takes."""
+        content = super().to_json()
+        for sweep in content["transforms"].values():
+            if sweep.get("kept") is None:
+                sweep.pop("kept", None)
+        return content

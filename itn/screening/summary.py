@@ -36,12 +36,15 @@ def screen_summary(record: ScreenRecord) -> str:
 def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
     """Return the transformations with the change of pixels at which they break, the least first.
 
-    That is the root mean square change at the accuracy threshold, the smaller one of two sides. It is None,
-    at the end, where accuracy stays above the level at all tested magnitudes.
+    That is the root mean square change at the accuracy threshold, the smaller one of two sides; of a discrete
+    transformation at the magnitudes that break it. It is None, at the end, where accuracy stays above the
+    level at all tested magnitudes.
     """
     order = []
     for name, sweep in record.transforms.items():
         changes = [change for change in sweep.thresholds.pixel_change.values() if change is not None]
+        if sweep.kept is not None:
+            changes = [sweep.pixel_change[n] for n, kept in enumerate(sweep.kept) if not kept]
         order.append((name, min(changes, default=None)))
     return sorted(order, key=lambda item: (item[1] is None, item[1] or 0))
 
@@ -50,6 +53,8 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     """Return one sentence on a transformation, precise enough to quote."""
     thresholds, unit = sweep.thresholds, unit_text(name, sweep.unit)
     claim = f"{name}: accuracy stays at or above {100 * thresholds.accuracy_fraction:g} % of its clean value"
+    if sweep.kept is not None:
+        return _discrete_statement(name, sweep, confidence)
     if all(threshold.value is None for threshold in thresholds.accuracy.values()):
         return f"{claim} from {_tested(sweep)}, all that was tested ({unit})"
     extent = range_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
@@ -59,6 +64,22 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
 def unit_text(name: str, unit: str) -> str:
     """Return the unit of a transformation, with its direction where that is not evident."""
     return f"{unit}, above 1 shrinks" if name in SHRINKING else unit
+
+
+def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str:
+    fraction = f"{100 * sweep.thresholds.accuracy_fraction:g} % of its clean value"
+    curves = (sweep.magnitudes, sweep.kept or (), sweep.accuracy, sweep.ci_low, sweep.ci_high)
+    points = [point for point in zip(*curves, strict=True) if point[0] != sweep.identity]
+    kept = [f"{v:g}" for v, is_kept, *_ in points if is_kept]
+    broken = [
+        f"{v:g} ({_percent(share)} [{_percent(low)}, {_percent(high)}])"
+        for v, is_kept, share, low, high in points
+        if not is_kept
+    ]
+    clauses = [f"stays at or above {fraction} at {_listed(kept)}"] if kept else []
+    clauses += [f"falls below {'it' if kept else fraction} at {_listed(broken)}"] if broken else []
+    unit = unit_text(name, sweep.unit) + (f"; in brackets {100 * confidence:g} % intervals" if broken else "")
+    return f"{name}: accuracy {' and '.join(clauses)}{'' if broken else ', all that was tested'} ({unit})"
 
 
 def _table(record: ScreenRecord, fraction: float) -> list[str]:
@@ -73,18 +94,29 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
     rows = []
     for name, change in breaking_order(record):
         sweep = record.transforms[name]
-        medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
         rows.append(
             (
                 name,
-                range_text(sweep.thresholds.accuracy, sweep.magnitudes, sweep.identity),
-                range_text(medians, sweep.magnitudes, sweep.identity),
+                *_extents(sweep),
                 _tested(sweep),
                 unit_text(name, sweep.unit),
                 "-" if change is None else f"{change:.3f}",
             )
         )
     return text_table(rows, header).split("\n")
+
+
+def _extents(sweep: SweepRecord) -> tuple[str, str]:
+    """Return where accuracy stays above the level, and where half of the predictions are unchanged."""
+    frame = sweep.magnitudes, sweep.identity
+    if sweep.kept is not None:
+        unchanged = [share >= 0.5 for share in sweep.agreement]
+        return (
+            kept_text(sweep.kept, sweep.accuracy, "right", *frame),
+            kept_text(unchanged, sweep.agreement, "unchanged", *frame),
+        )
+    medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
+    return range_text(sweep.thresholds.accuracy, *frame), range_text(medians, *frame)
 
 
 def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
@@ -109,6 +141,8 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
 
 
 def _tested(sweep: SweepRecord) -> str:
+    if sweep.kept is not None:
+        return ", ".join(f"{v:g}" for v in sweep.magnitudes)
     return f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}"
 
 
@@ -130,9 +164,34 @@ def range_text(sides: Sides, magnitudes: Curve, identity: float) -> str:
     return " to ".join(texts)
 
 
+def kept_text(
+    kept: Sequence[bool], shares: Sequence[float], what: str, magnitudes: Sequence[float], identity: float
+) -> str:
+    """Return "kept at 1; breaks at 2: 44.0 % right", a verdict on each discrete magnitude.
+
+    Args:
+        kept: Whether something is kept, at each magnitude.
+        shares: The share of images that decides it, at each magnitude.
+        what: What these images are: right, or unchanged.
+        magnitudes: The magnitudes.
+        identity: The one that changes nothing, which is passed over.
+    """
+    points = [point for point in zip(magnitudes, kept, shares, strict=True) if point[0] != identity]
+    held = [f"{v:g}" for v, is_kept, _ in points if is_kept]
+    broken = [f"at {v:g}: {100 * share:.1f} % {what}" for v, is_kept, share in points if not is_kept]
+    parts = [f"kept at {_listed(held)}"] if held else []
+    parts += [f"breaks {', '.join(broken)}"] if broken else []
+    return "; ".join(parts)
+
+
 def _interval(threshold: Threshold) -> str:
     value, *ends = ("beyond" if end is None else f"{end:.3g}" for end in dataclasses.astuple(threshold))
     return f"{value} [{', '.join(ends)}]"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    *others, last = texts
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _percent(value: float) -> str:

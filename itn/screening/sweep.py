@@ -92,6 +92,7 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         lost_intensity=None if lost is None else tuple(lost["intensity"].tolist()),
         thresholds=_thresholds(sweep, samples, config, sides, level),
         recoveries=_recoveries(sweep, samples, sides, level),
+        kept=tuple(share >= level for share in accuracy.share) if sweep.transform.discrete else None,
     )
 
 
@@ -173,10 +174,11 @@ def _recoveries(sweep: Sweep, samples: Samples, sides: Sequence[_Side], level: f
     classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
     returned = dict.fromkeys(sweep.magnitudes, 0.0)
     for side in sides:
-        accuracy += recoveries(side.path, side.accuracy.ci_low, side.accuracy.ci_high, level)
-        for row, name in enumerate(samples.classes.values()):
-            _, low, high = side.curves(row)
-            classes[name] += recoveries(side.path, low, high, 0.0)
+        if not sweep.transform.discrete:
+            accuracy += recoveries(side.path, side.accuracy.ci_low, side.accuracy.ci_high, level)
+            for row, name in enumerate(samples.classes.values()):
+                _, low, high = side.curves(row)
+                classes[name] += recoveries(side.path, low, high, 0.0)
         differed = np.zeros(len(samples.labels), dtype=bool)
         for v, point in list(zip(side.path, side.points, strict=True))[1:]:
             differs = point["predictions"] != clean

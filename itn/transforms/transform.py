@@ -178,9 +178,13 @@ class Transform:
         return abs(math.log(v / self.identity)) if self.logarithmic else abs(v - self.identity)
 
     def at_distance(self, distance: float, side: str) -> float:
-        """Return the magnitude at a distance from the identity, on the side "below" or "above"."""
+        """Return the magnitude at a distance from the identity, on the side "below" or "above".
+
+        Of a discrete transformation it is the nearest one that there is.
+        """
         signed = -distance if side == "below" else distance
-        return self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
+        v = self.identity * math.exp(signed) if self.logarithmic else self.identity + signed
+        return min(self.magnitudes, key=lambda valid: abs(valid - v)) if self.discrete else v
 
     def between(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the magnitudes halfway between two; for factors on the logarithmic scale."""

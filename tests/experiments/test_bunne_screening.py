@@ -33,6 +33,20 @@ def test_every_nth_magnitude_keeps_the_identity(study):
     assert study.every_nth(itn.TRANSFORMS["horizontal_flip"], 2) == (0, 1)
 
 
+def test_a_discrete_transformation_has_verdicts_not_a_range(study):
+    flips = {"above": {"median": {"value": 1.0, "ci_low": 1.0, "ci_high": None}}}
+    sweep = {
+        "identity": 0.0,
+        "magnitudes": (0.0, 1.0),
+        "accuracy": (0.99, 0.44),
+        "agreement": (1.0, 0.5),
+        "accuracy_thresholds": sides(above=1.0),
+        "flips": flips,
+    }
+    assert study.extents(sweep) == ("0 to 1 [0.9, 1.1]", "0 to 1 [1, beyond]")
+    assert study.extents(sweep | {"kept": (True, False)}) == ("breaks at 1: 44.0 % right", "kept at 1")
+
+
 def test_classes_are_shown_by_number_of_images_if_one_is_recognized(study, side):
     classifier = itn.Classifier(side.net, class_names=("left", "right"))
     images = torch.zeros(5, 1, 4, 4)

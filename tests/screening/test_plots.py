@@ -1,5 +1,7 @@
 """Figures show the numbers of the records, and say what they are."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,78 @@ def test_thresholds_are_drawn_where_they_are(result):
         values = [t.value for t in record.transforms[name].thresholds.accuracy.values()]
         assert drawn == {round(v, 6) for v in values if v is not None}
     assert "lenet5, 120 images" in texts(figure)
+
+
+@pytest.fixture(scope="module")
+def flipped():
+    images, labels = itn.load_images("mnist", limit=120)
+    config = itn.ScreenConfig(
+        ("horizontal_flip", "rotate"),
+        (("horizontal_flip", "rotate"),),
+        {"rotate": (-60.0, 0.0, 60.0)},
+        accuracy_bisections=0,
+    )
+    return itn.screen(itn.load_classifier("lenet5"), images, labels, config)
+
+
+FLIP = itn.TRANSFORMS["horizontal_flip"]
+
+
+def unconnected(ax):
+    """Whether no line of an axes leads from one magnitude to another."""
+    return all(
+        line.get_linestyle() == "None" or len(set(line.get_xdata())) == 1
+        for line in ax.lines
+        if line.get_marker() != "None"
+    )
+
+
+def test_nothing_is_drawn_between_discrete_magnitudes(flipped):
+    sweep = flipped.record.transforms["horizontal_flip"]
+    strips = torch.rand(2, 2, 1, 8, 8), torch.tensor([[True, False], [True, True]])
+    figure = plot_sweep.accuracy_curve(FLIP, sweep, *strips, (0.0, 1.0), 0.95)
+    ax = figure.axes[0]
+    lines = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_allclose(lines["accuracy"].get_ydata(), 100 * np.array(sweep.accuracy))
+    assert list(ax.get_xticks()) == [0, 1]
+    assert unconnected(ax)
+    assert list(lines["accuracy is below 90 % of clean"].get_xdata()) == [1, 1]
+    flips = [row for row in flipped.flips if row.transform == "horizontal_flip"]
+    figure = plot_sweep.survival(FLIP, flips, (0.0, 1.0), 0.95)
+    assert unconnected(figure.axes[0])
+    whole = figure.axes[0].lines[0]
+    assert list(whole.get_xdata()) == [0, 1]
+    np.testing.assert_allclose(whole.get_ydata(), 100 * np.array(sweep.agreement))
+    rows = [row for row in flipped.softmax if row.transform == "horizontal_flip"]
+    figure = plot_sweep.class_softmax(FLIP, rows)
+    assert all(unconnected(ax) for ax in figure.axes)
+    assert "crosses: largest of the rest" in texts(figure)
+
+
+def test_thresholds_show_whether_a_discrete_transformation_is_kept(flipped):
+    record = flipped.record
+    figure = plot_overview.thresholds(record, itn.TRANSFORMS)
+    names = [name for name, _ in itn.screening.summary.breaking_order(record)]
+    ax = figure.axes[names.index("horizontal_flip")]
+    share = record.transforms["horizontal_flip"].accuracy[1]
+    assert f"{100 * share:.1f} %" in texts(figure)
+    assert "a cross where that is too few" in texts(figure)
+    marks = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert {(float(line.get_xdata()[0]), line.get_marker()) for line in marks} <= {(1, "x"), (1, "s")}
+    assert len(marks) == 2
+    assert unconnected(ax)
+    only = {"rotate": record.transforms["rotate"]}
+    rotated = plot_overview.thresholds(dataclasses.replace(record, transforms=only), itn.TRANSFORMS)
+    assert "cross" not in texts(rotated)
+
+
+def test_pair_map_of_a_discrete_transformation_has_crosses_for_contours(flipped):
+    pair = flipped.record.pairs["horizontal_flip,rotate"]
+    figure = plot_overview.pair_map(pair, FLIP, itn.TRANSFORMS["rotate"], 0.9)
+    crosses = next(line for line in figure.axes[0].lines if line.get_marker() == "x")
+    assert len(crosses.get_xdata()) == sum(a < 0.9 for row in pair.accuracy for a in row)
+    assert list(figure.axes[0].get_xticks()) == [0, 1]
+    assert "red crosses: accuracy below 90.0 %" in texts(figure)
 
 
 def test_equal_figures_make_equal_files(result, tmp_path):

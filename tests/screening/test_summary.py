@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+import torch
 
 import itn
 from itn.screening.records import ScreenRecord
@@ -99,6 +100,98 @@ def test_a_statement_can_be_quoted(record):
     )
     contrast = statement("contrast", record.transforms["contrast"], 0.95)
     assert "to beyond 16 (factor" in contrast
+
+
+@pytest.fixture
+def registered_quarters():
+    """Quarter turns, of which there are four and nothing between them."""
+
+    def quarters(v, aspect):
+        return itn.functional.family_matrix("rotation", (90 * v).deg2rad().unsqueeze(-1), aspect)
+
+    return itn.Transform(
+        "quarters", "quarter turns", 0.0, (0.0, 1.0, 2.0, 3.0), quarters, spatial=True, discrete=True
+    )
+
+
+def discrete(classifier, blobs, *transforms, **settings):
+    images, labels = blobs
+    return itn.screen(classifier, images, labels, itn.ScreenConfig(transforms, **settings))
+
+
+def test_a_discrete_transformation_has_a_verdict_on_each_magnitude(side, blobs, registered_quarters):
+    """A blob on the left is on the right after two quarters, in the middle after one or three."""
+    result = discrete(side, blobs, "horizontal_flip", registered_quarters)
+    sweep = result.record.transforms["quarters"]
+    assert sweep.kept == (True, False, False, False)
+    assert [round(share, 1) for share in sweep.accuracy] == [1, 0.5, 0, 0.5]
+    assert result.record.transforms["horizontal_flip"].kept == (True, False)
+    lines = {line.split()[0]: line for line in str(result).splitlines() if line}
+    assert "breaks at 1: 0.0 % right    " in lines["horizontal_flip"]
+    assert "breaks at 1: 0.0 % unchanged" in lines["horizontal_flip"]
+    assert " 0, 1 " in lines["horizontal_flip"]
+    assert "at 2: 0.0 % right, at 3: 50" in lines["quarters"]
+    for line in (lines["horizontal_flip"], lines["quarters"]):
+        assert " to " not in line
+    words = statement("horizontal_flip", result.record.transforms["horizontal_flip"], 0.95)
+    assert words == (
+        "horizontal_flip: accuracy falls below 90 % of its clean value at 1 (0.00 % [0.00 %, 1.83 %]) "
+        "(0 or 1; in brackets 95 % intervals)"
+    )
+    first, _ = breaking_order(result.record)[0]
+    assert statement(first, result.record.transforms[first], 0.95) in str(result)
+
+
+def test_a_discrete_transformation_is_kept_where_nothing_changes(brightness, flats, registered_quarters):
+    result = discrete(brightness, flats, "horizontal_flip", registered_quarters)
+    sweep = result.record.transforms["quarters"]
+    assert sweep.kept == (True,) * 4
+    assert sweep.thresholds.accuracy["above"] == itn.Threshold(None, None, None)
+    assert statement("quarters", sweep, 0.95) == (
+        "quarters: accuracy stays at or above 90 % of its clean value at 1, 2 and 3, all that was tested "
+        "(quarter turns)"
+    )
+    lines = {line.split()[0]: line for line in str(result).splitlines() if line}
+    assert "horizontal_flip  kept at 1        " in lines["horizontal_flip"]
+    assert "nothing breaks it" in str(result)
+
+
+def test_of_several_discrete_magnitudes_some_are_kept(brightness, flats):
+    """Bright images of 0.75 are dark after -0.5, and dark ones of 0.25 bright after 0.6."""
+    steps = (-0.5, -0.1, 0.1, 0.6)
+    jump = itn.Transform("jump", "step", 0.0, (0.0, *steps), lambda images, v: images + v, discrete=True)
+    result = discrete(brightness, flats, jump, magnitudes={"jump": steps})
+    sweep = result.record.transforms["jump"]
+    assert sweep.kept == (False, True, True, False)
+    assert sweep.recoveries.accuracy == ()
+    assert breaking_order(result.record) == [("jump", min(sweep.pixel_change[0], sweep.pixel_change[3]))]
+    assert statement("jump", sweep, 0.95) == (
+        "jump: accuracy stays at or above 90 % of its clean value at -0.1 and 0.1 and falls below it at -0.5 "
+        "(50.00 % [42.87 %, 57.13 %]) and 0.6 (50.00 % [42.87 %, 57.13 %]) (step; in brackets 95 % intervals)"
+    )
+    assert "kept at -0.1 and 0.1; breaks at -0.5: 50.0 % right, at 0.6: 50.0 % right" in str(result)
+
+
+def test_thresholds_of_a_discrete_transformation_are_its_own_magnitudes(side, blobs):
+    """0.9 is not the identity, 0.2, plus its distance from it, in floating point."""
+    assert 0.2 + (0.9 - 0.2) != 0.9
+
+    def late(images, v):
+        return torch.where(v > 0.6, images.flip(-1), images)
+
+    turned = itn.Transform("turned", "", 0.2, (0.2, 0.5, 0.9), late, discrete=True)
+    thresholds = discrete(side, blobs, turned).record.transforms["turned"].thresholds
+    assert thresholds.accuracy["above"] == itn.Threshold(0.9, 0.9, 0.9)
+    assert thresholds.flips["above"].median == itn.Threshold(0.9, 0.9, 0.9)
+    assert thresholds.classes["0"]["above"] == itn.Threshold(0.9, 0.9, 0.9)
+
+
+def test_a_discrete_record_comes_back_from_json_and_others_have_no_verdicts(side, blobs):
+    record = discrete(side, blobs, "horizontal_flip", "brightness").record
+    content = json.loads(json.dumps(record.to_json()))
+    assert content["transforms"]["horizontal_flip"]["kept"] == [True, False]
+    assert "kept" not in content["transforms"]["brightness"]
+    assert ScreenRecord.from_json(content) == record
 
 
 def test_a_record_without_sweeps_speaks_of_its_pairs(record):

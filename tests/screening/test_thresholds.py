@@ -266,4 +266,5 @@ def test_a_curve_that_scatters_about_the_level_is_no_recovery():
 
 
 def test_a_discrete_transformation_breaks_at_one_of_its_magnitudes():
-    assert crossing(TRANSFORMS["horizontal_flip"], (0.0, 1.0), (1.0, 0.2), 0.9) == 1
+    assert crossing(FLIP, (0.0, 1.0), (1.0, 0.2), 0.9) == 1
+    assert median_flip(FLIP, (1.0,), np.array([1.0, 1.0, 1.0]), ENDED[:3], 0.95).value == 1
