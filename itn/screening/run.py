@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.data.inputs import RunInputs
@@ -35,7 +36,7 @@ def screen(
     out: str | Path | None = None,
     *,
     source: str | None = None,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | NDArray[Any] | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> ScreenResult:
@@ -161,13 +162,15 @@ def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
     return left_out
 
 
-def _samples(classifier: Classifier, labels: Tensor, names: Sequence[str] | None, outputs: int) -> Samples:
+def _samples(
+    classifier: Classifier, labels: Tensor, names: Sequence[str] | NDArray[Any] | None, outputs: int
+) -> Samples:
     classes = [classifier.class_name(k) for k in range(outputs)]
     ambiguous = {name for name, count in Counter(classes).items() if count > 1} | {"all", "others"}
     unique = tuple(f"{name} ({k})" if name in ambiguous else name for k, name in enumerate(classes))
     return Samples(
         labels.numpy(),
-        tuple(names or map(str, range(len(labels)))),
+        tuple(map(str, range(len(labels)) if names is None else names)),
         {int(label): unique[label] for label in labels.unique()},
         unique,
     )

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -315,6 +316,14 @@ def test_a_few_images_that_are_right_are_enough_to_begin(side, blobs):
 def test_names_must_fit_the_images(side, blobs):
     with pytest.raises(ValueError, match="names must be 200"):
         screen(side, *blobs, ScreenConfig(("rotate",)), names=["a"])
+
+
+@pytest.mark.parametrize("names", [np.arange(200), np.arange(200).astype(str), list(range(200)), None])
+def test_names_may_be_an_array(side, blobs, names):
+    config = ScreenConfig(("rotate",), magnitudes={"rotate": (90.0,)})
+    found = screen(side, *blobs, config, names=names)
+    assert [row.image for row in found.flips] == [str(number) for number in range(200)]
+    assert {type(row.image) for row in found.flips} == {str}
 
 
 def test_outputs_of_one_name_are_told_apart(side, blobs):
