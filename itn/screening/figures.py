@@ -10,9 +10,8 @@ from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
 from itn.screening.passes import Screener
-from itn.screening.records import ScreenRecord, SweepRecord
+from itn.screening.records import FlipRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.sweep import Sweep
-from itn.screening.tables import FlipRow, SoftmaxRow
 from itn.stats import one_per_class
 from itn.transforms import Transform
 

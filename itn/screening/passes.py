@@ -23,12 +23,27 @@ from itn.transforms import Transform, standard_noise
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
+ImageStatistic = Callable[[Output, Tensor], Tensor]
+"""From the output for B images, and its softmax, B x K, to one number for each image."""
 MAGNITUDES_AT_ONCE = 16  # bounds the memory of lost_content, which follows every pixel at every magnitude
 
 
 def unchanged(images: Tensor, index: Tensor) -> Tensor:
     """Leave the images as they are: the change at the identity."""
     return images
+
+
+def _prediction(output: Output, softmax: Tensor) -> Tensor:
+    return output.logits.argmax(1)
+
+
+def _softmax_true(output: Output, softmax: Tensor) -> Tensor:
+    return softmax.gather(1, output.labels[:, None]).squeeze(1)
+
+
+IMAGE_STATISTICS: dict[str, ImageStatistic] = {"predictions": _prediction, "softmax_true": _softmax_true}
+"""What is measured of every image. Records and rows with a field of that name hold means over images; of
+predictions they hold accuracy and agreement. To add a statistic, add it here and to their fields."""
 
 
 class Screener:
@@ -89,18 +104,12 @@ class Screener:
 
     @torch.inference_mode()
     def image_statistics(self, change: Change) -> Arrays:
-        """Return, for each image, its predicted class and the softmax of its true class."""
-        predictions, softmax_true = zip(
-            *self.map_batches(change, self.all_indices, self._image_statistics), strict=True
-        )
-        return {
-            "predictions": torch.cat(predictions).cpu().numpy(),
-            "softmax_true": torch.cat(softmax_true).cpu().numpy(),
-        }
+        """Return for each image its predicted class and the softmax of its true class."""
 
-    def _image_statistics(self, output: Output) -> tuple[Tensor, Tensor]:
-        softmax_true = output.logits.softmax(1).gather(1, output.labels[:, None])
-        return output.logits.argmax(1), softmax_true.squeeze(1)
+        def of_batch(output: Output) -> dict[str, Tensor]:
+            return _image_statistics(output, output.logits.softmax(1))
+
+        return _joined(self.map_batches(change, self.all_indices, of_batch))
 
     @torch.inference_mode()
     def class_statistics(self, change: Change) -> Arrays:
@@ -111,7 +120,7 @@ class Screener:
         Student intervals over the other classes, not corrected for how many there are. ``pixel_change`` is
         the root mean square change of the pixels, the mean over images.
         """
-        predictions, softmax_true, pixel_change, softmax_sums, margin_squares = zip(
+        of_images, pixel_change, softmax_sums, margin_squares = zip(
             *self.map_batches(change, self.all_indices, self._class_statistics), strict=True
         )
         sums, squares = sum(softmax_sums), sum(margin_squares)
@@ -124,8 +133,7 @@ class Screener:
         mean = sums.cpu() / n
         margins, width = self._margins(mean, squares.cpu() / n, n)
         return {
-            "predictions": torch.cat(predictions).cpu().numpy(),
-            "softmax_true": torch.cat(softmax_true).cpu().numpy(),
+            **_joined(of_images),
             "class_softmax": mean.float().numpy(),
             "margin": margins.amin(1).numpy(),
             "margin_low": (margins - width).amin(1).numpy(),
@@ -133,20 +141,18 @@ class Screener:
             "pixel_change": torch.cat(pixel_change).double().mean().cpu().numpy(),
         }
 
-    def _class_statistics(self, output: Output) -> tuple[Tensor, ...]:
-        """Return predictions, softmax of the true class and pixel change by image, and sums by class."""
+    def _class_statistics(self, output: Output) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Return statistics and pixel change by image, and sums by class."""
         softmax = output.logits.softmax(1)
         labels = output.labels[:, None]
-        softmax_true = softmax.gather(1, labels)
         norm = (output.changed - output.images).flatten(1).norm(dim=1)
         pixel_change = norm / output.images[0].numel() ** 0.5
         # Sums by class as products: adding by index is not reproducible on GPUs
         member = (self.classes[:, None] == labels.T).double()
         softmax64 = softmax.double()
-        margins = softmax_true.double() - softmax64
+        margins = softmax64.gather(1, labels) - softmax64
         return (
-            output.logits.argmax(1),
-            softmax_true.squeeze(1),
+            _image_statistics(output, softmax),
             pixel_change,
             member @ softmax64,
             member @ margins.square(),
@@ -256,6 +262,14 @@ class Screener:
 
         by_image = zip(images, index.tolist(), magnitudes.expand(len(index)).tolist(), strict=True)
         return torch.stack([noise(*of_image) for of_image in by_image])
+
+
+def _image_statistics(output: Output, softmax: Tensor) -> dict[str, Tensor]:
+    return {name: statistic(output, softmax) for name, statistic in IMAGE_STATISTICS.items()}
+
+
+def _joined(batches: Sequence[Mapping[str, Tensor]]) -> Arrays:
+    return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
 
 
 def _square(matrix: Tensor) -> Tensor:

@@ -22,8 +22,7 @@ from itn.screening.plot_scales import (
     set_scale,
     shortened,
 )
-from itn.screening.records import SweepRecord
-from itn.screening.tables import FlipRow, SoftmaxRow
+from itn.screening.records import FlipRow, SoftmaxRow, SweepRecord
 from itn.screening.thresholds import paths
 from itn.stats import kaplan_meier
 from itn.transforms import Transform

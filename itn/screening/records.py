@@ -1,4 +1,4 @@
-"""Records of a screen: typed, frozen, to JSON and back."""
+"""What a screen finds, typed and frozen: the content of result.json, and the lines of its CSV files."""
 
 import dataclasses
 from typing import Any
@@ -140,3 +140,64 @@ class ScreenRecord(Record):
             if sweep.get("kept") is None:
                 sweep.pop("kept", None)
         return content
+
+
+@dataclasses.dataclass(frozen=True)
+class CurveRow:
+    """A line of curves.csv; None where a column does not apply."""
+
+    transform: str
+    magnitude: float
+    class_: str
+    """A class, or "all"."""
+    n: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    agreement: float
+    softmax_true: float
+    control_accuracy: float | None
+    lost_content: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PairRow:
+    """A line of pairs.csv."""
+
+    transform_x: str
+    transform_y: str
+    magnitude_x: float
+    magnitude_y: float
+    class_: str
+    n: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    agreement: float
+    softmax_true: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxRow:
+    """A line of softmax.csv: the mean softmax of one output over all images of one class."""
+
+    transform: str
+    magnitude: float
+    class_: str
+    output: str
+    """The true class or one of two others that have the largest mean somewhere, by name; "others": the
+    largest of the rest."""
+    softmax: float
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipRow:
+    """A line of flips.csv: where one image's prediction changes on one side of the identity."""
+
+    transform: str
+    side: str
+    image: str
+    class_: str
+    magnitude: float
+    flipped: bool
+    """False: it never changed, and the magnitude is the last one tried."""

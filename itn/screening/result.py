@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from itn.runtime.run_dir import RunFolder
-from itn.screening.records import ScreenRecord
+from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
 from itn.screening.summary import screen_summary
-from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow, from_csv, to_csv
+from itn.screening.tables import from_csv, to_csv
 
 R = TypeVar("R")
 

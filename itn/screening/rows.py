@@ -1,15 +1,15 @@
 """From the measurements of a screen to the rows of its CSV files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Arrays
-from itn.screening.records import Curve, PairRecord
-from itn.screening.sweep import Samples, Sweep
-from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
+from itn.screening.records import Curve, CurveRow, FlipRow, PairRecord, PairRow, SoftmaxRow
+from itn.screening.sweep import Samples, Sweep, averaged
 from itn.stats import clopper_pearson
 from itn.transforms import Transform
 
@@ -21,22 +21,29 @@ def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator
     for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
         control = None if sweep.round_trip is None else sweep.round_trip[number] == samples.labels
         lost = None if sweep.lost_content is None else float(sweep.lost_content["area"][number])
-        for members, columns in _columns(point, sweep.clean, samples, config):
-            control_accuracy = None if control is None else float(control[members].mean())
-            yield CurveRow(sweep.transform.name, v, *columns, control_accuracy, lost)
+        for members, columns in _columns(CurveRow, point, sweep.clean, samples, config):
+            yield CurveRow(
+                transform=sweep.transform.name,
+                magnitude=v,
+                **columns,
+                control_accuracy=None if control is None else float(control[members].mean()),
+                lost_content=lost,
+            )
 
 
 def _columns(
-    point: Arrays, clean: Arrays, samples: Samples, config: ScreenConfig
-) -> Iterator[tuple[NDArray[np.bool_], tuple[str, int, float, float, float, float, float]]]:
-    """Yield, for all images and for each class, its mask and the columns from class to softmax_true."""
+    kind: type, point: Arrays, clean: Arrays, samples: Samples, config: ScreenConfig
+) -> Iterator[tuple[NDArray[np.bool_], dict[str, Any]]]:
+    """Yield, for all images and for each class, its mask and what rows of a kind hold of it, by column."""
     right = point["predictions"] == samples.labels
     agrees = point["predictions"] == clean["predictions"]
     for name, members in samples.groups():
         n, count = int(members.sum()), int(right[members].sum())
         low, high = clopper_pearson(count, n, config.confidence)
-        softmax = float(point["softmax_true"][members].mean(dtype=float))
-        yield members, (name, n, count / n, low, high, float(agrees[members].mean()), softmax)
+        columns = {"class_": name, "n": n, "accuracy": count / n, "ci_low": low, "ci_high": high}
+        columns |= {"agreement": float(agrees[members].mean())}
+        columns |= {key: float(point[key][members].mean(dtype=float)) for key in averaged(kind)}
+        yield members, columns
 
 
 def softmax_rows(sweep: Sweep, samples: Samples) -> Iterator[SoftmaxRow]:
@@ -78,8 +85,8 @@ def pair_rows(
 ) -> Iterator[PairRow]:
     """Yield the lines of pairs.csv of one pair, from ``Screener.image_statistics`` at each (v, w)."""
     for (v, w), point in points.items():
-        for _, columns in _columns(point, clean, samples, config):
-            yield PairRow(x.name, y.name, v, w, *columns)
+        for _, columns in _columns(PairRow, point, clean, samples, config):
+            yield PairRow(transform_x=x.name, transform_y=y.name, magnitude_x=v, magnitude_y=w, **columns)
 
 
 def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
@@ -90,12 +97,13 @@ def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
     def table(column: str) -> tuple[Curve, ...]:
         return tuple(tuple(getattr(of_all[x, y], column) for x in xs) for y in ys)
 
+    columns = ("accuracy", "ci_low", "ci_high", "agreement", *averaged(PairRecord))
     return PairRecord(
-        rows[0].transform_x,
-        rows[0].transform_y,
-        config.accuracy_fraction,
-        xs,
-        ys,
-        rows[0].n,
-        *(table(column) for column in ("accuracy", "ci_low", "ci_high", "agreement", "softmax_true")),
+        x=rows[0].transform_x,
+        y=rows[0].transform_y,
+        accuracy_fraction=config.accuracy_fraction,
+        magnitudes_x=xs,
+        magnitudes_y=ys,
+        n=rows[0].n,
+        **{column: table(column) for column in columns},
     )

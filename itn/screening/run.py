@@ -18,12 +18,11 @@ from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener
-from itn.screening.records import ScreenRecord, SweepRecord
+from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.stored_passes import StoredPasses, count_passes
 from itn.screening.sweep import Samples, sweep_record
-from itn.screening.tables import CurveRow, FlipRow, PairRow, SoftmaxRow
 from itn.stats import clopper_pearson
 from itn.transforms import TRANSFORMS
 

@@ -1,5 +1,6 @@
 """The measurements of one transformation, and their record: curves, thresholds and recoveries."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, median_flip
-from itn.screening.passes import Arrays
+from itn.screening.passes import IMAGE_STATISTICS, Arrays
 from itn.screening.records import Curve, FlipSummary, Recoveries, Sides, SweepRecord, Thresholds
 from itn.screening.thresholds import curve_threshold, paths, recoveries
 from itn.stats import clopper_pearson
@@ -83,7 +84,10 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         agreement=agreement.share,
         agreement_ci_low=agreement.ci_low,
         agreement_ci_high=agreement.ci_high,
-        softmax_true=tuple(float(point["softmax_true"].mean(dtype=float)) for point in sweep.points),
+        **{
+            name: tuple(float(point[name].mean(dtype=float)) for point in sweep.points)
+            for name in averaged(SweepRecord)
+        },
         pixel_change=tuple(float(point["pixel_change"]) for point in sweep.points),
         control_accuracy=None
         if sweep.round_trip is None
@@ -94,6 +98,12 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         recoveries=_recoveries(sweep, samples, sides, level),
         kept=tuple(share >= level for share in accuracy.share) if sweep.transform.discrete else None,
     )
+
+
+def averaged(kind: type) -> list[str]:
+    """Return the image statistics of which a kind of record or row holds means."""
+    fields = {field.name for field in dataclasses.fields(kind)}
+    return [name for name in IMAGE_STATISTICS if name in fields]
 
 
 class _Shares(NamedTuple):

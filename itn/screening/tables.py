@@ -1,4 +1,4 @@
-"""The CSV files of a screen."""
+"""Rows to CSV and back."""
 
 import csv
 import dataclasses
@@ -7,67 +7,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, get_type_hints
 
 R = TypeVar("R")
-
-
-@dataclasses.dataclass(frozen=True)
-class CurveRow:
-    """A line of curves.csv; None where a column does not apply."""
-
-    transform: str
-    magnitude: float
-    class_: str
-    """A class, or "all"."""
-    n: int
-    accuracy: float
-    ci_low: float
-    ci_high: float
-    agreement: float
-    softmax_true: float
-    control_accuracy: float | None
-    lost_content: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class PairRow:
-    """A line of pairs.csv."""
-
-    transform_x: str
-    transform_y: str
-    magnitude_x: float
-    magnitude_y: float
-    class_: str
-    n: int
-    accuracy: float
-    ci_low: float
-    ci_high: float
-    agreement: float
-    softmax_true: float
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftmaxRow:
-    """A line of softmax.csv: the mean softmax of one output over all images of one class."""
-
-    transform: str
-    magnitude: float
-    class_: str
-    output: str
-    """The true class or one of two others that have the largest mean somewhere, by name; "others": the
-    largest of the rest."""
-    softmax: float
-
-
-@dataclasses.dataclass(frozen=True)
-class FlipRow:
-    """A line of flips.csv: where one image's prediction changes on one side of the identity."""
-
-    transform: str
-    side: str
-    image: str
-    class_: str
-    magnitude: float
-    flipped: bool
-    """False: it never changed, and the magnitude is the last one tried."""
 
 
 def to_csv(rows: Sequence[Any], kind: type) -> str:

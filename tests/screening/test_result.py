@@ -6,7 +6,8 @@ import json
 import pytest
 
 import itn
-from itn.screening.tables import CurveRow, from_csv, to_csv
+from itn.screening.records import CurveRow
+from itn.screening.tables import from_csv, to_csv
 
 FLIPS = "transform,side,image,class,magnitude,flipped\n"
 

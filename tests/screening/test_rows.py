@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import itn
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips
+from itn.screening.passes import IMAGE_STATISTICS
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.sweep import Samples, Sweep
 from itn.transforms.registry import TRANSFORMS
@@ -58,6 +60,25 @@ def test_curve_rows_count_what_a_reader_would_count(sweep):
     assert (near["all"].control_accuracy, near["dog"].lost_content) == (1, 0.1)
     assert rows[-1].control_accuracy == 0
     assert (near["dog"].ci_low, near["dog"].ci_high) == (pytest.approx(0.025**0.5), 1)
+
+
+def test_a_statistic_of_images_is_averaged_wherever_a_record_has_its_name(side, blobs, monkeypatch):
+    """The first pixel, in place of the softmax: what is measured is not repeated in rows and records."""
+    images, labels = blobs
+    images = (images + torch.arange(200).view(-1, 1, 1, 1) / 1000).clamp(0, 1)
+    monkeypatch.setitem(IMAGE_STATISTICS, "softmax_true", lambda output, softmax: output.changed[:, 0, 0, 0])
+    monkeypatch.setitem(IMAGE_STATISTICS, "unused", lambda output, softmax: output.logits[:, 0])
+    magnitudes = {"brightness": (0.0, 0.1), "contrast": (0.5, 2.0)}
+    config = ScreenConfig(("brightness",), (("brightness", "contrast"),), magnitudes)
+    found = itn.screen(side, images, labels, config)
+    first = images[:, 0, 0, 0].double().numpy()
+    all_images = pytest.approx([first.mean(), first.mean() + 0.1], abs=1e-6)
+    assert list(found.record.transforms["brightness"].softmax_true) == all_images
+    ones = [row.softmax_true for row in found.curves if row.class_ == "1"]
+    assert ones == pytest.approx([first[1::2].mean(), first[1::2].mean() + 0.1], abs=1e-6)
+    pair = found.record.pairs["brightness,contrast"].softmax_true
+    assert pair[1][0] == pytest.approx(2 * first.mean(), abs=1e-6)
+    assert [row.softmax_true for row in found.pairs if row.class_ == "all"][1] == pair[1][0]
 
 
 def test_softmax_rows_name_who_reaches_the_top_and_hold_the_largest_of_the_rest(sweep):

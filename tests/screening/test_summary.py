@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import itn
-from itn.screening.records import ScreenRecord
+from itn.screening.records import CurveRow, FlipRow, ScreenRecord
 from itn.screening.summary import breaking_order, statement
-from itn.screening.tables import CurveRow, FlipRow, to_csv
+from itn.screening.tables import to_csv
 
 
 @pytest.fixture(scope="module")
