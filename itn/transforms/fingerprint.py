@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LONGEST = 500  # characters; what is longer is hashed, since it may be part of many things
+Seen = dict[int, tuple[Any, str]]
+"""Values met so far and their texts, by id; holding a value keeps its id from being used again."""
 _LIBRARIES = ("numpy", "torch")
 """Their classes are named, not quoted: a record holds the versions of these packages."""
 
@@ -25,13 +28,13 @@ def source_text(function: Callable[..., Any]) -> str:
             try:
                 return inspect.getsource(function)
             except (OSError, TypeError):  # typed at a prompt, or made by exec
-                return _compiled(function.__code__, ())
+                return _compiled(function.__code__, {})
         case BuiltinFunctionType():
             return _qualified(function)
         case _ if hasattr(function, "__wrapped__"):  # as functools.cache leaves it
             return source_text(function.__wrapped__)
         case _:
-            return _class_text(type(function), ())
+            return _class_text(type(function), {})
 
 
 def state_text(function: Callable[..., Any]) -> str:
@@ -40,67 +43,73 @@ def state_text(function: Callable[..., Any]) -> str:
     A partial is bound to its arguments, a method to its object, a callable object to its attributes, and any
     other function to its defaults and to the variables of the function around it.
     """
-    return _bound(function, ())
+    return _bound(function, {})
 
 
-def _bound(function: Callable[..., Any], outer: tuple[int, ...]) -> str:
-    """Return what a function is bound to; ``outer`` are the ids of the values that lead to it."""
+def _bound(function: Callable[..., Any], seen: Seen) -> str:
     match function:
         case functools.partial():
-            inner = _bound(function.func, outer)
-            return inner + "".join(_value(each, outer) for each in (function.args, function.keywords))
+            inner = _bound(function.func, seen)
+            return inner + "".join(_value(each, seen) for each in (function.args, function.keywords))
         case MethodType():
-            return _value(function.__self__, outer)
+            return _value(function.__self__, seen)
         case FunctionType():
             variables = [_content(cell) for cell in function.__closure__ or ()]
             bound = (variables, function.__defaults__, function.__kwdefaults__)
-            return "".join(_value(each, outer) for each in bound if each)
+            return "".join(_value(each, seen) for each in bound if each)
         case BuiltinFunctionType():
             return ""
         case _ if hasattr(function, "__wrapped__"):
-            return _bound(function.__wrapped__, outer)
+            return _bound(function.__wrapped__, seen)
         case _:
-            return _value(_state(function), outer)
+            return _value(_state(function), seen)
 
 
-def _value(value: Any, outer: tuple[int, ...]) -> str:
-    """Return a value as text; ``outer`` are the ids of the values that it is a part of."""
-    if id(value) in outer:
-        return "<itself>"
-    inner = (*outer, id(value))
+def _value(value: Any, seen: Seen) -> str:
+    """Return a value as text; what was seen before is not looked at again."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    if id(value) in seen:
+        return seen[id(value)][1]
+    seen[id(value)] = value, "<itself>"
+    text = f"<{type(value).__name__} {_content_text(value, seen)}>"
+    text = text if len(text) <= LONGEST else f"<{type(value).__name__} {_sha256(text.encode())}>"
+    seen[id(value)] = value, text
+    return text
+
+
+def _content_text(value: Any, seen: Seen) -> str:
     match value:
-        case None | bool() | int() | float() | complex() | str() | bytes():
-            return repr(value)
         case Tensor() | np.ndarray() | np.generic():
-            text = _array_text(value, inner)
+            text = _array_text(value, seen)
         case dict() | list() | tuple() | set() | frozenset():
-            text = _container_text(value, inner)
+            text = _container_text(value, seen)
+        case CodeType():
+            text = _compiled(value, seen)
         case ModuleType():
             text = value.__name__
-        case CodeType():
-            text = _compiled(value, inner)
         case type():
             text = _qualified(value)
         case FunctionType() | MethodType() | BuiltinFunctionType() | functools.partial():
-            text = f"{source_text(value)} {_bound(value, inner)}"
+            text = f"{source_text(value)} {_bound(value, seen)}"
         case _:
-            text = f"{_class_text(type(value), inner)} {_value(_state(value), inner)}"
-    return f"<{type(value).__name__} {text}>"
+            text = f"{_class_text(type(value), seen)} {_value(_state(value), seen)}"
+    return text
 
 
-def _array_text(array: Any, inner: tuple[int, ...]) -> str:
+def _array_text(array: Any, seen: Seen) -> str:
     if isinstance(array, Tensor):
         values = array.detach().cpu().to_dense().contiguous().view(-1).view(torch.uint8).numpy()
         return f"{array.dtype} {tuple(array.shape)} {_sha256(values.tobytes())}"
     if array.dtype.hasobject:
-        return _value(array.tolist(), inner)
+        return _value(array.tolist(), seen)
     return f"{array.dtype.str} {array.shape} {_sha256(array.tobytes())}"
 
 
-def _container_text(container: Any, inner: tuple[int, ...]) -> str:
+def _container_text(container: Any, seen: Seen) -> str:
     if isinstance(container, dict):
-        return ", ".join(sorted(f"{_value(k, inner)}: {_value(v, inner)}" for k, v in container.items()))
-    texts = [_value(each, inner) for each in container]
+        return ", ".join(sorted(f"{_value(k, seen)}: {_value(v, seen)}" for k, v in container.items()))
+    texts = [_value(each, seen) for each in container]
     return ", ".join(texts if isinstance(container, list | tuple) else sorted(texts))
 
 
@@ -116,18 +125,25 @@ def _state(value: object) -> list[Any]:
     return [list(part) if isinstance(part, Iterator) else part for part in parts[1:]]
 
 
-def _class_text(cls: type, outer: tuple[int, ...]) -> str:
+def _class_text(cls: type, seen: Seen) -> str:
     """Return the source of a class and of the classes that it inherits from."""
-    return "\n".join(_source_of_class(base, outer) for base in cls.__mro__ if base is not object)
+    return "\n".join(_source_of_class(base, seen) for base in cls.__mro__ if base is not object)
 
 
-def _source_of_class(cls: type, outer: tuple[int, ...]) -> str:
+def _source_of_class(cls: type, seen: Seen) -> str:
     if cls.__module__.partition(".")[0] in _LIBRARIES:
         return _qualified(cls)
+    source = _quoted(cls)
+    # Of a class of a notebook only the functions know their source
+    return source or f"{_qualified(cls)} {_value(dict(_members(cls)), seen)}"
+
+
+@functools.cache
+def _quoted(cls: type) -> str:
     try:
         return inspect.getsource(cls)
-    except (OSError, TypeError):  # a class of a notebook: only its functions know their source
-        return f"{_qualified(cls)} {_value(dict(_members(cls)), (*outer, id(cls)))}"
+    except (OSError, TypeError):
+        return ""
 
 
 def _members(cls: type) -> Iterator[tuple[str, object]]:
@@ -138,8 +154,8 @@ def _members(cls: type) -> Iterator[tuple[str, object]]:
             yield name, plain
 
 
-def _compiled(code: CodeType, outer: tuple[int, ...]) -> str:
-    return _value((code.co_code, code.co_consts, code.co_names), outer)
+def _compiled(code: CodeType, seen: Seen) -> str:
+    return _value((code.co_code, code.co_consts, code.co_names), seen)
 
 
 def _content(cell: CellType) -> object:

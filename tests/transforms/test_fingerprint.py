@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import logging
 import os
 import subprocess
 import sys
@@ -106,7 +107,20 @@ def test_what_refers_to_itself_comes_to_an_end():
         return images if v else again(images, 1)
 
     assert "<itself>" in text(again)
-    assert "<itself>" in text(Shade(1))
+    assert text(Shade(1)) != text(Shade(2))
+
+
+def test_what_is_shared_is_looked_at_once():
+    """Level by level a list of twice the one before: 2^60 paths lead to the innermost value."""
+
+    def nested(innermost):
+        values = [innermost]
+        for _ in range(60):
+            values = [values, values, logging.getLogger("itn")]
+        return values
+
+    assert text(Shade(nested(1))) == text(Shade(nested(1)))
+    assert text(Shade(nested(1))) != text(Shade(nested(2)))
 
 
 PROMPT = """
