@@ -31,7 +31,9 @@ class Criterion:
 
     def held(self, reference: Tensor) -> Tensor:
         """Return for which unchanged images the criterion holds, bool, B; only these can become worse."""
-        return reference if reference.dtype == torch.bool else torch.ones_like(reference, dtype=torch.bool)
+        if reference.dtype == torch.bool and reference.ndim == 1:
+            return reference
+        return torch.ones(len(reference), dtype=torch.bool, device=reference.device)
 
     def change(self, logits: Tensor, reference: Tensor, labels: Tensor) -> Tensor:
         """Return 1 for each image that has become worse and 0 for the others, B.

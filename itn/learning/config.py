@@ -12,7 +12,7 @@ from itn.learning.objective import Objective
 from itn.learning.switched import Switched
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
-from itn.runtime.provenance import code_sha256
+from itn.runtime.source_text import code_sha256
 from itn.runtime.validation import (
     Precision,
     check_choice,
@@ -178,8 +178,11 @@ class LearnConfig:
 
 
 def _code(thing: object, known: tuple[type, ...]) -> dict[str, str]:
-    """Return a hash of the code of an object's class, unless it is one of the known classes."""
-    return {} if type(thing) in known else {"code_sha256": code_sha256(type(thing))}
+    """Return a hash of the code and the settings of an object, unless its class is a known one."""
+    if type(thing) in known:
+        return {}
+    settings = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    return {"code_sha256": code_sha256(thing, settings)}
 
 
 def _describe_part(part: Transformer) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import inspect
 import platform
 import subprocess
 from pathlib import Path
@@ -31,16 +30,6 @@ def data_fingerprint(images: Tensor, labels: Tensor) -> str:
     for tensor in (images, torch.as_tensor(labels)):
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def code_sha256(kind: type) -> str:
-    """Return a hash of the code of a class, to tell it from another of its name."""
-    try:
-        code = inspect.getsource(kind)
-    except (OSError, TypeError):  # not defined in a file
-        functions = sorted((name, value) for name, value in vars(kind).items() if inspect.isfunction(value))
-        code = repr([(name, value.__code__.co_code, value.__code__.co_names) for name, value in functions])
-    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def package_version(package: str) -> str | None:

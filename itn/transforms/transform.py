@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from itn.functional import PADDINGS, check_images, unit_float, warp
+from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
-from itn.transforms.fingerprint import source_text, state_text
 
 LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
 

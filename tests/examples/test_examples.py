@@ -146,3 +146,17 @@ def test_the_elastic_warp_at_zero_has_the_gradient_of_the_warp():
     slope = (there - images)[..., 1:-1].sum((1, 2, 3)) / step
     torch.testing.assert_close(gradient[:, 4], slope, rtol=1e-3, atol=1e-3)
     assert slope.abs().min() > 1
+
+
+def test_settings_of_ones_own_count_for_resuming():
+    class Top(itn.Criterion):
+        """Of a number that it is given."""
+
+        def __init__(self, k):
+            self.k = k
+
+        def surrogate(self, logits, reference, labels):
+            return logits.amax(1)
+
+    described = [itn.LearnConfig(criterion=Top(k)).describe()["criterion"] for k in (2, 2, 3)]
+    assert described[0] == described[1] != described[2]

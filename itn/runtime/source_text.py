@@ -46,6 +46,11 @@ def state_text(function: Callable[..., Any]) -> str:
     return _bound(function, {})
 
 
+def code_sha256(thing: object, state: object) -> str:
+    """Return a hash of the code of an object's class and of its state, to tell it from others."""
+    return _sha256(f"{_class_text(type(thing), {})} {_value(state, {})}".encode())
+
+
 def _bound(function: Callable[..., Any], seen: Seen) -> str:
     match function:
         case functools.partial():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from itn.transforms.fingerprint import source_text, state_text
+from itn.runtime.source_text import source_text, state_text
 
 
 def text(function):
@@ -165,7 +165,7 @@ def test_what_was_typed_at_a_prompt_is_told_apart_by_its_code():
 
 ALL = f"""
 import functools, hashlib, torch, re, datetime
-from itn.transforms.fingerprint import source_text, state_text
+from itn.runtime.source_text import source_text, state_text
 typed = {{"__name__": "prompt"}}
 exec({PROMPT!r}, typed)
 net = torch.nn.Sequential(torch.nn.Linear(2, 2)).requires_grad_(False)
