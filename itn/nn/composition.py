@@ -99,7 +99,7 @@ class Composition(nn.Module):
                 pending = part, part.compose(pending[1], part.matrix_from(p, frame))
         return images if pending is None else pending[0].apply_matrix(images, pending[1], pending[0].padding)
 
-    def transform(self, images: Tensor, *ks: Tensor) -> Tensor:
+    def transform(self, images: Tensor, *ks: Tensor, **named: Tensor) -> Tensor:
         """Return F(k1, k2, ...) of the images: float in [0, 1], same shape.
 
         Args:
@@ -107,15 +107,14 @@ class Composition(nn.Module):
             ks: Controls of each transformer, (2,), (1, 2) or (B, 2), in [0, 1]; the first is that of color,
                 the second that of space, also where one of them is missing. At 0 the images are returned bit
                 for bit.
+            named: The same by their names, k1, k2 and so on.
 
         Raises:
             ValueError: If images or controls are invalid.
         """
         if not torch.compiler.is_compiling():
             check_images(images, self.channels)
-        if len(ks) != len(self.controls):
-            raise ValueError(f"{len(ks)} k given, expected {len(self.controls)}: {', '.join(self.controls)}")
-        rows = [check_controls(torch.as_tensor(k)) for k in ks]
+        rows = [check_controls(torch.as_tensor(k)) for k in self._in_order(ks, named)]
         for name, k in zip(self.controls, rows, strict=True):
             if len(k) not in (1, len(images)):
                 raise ValueError(
@@ -129,6 +128,17 @@ class Composition(nn.Module):
             for part, k in zip(self.members, self.of_parts(rows), strict=True)
         ]
         return self.render(images, self.generate(*used)).clamp(0, 1)
+
+    def _in_order(self, ks: Sequence[Tensor], named: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return the ks of all controls, or raise ValueError."""
+        names = [f"k{number}" for number in range(1, len(self.controls) + 1)]
+        if len(ks) > len(names) or set(names[len(ks) :]) != set(named):
+            expected = ", ".join(
+                f"{name} ({control})" for name, control in zip(names, self.controls, strict=True)
+            )
+            given = ", ".join((*names[: len(ks)], *named)) or "none"
+            raise ValueError(f"give a k for each part, {expected}; got {given}")
+        return [*ks, *(named[name] for name in names[len(ks) :])]
 
 
 def _checked(name: str, transformer: Transformer) -> Transformer:

@@ -51,9 +51,9 @@ class InvariantTransformerNet(Composition):
         self.classifier.eval()
         return self
 
-    def forward(self, images: Tensor, *ks: Tensor) -> Tensor:
+    def forward(self, images: Tensor, *ks: Tensor, **named: Tensor) -> Tensor:
         """Return the classifier's logits, B x K, of the transformed images; see ``transform``."""
-        transformed = self.transform(images, *ks)
+        transformed = self.transform(images, *ks, **named)
         if isinstance(self.classifier, Classifier):  # the images have been checked
             return self.classifier.logits(transformed)
         logits: Tensor = self.classifier(transformed)

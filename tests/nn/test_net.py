@@ -141,8 +141,20 @@ def test_any_transformers_are_applied_in_their_order(classifier):
     expected = parts["turn"](parts["offset"](images, k1), k2)
     torch.testing.assert_close(net.transform(images, k1, k2), expected, rtol=0, atol=1e-6)
     assert net(images, k1, k2).shape == (4, 5)
-    with pytest.raises(ValueError, match="1 k given, expected 2: offset, turn"):
+    with pytest.raises(ValueError, match=r"a k for each part, k1 \(offset\), k2 \(turn\); got k1$"):
         net(images, k1)
+
+
+def test_controls_may_be_lists_and_have_names(net):
+    images = torch.rand(2, 3, 9, 13)
+    expected = net(images, torch.tensor([0.0, 1.0]), torch.ones(2))
+    assert torch.equal(net(images, k1=[0, 1], k2=[1, 1]), expected)
+    assert torch.equal(net(images, [0, 1], k2=[1, 1]), expected)
+    for wrong in ({"k1": [0, 1]}, {"k1": [0, 1], "k3": [1, 1]}):
+        with pytest.raises(ValueError, match="give a k for each part"):
+            net.transform(images, **wrong)
+    with pytest.raises(ValueError, match="got k1, k2, k2"):
+        net(images, [0, 1], [1, 1], k2=[1, 1])
 
 
 @pytest.mark.parametrize("kind", ["spatial", "color"])
