@@ -2,8 +2,8 @@
 
 Command:   python benchmarks            (pip install "itn[benchmark]" for the other packages)
            python benchmarks --table    (prints the table of the committed results, and writes README.md)
-Machine:   any; 2 idle CPU cores, about 75 minutes
-Writes:    benchmarks/results/: floors.json, rivals.json, growth.json, processes.json; README.md
+Machine:   any; 2 idle CPU cores, about 105 minutes
+Writes:    benchmarks/results/: floors.json, processes.json, threads.json, rivals.json, growth.json; README.md
 Published: nothing
 """
 
@@ -61,6 +61,18 @@ def _processes(record: Record) -> Iterator[tuple[str, str]]:
     yield what, _spread(record["speedup"])
 
 
+def _threads(record: Record) -> Iterator[tuple[str, str]]:
+    names = {"quiet": "alone", "busy": f"beside {record['busy_processes']} busy processes"}
+    waits = {"unset": "that spin first, as is usual,", "active": "that only spin"}
+    for condition, where in names.items():
+        ratios = record[condition]["over_passive"]
+        for policy, how in waits.items():
+            what = f"a screen on {record['threads']} threads {how} over passive ones, {where}"
+            yield what, _spread(ratios[policy])
+        what = f"a screen on one thread over {record['threads']} passive ones, {where}"
+        yield what, _spread(ratios["one thread"])
+
+
 def _rivals(record: Record) -> Iterator[tuple[str, str]]:
     captum, foolbox, sweeps = record["captum"], record["foolbox"], record["torchvision"]
     yield "Captum's MinParamPerturbation over itn: rotation thresholds", _spread(captum["captum_over_itn"])
@@ -98,12 +110,19 @@ def _medians(ratios: dict[str, Record]) -> str:
     return ", ".join(f"{name} {ratio['median']:.2f}" for name, ratio in ratios.items())
 
 
-LINES = {"floors": _floors, "processes": _processes, "rivals": _rivals, "growth": _growth}
+LINES = {
+    "floors": _floors,
+    "processes": _processes,
+    "threads": _threads,
+    "rivals": _rivals,
+    "growth": _growth,
+}
 
 
 SCRIPTS = (
     ("floors.py", "screening and learning over the bare classifier on the same batches", "20"),
     ("processes.py", "how much faster two processes screen than one", "10"),
+    ("threads.py", "how threads should wait for each other, alone and beside busy processes", "30"),
     ("rivals.py", "Captum, foolbox, torchvision, imagecorruptions, and a learner like Augerino", "40"),
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("kills.py", "runs killed at random moments and continued", "30"),
@@ -139,7 +158,7 @@ Each script measures one thing and writes one file in [results/](results), with 
 {_markdown(("script", "what it measures", "minutes"), scripts)}
 
 ```bash
-python benchmarks            # floors, processes, rivals and growth; pip install ".[benchmark]" first
+python benchmarks            # floors, processes, threads, rivals and growth; pip install ".[benchmark]" first
 python benchmarks/kills.py
 python benchmarks/damage.py
 python benchmarks --table    # prints the table below from the committed results, and writes this file

@@ -1,7 +1,15 @@
 """To which transformations is a trained image classifier invariant, and how far?"""
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING
+
+if "torch" not in sys.modules:
+    # torch's threads (OpenMP) wait for each other by spinning. On a core that another process wants they spin
+    # while the thread that they wait for is not running, which makes small networks several times slower, see
+    # benchmarks/threads.py. OpenMP reads this once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from itn.certification.criteria import Criterion
 from itn.data.loading import ImageSet, load_images

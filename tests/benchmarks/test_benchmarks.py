@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
+LONG = ("growth", "rivals", "threads")
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def leaves(content):
 
 
 @pytest.mark.parametrize(
-    "name", ["floors", *(pytest.param(name, marks=pytest.mark.long) for name in ("growth", "rivals"))]
+    "name",
+    ["floors", *(pytest.param(name, marks=pytest.mark.long) for name in LONG)],
 )
 def test_a_benchmark_measures_what_is_finite_and_says_by_what(name, tmp_path):
     if name == "rivals":
