@@ -7,6 +7,7 @@ from itn.learning.records import LearnRecord, PerClassRecord
 from itn.runtime.tables import text_table
 
 _BELOW = ": below 1, so this transformation by itself goes further than the learned family"
+_NAMED = 4  # baselines that a sentence names, at most
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
 _DISPLACEMENT = "displacement: mean of ||A x - x||^2 over unit vectors x, A the matrix of the transformation"
@@ -153,9 +154,15 @@ def _compared(headline: Headline | None, baselines: Sequence[Baseline], confiden
             f"the largest single transformation, {_baseline_text(largest, largest.magnitude or 0)} "
             f"({100 * confidence:g} % interval)" + (_BELOW if headline.value < 1 else "")
         )
-    bounded = ", ".join(_baseline_text(b, b.magnitude or 0) for b in calibrated if b.reached_bound)
+    bounded = [_baseline_text(b, b.magnitude or 0) for b in calibrated if b.reached_bound]
+    if len(bounded) == 1:
+        return (
+            f"no ratio: {bounded[0]} keeps to the tolerance up to its bound, so how far it goes is not known"
+        )
     if bounded:
-        return f"no ratio: {bounded} keeps to the tolerance up to its bound, so how far it goes is not known"
+        more = f" and {len(bounded) - _NAMED} more" if len(bounded) > _NAMED else ""
+        names = ", ".join(bounded[:_NAMED])
+        return f"no ratio: {names}{more} keep to the tolerance up to their bounds, so how far is not known"
     return "no ratio: no single transformation is certified at any scale above 0"
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from itn.runtime import distributed
+from itn.runtime.errors import writing
 from itn.runtime.progress import ProgressBar, progress_bar
 from itn.runtime.run_dir import JOURNAL, RunFolder
 
@@ -70,8 +71,9 @@ class Journal:
         else:
             result = evaluate()
             if self._file is not None:
-                self._file.write(_entry(result))
-                self._file.flush()
+                with writing():
+                    self._file.write(_entry(result))
+                    self._file.flush()
         self.count += 1
         if self._bar is not None:
             self._bar.advance()
