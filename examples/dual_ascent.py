@@ -27,7 +27,7 @@ class DualAscentLearner(itn.Learner):
         self.data, self.share = self.data.part(can_break), int(can_break.sum()) / len(can_break)
         self.generator, self.multiplier = itn.stats.generator(config.seed, "dual ascent"), 1.0
 
-    def step(self, number: int) -> itn.learning.records.LearnStep:
+    def step(self, number: int) -> itn.LearnStep:
         """Take a step of both players, with half of the images at full strength."""
         index, ks = self.draw(self.config.batch_size)
         for k in ks:
@@ -43,7 +43,7 @@ class DualAscentLearner(itn.Learner):
         self.multiplier *= float((self.objective.dual_rate * (broken / target - 1).clamp(-1, 1)).exp())
         means = {part: values.mean().item() for part, values in displacements.items()}
         values = {"break_rate": broken.item(), "multiplier": self.multiplier}
-        return itn.learning.records.LearnStep(number, means, values)
+        return itn.LearnStep(number, means, values)
 
     def state(self) -> dict:
         """Return all that the next step depends on, so that runs can be resumed."""

@@ -21,7 +21,7 @@ from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.objective import Learner, Objective
 from itn.learning.per_class import PerClassResult, learn_per_class
-from itn.learning.records import LearnRecord, PerClassRecord, read_history
+from itn.learning.records import LearnRecord, LearnStep, PerClassRecord, read_history
 from itn.learning.switched import Switched
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
@@ -60,6 +60,7 @@ __all__ = [
     "LearnConfig",
     "LearnRecord",
     "LearnResult",
+    "LearnStep",
     "LearnedAugmentation",
     "Learner",
     "Objective",
