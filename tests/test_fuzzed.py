@@ -27,8 +27,10 @@ from safetensors.torch import save_file
 import itn
 import itn.cli.main
 from itn.data.class_folders import class_indices
-from itn.functional.color import COLOR_FAMILIES
-from itn.functional.spatial import PADDINGS
+from itn.functional import COLOR_FAMILIES, PADDINGS
+from itn.learning.config import OBJECTIVES
+from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.records import LearnStep
 from itn.models.checkpoints import read_state_dict
 from itn.nn.control_head import ControlHead
 from itn.runtime.records import SCHEMA_VERSION
@@ -137,9 +139,8 @@ def test_a_batch_of_magnitudes_equals_a_loop(transform, data, before, padding):
 
 def random_net(before, family="affine", color_family="affine", nonnegative=False, size=1.0):
     randomness = torch.Generator().manual_seed(3)
-    channels, height, width = before.shape[1:]
-    color = itn.ColorTransformer(channels, 4, 1.0, randomness, nonnegative, color_family)
-    spatial = itn.SpatialTransformer(family, 4, None, "border", width / height, randomness, nonnegative)
+    color = itn.ColorTransformer(before.shape[1], 4, 1.0, randomness, nonnegative, color_family)
+    spatial = itn.SpatialTransformer(family, 4, None, "border", randomness, nonnegative)
     for weights in (*color.head.parameters(), *spatial.head.parameters()):
         torch.nn.init.normal_(weights, std=size, generator=randomness)
     return itn.InvariantTransformerNet(torch.nn.Identity(), color, spatial)
@@ -147,7 +148,13 @@ def random_net(before, family="affine", color_family="affine", nonnegative=False
 
 @pytest.mark.parametrize("family", itn.functional.FAMILIES)
 @law
-@given(st.data(), images(), st.sampled_from(COLOR_FAMILIES), st.booleans(), st.sampled_from([0.01, 1, 100]))
+@given(
+    st.data(),
+    images(),
+    st.sampled_from(tuple(COLOR_FAMILIES)),
+    st.booleans(),
+    st.sampled_from([0.01, 1, 100]),
+)
 def test_any_k_keeps_images_images_and_zero_keeps_every_bit(family, data, before, colors, nonnegative, size):
     entry = st.sampled_from([0.0, -0.0, 1e-45, 1.0]) | st.floats(0, 1)
     k = torch.tensor(data.draw(st.lists(entry, min_size=4, max_size=4)))
@@ -178,30 +185,54 @@ def test_a_bound_keeps_the_identity_or_is_refused(bound):
 ODD = st.sampled_from([object(), int, b"x", 1j, (), ("color",), {1}, torch.tensor(0.5), torch.ones(2)])
 FIELDS = [
     pytest.param(kind, field.name, id=f"{kind.__name__}.{field.name}")
-    for kind in (itn.LearnConfig, itn.ScreenConfig)
+    for kind in (itn.LearnConfig, itn.Constrained, itn.Switched, itn.ScreenConfig)
     for field in dataclasses.fields(kind)
 ]
 
 
+def as_written(config):
+    """As a run folder writes settings."""
+    content = config.describe() if isinstance(config, itn.LearnConfig) else dataclasses.asdict(config)
+    return json.dumps(content, allow_nan=False)
+
+
+def objective_of(content):
+    """Return the objective that was written."""
+    settings = {"settings": ConstrainedSettings(**content["settings"])} if "settings" in content else {}
+    given = {name: value for name, value in content.items() if name != "name"}
+    return OBJECTIVES[content["name"]](**given | settings)
+
+
 def survives_its_file(config):
     """As a run folder writes settings, and reads them back."""
-    text = json.dumps(dataclasses.asdict(config), allow_nan=False)
+    text = as_written(config)
     content = json.loads(text)
     known = {name: tuple(content[name]) for name in ("parts", "transforms") if content.get(name)}
-    return json.dumps(dataclasses.asdict(type(config)(**{**content, **known})), allow_nan=False) == text
+    if isinstance(config, itn.LearnConfig):
+        known |= {
+            "objective": objective_of(content["objective"]),
+            "criterion": content["criterion"]["name"],
+        }
+    return as_written(type(config)(**{**content, **known})) == text
 
 
 def test_numbers_of_numpy_are_numbers():
-    config = itn.LearnConfig(tolerance=np.float32(0.25), steps=np.int64(7), c_theta=np.int64(2))
-    assert json.dumps(dataclasses.asdict(config)) == json.dumps(
-        dataclasses.asdict(itn.LearnConfig(tolerance=0.25, steps=7, c_theta=2))
+    config = itn.LearnConfig(tolerance=np.float32(0.25), steps=np.int64(7))
+    assert as_written(config) == as_written(itn.LearnConfig(tolerance=0.25, steps=7))
+    given, plain = (
+        itn.Switched(number(0.25), steps=whole(7), acc_orig=number(0.5), c_theta={"color": number(2.0)})
+        for number, whole in ((np.float32, np.int64), (float, int))
     )
+    assert as_written(given) == as_written(plain)
+    assert as_written(itn.LearnConfig(objective=given)) == as_written(itn.LearnConfig(objective=plain))
+    assert json.loads(as_written(itn.Switched(c_theta=np.int64(2))))["c_theta"] == 2
 
 
 @pytest.mark.parametrize(
     ("kind", "setting"),
     [
-        (itn.LearnConfig, {"acc_orig": True, "objective": "switched"}),
+        (itn.Switched, {"acc_orig": True}),
+        (itn.LearnConfig, {"tolerance": True, "objective": "switched"}),
         (itn.ScreenConfig, {"magnitudes": {"rotate": "123"}}),
     ],
 )
@@ -272,10 +303,10 @@ READERS = {
     "map.json": lambda folder: class_indices(["a"], None, folder / "map.json"),
     "left/config.json": lambda folder: RunFolder(folder / "left", {"config": {"steps": 1}}),
 }
-CONFIG = {"config": dataclasses.asdict(itn.LearnConfig(hidden=4)), "images": {"shape": [9, 1, 4, 5]}}
+CONFIG = {"config": itn.LearnConfig(hidden=4).describe(), "images": {"shape": [9, 1, 4, 5]}}
 CONTENTS = {
     "config.json": {"command": "learn", **CONFIG},
-    "history.jsonl": dataclasses.asdict(itn.learning.records.LearnStep(0, {"spatial": 0.5}, 0.5)),
+    "history.jsonl": LearnStep(0, {"spatial": 0.5}, {"cross_entropy": 0.5}).to_json(),
     "map.json": {"a": 0, "b": "1"},
     "left/config.json": {"config": {"steps": 1}},
 }

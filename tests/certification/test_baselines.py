@@ -9,14 +9,22 @@ import itn
 from itn.certification.baselines import (
     EstimatedBaseline,
     calibrate_baselines,
-    color_baselines,
     displacement_ratio,
     estimate_baselines,
-    spatial_baselines,
 )
+from itn.nn import Frame
 from itn.stats.fixed_sequence import FixedSequence, max_failures
 from itn.stats.sampling import generator
-from tests.certification.test_search import evaluation_set, flat_images
+from tests.certification.test_parametric import evaluation_set, flat_images
+
+
+def spatial_baselines(aspect, bound=1.0):
+    return itn.SpatialTransformer(bound=bound).baselines(Frame(1, 20, round(20 * aspect)))
+
+
+def color_baselines(channels):
+    return itn.ColorTransformer(channels).baselines(Frame(channels, 20, 20))
+
 
 SPATIAL = ("rotate", "scale_x", "scale_y", "zoom", "shear_x", "shear_y", "translate_x", "translate_y")
 
@@ -27,7 +35,7 @@ def test_spatial_baselines_reach_their_bound_and_no_further(aspect, bound):
     baselines = spatial_baselines(aspect, bound)
     assert sorted(baseline.name for baseline in baselines) == sorted(2 * SPATIAL)
     for baseline in baselines:
-        spatial = baseline.transform.matrices(torch.tensor([[0.0], [0.5], [1.0]]))["spatial"]
+        spatial = baseline.generate(torch.tensor([0.0, 0.5, 1.0]))
         deviation = (spatial - torch.eye(2, 3)).abs().amax((1, 2))
         assert deviation[0] == 0
         assert 0 < deviation[1] < deviation[2]
@@ -39,9 +47,13 @@ def test_spatial_baselines_reach_their_bound_and_no_further(aspect, bound):
 )
 def test_spatial_baselines_are_those_of_the_table(baseline):
     images = torch.rand(1, 3, 20, 30, generator=generator(0, "images"))
-    spatial = baseline.transform.matrices(torch.tensor([[0.25]]))["spatial"]
+    spatial = baseline.generate(torch.tensor([0.25]))
     moved = itn.TRANSFORMS[baseline.name](images, baseline.magnitude(0.25))
     assert torch.equal(itn.warp(images, spatial).clamp(0, 1), moved)
+    assert torch.equal(baseline.apply(images, spatial).clamp(0, 1), moved)
+    table = itn.TRANSFORMS[baseline.name]
+    assert (baseline.identity, baseline.unit) == (table.identity, table.unit)
+    assert baseline.sign == ("+" if baseline.magnitude(0.25) > table.identity else "-")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -52,9 +64,12 @@ def test_color_baselines_are_those_of_the_table(channels):
         "grayscale"
     ] * (channels > 1)
     for baseline in baselines:
-        color = baseline.transform.matrices(torch.tensor([[0.6]]))["color"]
+        color = baseline.generate(torch.tensor([0.6]))
         moved = itn.TRANSFORMS[baseline.name](images, baseline.magnitude(0.6))
         torch.testing.assert_close(itn.functional.apply_color(images, color), moved, atol=1e-6, rtol=0)
+        torch.testing.assert_close(baseline.apply(images, color), moved, atol=1e-6, rtol=0)
+        table = itn.TRANSFORMS[baseline.name]
+        assert (baseline.identity, baseline.unit) == (table.identity, table.unit)
 
 
 def test_displacement_of_baselines_is_that_on_paper():
@@ -78,6 +93,7 @@ def test_baselines_go_as_far_as_on_paper():
     up, down = records["contrast", "+"], records["contrast", "-"]
     assert up.reached_bound
     assert up.magnitude == 2.0
+    assert (up.identity, up.unit) == (1.0, itn.TRANSFORMS["contrast"].unit)
     assert down.estimated_magnitude == pytest.approx(1 - 1 / 6, abs=0.03)
     assert records["brightness", "-"].estimated_magnitude == pytest.approx(-0.1, abs=0.03)
     assert down.magnitude is None  # far from the largest, which is the gain above 1

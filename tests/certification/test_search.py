@@ -1,70 +1,15 @@
-"""Certificates: on a classifier whose answers are known on paper, and by simulation with a known truth."""
+"""Searches: on a classifier whose answers are known on paper."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 import itn
-from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.records import certify
+from itn.certification.parametric import ParametricTransform
 from itn.certification.search import estimate_scale, search_worst_k
-from itn.models.preflight import CheckedImages
 from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures, smallest_tolerance
-from itn.stats.sampling import generator
-
-
-class Brightness(torch.nn.Module):
-    """Says 1 where the mean of an image exceeds a half: two opposite logits."""
-
-    def forward(self, images):
-        excess = images.mean((1, 2, 3)) - 0.5
-        return torch.stack([-excess, excess], 1)
-
-
-def flat_images(values, labels=None):
-    """Images of one value each; by default all are what the classifier says."""
-    values = torch.as_tensor(values, dtype=torch.float32)
-    images = values.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
-    said = (values > 0.5).long()
-    return CheckedImages(images, said if labels is None else torch.as_tensor(labels), said)
-
-
-def shade(k):
-    """Two controls: the first darkens by as much as it says, the second brightens by half of that."""
-    matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
-    matrix[:, 0, 1] = -k[:, 0] + k[:, 1] / 2
-    return {"color": matrix}
-
-
-def scaled(transform, scale):
-    """The same transformation at a scale."""
-    return ParametricTransform(transform.controls, lambda k: transform.matrices(scale * k))
-
-
-CLASSIFIER = itn.Classifier(Brightness())
-
-
-def evaluation_set(data, batch_size=250):
-    return EvaluationSet(CLASSIFIER, data, batch_size)
-
-
-SHADE = ParametricTransform(2, shade)
-
-
-def test_margins_are_those_on_paper():
-    data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
-    k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
-    assert evaluation_set(data, 2).margins(SHADE, k).tolist() == pytest.approx([0.2, 0.5, 0.0], abs=1e-6)
-
-
-def test_broken_are_those_that_were_right():
-    data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
-    everyone = torch.tensor([[0.2, 0.0]])
-    assert evaluation_set(data).broken(SHADE, everyone).tolist() == [True, False, False, False]
-    own = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.0], [0.0, 0.3]])
-    assert evaluation_set(data).broken(SHADE, own).tolist() == [False, False, True, True]
+from tests.certification.test_parametric import CLASSIFIER, SHADE, evaluation_set, flat_images, of_matrix
 
 
 @pytest.mark.parametrize(("n", "tolerance"), [(20, 0.01), (150, 0.02), (600, 0.01), (6000, 0.01)])
@@ -132,25 +77,6 @@ def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
     assert first == pytest.approx(0.3, abs=0.01)  # what holds again beyond is not reached
 
 
-@pytest.mark.parametrize(("enough", "evaluated"), [(1.0, 981), (0.2, 981), (0.05, 550), (0.005, 100)])
-def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, evaluated):
-    labels = torch.ones(1000).long()
-    labels[::50] = 0  # a fiftieth is wrong unchanged, and not broken; so is the first, at the boundary
-    data = flat_images(torch.linspace(0.5, 1.0, 1000), labels)
-    batches = []
-
-    class Counting(itn.Classifier):
-        def logits(self, images):
-            batches.append(len(images))
-            return super().logits(images)
-
-    counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
-    images = EvaluationSet(counting, data, 100)
-    share = images.break_rate(DARKEN, 0.05 * DARKEN.full_strength, enough)
-    assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
-    assert sum(batches) == pytest.approx(evaluated, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
-
-
 def test_the_worst_is_found_inside_not_at_full_strength():
     # Half as dark at full strength as at (1, 0)
     data = flat_images(torch.linspace(0.5, 1.0, 402)[1:-1])
@@ -175,68 +101,78 @@ def test_refinement_goes_where_the_grid_does_not():
     def dip(k):
         matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
         matrix[:, 0, 1] = -(0.4 - 1.6 * (k[:, 0] - 0.75).abs()).clamp_min(0)
-        return {"color": matrix}
+        return [matrix]
 
     data = flat_images(torch.linspace(0.51, 1.0, 400))
-    assert search_worst_k(evaluation_set(data), ParametricTransform(1, dip), scale=1.0).k.item() == 0.75
+    assert (
+        search_worst_k(evaluation_set(data), ParametricTransform(1, dip, of_matrix), scale=1.0).k.item()
+        == 0.75
+    )
 
 
-def certified(data, transform, uniform, scale, tolerance, batch_size=250):
-    images = evaluation_set(data, batch_size)
-    recognized = images.margins(transform, uniform) > 0
-    return certify(data.clean, recognized, search_worst_k(images, transform, 1.0), scale, tolerance)
+class Counted:
+    """A transformation that counts how often it is evaluated."""
+
+    def __init__(self, controls, generate, apply):
+        self.evaluations = 0
+
+        def counting(k):
+            self.evaluations += 1
+            return generate(k)
+
+        self.transform = ParametricTransform(controls, counting, apply)
 
 
-def test_certificate_counts_what_it_says():
-    data = flat_images(torch.linspace(0.5, 1.0, 1002)[1:-1])
-    uniform = torch.rand(1000, 2, generator=generator(0, "certificate"))
-    found = certified(data, scaled(SHADE, 0.2), uniform, 0.2, 0.01)
-    assert found.images == 1000
-    assert found.clean_accuracy == 1.0
-    assert found.full.accuracy == pytest.approx(0.8, abs=2e-3)  # darker by 0.1 of the range of 0.5
-    assert found.searched.accuracy == found.searched.accuracy_per_image == pytest.approx(0.6, abs=2e-3)
-    assert found.full.lower_bound == pytest.approx(0.7738, abs=3e-3)
-    # Darker by 0.2 (a - b / 2), a and b uniform: its positive part is 0.2 * 7 / 24 in the mean
-    assert found.uniform.accuracy == pytest.approx(1 - 0.2 * 7 / 24 / 0.5, abs=0.03)
-    assert found.uniform.lower_bound < found.uniform.accuracy
+def darkened(by):
+    """Color matrices that darken by so much, B x 1 x 2."""
+    return [torch.stack([torch.ones_like(by), -by], -1)[:, None]]
 
 
-DARKEN = ParametricTransform(1, lambda k: {"color": torch.stack([torch.ones_like(k), -k], -1)})
+def bias_along(direction):
+    """A transformer that darkens by up to 0.1 in a direction of k, and does nothing in the other one."""
+    transformer = itn.ColorTransformer(1, hidden=1, family="bias")
+    with torch.no_grad():
+        transformer.head.hidden.weight.copy_(torch.tensor([direction]))
+        transformer.head.output.weight.fill_(-torch.atanh(torch.tensor(0.1)).item())
+    return transformer
 
 
-def test_coverage_by_simulation():
-    """Over 1,000 repetitions, what is said with 95 % is true in at least 95 %, less two standard errors.
+GRAYS = torch.linspace(0.5, 1.0, 402)[1:-1]
 
-    Brightness is uniform between 1/2 and 1, a fiftieth of the labels is wrong. Darkened by d, the share 2 d
-    of the images changes its class: 0.98 * 2 d are broken, and the accuracy is 0.98 - 0.96 * 2 d.
-    """
-    repetitions, tolerance, n = 1000, 0.04, 500
-    randomness = generator(0, "population")
 
-    def sample():
-        labels = torch.rand(n, generator=randomness) > 0.02
-        return flat_images(0.5 + 0.5 * torch.rand(n, generator=randomness), labels.long())
+def test_of_three_parts_the_worst_is_found_with_few_evaluations():
+    """All combinations of six controls would be 729; parts are searched one after another."""
+    parts = {"a": bias_along((1.0, -1.0)), "b": bias_along((-1.0, 1.0)), "c": bias_along((0.5, 0.5))}
+    net = itn.InvariantTransformerNet(CLASSIFIER, parts)
+    counted = Counted(*ParametricTransform.of_net(net))
+    assert counted.transform.controls == 6
+    worst = search_worst_k(evaluation_set(flat_images(GRAYS)), counted.transform, scale=1.0)
+    assert worst.k.tolist() == [[1, 0, 0, 1, 1, 1]]
+    assert worst.right_full.float().mean() == pytest.approx(0.8, abs=0.01)  # of it only one part is left
+    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert torch.equal(worst.right, worst.right_everywhere)
+    assert counted.evaluations < 100
 
-    limit = tolerance / (0.98 * 2)
-    estimate = (max_failures(n, tolerance) + 0.5) / n / (0.98 * 2)  # where calibration will end, about
-    kept = covered = 0
-    chosen = []
-    for _ in range(repetitions):
-        images, held_out = evaluation_set(sample(), n), sample()
-        scale = fixed_sequence_test(
-            lambda s, images=images: images.broken(DARKEN, s * DARKEN.full_strength)[None],
-            [estimate * s for s in SEQUENCE],
-            tolerance,
-        ).scale
-        uniform = torch.rand(n, 1, generator=randomness)
-        found = certified(held_out, scaled(DARKEN, scale), uniform, scale, tolerance, n)
-        chosen.append(scale / limit)
-        kept += scale <= limit
-        covered += (
-            found.full.lower_bound <= 0.98 - 0.96 * 2 * scale
-            and found.uniform.lower_bound <= 0.98 - 0.96 * scale
-        )
-    least = 0.95 - 2 * math.sqrt(0.95 * 0.05 / repetitions)
-    assert kept / repetitions >= least
-    assert covered / repetitions >= least
-    assert np.median(chosen) > 0.5  # and still says something
+
+def test_of_six_controls_the_worst_is_refined():
+    def dip(k):
+        worst = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.5, 0.75])
+        return darkened(0.4 - 0.4 * (k - worst).abs().mean(1))
+
+    counted = Counted(6, dip, of_matrix)
+    worst = search_worst_k(evaluation_set(flat_images(GRAYS)), counted.transform, scale=1.0)
+    assert worst.k.tolist() == [[1, 0, 0, 1, 0.5, 0.75]]
+    assert counted.evaluations < 100
+
+
+def test_of_four_controls_all_combinations_are_tried():
+    """Where two parts break images only together, one after the other would not find it."""
+
+    def both(k):
+        return darkened(0.3 * k[:, 0] * (1 - k[:, 1]) * (1 - k[:, 2]) * k[:, 3])
+
+    counted = Counted(4, both, of_matrix)
+    worst = search_worst_k(evaluation_set(flat_images(GRAYS)), counted.transform, scale=1.0)
+    assert worst.k.tolist() == [[1, 0, 0, 1]]
+    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert worst.right_full.all()

@@ -65,7 +65,8 @@ def itn(folder, *arguments, **kw):
 
 
 def test_the_shipped_classifier_on_real_digits(folder):
-    done = itn(folder, "learn", *QUICK, "--out", "run", "--parts", "color,spatial", "--seed", "3")
+    own = ("--acc-orig", "measured", "--c-theta", "0.02")
+    done = itn(folder, "learn", *QUICK, *own, "--out", "run", "--parts", "color,spatial", "--seed", "3")
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["clean_accuracy"] > 0.98
@@ -75,7 +76,11 @@ def test_the_shipped_classifier_on_real_digits(folder):
     assert f"{100 * result['accuracy_full']:.2f} %" in done.stdout
     assert "content is turned" in done.stdout
     assert "run/result.json" in done.stdout
-    assert json.loads((folder / "run" / "config.json").read_text())["config"]["seed"] == 3
+    config = json.loads((folder / "run" / "config.json").read_text())["config"]
+    assert (config["seed"], config["steps"], config["criterion"]) == (3, 30, {"name": "broken"})
+    assert config["objective"] == {
+        **{"name": "switched", "acc_orig": "measured", "c_theta": 0.02, "displacement_samples": 0}
+    }
     pictures = sorted(path.name for path in (folder / "run" / "figures").iterdir())
     assert pictures == ["classes.png", "curves.png", "directions.png", "grid.png", "losses.png"]
     assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
@@ -198,6 +203,12 @@ REFUSED_BY_LEARN = [
     (["--steps", "many"], 'unable to convert "many" into int'),
     (["--parts", "color,sound"], "parts must be color, spatial, or both, got color,sound"),
     (["--stesp", "3"], "Unknown option"),
+    (["--objective", "best"], "objective"),
+    (["--learning-rate", "0"], "learning-rate must be positive, got 0"),
+    (["--acc-orig", "0.5"], "--acc-orig belongs to --objective switched"),
+    (["--objective", "constrained", "--c-theta", "2"], "--c-theta belongs to --objective switched"),
+    (["--objective", "switched", "--acc-orig", "98"], "acc-orig must be paired, measured or a number in"),
+    (["--objective", "switched", "--displacement-samples", "-1"], "displacement-samples must be 0 (exact)"),
     (
         ["--data", "mnist", "--limit", "300"],
         "90 calibration images cannot prove a tolerance of 1 %, 3.27 % at best: give a tolerance of",
@@ -478,7 +489,8 @@ def test_lists_and_help(folder):
     assert "jennings-cnn          431,080" in ran["models"].stdout
     assert "--no-round-trip" in ran["screen --help"].stdout
     assert "--pair" in ran["screen --help"].stdout
-    assert "--c-theta" in ran["learn --help"].stdout
+    for option in ("--c-theta", "--acc-orig", "--displacement-samples", "--criterion", "--learning-rate"):
+        assert option in ran["learn --help"].stdout
     assert ran["--version"].stdout.strip()[0].isdigit()
 
 

@@ -6,20 +6,60 @@ import re
 import pytest
 import torch
 
+import itn
 import itn.transforms.registry
 from itn import LearnConfig
 from itn.screening.config import ScreenConfig
 from itn.transforms.registry import TRANSFORMS, register
 
 
+def goal_of(config):
+    return config.goal.tolerance, config.goal.steps, config.goal.learning_rate
+
+
 def test_defaults_are_those_of_the_objective():
     switched, constrained = LearnConfig(objective="switched"), LearnConfig()
-    assert (switched.tolerance, switched.steps, switched.learning_rate) == (0.0, 1000, 0.005)
-    assert (constrained.tolerance, constrained.steps, constrained.learning_rate) == (0.01, 500, 0.03)
-    given = LearnConfig(tolerance=0.05, steps=7, learning_rate=0.1)
-    assert (given.tolerance, given.steps, given.learning_rate) == (0.05, 7, 0.1)
+    assert goal_of(switched) == (0.0, 1000, 0.005)
+    assert goal_of(constrained) == (0.01, 500, 0.03)
+    assert constrained.terms == (0.01, 0.95, 0)
+    assert (switched.goal, constrained.goal) == (itn.Switched(), itn.Constrained())
+    assert goal_of(LearnConfig(tolerance=0.05, steps=7, learning_rate=0.1)) == (0.05, 7, 0.1)
     with pytest.raises(ValueError, match="needs a tolerance above 0"):
         LearnConfig(tolerance=0.0)
+
+
+def test_another_objective_brings_its_own_defaults():
+    """What was not given does not stay behind as if it had been."""
+    config = dataclasses.replace(LearnConfig(steps=7), objective="switched")
+    assert goal_of(config) == (0.0, 7, 0.005)
+    assert goal_of(dataclasses.replace(config, objective="constrained", steps=None)) == (0.01, 500, 0.03)
+    assert goal_of(dataclasses.replace(LearnConfig(), objective="switched")) == (0.0, 1000, 0.005)
+
+
+def test_settings_given_beside_an_objective_hold_before_its_own():
+    objective = itn.Switched(tolerance=0.3, steps=5, learning_rate=0.2, acc_orig=0.5, c_theta={"color": 2})
+    config = LearnConfig(objective=objective)
+    assert config.goal == objective
+    assert goal_of(config) == (0.3, 5, 0.2)
+    changed = dataclasses.replace(config, tolerance=0.0, steps=9)
+    assert goal_of(changed) == (0.0, 9, 0.2)
+    assert (changed.goal.acc_orig, changed.goal.c_theta) == (0.5, {"color": 2})
+
+
+def test_settings_of_an_objective_are_described_beside_its_name():
+    written = LearnConfig(objective=itn.Switched(acc_orig=0.5), steps=3).describe()
+    assert written["objective"] == {
+        **{"name": "switched", "acc_orig": 0.5, "c_theta": 0.01, "displacement_samples": 0}
+    }
+    assert written["criterion"] == {"name": "broken"}
+    assert [written[name] for name in ("tolerance", "steps", "learning_rate")] == [0.0, 3, 0.005]
+    assert (
+        written
+        == LearnConfig(
+            objective=itn.Switched(acc_orig=0.5, steps=3), criterion=itn.certification.criteria.Broken()
+        ).describe()
+    )
+    assert json.loads(json.dumps(written)) == {**written, "parts": ["color", "spatial"]}
 
 
 @pytest.mark.parametrize(
@@ -28,28 +68,65 @@ def test_defaults_are_those_of_the_objective():
         ({"parts": ()}, "parts must be color, spatial, or both, got none"),
         ({"parts": ("spatial", "spatial")}, "got spatial,spatial"),
         ({"parts": ("colour",)}, "got colour"),
-        ({"objective": "best"}, "objective must be constrained"),
+        ({"parts": {}}, "nothing to learn"),
+        ({"parts": {"spatial": torch.nn.Identity()}}, "spatial must be an itn.nn.Transformer, got Identity"),
+        ({"parts": {"a b": itn.ColorTransformer()}}, "'a b' cannot name a transformer"),
+        ({"objective": "best"}, "objective must be constrained or switched, or an itn.Objective, got 'best'"),
+        ({"objective": itn.Switched}, "objective must be constrained"),
+        ({"criterion": "kept"}, "criterion must be broken, or an itn.Criterion, got 'kept'"),
+        ({"objective": "switched", "tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 2.5}, "steps must be an integer, got 2.5"),
+        ({"learning_rate": 0.0}, "learning-rate must be positive, got 0.0"),
+        ({"family": "rotation", "hidden": 1}, "hidden must be at least 2 where a family has one parameter"),
         ({"color_family": "hue"}, "color-family must be one of affine, gain, bias, got 'hue'"),
         ({"family": "afine"}, "family must be one of affine, rotation"),
         ({"padding": "wrap"}, "padding must be one of zeros"),
-        ({"acc_orig": "mean"}, "paired, measured or a number"),
-        ({"acc_orig": 98.0}, "paired, measured or a number"),
         ({"tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
         ({"tolerance": -0.1}, "tolerance must lie"),
         ({"train_fraction": 1.0}, r"train-fraction must lie in \(0, 1\)"),
         ({"steps": -1}, "steps must be at least 1"),
         ({"batch_size": 0}, "batch-size must be at least 1"),
-        ({"c_theta": float("nan")}, "c-theta must be positive"),
         ({"learning_rate": float("inf")}, "learning-rate must be positive"),
         ({"color_bound": 0.0}, "color-bound must be positive"),
         ({"spatial_bound": -1.0}, "spatial-bound must be positive"),
-        ({"displacement_samples": -1}, "displacement-samples must be 0"),
         ({"seed": -1}, "seed must be in"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         LearnConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"acc_orig": "mean"}, "paired, measured or a number"),
+        ({"acc_orig": 98.0}, "paired, measured or a number"),
+        ({"acc_orig": True}, "paired, measured or a number"),
+        ({"c_theta": float("nan")}, "c-theta must be positive"),
+        ({"c_theta": {"color": -1.0}}, "c-theta must be positive, got -1"),
+        ({"displacement_samples": -1}, "displacement-samples must be 0"),
+        ({"displacement_samples": 2.5}, "displacement-samples must be an integer, got 2.5"),
+        ({"tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
+        ({"tolerance": None}, "tolerance must be a number, got None"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": "7"}, "steps must be an integer, got '7'"),
+        ({"learning_rate": 0.0}, "learning-rate must be positive, got 0.0"),
+    ],
+)
+def test_settings_of_an_objective_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        itn.Switched(**settings)
+
+
+def test_a_family_of_one_parameter_needs_two_units_only_where_its_ends_are_known():
+    assert LearnConfig(objective="switched", family="rotation", hidden=1).hidden == 1
+    assert LearnConfig(parts=("color",), family="rotation", hidden=1).hidden == 1
+    narrow = {"turn": itn.SpatialTransformer("rotation", hidden=1)}
+    with pytest.raises(ValueError, match="hidden must be at least 2"):
+        LearnConfig(parts=narrow)
+    assert LearnConfig(parts=narrow, objective="switched").goal.name == "switched"
 
 
 PAPERS = (

@@ -1,12 +1,9 @@
 import pytest
 import torch
-from torch import nn
 
 import itn
 from itn.certification.parametric import EvaluationSet
 from itn.learning.evaluate import curves, respond
-from itn.learning.figures import grid, strips
-from itn.stats.sampling import one_per_class
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def test_response_is_what_paper_and_pencil_say(net, data, side, batch_size):
     """A blob at +0.5 crosses the middle when the shift exceeds 0.5; one at -0.5 never does."""
     k2 = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
     shift = torch.tanh(torch.atanh(torch.tensor(0.6)) * k2[:, 0])
-    response = respond(net, EvaluationSet(side, data, batch_size), torch.zeros(1, 2), k2)
+    response = respond(net, EvaluationSet(side, data, batch_size), [k2])
     expected = (data.labels == 0) | (shift < 0.5)
     near = (shift - 0.5).abs() < 0.02
     assert torch.equal(response.right[~near], expected[~near])
@@ -50,29 +47,3 @@ def test_curves_fall_where_the_blob_crosses(net, data, side):
     assert points[(0, 1), 1.0].displacement == 0
     assert points[(1, 1), 1.0].displacement == pytest.approx(0.36 / 3)
     assert points[(1, 0), 1.0].ci_low < 0.5 < points[(1, 0), 1.0].ci_high
-
-
-def test_strips_show_what_the_classifier_says(net, data):
-    pictures, predictions = strips(net, data.images[:2], (0.0, 1.0))
-    assert predictions["spatial"].tolist() == [[0, 0], [1, 0]]
-    assert torch.equal(pictures["spatial"][:, 0], data.images[:2])
-    assert pictures["spatial"].shape == (2, 2, 1, 20, 20)
-
-
-def test_grid_has_the_original_in_its_first_cell(side, data):
-    net = itn.InvariantTransformerNet(side, itn.ColorTransformer(1), itn.SpatialTransformer())
-    for part in (net.color, net.spatial):
-        nn.init.normal_(part.head.output.weight, std=0.2, generator=torch.Generator().manual_seed(0))
-    cells = grid(net, data.images[:4], (0.0, 1.0), (0.0, 0.5, 1.0))
-    assert cells.shape == (2, 3, 4, 1, 20, 20)
-    assert torch.equal(cells[0, 0], data.images[:4])
-    one = torch.ones(2)
-    assert torch.equal(cells[1, 2], net.transform(data.images[:4], one, one))
-    assert torch.equal(cells[0, 2], net.transform(data.images[:4], 0 * one, one))
-
-
-def test_images_are_chosen_class_by_class():
-    labels = torch.tensor([2, 2, 0, 2, 0, 5])
-    assert one_per_class(labels, 2).tolist() == [2, 0]
-    assert one_per_class(labels, 5).tolist() == [2, 0, 5, 4, 1]
-    assert one_per_class(labels, 10).tolist() == [2, 0, 5, 4, 1, 3]

@@ -8,6 +8,7 @@ import torch
 
 import itn
 from itn.cli.main import main
+from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.records import PerClassRecord
 from itn.runtime.run_dir import RunFolder
 from itn.stats.intervals import clopper_pearson
@@ -39,7 +40,7 @@ def test_each_class_goes_its_own_way(shifts):
     result, _ = shifts
     square = torch.cartesian_prod(*2 * [torch.linspace(0, 1, 11)])
     # Matrices say where an output pixel comes from: a positive entry moves content to the left
-    left, right = (result.nets[label].spatial.head(square) for label in (0, 1))
+    left, right = (result.nets[label].part("spatial").head(square) for label in (0, 1))
     assert -0.5 < left.min() < -0.4
     assert 0.7 < left.max() <= 0.8
     assert 0.4 < right.max() < 0.5
@@ -71,7 +72,9 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
     k = torch.rand(5, 2)
     for label, net in result.nets.items():
         read = itn.load_net(folder, side, label)
-        torch.testing.assert_close(read.spatial.matrix(k), net.spatial.matrix(k), rtol=0, atol=0)
+        torch.testing.assert_close(
+            read.part("spatial").matrix(k), net.part("spatial").matrix(k), rtol=0, atol=0
+        )
         assert itn.load_augmentation(folder, label=label)(blobs[0][:2]).shape == (2, 1, 20, 20)
     for label in (None, 2):
         with pytest.raises(ValueError, match=rf"^label {label}: .* give its label, one of 0, 1$"):
@@ -115,17 +118,17 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path
     config = dataclasses.replace(QUICK, parts=("spatial",), steps=6)
     whole = itn.learn_per_class(side, *blobs, config, progress=False)
     monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
-    step = itn.learning.per_class.ConstrainedLearner.step
+    step = ConstrainedLearner.step
 
     def interrupted(self, number):
         if number == 3:
             raise KeyboardInterrupt
         return step(self, number)
 
-    monkeypatch.setattr(itn.learning.per_class.ConstrainedLearner, "step", interrupted)
+    monkeypatch.setattr(ConstrainedLearner, "step", interrupted)
     with pytest.raises(itn.Interrupted):
         itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False)
-    monkeypatch.setattr(itn.learning.per_class.ConstrainedLearner, "step", step)
+    monkeypatch.setattr(ConstrainedLearner, "step", step)
     resumed = itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False)
     assert resumed.history == whole.history
     assert resumed.record == whole.record

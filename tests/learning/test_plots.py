@@ -1,12 +1,12 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
 import itn
 from itn import plotting
-from itn.learning import plots
+from itn.learning import plots, step_plots
+
+STRIPS = {"color": "color: F([t, 0], [0, 0])", "spatial": "spatial: F([0, 0], [t, 0])"}
 
 
 @pytest.fixture
@@ -14,20 +14,8 @@ def result(blobs, side):
     return itn.learn(side, *blobs, itn.LearnConfig(objective="switched", steps=60, batch_size=32))
 
 
-def test_loss_curves_draw_both_losses_of_every_step(result):
-    left, right = plots.loss_curves(result.history).axes
-    np.testing.assert_array_equal(left.lines[0].get_ydata(), [step.cross_entropy for step in result.history])
-    np.testing.assert_array_equal(
-        right.lines[0].get_ydata(), [step.transformer_loss for step in result.history]
-    )
-    expected = np.mean([step.cross_entropy for step in result.history[:50]])
-    assert left.lines[1].get_ydata()[0] == pytest.approx(expected)
-    assert left.lines[1].get_xdata()[0] == 49
-    assert all(ax.get_xlabel() == "step" and ax.get_ylabel() for ax in (left, right))
-
-
 def test_curves_draw_the_record(result, texts):
-    figure = plots.accuracy_and_displacement(result.record)
+    figure = plots.accuracy_and_displacement(result.record, result.net.controls)
     top = figure.axes[1]
     assert top.get_title().startswith("spatial")
     points = [p for p in result.record.curves if p.part == "spatial" and p.ray == (0.0, 1.0)]
@@ -37,25 +25,26 @@ def test_curves_draw_the_record(result, texts):
     assert "k2 = (t, t)" in told
 
 
-def test_strips_mark_right_and_wrong():
+def test_strips_mark_right_and_wrong(texts):
     pictures = {"color": torch.rand(2, 3, 1, 5, 5), "spatial": torch.rand(2, 3, 1, 5, 5)}
     predictions = {
         "color": torch.tensor([[0, 0, 1], [1, 1, 1]]),
         "spatial": torch.tensor([[0, 2, 2], [1, 1, 1]]),
     }
     figure = plots.class_strips(
-        pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0)
+        pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0), STRIPS
     )
     titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
     good, bad = plotting.UNCHANGED, plotting.BROKEN
     assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
     assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]
+    assert set(STRIPS.values()) <= set(texts(figure))
 
 
 def test_grid_shows_each_cell_where_it_belongs():
     images = torch.linspace(0.1, 0.9, 6).view(2, 3, 1, 1, 1, 1).expand(2, 3, 4, 3, 4, 5)
     original = torch.zeros(4, 3, 4, 5)
-    figure = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0))
+    figure = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0), ("k1 (color)", "k2 (spatial)"))
     shown = [ax.images[0].get_array()[0, 0, 0] for ax in figure.axes if ax.images]
     np.testing.assert_allclose(sorted(shown), [0, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9], atol=1e-6)
     cells = [ax for ax in figure.axes if ax.images][1:]
@@ -64,11 +53,15 @@ def test_grid_shows_each_cell_where_it_belongs():
     )
     assert cells[0].get_ylabel() == "(0, 0)"
     assert cells[-1].get_xlabel() == "(1, 1)"
+    right = figure.subfigs[1]
+    assert (right.get_supxlabel(), right.get_supylabel()) == ("k2 (spatial)", "k1 (color)")
+    alone = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0), ("k1 (turn)",)).subfigs[1]
+    assert (alone.get_supxlabel(), alone.get_supylabel()) == ("k1 (turn)", "")
 
 
 def test_equal_figures_make_equal_files(result, tmp_path):
     for name in ("a.png", "b.png"):
-        plotting.save(plots.accuracy_and_displacement(result.record), tmp_path / name)
+        plotting.save(plots.accuracy_and_displacement(result.record, result.net.controls), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -77,9 +70,8 @@ def test_figures_of_one_part_alone(part, blobs, side):
     result = itn.learn(
         side, *blobs, itn.LearnConfig(objective="switched", parts=(part,), steps=3, batch_size=32)
     )
-    assert len(plots.accuracy_and_displacement(result.record).axes) == 2
-    short = [dataclasses.replace(step) for step in result.history]
-    assert len(plots.loss_curves(short).axes) == 2
+    assert len(plots.accuracy_and_displacement(result.record, result.net.controls).axes) == 2
+    assert len(step_plots.loss_curves(result.history).axes) == 2
 
 
 def test_baselines_are_drawn_beside_the_family(blobs, side):
@@ -111,18 +103,20 @@ def test_baselines_are_drawn_beside_the_family(blobs, side):
     assert "contrast +, to its bound" in [line.get_label() for line in color.lines]
 
 
-def test_directions_are_drawn_in_the_plane_of_full_strength():
+def test_directions_are_drawn_in_the_plane_of_full_strength(texts):
     """k[0] moves along the first entry of the matrix, k[1] along the second, twice as far."""
     line = torch.linspace(0, 1, 5)
     first, second = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([first, 2 * second, 0 * first], -1)
     pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
-    figure = plots.control_directions({"spatial": grid}, {"spatial": pictures})
+    figure = plots.control_directions({"spatial": grid}, {"spatial": pictures}, ("color", "spatial"))
     plane, *cells = figure.axes
     drawn = [line.get_xydata() for line in plane.lines[:10]]
     ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)
     np.testing.assert_allclose(np.linalg.norm(ends, axis=1), [5**0.5, 1, 2], atol=1e-6)
     np.testing.assert_allclose(ends[1] @ ends[2], 0, atol=1e-6)
     np.testing.assert_allclose(ends[0], [5**0.5, 0], atol=1e-6)
+    assert "k2 is" in texts(figure)
+    assert "only k2[0] varies" in texts(figure)
     assert [cell.get_title() for cell in cells] == ["(0, 0)", "(1, 0)", "(0, 1)", "(1, 1)"]
     assert [cell.images[0].get_array()[0, 0] for cell in cells] == pytest.approx([0, 1 / 3, 2 / 3, 1])

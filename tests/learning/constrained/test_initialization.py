@@ -10,8 +10,8 @@ from itn.learning.constrained.initialization import init_directions
 def test_first_displacements_are_a_quarter_of_the_references(make_learner, blobs, side):
     learner = make_learner(side, itn.preflight(side, *blobs), references={"color": 0.2, "spatial": 0.04})
     families = learner.families
-    matrices = families.full_strength(families.log_scale)
-    displacements = families.ratios(matrices)[:, 0] * families.references
+    parameters = families.full_strength(families.log_scale)
+    displacements = families.ratios(parameters)[:, 0] * families.references
     expected = torch.tensor([[0.05, 0.01]]).expand(4, 2)
     torch.testing.assert_close(displacements, expected, rtol=1e-3, atol=0)
 
@@ -33,7 +33,7 @@ def test_restarts_begin_along_pairs_of_promising_directions(make_learner, blobs,
     pair[0, 0, 0], pair[0, 1, 4] = 0.3, 0.3  # scales along x and along y
     init_directions(learner.families, 0, slice(None), pair, learner.settings)
     vertices = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).expand(4, -1, -1)
-    parameters = learner.families.parameters(0, learner.families.log_scale, vertices)
+    parameters = learner.families.of_part(0, learner.families.log_scale, vertices)
     expected = torch.stack([pair[0, 0], pair[0, 1], pair[0].sum(0)])
     cosines = torch.cosine_similarity(parameters, expected, dim=-1)
     assert cosines[:3].mean() > 0.8

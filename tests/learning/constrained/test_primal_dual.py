@@ -27,7 +27,7 @@ def test_growth_ends_where_tanh_is_flat(make_learner, blobs, side):
     for _ in range(300):
         step_of_scales(learner, break_rate=0.0, rate=1.0)
     for number in range(2):
-        parameters = learner.families.parameters(number, learner.families.log_scale, torch.ones(4, 1, 2))
+        parameters = learner.families.of_part(number, learner.families.log_scale, torch.ones(4, 1, 2))
         torch.testing.assert_close(parameters.abs().amax((1, 2)), torch.full((4,), 3.0).tanh())
 
 

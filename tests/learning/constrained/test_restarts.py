@@ -10,10 +10,10 @@ from itn.learning.constrained.restarts import standings
 def test_worse_restarts_are_pruned_and_the_net_gets_the_best(make_learner, blobs, side):
     learner = make_learner(side, itn.preflight(side, *blobs), steps=20)
     history = [learner.step(number) for number in range(20)]
-    assert [step.restarts for step in history] == [4] * 6 + [1] * 14
+    assert [step.values["restarts"] for step in history] == [4] * 6 + [1] * 14
     learner.finish()
-    matrices = learner.net.matrices(*[torch.ones(1, 2)] * 2)
-    displacements = {part: itn.displacement(matrix).item() for part, matrix in matrices.items()}
+    parts = {part: learner.net.part(part).matrix(torch.ones(1, 2)) for part in ("color", "spatial")}
+    displacements = {part: itn.displacement(matrix).item() for part, matrix in parts.items()}
     assert displacements == pytest.approx(history[-1].displacement, rel=1e-5)
 
 

@@ -1,0 +1,101 @@
+"""What transformations break: on a classifier whose answers are known on paper."""
+
+import pytest
+import torch
+
+import itn
+from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.functional import apply_color
+from itn.learning.load import make_net
+from itn.models.preflight import CheckedImages
+
+
+class Brightness(torch.nn.Module):
+    """Says 1 where the mean of an image exceeds a half: two opposite logits."""
+
+    def forward(self, images):
+        excess = images.mean((1, 2, 3)) - 0.5
+        return torch.stack([-excess, excess], 1)
+
+
+def flat_images(values, labels=None):
+    """Images of one value each; by default all are what the classifier says."""
+    values = torch.as_tensor(values, dtype=torch.float32)
+    images = values.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
+    said = (values > 0.5).long()
+    return CheckedImages(images, said if labels is None else torch.as_tensor(labels), said)
+
+
+def of_matrix(images, rows):
+    """Apply a color matrix that was made by hand."""
+    return apply_color(images, rows[0])
+
+
+def shade(k):
+    """Two controls: the first darkens by as much as it says, the second brightens by half of that."""
+    matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
+    matrix[:, 0, 1] = -k[:, 0] + k[:, 1] / 2
+    return [matrix]
+
+
+def scaled(transform, scale):
+    """The same transformation at a scale."""
+    return transform._replace(generate=lambda k: transform.generate(scale * k))
+
+
+CLASSIFIER = itn.Classifier(Brightness())
+
+
+def evaluation_set(data, batch_size=250):
+    return EvaluationSet(CLASSIFIER, data, batch_size)
+
+
+SHADE = ParametricTransform(2, shade, of_matrix)
+DARKEN = ParametricTransform(1, lambda k: [torch.stack([torch.ones_like(k), -k], -1)], of_matrix)
+
+
+def test_margins_are_those_on_paper():
+    data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
+    k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
+    assert evaluation_set(data, 2).margins(SHADE, k).tolist() == pytest.approx([0.2, 0.5, 0.0], abs=1e-6)
+
+
+def test_broken_are_those_that_were_right():
+    data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
+    everyone = torch.tensor([[0.2, 0.0]])
+    assert evaluation_set(data).broken(SHADE, everyone).tolist() == [True, False, False, False]
+    own = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.0], [0.0, 0.3]])
+    assert evaluation_set(data).broken(SHADE, own).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("enough", "evaluated"), [(1.0, 981), (0.2, 981), (0.05, 550), (0.005, 100)])
+def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, evaluated):
+    labels = torch.ones(1000).long()
+    labels[::50] = 0  # a fiftieth is wrong unchanged, and not broken; so is the first, at the boundary
+    data = flat_images(torch.linspace(0.5, 1.0, 1000), labels)
+    batches = []
+
+    class Counting(itn.Classifier):
+        def logits(self, images):
+            batches.append(len(images))
+            return super().logits(images)
+
+    counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
+    images = EvaluationSet(counting, data, 100)
+    share = images.break_rate(DARKEN, 0.05 * DARKEN.full_strength, enough)
+    assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
+    assert sum(batches) == pytest.approx(evaluated, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
+
+
+@pytest.mark.parametrize("parts", [("color",), ("spatial",), ("color", "spatial")])
+def test_controls_of_a_net_are_those_that_it_listens_to(parts, blobs, side):
+    net = make_net(side, itn.LearnConfig(parts=parts), blobs[0].shape)
+    transform, k = ParametricTransform.of_net(net), torch.rand(5, 2 * len(parts))
+    assert transform.controls == 2 * len(parts)
+    assert net.parts == parts
+    generated = transform.generate(k)
+    for number, (part, rows) in enumerate(zip(parts, generated, strict=True)):
+        assert torch.equal(rows, net.part(part).parameters_at(k[:, 2 * number : 2 * number + 2]))
+    ks = k.split(2, 1) if len(parts) == 2 else [k, k]  # the k of a part that is missing drives nothing
+    shown = transform.apply(blobs[0][:5], generated).clamp(0, 1)
+    torch.testing.assert_close(shown, net.transform(blobs[0][:5], *ks), rtol=0, atol=1e-6)

@@ -1,0 +1,35 @@
+"""Options become settings."""
+
+import dataclasses
+
+import pytest
+
+import itn
+from itn.cli.options import LearnOptions
+
+
+def test_no_option_gives_the_default_settings():
+    assert LearnOptions().config == itn.LearnConfig()
+    assert type(LearnOptions().config) is itn.LearnConfig
+
+
+def test_options_of_an_objective_are_its_settings():
+    config = LearnOptions(objective="switched", acc_orig=0.5, c_theta=2.0, steps=7, seed=3).config
+    assert config.objective == itn.Switched(acc_orig=0.5, c_theta=2.0)
+    assert config.goal == itn.Switched(acc_orig=0.5, c_theta=2.0, steps=7)
+    assert config.seed == 3
+    assert LearnOptions(objective="switched", displacement_samples=0).config.goal == itn.Switched()
+    assert LearnOptions(objective="switched").config == itn.LearnConfig(objective="switched")
+
+
+@pytest.mark.parametrize("given", [{"acc_orig": 0.0}, {"c_theta": 0.01}, {"displacement_samples": 0}])
+def test_options_of_another_objective_are_refused(given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} belongs to --objective switched"):
+        LearnOptions(**given).config  # noqa: B018
+
+
+def test_every_setting_has_an_option_and_every_setting_of_the_switch():
+    options = {field.name for field in dataclasses.fields(LearnOptions)}
+    assert {field.name for field in dataclasses.fields(itn.LearnConfig)} <= options
+    assert {field.name for field in dataclasses.fields(itn.Switched)} <= options
