@@ -60,7 +60,7 @@ def learn(
     raw = torch.full((len(GENERATORS),), START, requires_grad=True)
     optimizer = torch.optim.Adam([raw], lr=RATE)
     draw = generator(config.seed, f"augerino {weight}")
-    for _ in range(config.steps):
+    for _ in range(config.goal.steps):
         index = torch.randint(len(data), (config.batch_size,), generator=draw)
         u = 2 * torch.rand(config.batch_size, len(GENERATORS), generator=draw) - 1
         widths = F.softplus(raw)
@@ -92,7 +92,9 @@ class Family:
         batch_size: int,
     ) -> None:
         self.widths, self.target = widths, target
-        self.transform = ParametricTransform(len(widths), lambda u: {"spatial": matrices(widths, u)})
+        self.transform = ParametricTransform(
+            len(widths), lambda u: [matrices(widths, u)], lambda images, rows: itn.warp(images, rows[0])
+        )
         images = EvaluationSet(classifier, training, batch_size)
         self.images = images.spread(IMAGES)
         judges, scale = images.spread(JUDGED), self.largest_scale(EXTREMES[:1])
@@ -134,14 +136,16 @@ class Family:
             return torch.stack([calibration.broken(self.transform, u) for u in us])
 
         scales = [estimate * factor for factor in SEQUENCE]
-        scale = fixed_sequence_test(broken_at, scales, config.tolerated, config.confidence, BEYOND).scale
+        scale = fixed_sequence_test(broken_at, scales, config.goal.tolerance, config.confidence, BEYOND).scale
         draw = generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held_out.data), len(self.widths), generator=draw) - 1
         right, at_extreme, at_worst = (
             held_out.margins(self.transform, scale * u) > 0 for u in (uniform, extreme, worst)
         )
         case = WorstCase(worst, at_worst, at_extreme, held_out.data.clean & right & at_extreme & at_worst)
-        certificate = certify(held_out.data.clean, right, case, scale, config.tolerated, config.confidence)
+        certificate = certify(
+            held_out.data.clean, right, case, scale, config.goal.tolerance, config.confidence
+        )
         return {
             "displacement_full": self.displacement(scale * extreme),
             "extreme": extreme[0].tolist(),
@@ -166,9 +170,9 @@ def compare(models: list[str], seeds: list[int], smoke: bool = False) -> Record:
             run = _run(classifier, data, config, WEIGHTS[:1] if smoke else WEIGHTS)
             runs.append({"model": model, "seed": seed, **run})
     return {
-        "tolerance": config.tolerated,
+        "tolerance": config.goal.tolerance,
         "confidence": config.confidence,
-        "images_through_classifier": config.steps * config.batch_size,
+        "images_through_classifier": config.goal.steps * config.batch_size,
         "weights": WEIGHTS,
         "runs": runs,
         "itn_over_augerino": {
@@ -184,7 +188,7 @@ def _run(
     split = split_images(data, config)
     assert split.calibration is not None
     n, clock = len(split.calibration), time.perf_counter()
-    target = (max_failures(n, config.tolerated, config.confidence) + 0.5) / n
+    target = (max_failures(n, config.goal.tolerance, config.confidence) + 0.5) / n
     families, tried = [], []
     for weight in weights:
         widths = learn(classifier, split.training, config, weight)

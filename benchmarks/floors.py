@@ -38,14 +38,16 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import itn
+from itn.certification.baselines import EstimatedBaseline
+from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.parametric import EvaluationSet
 from itn.functional import unit_float
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.restarts import standings
 from itn.learning.constrained.settings import DEFAULT_SETTINGS
-from itn.learning.constrained.stacked_families import FamilyProblem
 from itn.learning.load import make_net
-from itn.learning.switched import SwitchedLearner
-from itn.learning.trainer import Learner
+from itn.learning.objective import LearnProblem, Steps
+from itn.nn import SingleTransformation
 from itn.runtime import batching
 from itn.runtime.provenance import provenance
 from itn.screening.passes import Screener
@@ -141,7 +143,7 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     def step(name: str) -> None:
         taken = learners[name].step(numbers[name])
         numbers[name] += 1
-        assert taken.asked_cross_entropy in (None, name == "cross-entropy"), (
+        assert taken.values.get("asked_cross_entropy") in (None, name == "cross-entropy"), (
             "the switch took the other branch"
         )
 
@@ -151,7 +153,7 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     floors = dict.fromkeys(learners, "backward") | {"displacement": "forward"}
     ratios = {name: ratio(times[name], times[floors[name]]) for name in learners}
     median = {name: statistics.median(taken) for name, taken in times.items()}
-    steps = itn.LearnConfig().steps
+    steps = itn.LearnConfig().goal.steps
     constrained = learners["constrained"]
     assert isinstance(constrained, ConstrainedLearner)
     _rank_restarts(constrained)
@@ -192,31 +194,36 @@ def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **setting
     }
 
 
-def _learners(
-    classifier: itn.Classifier, data: itn.CheckedImages, batch: int
-) -> Iterator[tuple[str, Learner]]:
+def _learners(classifier: itn.Classifier, data: itn.CheckedImages, batch: int) -> Iterator[tuple[str, Steps]]:
     """Return the constrained learner, and switched ones that always take the same branch."""
     config = itn.LearnConfig(batch_size=batch)
-    nets = [
-        make_net(classifier, config, data.images.shape, start) for start in range(DEFAULT_SETTINGS.restarts)
-    ]
-    none = {
-        "color": torch.zeros(0, 2, nets[0].color.head.output.out_features),
-        "spatial": torch.zeros(0, 2, 6),
-    }
-    problem = FamilyProblem(nets[0], nets, data, {"color": 0.1, "spatial": 0.1}, (), none)
-    yield "constrained", ConstrainedLearner([problem], config, config.tolerated)
+    # Of baselines nothing is known but a displacement of 0.1: all restarts begin at random
+    known = SingleTransformation(
+        *("", "+", 0.0, 1.0, ""), lambda scale: scale, lambda images, scale: images, lambda scale: 0.1 * scale
+    )
+    none = {part: [EstimatedBaseline(known, 1.0)] for part in config.parts}
+    yield "constrained", _learner(classifier, data, config, FamilyBaselines(none, config.goal.tolerance))
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
     wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
     for asks, accuracy, images in (("displacement", 0.0, data), ("cross-entropy", 1.0, wrong)):
-        config = itn.LearnConfig(
-            objective="switched", acc_orig=accuracy, batch_size=batch, learning_rate=1e-30
-        )
-        net = make_net(classifier, config, data.images.shape)
+        switched = itn.Switched(acc_orig=accuracy, learning_rate=1e-30)
+        yield asks, _learner(classifier, images, itn.LearnConfig(objective=switched, batch_size=batch))
+
+
+def _learner(
+    classifier: itn.Classifier,
+    data: itn.CheckedImages,
+    config: itn.LearnConfig,
+    baselines: FamilyBaselines | None = None,
+) -> Steps:
+    """Return what learns a family of all parts; without baselines, one that is far from the identity."""
+    net = make_net(classifier, config, data.images.shape)
+    if baselines is None:
         with torch.no_grad():
-            for transformer in (net.color, net.spatial):
+            for transformer in net.members:
                 transformer.head.output.weight.mul_(300)
-        yield asks, SwitchedLearner(net, images, config)
+    images = EvaluationSet(classifier, data, config.batch_size)
+    return config.goal.learner([LearnProblem(net, images, baselines)], config)
 
 
 def _rank_restarts(learner: ConstrainedLearner) -> None:

@@ -169,9 +169,13 @@ def screened(old: Json) -> Json:
 
 
 def step(old: Json) -> Json:
-    """Rename a line of history.jsonl."""
+    """Rename a line of history.jsonl; what only the other objective reports, null, has no key any more."""
     names = {"lost": "break_rate", "price": "multiplier", "starts": "restarts"}
-    kept = {names.get(key, key): value for key, value in old.items() if not key.endswith("_displacement")}
+    kept = {
+        names.get(key, key): value
+        for key, value in old.items()
+        if not key.endswith("_displacement") and value is not None
+    }
     return kept | {"displacement": displacements(old)}
 
 

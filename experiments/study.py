@@ -14,6 +14,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -35,10 +36,12 @@ from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
 from itn.screening.summary import kept_text, range_text
+from itn.stats import stratified_subset
 
 __all__ = ["data_fingerprint", "progress_bar", "provenance", "write_whole"]
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "examples"))  # whose objectives studies measure
 SMOKE_DIGITS = 200
 MOST_BYTES = 500_000  # of a figure
 Record = dict[str, Any]
@@ -295,7 +298,27 @@ def track(items: Sequence[Any], phase: str, unit: str) -> Iterator[Any]:
 
 def accuracy(classifier: itn.Classifier, images: Tensor, labels: Tensor) -> float:
     """Return the accuracy of a classifier on images."""
-    return (itn.predict(classifier, images) == labels).double().mean().item()
+    return (itn.predict(classifier, images).cpu() == labels).double().mean().item()
+
+
+class Split(NamedTuple):
+    """Where the images of a certified run of ``itn.learn`` are, as indices."""
+
+    training: Tensor
+    calibration: Tensor
+    held_out: Tensor
+
+
+def split(labels: Tensor, config: itn.LearnConfig) -> Split:
+    """Return how ``itn.learn`` splits images with these labels."""
+    training = stratified_subset(labels, round(config.train_fraction * len(labels)), config.seed)
+    others = _without(len(labels), training)
+    calibration = stratified_subset(labels[others], len(others) // 2, config.seed)
+    return Split(training, others[calibration], others[_without(len(others), calibration)])
+
+
+def _without(n: int, index: Tensor) -> Tensor:
+    return torch.ones(n, dtype=torch.bool).index_fill(0, index, False).nonzero().flatten()
 
 
 def untrained(network: str, seed: int) -> nn.Module:

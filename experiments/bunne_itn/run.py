@@ -47,16 +47,14 @@ import itn
 from itn import plotting
 from itn.certification.parametric import EvaluationSet
 from itn.learning import plots
-from itn.learning.evaluate import respond
-from itn.learning.load import make_net
-from itn.learning.records import LearnStep
-from itn.learning.switched import SwitchedLearner
+from itn.learning.objective import LearnProblem
 from itn.stats import generator, one_per_class, stratified_subset
 
 READINGS = ("linear", "nonnegative")
 TS, KS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0)
 OVER_K = torch.cartesian_prod(*[torch.linspace(0, 1, 11)] * 2)  # ends at full strength
 DIGITS, PHOTOS = 5, ("chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+STRIPS = {"color": "color: F([t, 0], [0, 0])", "spatial": "spatial: F([0, 0], [t, 0])"}
 LOSSES = ("cross_entropy", "transformer_loss")
 COLORS = {"linear": "#4477aa", "nonnegative": "#ee6677"}
 
@@ -129,7 +127,7 @@ def measure(protocol: Protocol) -> Record:
                 config = itn.LearnConfig(
                     objective="switched", nonnegative=reading == "nonnegative", seed=seed, **settings
                 )
-                asks = about | {"reading": reading, "seed": seed, "config": dataclasses.asdict(config)}
+                asks = about | {"reading": reading, "seed": seed, "config": config.describe()}
                 part = protocol.out / "parts" / f"{_slug(asks)}-seed{seed}.json"
                 make = partial(_run, classifier, data, loaded.index, config, asks)
                 runs.append(study.kept(part, asks, make))
@@ -149,32 +147,23 @@ def _run(
     rows = torch.zeros(len(data), dtype=torch.bool)
     rows[stratified_subset(data.labels, round(config.train_fraction * len(data)), seed)] = True
     held_out = data.part(~rows)
-    net = make_net(classifier, config, data.images.shape)
-    learner = SwitchedLearner(net, data.part(rows), config)
-    name = f"{asks['model']}, {asks['reading']}, seed {seed}"
-    history = [learner.step(number) for number in study.track(range(config.steps), name, "steps")]
-    k1, k2 = torch.rand(2, len(held_out), 2, generator=generator(seed, "evaluation"))
-    full, images = torch.ones(1, 2), EvaluationSet(classifier, held_out, config.batch_size)
-    at = {
-        "uniform": respond(net, images, k1, k2),
-        "full": respond(net, images, full, full),
-    }
+    net = _untrained(classifier, config, data.images.shape[1])
+    # Not by itn.learn, which splits images otherwise: another study has its families of these digits
+    problem = LearnProblem(net, EvaluationSet(classifier, data.part(rows), config.batch_size))
+    learner, name = config.goal.learner([problem], config), f"{asks['model']}, {asks['reading']}, seed {seed}"
+    history = [learner.step(number).values for number in study.track(range(config.goal.steps), name, "steps")]
+    uniform = torch.rand(2, len(held_out), 2, generator=generator(seed, "evaluation"))
+    at = {"uniform": uniform, "full": torch.ones(2, 1, 2)}
     family = _family(net, held_out)
     return {
         "training_images": int(rows.sum()),
         "held_out": len(held_out),
         "accuracy": {
             "clean": _mean(held_out.clean),
-            **{k: _mean(response.right) for k, response in at.items()},
+            **{k: _mean(_right(net, held_out, ks, config.batch_size)) for k, ks in at.items()},
         },
-        "parts": {
-            "color": {f"displacement_{k}": response.mean_displacement("color") for k, response in at.items()},
-            "spatial": {
-                **{f"displacement_{k}": response.mean_displacement("spatial") for k, response in at.items()},
-                **{f"rms_shift_{k}": response.mean_rms_shift("spatial") for k, response in at.items()},
-            },
-        },
-        "cross_entropy_share": sum(step.asked_cross_entropy for step in history) / len(history),
+        "parts": _parts(net, held_out, at),
+        "cross_entropy_share": sum(values["asked_cross_entropy"] for values in history) / len(history),
         "family": family,
         "holds": {claim.number: claim.holds(family[claim.number]) for claim in CLAIMS},
         "history": _thinned(history),
@@ -184,17 +173,54 @@ def _run(
     }
 
 
+def _untrained(
+    classifier: itn.Classifier, config: itn.LearnConfig, channels: int
+) -> itn.InvariantTransformerNet:
+    """Return a net with the initial weights of a seed."""
+    weights = generator(config.seed, "weights")
+    color = itn.ColorTransformer(channels, generator=weights, nonnegative=config.nonnegative)
+    spatial = itn.SpatialTransformer(generator=weights, nonnegative=config.nonnegative)
+    return itn.InvariantTransformerNet(classifier, color, spatial).to(classifier.device)
+
+
+@torch.inference_mode()
+def _right(
+    net: itn.InvariantTransformerNet, held_out: itn.CheckedImages, ks: Tensor, batch_size: int
+) -> Tensor:
+    """Return which images are recognized under F(k1, k2), parts x N x 2, or parts x 1 x 2 for all."""
+    ks, right = ks.expand(-1, len(held_out), -1), []
+    for rows in torch.arange(len(held_out)).split(batch_size):
+        images = held_out.part(rows)
+        logits = net(images.pixels(slice(None), net.classifier.device), *ks[:, rows])
+        right.append(logits.argmax(1).cpu() == images.labels)
+    return torch.cat(right)
+
+
+@torch.no_grad()
+def _parts(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages, at: dict[str, Tensor]) -> Record:
+    """Return displacements and shifts of pixels by part, means over images."""
+    measured: Record = {}
+    for number, name in enumerate(net.parts):
+        part = net.part(name)
+        frame = part.frame(held_out.images.shape)
+        parameters = {k: part.parameters_at(ks[number]) for k, ks in at.items()}
+        measured[name] = {
+            f"displacement_{k}": _mean(part.displacement(p, frame)) for k, p in parameters.items()
+        }
+        shifts = {f"rms_shift_{k}": part.rms_shift(p, frame) for k, p in parameters.items()}
+        measured[name] |= {k: _mean(shift) for k, shift in shifts.items() if shift is not None}
+    return measured
+
+
 @torch.no_grad()
 def _family(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Record:
     """Return what a family does, at full strength and over k; angles in degrees."""
-    color, spatial = (
-        matrix.cpu() for matrix in net.matrices(*[OVER_K.to(net.classifier.device)] * 2).values()
-    )
+    color, spatial = (net.part(part).matrix(OVER_K).cpu() for part in ("color", "spatial"))
     aspect = held_out.images.shape[-1] / held_out.images.shape[-2]
     zoom, words = spatial[:, :, :2].det().abs().sqrt(), itn.functional.decompose_spatial(spatial, aspect)
     (a, b), (c, d) = (row.unbind(-1) for row in spatial[:, :, :2].unbind(-2))
     nearest = torch.atan2(b * aspect - c / aspect, a + d).rad2deg()
-    share = (color - torch.eye(*color.shape[1:])).abs().amax((1, 2)) / net.color.head.bound.cpu()
+    share = (color - torch.eye(*color.shape[1:])).abs().amax((1, 2)) / net.part("color").head.bound.cpu()
     batches = torch.arange(len(held_out)).split(256)
     squares = [
         (itn.functional.apply_color(images, color[-1]) - images).double().square().sum()
@@ -219,14 +245,14 @@ def _family(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Re
     }
 
 
-def _thinned(history: list[LearnStep]) -> Record:
+def _thinned(history: list[Record]) -> Record:
     """Return means over fiftieths of the steps, and single batches."""
     window, every = max(1, len(history) // 50), max(1, len(history) // 100)
     losses = {}
     for name in LOSSES:
-        values = np.array([getattr(step, name) for step in history])
-        means = values[: len(values) // window * window].reshape(-1, window).mean(1)
-        losses[name] = {"mean": _rounded(means), "batch": _rounded(values[::every])}
+        column = np.array([values[name] for values in history])
+        means = column[: len(column) // window * window].reshape(-1, window).mean(1)
+        losses[name] = {"mean": _rounded(means), "batch": _rounded(column[::every])}
     return {"window": window, "every": every, **losses}
 
 
@@ -235,14 +261,12 @@ def _shown(
     classifier: itn.Classifier, net: itn.InvariantTransformerNet, labels: Tensor, index: Tensor
 ) -> Record:
     """Return what figures 4b and 5 are drawn from: images, matrices, predicted classes."""
-    ray = torch.tensor([[t, 0.0] for t in TS], device=classifier.device)
-    square = torch.tensor([[k, k] for k in KS], device=classifier.device)
-    rays, squares = net.matrices(ray, ray), net.matrices(square, square)
+    ks = {"ray": torch.tensor([[t, 0.0] for t in TS]), "square": torch.tensor([[k, k] for k in KS])}
     shown: Record = {
         "shown": PHOTOS if classifier.preprocessing else index[one_per_class(labels, DIGITS)].tolist(),
         "preprocessing": classifier.preprocessing and dataclasses.asdict(classifier.preprocessing),
         "matrices": {
-            part: {"ray": _rounded(rays[part].cpu()), "square": _rounded(squares[part].cpu())}
+            part: {name: _rounded(net.part(part).matrix(k).cpu()) for name, k in ks.items()}
             for part in net.parts
         },
     }
@@ -331,7 +355,8 @@ def _classes(run: Record) -> Figure:
     def name(index: int) -> str:
         return textwrap.fill(run["class_names"][str(index)], 12)
 
-    figure = plots.class_strips(_strips(_images(run), run["matrices"]), predictions, unchanged, name, TS)
+    strips = _strips(_images(run), run["matrices"])
+    figure = plots.class_strips(strips, predictions, unchanged, name, TS, STRIPS)
     figure.suptitle(
         f"{_title(run)}: above each image its predicted class; green: the same as at t = 0, red: another",
         fontsize=8,
@@ -343,7 +368,7 @@ def _grid(run: Record) -> Figure:
     images = _images(run)[:4]
     color, spatial = (torch.tensor(run["matrices"][part]["square"]) for part in ("color", "spatial"))
     cells = torch.stack([torch.stack([_transformed(images, a, b) for b in spatial]) for a in color])
-    figure = plots.control_grid(images, cells, KS, KS)
+    figure = plots.control_grid(images, cells, KS, KS, ("k1 (color)", "k2 (spatial)"))
     figure.suptitle(f"{_title(run)}: four images under F(k1, k2)", fontsize=8)
     return figure
 

@@ -73,14 +73,15 @@ def measure(protocol: Protocol) -> Record:
                 "thresholds": {key: _sides(value) for key, value in screened.transforms.items()},
             }
         )
-    family = itn.load_net(learned, classifier)
+    spatial = itn.load_net(learned, classifier).part("spatial")
+    full = spatial.parameters_at(torch.ones(2))
     return {
         "model": MODEL,
         "scale": BEYOND,
         "epochs": epochs,
         "seed": seed,
         "images": len(labels),
-        "spatial_displacement_full": itn.displacement(family.spatial.matrix(torch.ones(2))).item(),
+        "spatial_displacement_full": spatial.displacement(full, spatial.frame(images.shape)).item(),
         "runs": runs,
         "provenance": study.provenance(protocol.device),
     }

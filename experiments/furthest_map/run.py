@@ -20,6 +20,7 @@ break?
 
 import argparse
 import json
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 
@@ -31,11 +32,7 @@ from torch import Tensor
 
 import itn
 from itn import plotting
-from itn.certification.baselines import SingleTransformation, spatial_baselines
-from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.search import estimate_scale
-from itn.learning.split import split_images
-from itn.models.classifier import margins
+from itn.nn import SingleTransformation
 
 LEARNED = study.HERE / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
@@ -49,6 +46,8 @@ PACE = 0.15  # of the first turn, in about radians
 SOFT = (0.5, 0.1)  # widths of the sigmoid of the margin, at first and in the end
 UNITS = torch.tensor([1.0, 1.0, 0.25])  # a shift breaks as much as four times as large a shear
 IDENTITY = torch.eye(2, 3)
+BATCH = 250
+Path = Callable[[float], Tensor]  # from a scale to a map, 2 x 3; at 0 the identity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,14 +85,14 @@ def _of_one(
     classifier: itn.Classifier, images: Tensor, labels: Tensor, learned_maps: dict[int, Tensor], steps: int
 ) -> Record:
     data, scales = itn.preflight(classifier, images, labels), []
-    for baseline in study.track(spatial_baselines(1.0), "measure", "baselines"):
-        scales.append((baseline, largest_scale(classifier, data, baseline.transform, 1.0)))
+    for baseline in study.track(baselines_of(data), "measure", "baselines"):
+        scales.append((baseline, largest_scale(classifier, data, alone(baseline), 1.0)))
     scales.sort(key=lambda pair: -pair[0].displacement(pair[1]))
     baselines = [
         {
             "transform": _name(baseline),
             "displacement": baseline.displacement(scale),
-            "map": baseline.deviation(scale).tolist(),
+            "map": deviation_of(baseline, scale).tolist(),
         }
         for baseline, scale in scales
     ]
@@ -109,8 +108,8 @@ def _of_one(
                 "others": _on_others(classifier, data, direction, largest, seed),
             }
         )
-    alone = {_name(baseline): baseline.deviation(scale) for baseline, scale in scales[:LARGEST]}
-    starts = alone | {f"learned, seed {seed}": learned_maps[seed] for seed in list(learned_maps)[:2]}
+    starts = {_name(baseline): deviation_of(baseline, scale) for baseline, scale in scales[:LARGEST]}
+    starts |= {f"learned, seed {seed}": learned_maps[seed] for seed in list(learned_maps)[:2]}
     searched = []
     for start, direction in study.track(list(starts.items()), "climb", "starts"):
         top = climb(classifier, data, direction, steps)
@@ -127,24 +126,40 @@ def _on_others(
     seed: int,
 ) -> Record:
     """Return how far a map and the largest baseline go on the images that a seed has not learned from."""
-    _, calibration, held_out = split_images(data, itn.LearnConfig(seed=seed))
-    assert calibration is not None
-    others = itn.CheckedImages.joined([calibration, held_out])
-    alone = {
-        _name(baseline): baseline.displacement(largest_scale(classifier, others, baseline.transform, 1.0))
+    split = study.split(data.labels, itn.LearnConfig(seed=seed))
+    others = data.part(torch.cat([split.calibration, split.held_out]))
+    of_baselines = {
+        _name(baseline): baseline.displacement(largest_scale(classifier, others, alone(baseline), 1.0))
         for baseline in baselines
     }
-    largest = max(alone, key=lambda name: alone[name])
+    largest = max(of_baselines, key=lambda name: of_baselines[name])
     return {
         "images": len(others),
         "displacement": displacement(scaled(classifier, others, direction)),
         "baseline": largest,
-        "baseline_displacement": alone[largest],
+        "baseline_displacement": of_baselines[largest],
     }
 
 
+def baselines_of(data: itn.CheckedImages) -> list[SingleTransformation]:
+    """Return the single transformations beside which spatial families are judged."""
+    spatial = itn.SpatialTransformer()
+    return spatial.baselines(spatial.frame(data.images.shape))
+
+
 def _name(baseline: SingleTransformation) -> str:
-    return f"{baseline.name} {'+' if baseline.sign == '+' else '-'}"
+    return f"{baseline.name} {baseline.sign}"
+
+
+def deviation_of(baseline: SingleTransformation, scale: float) -> Tensor:
+    """Return what a baseline adds to the identity, 2 x 3: the parameters of an affine family."""
+    assert baseline.parameters is not None
+    return baseline.parameters(scale).view(2, 3)
+
+
+def alone(baseline: SingleTransformation) -> Path:
+    """Return the maps of a baseline."""
+    return lambda scale: baseline.generate(torch.tensor([scale]))[0]
 
 
 def displacement(deviation: Tensor) -> float:
@@ -152,9 +167,9 @@ def displacement(deviation: Tensor) -> float:
     return itn.displacement((IDENTITY + deviation)[None]).item()
 
 
-def ray(direction: Tensor) -> ParametricTransform:
+def ray(direction: Tensor) -> Path:
     """Return the maps along a straight line from the identity."""
-    return ParametricTransform(1, lambda k: {"spatial": (IDENTITY + k[:, :, None] * direction).to(k)})
+    return lambda scale: IDENTITY + scale * direction
 
 
 def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tensor) -> Tensor:
@@ -163,22 +178,14 @@ def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tenso
     return direction * largest_scale(classifier, data, ray(direction), 4 * guess)
 
 
-def largest_scale(
-    classifier: itn.Classifier, data: itn.CheckedImages, transform: ParametricTransform, most: float
-) -> float:
+def largest_scale(classifier: itn.Classifier, data: itn.CheckedImages, path: Path, most: float) -> float:
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     sample = data.spread(2000)
-    scale = estimate_scale(
-        lambda scale: EvaluationSet(classifier, sample).break_rate(
-            transform, scale * transform.full_strength, TOLERANCE
-        ),
-        TOLERANCE,
-        most,
-    )
+    scale = _last_scale(lambda scale: keeps(classifier, sample, path(scale), TOLERANCE), most)
     for _ in range(PASSES):
         before = scale
         scale = _largest_scale_near(
-            classifier, data, vulnerable(classifier, data, transform, scale), transform, scale, most
+            classifier, data, vulnerable(classifier, data, path(scale)), path, scale, most
         )
         if abs(scale - before) < SETTLED * before:
             break
@@ -189,29 +196,84 @@ def _largest_scale_near(
     classifier: itn.Classifier,
     data: itn.CheckedImages,
     vulnerable_images: itn.CheckedImages,
-    transform: ParametricTransform,
+    path: Path,
     guess: float,
     most: float,
 ) -> float:
     """Return the same among scales near a guess, as the vulnerable images tell."""
     share = TOLERANCE * len(data) / len(vulnerable_images)
-
-    def share_at(scale: float) -> float:
-        return EvaluationSet(classifier, vulnerable_images).break_rate(
-            transform, scale * transform.full_strength, share
-        )
-
     low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
-    return estimate_scale(share_at, share, high, low, strides=2, bisections=7)
+    return _last_scale(
+        lambda scale: keeps(classifier, vulnerable_images, path(scale), share), high, low, 2, 7
+    )
 
 
-def vulnerable(
-    classifier: itn.Classifier, data: itn.CheckedImages, transform: ParametricTransform, scale: float
-) -> itn.CheckedImages:
+def _last_scale(
+    holds: Callable[[float], bool],
+    largest: float,
+    smallest: float = 0.0,
+    strides: int = 4,
+    bisections: int = 5,
+) -> float:
+    """Return the last scale that holds before the first that does not: by strides, then by bisection.
+
+    Args:
+        holds: Whether a scale holds.
+        largest: The result if every stride holds.
+        smallest: A scale that is known to hold.
+        strides: In how many strides to go outwards: a digit upside down may be recognized again.
+        bisections: Halvings of a stride; more if they leave a bracket of more than an eighth.
+    """
+    low = high = smallest
+    for stride in range(1, strides + 1):
+        high = smallest + (largest - smallest) * stride / strides
+        if not holds(high):
+            break
+        low = high
+    else:
+        return largest
+    halvings = 0
+    while halvings < bisections or (high - low > high / 8 and high > 1e-3 * largest):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+        halvings += 1
+    return low
+
+
+def keeps(classifier: itn.Classifier, data: itn.CheckedImages, matrix: Tensor, share: float) -> bool:
+    """Return whether a map breaks no more than a share of the images; enough of them are looked at."""
+    right, broken = data.clean.nonzero().flatten(), 0
+    order = torch.randperm(len(right), generator=torch.Generator().manual_seed(0))
+    for rows in right[order].split(BATCH):
+        broken += int((margins(classifier, data.part(rows), matrix) <= 0).sum())
+        if broken > share * len(data):
+            return False
+    return True
+
+
+@torch.no_grad()
+def margins(classifier: itn.Classifier, data: itn.CheckedImages, matrix: Tensor) -> Tensor:
+    """Return by how much the logit of the true class exceeds all others on transformed images, N."""
+    batches = [data.part(rows) for rows in torch.arange(len(data)).split(BATCH)]
+    warped = (_warped(classifier, batch, matrix.to(classifier.device)).clamp(0, 1) for batch in batches)
+    of_batches = [_margins(classifier, *pair) for pair in zip(warped, batches, strict=True)]
+    return torch.cat(of_batches).cpu()
+
+
+def _warped(classifier: itn.Classifier, batch: itn.CheckedImages, matrix: Tensor) -> Tensor:
+    return itn.warp(batch.pixels(slice(None), classifier.device), matrix.expand(len(batch), -1, -1))
+
+
+def _margins(classifier: itn.Classifier, warped: Tensor, batch: itn.CheckedImages) -> Tensor:
+    logits, true = classifier.logits(warped), batch.labels.to(classifier.device)[:, None]
+    return (logits.gather(1, true) - logits.scatter(1, true, -torch.inf)).amin(1)
+
+
+def vulnerable(classifier: itn.Classifier, data: itn.CheckedImages, matrix: Tensor) -> itn.CheckedImages:
     """Return those of the images that are right unchanged to which a map leaves the smallest margins."""
     right = data.part(data.clean)
-    margin = EvaluationSet(classifier, right).margins(transform, scale * transform.full_strength)
-    return right.part(margin.argsort()[: max(1, len(data) // VULNERABLE)])
+    smallest = margins(classifier, right, matrix).argsort()[: max(1, len(data) // VULNERABLE)]
+    return right.part(smallest)
 
 
 def climb(
@@ -226,7 +288,7 @@ def climb(
     pace = PACE
     for step in range(steps):
         if step % REFRESHED == 0:
-            vulnerable_images = vulnerable(classifier, data, ray(best), 1.0)
+            vulnerable_images = vulnerable(classifier, data, IDENTITY + best)
             best = grown(best)
         width = SOFT[0] * (SOFT[1] / SOFT[0]) ** (step / steps)
         slope = _slope(classifier, vulnerable_images, best, width) * UNITS**2
@@ -248,9 +310,8 @@ def _slope(
     for rows in torch.arange(len(vulnerable_images)).split(500):
         batch = vulnerable_images.part(rows)
         matrix = (IDENTITY + deviation).to(classifier.device).requires_grad_()
-        images = batch.pixels(slice(0, len(batch)), classifier.device)
-        logits = classifier.logits(itn.warp(images, matrix.expand(len(batch), -1, -1)))
-        broken = torch.sigmoid(-margins(logits, batch.labels.to(classifier.device)) / width)
+        margin = _margins(classifier, _warped(classifier, batch, matrix), batch)
+        broken = torch.sigmoid(-margin / width)
         total += torch.autograd.grad(broken.sum(), matrix)[0].cpu()
     return total
 

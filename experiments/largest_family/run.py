@@ -12,7 +12,7 @@ Designs, all with the same training images, the same number of images in all ste
 and certificate afterwards:
 
 - constrained: the default of ``itn learn``
-- dual-ascent: the same product of displacements, its multiplier by the textbook's dual ascent
+- dual-ascent: the same product of displacements, its multiplier by the textbook's dual ascent, from examples/
 - switched: the objective of Bunne et al., with the tolerance that is then certified, c_theta as by default
 - direct-search: no derivatives and ten times the images, Nelder and Mead's simplex over directions at full
   strength; only on request
@@ -26,33 +26,34 @@ import time
 from functools import partial
 from pathlib import Path
 from statistics import geometric_mean, median
+from typing import ClassVar
 
 import numpy as np
 import study
 import torch
-from largest_family.direct_search import search
-from largest_family.dual_ascent import DualAscentLearner
+from dual_ascent import DualAscent
+from largest_family.direct_search import DirectSearch
 from matplotlib.figure import Figure
 from scipy import stats
 from study import Protocol, Record
-from torch import Tensor
 
 import itn
 from itn import plotting
-from itn.certification.calibration import calibrate_family
-from itn.certification.family_baselines import estimate_family_baselines
-from itn.certification.parametric import EvaluationSet
-from itn.learning.evaluate import evaluate
-from itn.learning.load import make_net
-from itn.learning.split import split_images
-from itn.learning.switched import SwitchedLearner
 
 MODELS = ("jennings-cnn", "lenet5")
 DESIGNS = ("constrained", "dual-ascent", "switched")
 SEARCH = "direct-search"
 TIMES = 10  # images that direct search may use, over those of learning
-SWITCHED_RATE = itn.LearnConfig(objective="switched").learning_rate
 EXPECTED = 1.2  # ratio to the largest baseline
+
+
+@dataclasses.dataclass(frozen=True)
+class Certified(itn.Switched):
+    """The objective of Bunne et al., with a calibration and a certificate like the others."""
+
+    tolerance: float = 0.01
+
+    certifies: ClassVar[bool] = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,27 +84,35 @@ def measure(protocol: Protocol) -> Record:
             "images_sha256": study.data_fingerprint(data.images, data.labels),
         }
         for seed in protocol.seeds:
-            config = _config(seed, protocol)
             for design in asked["designs"]:
-                name = Path(classifier.name).name
+                config, name = _config(design, seed, protocol), Path(classifier.name).name
                 part = protocol.out / "parts" / f"{protocol.name}-{design}-{name}-seed{seed}.json"
-                asked_for = {"config": dataclasses.asdict(config), **studied}
+                asked_for = {"config": config.describe(), **studied}
                 runs.append(study.kept(part, asked_for, partial(_run, classifier, design, data, config)))
     return {"expected": EXPECTED, "data": Path(asked["data"]).name, "runs": runs}
 
 
-def _config(seed: int, protocol: Protocol) -> itn.LearnConfig:
+def _config(design: str, seed: int, protocol: Protocol) -> itn.LearnConfig:
+    """Return the settings of a design; all have the same tolerance and images."""
     names = ("tolerance", "steps", "batch_size")
     given = {name: protocol.options[name] for name in names if protocol.options[name]}
     if protocol.options["parts"]:
         given["parts"] = tuple(protocol.options["parts"])
-    return itn.LearnConfig(seed=seed, **(protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}) | given))
+    config = itn.LearnConfig(seed=seed, **(protocol.pick({}, {}, {"tolerance": 0.05, "steps": 5}) | given))
+    tolerance, steps = config.goal.tolerance, config.goal.steps
+    if design == "constrained":
+        return config
+    if design == SEARCH:
+        # A backward pass costs about two forward passes
+        search = DirectSearch(images=TIMES * 3 * steps * config.batch_size)
+        return dataclasses.replace(config, objective=search, tolerance=tolerance, steps=None)
+    objective = DualAscent() if design == "dual-ascent" else Certified()
+    return dataclasses.replace(config, objective=objective, tolerance=tolerance, steps=steps)
 
 
 def _run(classifier: itn.Classifier, design: str, data: itn.ImageSet, config: itn.LearnConfig) -> Record:
     clock = time.perf_counter()
-    arguments = (classifier, data.images, data.labels, config)
-    record = itn.learn(*arguments).record if design == "constrained" else _otherwise(design, *arguments)
+    record = itn.learn(classifier, data.images, data.labels, config).record
     content = {key: value for key, value in record.to_json().items() if key != "curves"}
     return {
         "model": classifier.name,
@@ -114,35 +123,6 @@ def _run(classifier: itn.Classifier, design: str, data: itn.ImageSet, config: it
         **content,
         "objective": design,
     }
-
-
-def _otherwise(
-    design: str, classifier: itn.Classifier, images: Tensor, labels: Tensor, config: itn.LearnConfig
-) -> itn.LearnRecord:
-    """Learn by another design, then calibrate and certify as the default does."""
-    split = split_images(itn.preflight(classifier, images, labels), config)
-    training, calibration, held_out = split
-    assert calibration is not None
-    net = make_net(classifier, config, images.shape)
-    training_set, calibration_set, held_out_set = (
-        EvaluationSet(classifier, data, config.batch_size) for data in (training, calibration, held_out)
-    )
-    baselines = estimate_family_baselines(net, training_set, len(calibration), config.terms)
-    history = []
-    if design == SEARCH:
-        # A backward pass costs about two forward passes
-        search(net, training_set, baselines, TIMES * 3 * config.steps * config.batch_size)
-    else:
-        switched = dataclasses.replace(config, objective="switched", learning_rate=SWITCHED_RATE)
-        learner = (
-            DualAscentLearner(net, training, config, baselines.target)
-            if design == "dual-ascent"
-            else SwitchedLearner(net, training, switched)
-        )
-        history = [learner.step(number) for number in range(config.steps)]
-    calibrated = calibrate_family(net, training_set, calibration_set, baselines, config.terms)
-    origin = study.provenance(classifier.device)
-    return evaluate(net, held_out_set, history, config, split.record(config.seed), origin, calibrated)
 
 
 def figures(record: Record) -> dict[str, Figure]:

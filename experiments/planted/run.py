@@ -33,8 +33,6 @@ from torch import Tensor, nn
 
 import itn
 from itn import plotting
-from itn.learning.evaluate import RANGES
-from itn.learning.split import split_images
 
 TOLERANCE = 0.05
 MEAN, STD = (0.1307,), (0.3081,)  # of the training digits
@@ -96,7 +94,7 @@ def _run(name: str, seed: int, protocol: Protocol) -> Record:
     images, labels = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
     transforms = [plant.transform] if plant.transform else list(FAMILIES)
     subset = images[:: len(images) // SCREENED or 1], labels[:: len(images) // SCREENED or 1]
-    steps = protocol.pick(0, 0, 5)
+    steps = protocol.pick(None, None, 5)
     return {
         "accuracy": study.accuracy(classifier, images, labels),
         "training_seconds": round(trained, 1),
@@ -167,7 +165,7 @@ def screened(classifier: itn.Classifier, images: Tensor, labels: Tensor, name: s
 
 
 def learned(
-    classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str, seed: int, steps: int = 0
+    classifier: itn.Classifier, images: Tensor, labels: Tensor, name: str, seed: int, steps: int | None = None
 ) -> Record:
     """Return the range of a family with one parameter over k, and that of a dense grid."""
     config = itn.LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, **FAMILIES[name])
@@ -177,20 +175,18 @@ def learned(
     (part,) = result.record.parts.values()
     assert part.range is not None
     learned_range = part.range
-    held_out = split_images(itn.preflight(classifier, images, labels), config).held_out
-    transformer = getattr(result.net, config.parts[0])
-    bound, (_, magnitude) = transformer.head.bound.item(), RANGES[transformer.family]
-
-    pixels = held_out.pixels(slice(None), classifier.device)
+    transformer, index = result.net.part(config.parts[0]), study.split(labels, config).held_out
+    pixels, held_out = images[index].to(classifier.device).float() / 255, labels[index]
+    clean, bound = itn.predict(classifier, pixels).cpu() == held_out, transformer.head.bound.item()
 
     def break_rate(parameter: float) -> float:
-        matrix = transformer.from_parameters(torch.tensor([[parameter]], device=classifier.device))
-        transformed = result.net.render(pixels, {config.parts[0]: matrix})
-        right = itn.predict(classifier, transformed.clamp(0, 1)) == held_out.labels
-        return (held_out.clean & ~right).double().mean().item()
+        parameters = torch.full((len(pixels), 1), parameter, device=pixels.device)
+        transformed = transformer.apply_parameters(pixels, parameters, transformer.frame(pixels.shape))
+        right = itn.predict(classifier, transformed.clamp(0, 1)).cpu() == held_out
+        return (clean & ~right).double().mean().item()
 
     ends = [
-        (magnitude(sign * (bound if end is None else end)), end is None)
+        (transformer.magnitude(sign * (bound if end is None else end)), end is None)
         for sign in (-1, 1)
         for end in [_crossing(lambda p, sign=sign: break_rate(sign * p), TOLERANCE, bound / STRIDES, bound)]
     ]
@@ -209,7 +205,9 @@ def learned(
     }
 
 
-def affine(classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int = 0) -> Record:
+def affine(
+    classifier: itn.Classifier, images: Tensor, labels: Tensor, seed: int, steps: int | None = None
+) -> Record:
     """Return an affine family at full strength, and how much of it is rotation."""
     config = itn.LearnConfig(tolerance=TOLERANCE, seed=seed, steps=steps, parts=("spatial",))
     clock = time.perf_counter()

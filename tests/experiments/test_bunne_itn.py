@@ -19,15 +19,21 @@ class Known:
     """A net whose matrices are k[0] on the way from the identity to given ones."""
 
     def __init__(self, color, spatial):
-        self.ends = torch.tensor(color), torch.tensor(spatial)
-        self.classifier = itn.Classifier(torch.nn.Identity())
-        self.color = itn.ColorTransformer(1, bound=0.5)
+        self.parts = {"color": Way(torch.tensor(color)), "spatial": Way(torch.tensor(spatial))}
 
-    def matrices(self, k1, k2):
-        return {
-            part: torch.eye(*end.shape) + k[:, :1, None] * (end - torch.eye(*end.shape))
-            for part, end, k in zip(("color", "spatial"), self.ends, (k1, k2), strict=True)
-        }
+    def part(self, name):
+        return self.parts[name]
+
+
+class Way:
+    """A transformer of which k[0] is the fraction of the way to a matrix."""
+
+    def __init__(self, end):
+        self.end, self.head = end, itn.nn.ControlHead(end.numel(), bound=0.5)
+
+    def matrix(self, k):
+        identity = torch.eye(*self.end.shape)
+        return identity + k[:, :1, None] * (self.end - identity)
 
 
 def test_the_numbers_of_a_known_family(script):

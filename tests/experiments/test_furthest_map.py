@@ -4,9 +4,7 @@ import pytest
 import torch
 
 import itn
-from itn.certification.baselines import spatial_baselines
-from itn.certification.parametric import EvaluationSet
-from itn.learning.split import split_images
+from itn.stats import stratified_subset
 
 DIGITS, TOLERATED = 1500, 15
 
@@ -17,19 +15,25 @@ def digits():
     return classifier, itn.preflight(classifier, *itn.load_images("mnist:heldout", limit=DIGITS))
 
 
-def broken(classifier, data, transform, scale):
-    """Return how many of all digits break; about how many, if too many."""
-    k = torch.full((1, 1), scale)
-    return round(DIGITS * EvaluationSet(classifier, data).break_rate(transform, k, TOLERATED / DIGITS))
+def broken(classifier, data, matrix):
+    """Return how many of all digits break."""
+    pixels = data.pixels(slice(None), classifier.device)
+    predictions = itn.predict(classifier, itn.warp(pixels, matrix.expand(len(data), -1, -1)).clamp(0, 1))
+    return int((data.clean & (predictions != data.labels)).sum())
 
 
 @pytest.mark.parametrize("name", ["rotate", "zoom", "shear_x", "translate_y"])
 def test_a_baseline_goes_as_far_as_the_tolerance(name, digits, experiment):
-    largest_scale = experiment("furthest_map.run").largest_scale
-    for baseline in (single for single in spatial_baselines(1.0) if single.name == name):
-        scale = largest_scale(*digits, baseline.transform, 1.0)
-        assert broken(*digits, baseline.transform, scale) <= TOLERATED, baseline
-        assert broken(*digits, baseline.transform, 1.02 * scale) > TOLERATED, baseline
+    study = experiment("furthest_map.run")
+    named = [single for single in study.baselines_of(digits[1]) if single.name == name]
+    assert [baseline.sign for baseline in named] == ["+", "-"]
+    for baseline in named:
+        path = study.alone(baseline)
+        scale = study.largest_scale(*digits, path, 1.0)
+        assert broken(*digits, path(scale)) <= TOLERATED, baseline
+        assert broken(*digits, path(1.02 * scale)) > TOLERATED, baseline
+        deviation = study.deviation_of(baseline, scale)
+        torch.testing.assert_close(study.ray(deviation)(1.0), path(scale))
 
 
 def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
@@ -37,9 +41,18 @@ def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
     start = study.scaled(*digits, torch.tensor([[0.0, 0.3, 0.0], [-0.3, 0.0, 0.0]]))
     top = study.climb(*digits, start, steps=6)
     for deviation in (start, top):
-        assert broken(*digits, study.ray(deviation), 1.0) <= TOLERATED
-        assert broken(*digits, study.ray(deviation), 1.02) > TOLERATED
+        assert broken(*digits, study.ray(deviation)(1.0)) <= TOLERATED
+        assert broken(*digits, study.ray(deviation)(1.02)) > TOLERATED
     assert study.displacement(top) > 1.2 * study.displacement(start)
+
+
+def test_the_last_scale_is_before_the_first_stride_that_fails(experiment):
+    last = experiment("furthest_map.run")._last_scale
+    assert last(lambda scale: True, 2.0) == 2.0
+    assert last(lambda scale: scale <= 0.3, 1.0) == pytest.approx(0.3, abs=0.25 / 2**5)
+    assert last(lambda scale: not 0.3 < scale < 0.6, 1.0) < 0.3  # recognized again farther out
+    assert last(lambda scale: scale <= 0.01, 1.0) == pytest.approx(0.01, rel=1 / 8)
+    assert last(lambda scale: False, 1.0) < 1e-3
 
 
 def test_the_displacement_of_what_is_added_to_the_identity(experiment):
@@ -50,11 +63,11 @@ def test_the_displacement_of_what_is_added_to_the_identity(experiment):
 def test_others_are_all_that_a_seed_has_not_learned_from(digits, experiment, monkeypatch):
     study, evaluated = experiment("furthest_map.run"), []
     monkeypatch.setattr(study, "largest_scale", lambda _, data, *rest: evaluated.append(data) or 0.5)
-    baselines, direction = spatial_baselines(1.0)[:3], torch.full((2, 3), 0.2)
+    baselines, direction = study.baselines_of(digits[1])[:3], torch.full((2, 3), 0.2)
     result = study._on_others(*digits, direction, baselines, seed=3)
-    training, *_ = split_images(digits[1], itn.LearnConfig(seed=3))
+    training = stratified_subset(digits[1].labels, 600, 3)
     for data in evaluated:
-        both = [*training.images, *data.images]
+        both = [*digits[1].images[training], *data.images]
         assert sorted(image.numpy().tobytes() for image in both) == sorted(
             image.numpy().tobytes() for image in digits[1].images
         )

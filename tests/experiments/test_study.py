@@ -16,6 +16,7 @@ import torch
 from scipy import ndimage
 
 import itn
+from itn.learning.split import split_images
 from itn.models.zoo import NETWORKS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -161,3 +162,12 @@ def test_a_study_that_was_killed_goes_on_where_it_was(tmp_path):
     assert part.stat().st_mtime_ns == first
     runs = json.loads((out / "result.json").read_text())["runs"]
     assert [run["variant"] for run in runs] == ["as published", "as intended"]
+
+
+@pytest.mark.parametrize("n", [61, 1000])
+def test_images_are_split_as_learning_splits_them(study, n):
+    labels = torch.randint(4, (n,), generator=torch.Generator().manual_seed(n))
+    config = itn.LearnConfig(tolerance=0.2, train_fraction=0.3, seed=5)
+    numbered = itn.CheckedImages(torch.arange(n).view(-1, 1, 1, 1), labels, labels)
+    for index, part in zip(study.split(labels, config), split_images(numbered, config), strict=True):
+        assert torch.equal(index, part.images.flatten())
