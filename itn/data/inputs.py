@@ -76,9 +76,9 @@ class RunInputs:
         size = config.batch_size or suitable_batch(images, classifier.device)
         self.data: CheckedImages = preflight(classifier, images, labels, size)
         if self.needs_gradient:
-            check_gradient(classifier, self.data)
+            check_gradient(classifier, self.data, size)
         if self.folder is not None:
-            self.folder.check_answers(answers(classifier, self.data), rounding(classifier))
+            self.folder.check_answers(answers(classifier, self.data, size), rounding(classifier))
 
     def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:
         """Return the content of timing.json: when, how long, and how many images were in a pass at last."""

@@ -10,7 +10,7 @@ _TF32 = 2.0**-10  # relative rounding of float32 products on GPUs
 
 
 @torch.no_grad()
-def answers(classifier: Classifier, data: CheckedImages) -> list[float]:
+def answers(classifier: Classifier, data: CheckedImages, batch_size: int = 256) -> list[float]:
     """Return the margins of the labels on a few of the images, with four digits.
 
     Margins, unlike predicted classes, change little where logits change little. Each process classifies the
@@ -19,7 +19,8 @@ def answers(classifier: Classifier, data: CheckedImages) -> list[float]:
     sample = data.spread(SAMPLE)
     # Compiling takes up to a minute, and changes nothing here
     plain = classifier.with_backend(classifier.precision, classifier.channels_last)
-    logits = plain.logits(sample.pixels(slice(None), classifier.device))
+    batches = sample.pixels(slice(None), classifier.device).split(batch_size)
+    logits = torch.cat([plain.logits(batch) for batch in batches])
     found = margins(logits, sample.labels.to(classifier.device)).nan_to_num()
     return [float(f"{margin:.4g}") for margin in found.tolist()]
 

@@ -93,7 +93,7 @@ def check_in_place(classifier: Classifier, images: Tensor) -> None:
         )
 
 
-def check_gradient(classifier: Classifier, data: CheckedImages) -> None:
+def check_gradient(classifier: Classifier, data: CheckedImages, batch_size: int = 256) -> None:
     """Check that gradients of the logits reach the images; learning needs them, screening does not.
 
     Raises:
@@ -106,7 +106,7 @@ def check_gradient(classifier: Classifier, data: CheckedImages) -> None:
     # Where images are classified with certainty the gradient may vanish; between two of them it does not
     probes = torch.cat([sample, (sample + sample.roll(1, 0)) / 2])
     try:
-        found, _ = map_in_memory(len(probes), len(probes), lambda rows: _has_gradient(plain, probes[rows]))
+        found, _ = map_in_memory(len(probes), batch_size, lambda rows: _has_gradient(plain, probes[rows]))
     except RunError:
         raise
     except Exception as error:  # whatever a user's network raises
