@@ -127,6 +127,7 @@ SCRIPTS = (
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
+    ("device.py", "what a GPU has to show, in a file of its own; --quick rehearses on a CPU", "8"),
 )
 
 
