@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
@@ -29,11 +30,13 @@ from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, remember
 from itn.certification.search import search_worst_k
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS, apply_color
+from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.figures import directions, grid, strips
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem
 from itn.models.classifier import margins
+from itn.runtime.run_dir import content_of
 from itn.screening.passes import Screener
 
 GPU = torch.device("cuda", 0)
@@ -47,7 +50,9 @@ STRICT = (aten.cat, aten.stack)  # operations that refuse even single numbers of
 class OnGPU(Tensor):
     """A tensor that says it is on a GPU; its values are on the CPU."""
 
-    device, is_cuda, is_cpu = (property(lambda self, value=value: value) for value in (GPU, True, False))
+    device = property(lambda self: GPU)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
@@ -155,7 +160,7 @@ def _run(function, args, kwargs):
     if random and random != [to_gpu]:
         raise RuntimeError(f"Expected a generator on the device of the result of {function}")
     with torch._C._DisableTorchDispatch():
-        options = {name: _map(_values, kwargs[name]) for name in kwargs}
+        options = {key: _map(_values, value) for key, value in kwargs.items()}
         result = function(*_map(_values, args), **options)
     _done.append(function)
     if not to_gpu:
@@ -705,9 +710,9 @@ class Fade(itn.Transformer):
         return p[:, 0].square()
 
 
-def run_learn(classifier):
+def run_learn(classifier, out=None):
     config = itn.LearnConfig(steps=4, batch_size=150, tolerance=0.25, parts={"fade": Fade()})
-    return itn.learn(classifier, *photographs(), config)
+    return itn.learn(classifier, *photographs(), config, out)
 
 
 def run_learn_per_class(classifier):
@@ -724,12 +729,43 @@ def run_screen(classifier):
     return itn.screen(classifier, *photographs(), config)
 
 
-@pytest.mark.parametrize("run", [run_learn, run_learn_per_class, run_screen], ids=lambda run: run.__name__)
+@pytest.mark.parametrize("run", [run_learn_per_class, run_screen], ids=lambda run: run.__name__)
 def test_whole_runs(run):
     def work(device):
         return dataclasses.replace(run(classifier_on(device)).record, provenance={})
 
     agree(work)
+
+
+def test_a_run_is_interrupted_on_the_gpu_and_resumed(tmp_path, monkeypatch):
+    """All files are those of an undisturbed run on the CPU, but for the device's name; nothing is drawn."""
+
+    def save(weights, path):  # safetensors reads the memory of tensors, and pretended ones have none
+        save_file({name: weight.cpu() for name, weight in weights.items()}, path)
+
+    def interrupted(learner, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(learner, number)
+
+    monkeypatch.setattr(itn.learning.run, "save_file", save)
+    monkeypatch.setattr("itn.plotting.style.write_figures", lambda folder, figures: None)
+    monkeypatch.setattr(itn.learning.trainer, "CHECKPOINT_SECONDS", 0.0)
+    step = ConstrainedLearner.step
+    run_learn(classifier_on("cpu"), tmp_path / "cpu")
+    with pretended_gpu():
+        monkeypatch.setattr(ConstrainedLearner, "step", interrupted)
+        with pytest.raises(itn.Interrupted):
+            run_learn(classifier_on(GPU), tmp_path / "gpu")
+        monkeypatch.setattr(ConstrainedLearner, "step", step)
+        resumed = run_learn(classifier_on(GPU), tmp_path / "gpu")
+    assert [step.step for step in resumed.history] == [0, 1, 2, 3]
+    files, expected = content_of(tmp_path / "gpu"), content_of(tmp_path / "cpu")
+    settings, settings_on_cpu = (json.loads(each.pop("config.json")) for each in (files, expected))
+    record, record_on_cpu = (json.loads(each.pop("result.json")) for each in (files, expected))
+    assert (settings["device"], settings_on_cpu["device"]) == ("cuda", "cpu")
+    assert record | {"provenance": 0} == record_on_cpu | {"provenance": 0}
+    assert files == expected
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class DirectSearchLearner(itn.Learner):
         self.calls = max(1, objective.images // (objective.steps * (SECANTS + 1) * len(self.data)))
         self.best, self.badness_of_best = torch.tensor(self.starts[0]), float("inf")
 
-    def step(self, number: int) -> itn.itn.LearnStep:
+    def step(self, number: int) -> itn.LearnStep:
         """Refine a start; return the displacements of the best family so far, and the value of this one."""
         start = self.starts[number % len(self.starts)]
         simplex = np.vstack([start, start + SPREAD * np.abs(start).max() * np.eye(len(start))])
@@ -86,7 +86,7 @@ class DirectSearchLearner(itn.Learner):
             self.best, self.badness_of_best = torch.tensor(self.at_target(found.x)), float(found.fun)
         displacements = self.displacements(self.parameters_along(self.best.numpy()))
         of_best = {part: displacement.item() for part, displacement in displacements.items()}
-        return itn.itn.LearnStep(number, of_best, {"value": -float(found.fun)})
+        return itn.LearnStep(number, of_best, {"value": -float(found.fun)})
 
     def badness(self, direction: np.ndarray) -> float:
         """Return how bad a direction is: minus its value."""
