@@ -41,7 +41,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def digits():
-    return itn.load_images("mnist:heldout", limit=150)
+    return itn.load_images("mnist:heldout", limit=300)
 
 
 @pytest.mark.parametrize("name", LINES)

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -8,7 +7,7 @@ from itn.learning.records import LearnStep
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import RunFolder, content_of
 
-STEP = dataclasses.asdict(LearnStep(0, 0.5, -0.1, 0.9, 1.0, None, 0.2, True))
+STEP = LearnStep(0, {"spatial": 0.5}, {"accuracy": 0.9, "asked_cross_entropy": True}).to_json()
 
 
 def started(path, settings=None, **kw):
