@@ -13,6 +13,7 @@ folder; the last one to finish writes the record of all.
 import argparse
 import copy
 import dataclasses
+import importlib.util
 import json
 import sys
 import time
@@ -41,7 +42,6 @@ from itn.stats import stratified_subset
 __all__ = ["data_fingerprint", "progress_bar", "provenance", "write_whole"]
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "examples"))  # whose objectives studies measure
 SMOKE_DIGITS = 200
 MOST_BYTES = 500_000  # of a figure
 Record = dict[str, Any]
@@ -329,6 +329,16 @@ def untrained(network: str, seed: int) -> nn.Module:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             layer.reset_parameters()
     return net.requires_grad_(True).train()
+
+
+def example(name: str) -> ModuleType:
+    """Return a script of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, HERE.parent / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def names() -> list[str]:

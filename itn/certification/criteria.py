@@ -17,8 +17,6 @@ class Criterion:
 
     name = ""
     """In records and tables; empty: the name of the class."""
-    states = ("right", "wrong")
-    """What an image is where the criterion holds, and where it does not."""
 
     def reference(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what is remembered of the unchanged images, one row each: here whether the criterion holds.
@@ -30,7 +28,10 @@ class Criterion:
         return self.surrogate(logits, torch.ones_like(labels, dtype=torch.bool), labels) > 0
 
     def held(self, reference: Tensor) -> Tensor:
-        """Return for which unchanged images the criterion holds, bool, B; only these can become worse."""
+        """Return for which unchanged images the criterion holds, bool, B; only these can become worse.
+
+        If ``reference`` is yours and returns something else than that, here for all, so may this have to be.
+        """
         if reference.dtype == torch.bool and reference.ndim == 1:
             return reference
         return torch.ones(len(reference), dtype=torch.bool, device=reference.device)
@@ -43,7 +44,7 @@ class Criterion:
             reference: What ``reference`` has returned for these images.
             labels: B.
         """
-        return (self.held(reference) & (self.surrogate(logits, reference, labels) <= 0)).long()
+        return (self.held(reference) & ~(self.surrogate(logits, reference, labels) > 0)).long()
 
     def surrogate(self, logits: Tensor, reference: Tensor, labels: Tensor) -> Tensor:
         """Return a number for each transformed image, B, above 0 where the criterion holds; differentiable.
@@ -69,6 +70,11 @@ class Broken(Criterion):
     def surrogate(self, logits: Tensor, reference: Tensor, labels: Tensor) -> Tensor:
         """Return by how much the logit of the true class exceeds all others, B."""
         return margins(logits, labels)
+
+
+def measure_of(criterion: str) -> str:
+    """Return what the share of images is called for which a criterion holds."""
+    return "accuracy" if criterion in CRITERIA else f"the share of images that meet the criterion {criterion}"
 
 
 CRITERIA: dict[str, Criterion] = {"broken": Broken()}

@@ -129,6 +129,7 @@ def certify(
     tolerance: float,
     confidence: float = 0.95,
     subject: str = "",
+    measure: str = "accuracy",
 ) -> Certificate:
     """Say what is certain of a family whose scale was chosen on other images.
 
@@ -141,6 +142,7 @@ def certify(
         confidence: With which both lower bounds hold at once: each is an end of a two-sided interval, and so
             holds with half of what that may miss.
         subject: What the statement is about, where that is not the one family.
+        measure: What the share of images is called for which the criterion holds.
     """
     n = len(clean)
 
@@ -151,7 +153,7 @@ def certify(
     of_uniform, of_full, clean_accuracy = bounded(uniform), bounded(worst.right_full), int(clean.sum()) / n
     return Certificate(
         statement=(
-            f"With {100 * confidence:g} % confidence{subject}, accuracy is at least "
+            f"With {100 * confidence:g} % confidence{subject}, {measure} is at least "
             f"{100 * of_uniform.lower_bound:.2f} % for k drawn uniformly and at least "
             f"{100 * of_full.lower_bound:.2f} % at full strength "
             f"({n:,} images, {100 * clean_accuracy:.2f} % unchanged)."

@@ -2,7 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, get_args
+
+from torch import nn
 
 from itn.certification.criteria import CRITERIA, Criterion
 from itn.certification.records import Terms
@@ -12,7 +15,7 @@ from itn.learning.objective import Objective
 from itn.learning.switched import Switched
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
-from itn.runtime.source_text import code_sha256
+from itn.runtime.source_text import code_sha256, source_text, state_text
 from itn.runtime.validation import (
     Precision,
     check_choice,
@@ -38,7 +41,7 @@ class LearnConfig:
 
     parts: tuple[str, ...] | Mapping[str, Transformer] = ("color", "spatial")
     """Transformers to learn: color, spatial, or both; or a mapping from names to transformers of your own,
-    applied in its order. Of these, copies with new weights are learned."""
+    applied in its order. Copies of these are learned, with new weights of their heads."""
     family: str = "affine"
     """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear,
     similarity, or one of your own (``itn.nn.register_family``)."""
@@ -73,7 +76,8 @@ class LearnConfig:
     spatial_bound: float | None = None
     """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
     padding: str = "zeros"
-    """What lies outside the frame, for all parts: zeros, border or reflection."""
+    """What lies outside the frame: zeros, border or reflection. Of transformers that are given as objects,
+    padding, family, bounds and hidden width are their own."""
     precision: Precision = "float32"
     """Precision of the classifier; matrices and statistics are always in float32 or more. Gradients can be
     too small for float16: prefer bfloat16."""
@@ -146,9 +150,22 @@ class LearnConfig:
         content["criterion"] = {"name": str(self.asks)} | _code(
             self.asks, tuple(type(known) for known in CRITERIA.values())
         )
+        if own := self._own_families():
+            content["families"] = own
         if isinstance(self.parts, Mapping):
-            content["parts"] = {name: _describe_part(part) for name, part in self.parts.items()}
+            content["parts"] = {name: describe_part(part) for name, part in self.parts.items()}
         return content
+
+    def _own_families(self) -> dict[str, str]:
+        """Return a hash of the matrix of each spatial family that the package does not bring."""
+        objects = self.parts.values() if isinstance(self.parts, Mapping) else ()
+        families = {self.family, *(getattr(part, "family", self.family) for part in objects)}
+        matrices = {name: FAMILIES[name].deviation for name in sorted(families & set(FAMILIES))}
+        return {
+            name: sha256(f"{source_text(matrix)} {state_text(matrix)}".encode()).hexdigest()
+            for name, matrix in matrices.items()
+            if not matrix.__module__.startswith("itn.")
+        }
 
     def _check_parts(self) -> None:
         if isinstance(self.parts, Mapping):
@@ -181,16 +198,26 @@ def _code(thing: object, known: tuple[type, ...]) -> dict[str, str]:
     """Return a hash of the code and the settings of an object, unless its class is a known one."""
     if type(thing) in known:
         return {}
-    settings = {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    settings = dict(getattr(thing, "__dict__", {}))
+    if isinstance(thing, nn.Module):  # its own attributes and buffers, not the weights of its head
+        settings = {name: value for name, value in settings.items() if name not in vars(nn.Module())}
+        settings |= {k: v for k, v in thing.state_dict().items() if not k.startswith("head.")}
     return {"code_sha256": code_sha256(thing, settings)}
 
 
-def _describe_part(part: Transformer) -> dict[str, Any]:
+def describe_part(part: Transformer) -> dict[str, Any]:
+    """Return what tells one transformer from another, besides its weights, for JSON."""
     head = part.head
-    return {
-        "class": type(part).__name__,
-        "names": list(part.names),
-        "bound": head.bound.tolist(),
-        "hidden": head.hidden.out_features,
-        "nonnegative": head.nonnegative,
-    } | _code(part, (ColorTransformer, SpatialTransformer))
+    family = getattr(part, "family", None)
+    return (
+        ({} if family is None else {"family": family})
+        | {
+            "class": type(part).__name__,
+            "names": list(part.names),
+            "bound": head.bound.tolist(),
+            "hidden": head.hidden.out_features,
+            "nonnegative": head.nonnegative,
+            "padding": part.padding,
+        }
+        | _code(part, (ColorTransformer, SpatialTransformer))
+    )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult
+from itn.certification.criteria import measure_of
 from itn.certification.parametric import EvaluationSet, ParametricTransform, parameters_full
 from itn.certification.records import certify
 from itn.certification.search import search_worst_k
@@ -98,7 +99,13 @@ def evaluate(
     if calibrated is not None:
         worst = search_worst_k(held_out, ParametricTransform.of_net(net), 1.0)
         certificate = certify(
-            clean, uniform.right, worst, calibrated.scale, config.goal.tolerance, config.confidence
+            clean,
+            uniform.right,
+            worst,
+            calibrated.scale,
+            config.goal.tolerance,
+            config.confidence,
+            measure=measure_of(str(config.asks)),
         )
     asked = [asks for step in history if (asks := step.values.get("asked_cross_entropy")) is not None]
     return LearnRecord(

@@ -106,7 +106,7 @@ class _Family:
         if self.calibration is not None:
             images = len(self.calibration.data)
             self.baselines = estimate_family_baselines(net, training, images, config.terms)
-        return config.goal.learner([LearnProblem(net, training, self.baselines)], config)
+        return config.goal.learner([LearnProblem.of(net, training, self.baselines)], config)
 
     def calibrate(self) -> None:
         assert self.calibration is not None

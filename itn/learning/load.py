@@ -3,14 +3,16 @@
 import contextlib
 import copy
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from itn.learning.config import LearnConfig
+from itn.learning.config import LearnConfig, describe_part
 from itn.learning.records import LearnRecord
 from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier
@@ -20,6 +22,7 @@ from itn.nn import (
     LearnedAugmentation,
     Parts,
     SpatialTransformer,
+    Transformer,
 )
 from itn.runtime.records import check_schema
 from itn.stats import generator
@@ -29,6 +32,9 @@ _SHAPED = (
 )
 
 
+_TELLING = ("class", "family", "names", "nonnegative", "padding")
+
+
 def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) -> InvariantTransformerNet:
     """Return an untrained net that a configuration describes, for images of shape ... x C x H x W.
 
@@ -36,10 +42,30 @@ def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) 
     """
     net = InvariantTransformerNet(classifier, *_transformers(config, shape)).to(classifier.device)
     weights = generator(config.seed, "weights")
-    for part in net.members:
+    for name in net.parts:
+        part = net.part(name)
         part.check_frame(shape)
-        part.head.reset(weights)
+        _check_identity(name, part, shape)
+        part.head.requires_grad_().reset(weights)
     return net
+
+
+def _check_identity(name: str, part: Transformer, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a transformer does nothing at p = 0, and parameters have gradients there."""
+    device, frame = part.head.bound.device, part.frame(shape)
+    images = torch.rand(2, *shape[-3:], generator=generator(0, "identity")).to(device)
+    p = torch.zeros(2, len(part.names), device=device, requires_grad=True)
+    changed, displacement = part.apply_parameters(images, p, frame), part.displacement(p, frame)
+    if not torch.equal(changed, images):
+        raise ValueError(f"{name} changes images at p = 0: apply_parameters must return them exactly")
+    if displacement.shape != (2,) or displacement.any():
+        raise ValueError(
+            f"displacement of {name} must be 0 at p = 0 with shape (B,), got shape "
+            f"{tuple(displacement.shape)} and values up to {displacement.abs().max():.3g}"
+        )
+    for value, method in ((changed, "apply_parameters"), (displacement, "displacement")):
+        if not value.requires_grad:
+            raise ValueError(f"{method} of {name} passes no gradient to p: write it with operations of torch")
 
 
 def _transformers(
@@ -47,10 +73,7 @@ def _transformers(
 ) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
     """Return the arguments for a net that a configuration describes."""
     if isinstance(config.parts, Mapping):
-        copies = {name: copy.deepcopy(part) for name, part in config.parts.items()}
-        for part in copies.values():
-            part.padding = config.padding
-        return copies, None
+        return {name: copy.deepcopy(part) for name, part in config.parts.items()}, None
     color = spatial = None
     if ColorTransformer.part in config.parts:
         color = ColorTransformer(
@@ -121,7 +144,8 @@ def _learned(
     given = _given(folder, described, transformers)
     with _reading(folder):
         content = {name: settings["config"][name] for name in _SHAPED if name in settings["config"]}
-        config = LearnConfig(**content | {"parts": given or tuple(described)})
+        # An objective that asks nothing of the parts: they have been learned
+        config = LearnConfig(**content | {"parts": given or tuple(described)}, objective="switched")
         _check_shape(shape, config, state)
         parts = _transformers(config, shape)
         net = InvariantTransformerNet(nn.Identity(), *parts)
@@ -156,6 +180,20 @@ def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | 
             f"{folder} was learned with transformers of your own, which are not read from files: give "
             f"transformers={{{names}}}, in this order"
         )
+    for name, part in transformers.items():
+        now, then = describe_part(part), described[name]
+        differing = [key for key in _TELLING if now.get(key) != then.get(key)]
+        if differing:
+            raise ValueError(
+                f"{folder} was learned with another transformer {name}: its {differing[0]} was "
+                f"{then.get(differing[0])}, that of the one given is {now.get(differing[0])}"
+            )
+        if now.get("code_sha256") != then.get("code_sha256"):
+            warnings.warn(
+                f"the code or the settings of {name} have changed since {folder} was learned: what it does "
+                "may not be what was certified",
+                stacklevel=4,
+            )
     return transformers
 
 

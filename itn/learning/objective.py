@@ -36,6 +36,16 @@ class LearnProblem(NamedTuple):
     """How far single transformations go, and the share of images that may be broken; only for objectives that
     certify."""
 
+    @classmethod
+    def of(
+        cls, net: InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines | None
+    ) -> "LearnProblem":
+        """Return a problem whose training images can be evaluated in steps.
+
+        The journal of the run knows nothing of these: a resumed run leaves steps out.
+        """
+        return cls(net, training._replace(journal=None), baselines)
+
 
 class Steps(Protocol):
     """What the training loop calls."""
@@ -44,7 +54,7 @@ class Steps(Protocol):
         """Take one step, counted from 0, and return what happened in it."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on: tensors, numbers, and dictionaries of them."""
+        """Return all that the next step depends on: tensors, numbers, texts, lists and dictionaries."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore a state."""
@@ -62,7 +72,7 @@ class Steps(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Settings of an objective; frozen, and every field has a default."""
+    """Settings of an objective; frozen, every field has a default and can be written as JSON."""
 
     tolerance: float = 0.01
     """Largest share of the images that may be broken."""

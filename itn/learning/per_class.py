@@ -15,6 +15,7 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
+from itn.certification.criteria import Criterion, measure_of
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import (
     EvaluationSet,
@@ -131,7 +132,7 @@ class _ClassFamilies:
     """The families of a run, one for each class that has images."""
 
     def __init__(self, run: Run) -> None:
-        _check_counts(run.split, run.classifier)
+        _check_counts(run.split, run.classifier, run.config.asks)
         self.config, self.classifier = run.config, run.classifier
         assert run.split.calibration is not None
         parts = (run.split.training, run.split.calibration, run.split.held_out)
@@ -149,7 +150,7 @@ class _ClassFamilies:
             # The tolerance is proven for all classes together
             baselines = estimate_family_baselines(net, training, len(all_calibration.data), config.terms)
             self.classes.append(ClassProblem(label, net, training, calibration, held_out, baselines))
-        problems = [LearnProblem(c.net, c.training, c.baselines) for c in self.classes]
+        problems = [LearnProblem.of(c.net, c.training, c.baselines) for c in self.classes]
         return config.goal.learner(problems, config)
 
     def calibrate(self) -> None:
@@ -249,12 +250,13 @@ class _ClassFamilies:
             self.config.goal.tolerance,
             self.config.confidence,
             " and each image under the family of its class",
+            measure_of(str(self.config.asks)),
         )
 
 
-def _check_counts(split: Split, classifier: Classifier) -> None:
+def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
     """Raise ValueError if a class has too few recognized training images, or no other ones."""
-    recognized = split.training.labels[split.training.clean]
+    recognized = split.training.labels[criterion.held(split.training.reference)]
     assert split.calibration is not None
     labels = torch.cat([split.training.labels, split.calibration.labels, split.held_out.labels])
     for label in labels.unique().tolist():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from itn.certification.criteria import CRITERIA, measure_of
 from itn.certification.records import Baseline, Certificate, Headline
 from itn.learning.records import LearnRecord, PerClassRecord
 from itn.runtime.tables import text_table
@@ -30,7 +31,8 @@ def summary(record: LearnRecord) -> str:
     ]
     if record.certificate is not None:
         accuracies += _searched(record.certificate)
-    accuracy = f"accuracy on {record.split['held_out']:,} held-out images [95 % interval]"
+    images = f"{record.split['held_out']:,} held-out images [95 % interval]"
+    accuracy = f"{measure_of(record.criterion)} on {images}"
     parts = [
         (
             name,
@@ -134,7 +136,7 @@ def _certified(record: LearnRecord) -> Iterator[str]:
     if certificate.scale:
         yield (
             f"With {100 * certificate.confidence:g} % confidence, at most {100 * certificate.tolerance:g} % "
-            "of images like these turn from right to wrong, at full strength and at the worst k found "
+            f"of images like these {_breaking(record.criterion)}, at full strength and at the worst k found "
             f"({record.split['calibration']:,} calibration images)."
         )
     else:
@@ -168,6 +170,10 @@ def _compared(headline: Headline | None, baselines: Sequence[Baseline], confiden
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:
     return f"{baseline.transform} {'up' if baseline.sign == '+' else 'down'} to {magnitude:.3g}"
+
+
+def _breaking(criterion: str) -> str:
+    return "turn from right to wrong" if criterion in CRITERIA else f"stop meeting the criterion {criterion}"
 
 
 def _bound(bound: float | list[float]) -> str:

@@ -91,7 +91,7 @@ class Composition(nn.Module):
             frame = part.frame(images.shape)
             if pending is not None and not pending[0].fuses_with(part):
                 images, pending = pending[0].apply_matrix(images, pending[1], pending[0].padding), None
-            if not isinstance(part, MatrixTransformer):
+            if not isinstance(part, MatrixTransformer) or not part.is_plain:
                 images = part.apply_parameters(images, p, frame).clamp(0, 1)
             elif pending is None:
                 pending = part, part.matrix_from(p, frame)

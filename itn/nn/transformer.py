@@ -141,7 +141,7 @@ class Transformer(nn.Module):
             "",
             lambda scale: scale[:, None] * direction.to(scale),
             lambda images, p: self.apply_parameters(images, p, frame),
-            lambda p: self.displacement(p, frame),
+            lambda p: self.displacement(p.to(self.head.bound.device), frame),
             lambda scale: scale * direction,
         )
 
@@ -206,10 +206,17 @@ class MatrixTransformer(Transformer):
         """Return the matrices of one transformation after another."""
         raise NotImplementedError
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the matrix is all that is applied; a subclass may do more."""
+        return type(self).apply_parameters is MatrixTransformer.apply_parameters
+
     def fuses_with(self, other: Transformer) -> bool:
         """Whether this transformer and the next one can be applied as one matrix."""
         return (
             isinstance(other, MatrixTransformer)
+            and self.is_plain
+            and other.is_plain
             and other.apply_matrix is self.apply_matrix
             and other.padding == self.padding
         )

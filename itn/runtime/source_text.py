@@ -5,6 +5,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -47,8 +48,19 @@ def state_text(function: Callable[..., Any]) -> str:
 
 
 def code_sha256(thing: object, state: object) -> str:
-    """Return a hash of the code of an object's class and of its state, to tell it from others."""
-    return _sha256(f"{_class_text(type(thing), {})} {_value(state, {})}".encode())
+    """Return a hash of an object's code and of its state, to tell it from others.
+
+    Its code is that of its class and of the whole file that defines it: a learner or a constant beside it.
+    """
+    code = f"{_class_text(type(thing), {})} {_file_text(type(thing))}"
+    return _sha256(f"{code} {_value(state, {})}".encode())
+
+
+def _file_text(cls: type) -> str:
+    """Return the content of the file that defines a class; empty where there is none."""
+    functions = [member for _, member in _members(cls) if isinstance(member, FunctionType)]
+    path = Path(functions[0].__code__.co_filename if functions else "")
+    return path.read_text() if path.is_file() else ""
 
 
 def _bound(function: Callable[..., Any], seen: Seen) -> str:

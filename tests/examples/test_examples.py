@@ -100,6 +100,18 @@ def test_transformers_of_ones_own_are_asked_for_on_loading(classifier, digits, t
     for given in (None, {"other": blur}):
         with pytest.raises(ValueError, match=r'give transformers=\{"blur": Blur\(...\)\}'):
             itn.load_net(tmp_path / "run", classifier, transformers=given)
+    other = {"blur": example("blur").Blur(nonnegative=True)}
+    with pytest.raises(ValueError, match="its nonnegative was False, that of the one given is True"):
+        itn.load_net(tmp_path / "run", classifier, transformers=other)
+
+    class Blur(type(blur)):
+        """The same, with other code."""
+
+        def describe(self, p, frame):
+            return "blurred"
+
+    with pytest.warns(UserWarning, match="the code or the settings of blur have changed"):
+        itn.load_augmentation(tmp_path / "run", transformers={"blur": Blur()})
     described = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["parts"]
     assert described["blur"]["names"] == ["sigma in pixels"]
     assert len(described["blur"]["code_sha256"]) == 64
@@ -160,3 +172,114 @@ def test_settings_of_ones_own_count_for_resuming():
 
     described = [itn.LearnConfig(criterion=Top(k)).describe()["criterion"] for k in (2, 2, 3)]
     assert described[0] == described[1] != described[2]
+
+
+def test_code_beside_ones_own_objective_counts_for_resuming(tmp_path):
+    """The work is done in its learner, another class of the file."""
+    text = (EXAMPLES / "dual_ascent.py").read_text()
+    described = []
+    for number, content in enumerate(
+        (text, text, text.replace("class DualAscentLearner", "# new\nclass DualAscentLearner"))
+    ):
+        path = tmp_path / str(number) / "dual_ascent.py"
+        path.parent.mkdir()
+        path.write_text(content)
+        spec = importlib.util.spec_from_file_location("dual_ascent", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        described.append(itn.LearnConfig(objective=module.DualAscent()).describe()["objective"])
+    assert described[0] == described[1] != described[2]
+
+
+def test_the_code_of_ones_own_family_counts_for_resuming():
+    described = []
+    for factor in (1.0, 1.0, 2.0):
+        itn.nn.register_family(
+            "own", ["p"], 1.0, lambda p, aspect, f=factor: [f * p[0], 0, 0, 0, 0, 0], replace=True
+        )
+        described.append(itn.LearnConfig(family="own").describe()["families"])
+    assert described[0] == described[1] != described[2]
+    assert "families" not in itn.LearnConfig().describe()
+
+
+class Wrong(itn.Transformer):
+    """A transformer that says what a test makes it say."""
+
+    names = ("p",)
+
+    def apply_parameters(self, images, p, frame):
+        return images + p[:, :, None, None]
+
+    def displacement(self, p, frame):
+        return p[:, 0].square()
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "message"),
+    [
+        (
+            "apply_parameters",
+            lambda self, images, p, frame: images * 0.999 + p.sum(),
+            "changes images at p = 0",
+        ),
+        (
+            "apply_parameters",
+            lambda self, images, p, frame: images.clone(),
+            "apply_parameters of own passes no grad",
+        ),
+        ("displacement", lambda self, p, frame: p.square(), r"shape \(B,\), got shape \(2, 1\)"),
+        ("displacement", lambda self, p, frame: 1 + p[:, 0], "must be 0 at p = 0"),
+        (
+            "displacement",
+            lambda self, p, frame: p.detach()[:, 0] * 0,
+            "displacement of own passes no gradient",
+        ),
+    ],
+)
+def test_what_a_transformer_has_to_keep_is_checked_before_the_run(
+    method, function, message, blobs, side, tmp_path
+):
+    own = type("Own", (Wrong,), {method: function})()
+    config = itn.LearnConfig(parts={"own": own}, tolerance=0.1, steps=1, batch_size=32)
+    with pytest.raises(ValueError, match=message):
+        itn.learn(side, *blobs, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_learner_may_evaluate_in_its_steps_and_is_resumed(blobs, side, tmp_path, monkeypatch):
+    """Its evaluations do not take the places of those of the phases around it."""
+    module = example("dual_ascent")
+
+    class Evaluating(module.DualAscentLearner):
+        """Counts what breaks in each step."""
+
+        def step(self, number):
+            transform = itn.certification.parametric.ParametricTransform.of_net(self.net)
+            self.problem.training.break_rate(transform, transform.full_strength)
+            return super().step(number)
+
+    class Objective(module.DualAscent):
+        """Of that learner."""
+
+        def learner(self, problems, config):
+            return Evaluating(*problems, config, self)
+
+    config = itn.LearnConfig(
+        objective=Objective(), parts=("spatial",), family="translation", tolerance=0.1, steps=6, batch_size=32
+    )
+    itn.learn(side, *blobs, config, tmp_path / "whole")
+    step = Evaluating.step
+
+    def stopped(self, number):
+        if number == 4:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    monkeypatch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluating, "step", stopped)
+        with pytest.raises(itn.Interrupted, match="the state after"):
+            itn.learn(side, *blobs, config, tmp_path / "cut")
+    itn.learn(side, *blobs, config, tmp_path / "cut")
+    for file in ("result.json", "history.jsonl", "model.safetensors"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -64,7 +64,7 @@ def test_all_designs_have_the_same_tolerance_and_images_and_a_certificate(given,
 @pytest.fixture
 def ascended(experiment, flats, brightness):
     """Return a function that learns colors of gray images by dual ascent."""
-    objective = experiment("largest_family.run").DualAscent()
+    objective = experiment("largest_family.run").dual_ascent.DualAscent()
 
     def learned(out=None):
         settings = {"tolerance": 0.1, "steps": 60, "batch_size": 64}
@@ -89,7 +89,7 @@ def test_the_multiplier_of_dual_ascent_rises_above_the_target_and_falls_below_it
 
 
 def test_dual_ascent_goes_on_with_its_multiplier(ascended, experiment, tmp_path, monkeypatch):
-    learner, whole = experiment("dual_ascent").DualAscentLearner, ascended()
+    learner, whole = experiment("largest_family.run").dual_ascent.DualAscentLearner, ascended()
     step = learner.step
 
     def stopped(self, number):
