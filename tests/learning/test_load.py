@@ -68,11 +68,13 @@ def test_transformers_of_ones_own_are_given_again_to_be_loaded(blobs, side, tmp_
     assert torch.equal(parts["zoom"].head.output.weight, before)  # copies are learned
     described = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["parts"]
     assert described["zoom"] == {
+        "family": "zoom",
         "class": "SpatialTransformer",
         "names": ["zoom - 1"],
         "bound": 1.0,
         "hidden": 4,
         "nonnegative": False,
+        "padding": "zeros",
     }
     ks = torch.rand(3, 5, 2)
     loaded = itn.load_net(tmp_path / "run", side, transformers=shifts())
@@ -87,6 +89,9 @@ def test_transformers_of_ones_own_are_given_again_to_be_loaded(blobs, side, tmp_
         ValueError, match=r"holds no finished run of itn learn \(weights are those of another"
     ):
         itn.load_net(tmp_path / "run", side, transformers=shifts(hidden=5))
+    other = shifts() | {"zoom": itn.SpatialTransformer("zoom", 4, padding="border")}
+    with pytest.raises(ValueError, match="its padding was zeros, that of the one given is border"):
+        itn.load_net(tmp_path / "run", side, transformers=other)
 
 
 def test_transformers_are_not_given_to_a_run_that_had_none(blobs, side, tmp_path):
