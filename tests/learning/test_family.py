@@ -251,12 +251,10 @@ def test_transformers_of_ones_own_are_learned_beside_others(objective, blobs, si
     """A brightness that falls everywhere breaks nothing, and shifts along x below 0.5 break nothing."""
     parts = {
         "dim": Dim(),
-        "shift": itn.SpatialTransformer("translation_x", bound=0.8),
+        "shift": itn.SpatialTransformer("translation_x", bound=0.8, padding="border"),
         "gain": itn.ColorTransformer(1, family="gain"),
     }
-    config = LearnConfig(
-        parts=parts, objective=objective, tolerance=0.06, steps=30, batch_size=64, padding="border"
-    )
+    config = LearnConfig(parts=parts, objective=objective, tolerance=0.06, steps=30, batch_size=64)
     result = itn.learn(side, *blobs, config, tmp_path / "run")
     record = result.record
     assert list(record.parts) == list(parts) == list(result.net.controls)
