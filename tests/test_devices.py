@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 import itn
 from itn.certification.family_baselines import FamilyBaselines
@@ -41,6 +41,7 @@ from itn.screening.passes import Screener
 
 GPU = torch.device("cuda", 0)
 STANDS_FOR = "lazy"  # what C++ takes the tensors for: not the CPU, and nothing that needs a driver
+PLENTY, NONE = 2**40, 0  # bytes free on the GPU; where there are none, images stay on the CPU
 aten = torch.ops.aten
 COPIES = (aten.copy_, aten._to_copy, aten._foreach_copy_)
 INDEXING = (aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index)
@@ -139,67 +140,58 @@ def _means_gpu(device):
 
 def _run(function, args, kwargs):
     """Run an operation on values; raise if a GPU would refuse its tensors."""
-    leaves = [*_leaves(args), *_leaves(kwargs.values())]
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    on_gpu = [tensor for tensor in tensors if isinstance(tensor, OnGPU)]
-    random = [leaf._cdata in _generators_on_gpu for leaf in leaves if isinstance(leaf, _CPUGenerator)]
+    leaves = []
+    values, options = _values(args, leaves), {key: _values(kwargs[key], leaves) for key in kwargs}
+    on_gpu = [leaf for leaf in leaves if type(leaf) is OnGPU]
+    random = [leaf._cdata in _generators_on_gpu for leaf in leaves if type(leaf) is _CPUGenerator]
     device, name = kwargs.get("device"), function.overloadpacket
     if not (on_gpu or any(random) or _means_gpu(device)):
         return function(*args, **kwargs)
-    to_gpu = bool(on_gpu) if device is None else _means_gpu(device)
-    if name in INDEXING or name in COPIES:
-        to_gpu = isinstance(tensors[0], OnGPU) if device is None else to_gpu
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if device is not None:
+        to_gpu = _means_gpu(device)
+    else:
+        to_gpu = type(tensors[0]) is OnGPU if name in COPIES or name in INDEXING else bool(on_gpu)
     if name in INDEXING:
-        if not to_gpu and any(isinstance(index, OnGPU) for index in args[1]):
+        if not to_gpu and any(type(index) is OnGPU for index in args[1]):
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor")
         tensors = [args[0], *(value for value in args[2:] if isinstance(value, Tensor))]
     # Single numbers on the CPU may meet tensors on a GPU
-    together = {isinstance(t, OnGPU) for t in tensors if isinstance(t, OnGPU) or t.ndim or name in STRICT}
+    together = {type(t) is OnGPU for t in tensors if type(t) is OnGPU or t.ndim or name in STRICT}
     if len(together) > 1 and name not in COPIES:
         raise RuntimeError(f"Expected all tensors to be on the same device: {function} got cuda:0 and cpu")
     if random and random != [to_gpu]:
         raise RuntimeError(f"Expected a generator on the device of the result of {function}")
     with torch._C._DisableTorchDispatch():
-        options = {key: _map(_values, value) for key, value in kwargs.items()}
-        result = function(*_map(_values, args), **options)
+        result = function(*values, **options)
     _done.append(function)
-    if not to_gpu:
-        return result
-    changed_in_place = {id(tensor.values_on_cpu): tensor for tensor in on_gpu}
-
-    def tensor_of(leaf):
-        if id(leaf) in changed_in_place:
-            return changed_in_place[id(leaf)]
-        return OnGPU(leaf) if isinstance(leaf, Tensor) else leaf
-
-    return _map(tensor_of, result)
+    return _on_gpu(result, {id(tensor.values_on_cpu): tensor for tensor in on_gpu}) if to_gpu else result
 
 
-def _values(leaf):
-    if isinstance(leaf, OnGPU):
-        return leaf.values_on_cpu
-    return torch.device("cpu") if isinstance(leaf, torch.device) else leaf
-
-
-def _leaves(things):
-    leaves = []
-    for thing in things:
-        leaves += _leaves(thing) if isinstance(thing, list | tuple) else [thing]
-    return leaves
-
-
-def _map(function, thing):
-    """Apply a function to leaves of lists and tuples, several times as fast as that of torch's pytree."""
+def _values(thing, leaves):
+    """Return what stands for an argument on the CPU, and append the leaves of lists to the leaves."""
     if isinstance(thing, list | tuple):
-        return type(thing)([_map(function, each) for each in thing])
-    return function(thing)
+        return [_values(each, leaves) for each in thing]
+    leaves.append(thing)
+    if type(thing) is OnGPU:
+        return thing.values_on_cpu
+    return torch.device("cpu") if isinstance(thing, torch.device) else thing
+
+
+def _on_gpu(result, changed_in_place):
+    """Return what stands for a result on the GPU: a new tensor, or the one that was changed in place."""
+    if isinstance(result, list | tuple):
+        return type(result)([_on_gpu(each, changed_in_place) for each in result])
+    if id(result) in changed_in_place:
+        return changed_in_place[id(result)]
+    return OnGPU(result) if isinstance(result, Tensor) else result
 
 
 _done = []  # what the pretended GPU has done
 
 
 @contextlib.contextmanager
-def pretended_gpu(free=2**40):
+def pretended_gpu(free=PLENTY):
     """Make ``cuda`` a pretended GPU with so many bytes free; yield the operations that it has done."""
     autocast = torch.autocast
 
@@ -226,7 +218,7 @@ def pretended_gpu(free=2**40):
             torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
 
-def agree(work, free=2**40, rtol=0.0):
+def agree(work, free=PLENTY, rtol=0.0):
     """Do some work on the CPU and on the pretended GPU: results must be equal, on whatever device."""
     torch.manual_seed(0)
     expected = work(torch.device("cpu"))
@@ -297,12 +289,6 @@ def some(device, number=6):
 
 def controls(number, seed=1):
     return torch.rand(number, 2, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(params=[2**40, 0], ids=["images on the GPU", "images on the CPU"])
-def free(request):
-    """Bytes free on the GPU; where there are none, images stay on the CPU."""
-    return request.param
 
 
 MATRIX, COLORS = torch.eye(2, 3) + 0.1, torch.eye(3, 4) + 0.1
@@ -451,11 +437,32 @@ def test_net():
         loss = logits.square().sum() + net.classifier(net.render(images, parameters)).sum()
         loss.backward()
         gradients = [weight.grad for weight in net.transformers.parameters()]
+        photograph = photographs()[0][:2]
         shown = [
-            strips(net, photographs()[0][:2], (0.0, 1.0)),
-            grid(net, photographs()[0][:2], (0.0, 1.0), (0.5,)),
+            *strips(net, photograph, (0.0, 1.0)),
+            grid(net, photograph, (0.0, 1.0), (0.5,)),
+            *directions(net, photograph[:1], 3),
         ]
-        return [logits, *parameters, *gradients, *shown, directions(net, photographs()[0][:1], 3)]
+        assert {picture.device.type for picture in tree_leaves(shown)} == {"cpu"}  # to be drawn
+        return [logits, *parameters, *gradients, *shown]
+
+    agree(work)
+
+
+def test_neighbors_are_fused():
+    def work(device):
+        random = torch.Generator().manual_seed(0)
+        parts = {
+            "turn": itn.SpatialTransformer("rotation", generator=random),
+            "move": itn.SpatialTransformer("translation", generator=random),
+            "gain": itn.ColorTransformer(family="gain", generator=random),
+            "tint": itn.ColorTransformer(generator=random),
+        }
+        with torch.no_grad():
+            for part in parts.values():
+                part.head.output.weight.mul_(100)
+        net = itn.InvariantTransformerNet(classifier_on(device), parts).to(device)
+        return net.transform(some(device), *(controls(6, seed) for seed in range(4)))
 
     agree(work)
 
@@ -490,9 +497,11 @@ def test_preflight(images_on):
         classifier = classifier_on(device)
         checked = itn.preflight(classifier, images, labels, batch_size=64)
         assert {checked.images.device.type, checked.predictions.device.type} == {"cpu"}
-        return [checked.predictions, itn.predict(classifier, images, 64), classifier.sha256()]
+        predictions = itn.predict(classifier, images, 64), itn.predict(classifier, images[:0])
+        assert {each.device.type for each in predictions} == {device.type}
+        return [checked.predictions, *predictions, classifier.sha256()]
 
-    _, _, weights = agree(work)
+    *_, weights = agree(work)
     assert weights == classifier_on("cpu").sha256()
 
 
@@ -569,7 +578,7 @@ class Known(FamilyBaselines):
 def learner_on(device, problems=1, **settings):
     """A learner whose families begin at known single transformations."""
     few = itn.Constrained(settings=ConstrainedSettings(restarts=4, restarts_of_class=4, keep_one_in=2))
-    config = itn.LearnConfig(**{"objective": few, "batch_size": 32, "steps": 6, "tolerance": 0.1, **settings})
+    config = itn.LearnConfig(**{"objective": few, "batch_size": 32, "steps": 4, "tolerance": 0.1, **settings})
     images = evaluation_set(device)
     known = Known({}, 0.08, dict.fromkeys(("color", "spatial"), (0.4, -0.2)))
     made = []
@@ -595,59 +604,69 @@ LEARNERS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "free"), [*((name, 2**40) for name in LEARNERS), ("constrained", 0), ("switched", 0)]
+    ("name", "free"), [*((name, PLENTY) for name in LEARNERS), ("constrained", NONE), ("switched", NONE)]
 )
 def test_learners(name, free):
-    """All steps, and with them both prunings; a state on the CPU, as in a checkpoint, is taken up midway."""
+    """All steps, and with them both prunings."""
 
     def work(device):
         learner = learner_on(device, **LEARNERS[name])
         data = learner.sampler.data if name.startswith("constrained") else learner.data
         assert data.labels.device.type == device.type
         assert data.images.device.type == (device.type if free else "cpu")
-        before = steps_of(learner, range(3))
+        steps = steps_of(learner, range(4))
+        assert learner.is_finite()
+        learner.finish()
+        problems = getattr(learner, "problems", None) or [learner.problem]
+        return [steps, *(problem.net.transformer_state() for problem in problems)]
+
+    steps = agree(work, free)[0]
+    if name == "constrained":
+        assert [values["restarts"] for _, values in steps] == [4, 2, 2, 1]
+
+
+@pytest.mark.parametrize("name", ["constrained", "switched"])
+def test_a_state_on_the_cpu_is_taken_up_on_the_gpu(name):
+    """As that of a checkpoint is."""
+
+    def work(device):
+        learner = learner_on(device, **LEARNERS[name])
+        steps_of(learner, range(2))
         state = tree_map(
             lambda leaf: leaf.detach().cpu() if isinstance(leaf, Tensor) else leaf,
             copy.deepcopy(learner.state()),
         )
-        after = steps_of(learner, range(3, 6))
-        assert learner.is_finite()
-        resumed = learner_on(device, **LEARNERS[name])
-        resumed.load_state(state)
-        assert steps_of(resumed, range(3, 6)) == after
-        learner.finish()
-        problems = getattr(learner, "problems", None) or [learner.problem]
-        return [before, after, *(problem.net.transformer_state() for problem in problems)]
+        expected = steps_of(learner, range(2, 4))
+        learner.load_state(state)
+        resumed = steps_of(learner, range(2, 4))
+        assert resumed == expected
+        return resumed
 
-    before, after, *_ = agree(work, free)
-    if name == "constrained":
-        assert [values["restarts"] for _, values in (*before, *after)] == [4, 4, 2, 2, 1, 1]
+    agree(work)
 
 
-@pytest.fixture
-def screened(free):
-    """Return a function that compares what screeners on both devices say."""
+def screened(ask, free=PLENTY, **settings):
+    """Compare what screeners on both devices say."""
 
-    def compare_answers(ask, **settings):
-        def work(device):
-            classifier = classifier_on(device)
-            data = itn.preflight(classifier, *photographs())
-            config = itn.ScreenConfig(batch_size=64, bisections=2, **settings)
-            screener = Screener(classifier, data, config)
-            assert screener.images.device.type == (device.type if free else "cpu")
-            screener.check()
-            return ask(screener)
+    def work(device):
+        classifier = classifier_on(device)
+        data = itn.preflight(classifier, *photographs())
+        screener = Screener(classifier, data, itn.ScreenConfig(batch_size=64, bisections=2, **settings))
+        assert screener.images.device.type == (device.type if free else "cpu")
+        screener.check()
+        return ask(screener)
 
-        return agree(work, free)
-
-    return compare_answers
+    agree(work, free)
 
 
-@pytest.mark.parametrize("name", itn.TRANSFORMS)
-def test_screening_passes(name, screened):
+@pytest.mark.parametrize(
+    ("name", "free"), [*((name, PLENTY) for name in itn.TRANSFORMS), ("rotate", NONE), ("noise", NONE)]
+)
+def test_screening_passes(name, free):
     transform = itn.TRANSFORMS[name]
     end, each = transform.magnitudes[-1], torch.linspace(transform.identity, transform.magnitudes[-1], 150)
     each = each.round() if transform.discrete else each
+    path = (end,) if transform.discrete else ((end + transform.identity) / 2, end)
 
     def ask(screener):
         clean = screener.predictions(lambda images, index: images)
@@ -655,11 +674,7 @@ def test_screening_passes(name, screened):
             screener.class_statistics(screener.at(transform, end)),
             screener.image_statistics(screener.at(transform, each)),
             screener.predictions(screener.at(transform, end), torch.tensor([7, 3, 120])),
-            tuple(
-                screener.flips(
-                    transform, (end / 2 + transform.identity / 2, end)[transform.discrete :], clean
-                )
-            ),
+            tuple(screener.flips(transform, path, clean)),
         ]
         if transform.spatial:
             control = screener.round_trip(transform, end)
@@ -667,18 +682,19 @@ def test_screening_passes(name, screened):
             answers += [screener.predictions(control), lost]
         return answers
 
-    screened(ask)
+    screened(ask, free)
 
 
 @pytest.mark.parametrize("pair", [("rotate", "zoom"), ("zoom", "contrast"), ("noise", "blur")], ids=",".join)
-def test_screening_pairs(pair, screened):
+@pytest.mark.parametrize("free", [PLENTY, NONE])
+def test_screening_pairs(pair, free):
     first, second = (itn.TRANSFORMS[name] for name in pair)
 
     def ask(screener):
         change = screener.pair(first, first.magnitudes[-2], second, second.magnitudes[1])
         return screener.class_statistics(change)
 
-    screened(ask, fresh_noise=True, padding="reflection")
+    screened(ask, free, fresh_noise=True, padding="reflection")
 
 
 @pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"channels_last": True}], ids=str)
