@@ -7,10 +7,10 @@ softplus and the optimizer is Adam. There shifts count a tenth, which makes them
 but not to displacement; here the norm is about that of the displacement. The best of three weights is taken,
 by training images, each with as many images in all steps as ``itn learn`` has.
 
-Widths are symmetric: a family has 64 extreme members, u_i = +-1. Its scale is chosen on the calibration
+Widths are symmetric: a family has 64 extreme members, u_i = +-1. Its scale is chosen on the held-out
 images of ``itn learn`` with the same tests. It must keep to the tolerance at the extreme with the largest
-displacement, which is compared, and at the one that breaks most images. In its favor the extreme that breaks
-fewest is certified by itself as well, as if it were the whole family.
+displacement, which is compared, and at the one that loses most. In its favor the extreme that loses
+least is certified by itself as well, as if it were the whole family.
 """
 
 import time
@@ -24,10 +24,10 @@ from torch import Tensor
 import itn
 from itn.certification.baselines import BEYOND
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.records import certify
-from itn.certification.search import IMAGES, WorstCase, estimate_scale
+from itn.certification.records import Measured, certify
+from itn.certification.search import IMAGES, WorstCase, estimate_scale, expected_to_pass
 from itn.learning.split import Split, split_images
-from itn.stats import fixed_sequence_test, generator, max_failures
+from itn.stats import DropTest, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
@@ -79,7 +79,7 @@ class Family:
         classifier: The classifier under study.
         widths: Six.
         training: Images that tell about how far the family goes, and its extremes apart.
-        target: Share of the images that may break.
+        test: Of the images that will calibrate it.
         batch_size: Images in one forward pass.
     """
 
@@ -88,10 +88,10 @@ class Family:
         classifier: itn.Classifier,
         widths: Tensor,
         training: itn.CheckedImages,
-        target: float,
+        test: DropTest,
         batch_size: int,
     ) -> None:
-        self.widths, self.target = widths, target
+        self.widths, self.test = widths, test
         self.transform = ParametricTransform(
             len(widths), lambda u: [matrices(widths, u)], lambda images, rows: itn.warp(images, rows[0])
         )
@@ -99,7 +99,7 @@ class Family:
         self.images = images.spread(IMAGES)
         judges, scale = images.spread(JUDGED), self.largest_scale(EXTREMES[:1])
         # The sigmoid tells apart extremes that break equally many
-        margins = [judges.margins(self.transform, scale * u[None]) for u in EXTREMES]
+        margins = [judges.outcomes(self.transform, scale * u[None]).margins for u in EXTREMES]
         badness = torch.stack([(-margin).sigmoid().mean() for margin in margins])
         self.worst, self.best = EXTREMES[badness.argmax()][None], EXTREMES[badness.argmin()][None]
         self.scale = self.largest_scale(self.worst)
@@ -110,14 +110,15 @@ class Family:
         return itn.displacement(matrices(self.widths, u)).item()
 
     def largest_scale(self, u: Tensor) -> float:
-        """Return about the scale at which the target breaks at u, 1 x 6."""
+        """Return about the scale up to which the test passes at u, 1 x 6."""
         scale = 0.0
         for most in (2.0, 4.0, 8.0):
 
-            def break_rate_at(scale: float) -> float:
-                return self.images.break_rate(self.transform, scale * u, self.target)
+            def holds_at(scale: float) -> bool:
+                count = self.images.tally(self.transform, scale * u, self.test.tolerance)
+                return expected_to_pass(count, self.test)
 
-            scale = estimate_scale(break_rate_at, self.target, most, scale)
+            scale = estimate_scale(holds_at, most, scale)
             if scale < most:
                 break
         return scale
@@ -125,26 +126,30 @@ class Family:
     def certified(
         self, split: Split, config: itn.LearnConfig, estimate: float, extreme: Tensor, worst: Tensor
     ) -> Record:
-        """Choose the scale on calibration images, for two extremes, and count on held-out images."""
-        assert split.calibration is not None
-        calibration, held_out = (
-            self.images._replace(data=data) for data in (split.calibration, split.held_out)
+        """Choose the scale on held-out images, for two extremes, and say what is certain."""
+        held_out = self.images._replace(data=split.held_out)
+
+        def changes_at(scale: float) -> Tensor:
+            return torch.stack([held_out.changes(self.transform, scale * u) for u in (extreme, worst)])
+
+        sequence = fixed_sequence_test(
+            changes_at, [estimate * factor for factor in SEQUENCE], self.test, BEYOND
         )
-
-        def broken_at(scale: float) -> Tensor:
-            us = (scale * u for u in (extreme, worst))
-            return torch.stack([calibration.broken(self.transform, u) for u in us])
-
-        scales = [estimate * factor for factor in SEQUENCE]
-        scale = fixed_sequence_test(broken_at, scales, config.goal.tolerance, config.confidence, BEYOND).scale
-        draw = generator(config.seed, "augerino evaluation")
+        scale, draw = sequence.scale, generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held_out.data), len(self.widths), generator=draw) - 1
-        right, at_extreme, at_worst = (
-            held_out.margins(self.transform, scale * u) > 0 for u in (uniform, extreme, worst)
+        of_uniform, of_extreme, of_worst = (
+            held_out.outcomes(self.transform, scale * u) for u in (uniform, extreme, worst)
         )
-        case = WorstCase(worst, at_worst, at_extreme, held_out.data.clean & right & at_extreme & at_worst)
+        everywhere = held_out.data.clean & of_uniform.right & of_extreme.right & of_worst.right
+        measured = Measured(
+            held_out.data.clean,
+            of_uniform,
+            of_extreme,
+            of_worst,
+            WorstCase(worst, of_worst, everywhere),
+        )
         certificate = certify(
-            held_out.data.clean, right, case, scale, config.goal.tolerance, config.confidence
+            measured, sequence, held_out.criterion, config.confidence, {"u": worst[0].tolist()}
         )
         return {
             "displacement_full": self.displacement(scale * extreme),
@@ -186,13 +191,11 @@ def _run(
 ) -> Record:
     """Learn with both, certify with both."""
     split = split_images(data, config)
-    assert split.calibration is not None
-    n, clock = len(split.calibration), time.perf_counter()
-    target = (max_failures(n, config.goal.tolerance, config.confidence) + 0.5) / n
+    clock, test = time.perf_counter(), config.terms.test(len(split.held_out), config.asks)
     families, tried = [], []
     for weight in weights:
         widths = learn(classifier, split.training, config, weight)
-        family = Family(classifier, widths, split.training, target, config.batch_size)
+        family = Family(classifier, widths, split.training, test, config.batch_size)
         displacement = family.displacement(family.scale * family.largest)
         families.append((displacement, family))
         tried.append({"weight": weight, "widths": widths.tolist(), "estimated_displacement": displacement})

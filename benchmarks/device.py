@@ -163,7 +163,7 @@ def _passes(machine: Machine, data: itn.CheckedImages, *classifiers: itn.Classif
 
 
 def _margins(machine: Machine, data: itn.CheckedImages, *classifiers: itn.Classifier) -> Record:
-    """Compare margins under a net, and which images the baselines break."""
+    """Compare margins under a net, and which images the baselines change."""
     sets = [EvaluationSet(classifier, data) for classifier in classifiers]
     nets = [make_net(classifier, itn.LearnConfig(), data.images.shape) for classifier in classifiers]
     with torch.no_grad():
@@ -172,14 +172,15 @@ def _margins(machine: Machine, data: itn.CheckedImages, *classifiers: itn.Classi
                 part.head.output.weight.mul_(100)
     k = torch.rand(len(data), 4, generator=torch.Generator().manual_seed(0))
     margins = [
-        images.margins(ParametricTransform.of_net(net), k) for images, net in zip(sets, nets, strict=True)
+        images.outcomes(ParametricTransform.of_net(net), k).margins
+        for images, net in zip(sets, nets, strict=True)
     ]
-    found: Record = {"net": _difference(margins[1], margins[0]), "broken_that_differ": {}}
+    found: Record = {"net": _difference(margins[1], margins[0]), "changes_that_differ": {}}
     for part in nets[0].members:
         for single in part.baselines(part.frame(data.images.shape)):
             transform = ParametricTransform.of_single(single)
-            here, there = (images.broken(transform, torch.full((1, 1), 0.5)) for images in sets)
-            found["broken_that_differ"][f"{single.name} {single.sign}"] = int((here != there).sum())
+            here, there = (images.changes(transform, torch.full((1, 1), 0.5)) for images in sets)
+            found["changes_that_differ"][f"{single.name} {single.sign}"] = int((here != there).sum())
     return found
 
 

@@ -1,16 +1,15 @@
 """How the threads of a screen should wait for each other, on an idle machine and beside busy processes.
 
 Command:   python benchmarks/threads.py
-Machine:   any; 2 idle CPU cores, about 30 minutes
+Machine:   any; 2 idle CPU cores, about 12 minutes
 Writes:    benchmarks/results/threads.json
 Published: none
 
 The same ``itn screen`` runs with each policy, in turns, first alone and then beside processes that do nothing
 but count. Policies are environment variables of libgomp, the OpenMP library of torch on Linux. ``passive`` is
 what itn sets: a thread that waits sleeps. With the others it spins first: ``short`` for 3,000 rounds,
-``unset`` for 300,000, a few milliseconds, which is what libgomp does by itself, ``active`` for minutes. The
-figure is the seconds that timing.json calls screening. The files of all policies with as many threads are
-compared byte for byte.
+``unset`` for 300,000, a few milliseconds, which is what libgomp does by itself. The figure is the seconds
+that timing.json calls screening. The files of all policies with as many threads are compared byte for byte.
 """
 
 import argparse
@@ -34,7 +33,6 @@ POLICIES = {
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "short": {"GOMP_SPINCOUNT": "3000"},
     "unset": {"GOMP_SPINCOUNT": "300000"},
-    "active": {"OMP_WAIT_POLICY": "ACTIVE"},
 }
 ONE_THREAD = "one thread"
 SCREEN = ("-m", "itn", "screen", "--model", "lenet5", "--device", "cpu")
@@ -96,7 +94,7 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, object]:
 def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--limit", type=int, default=2000, help="digits; default: %(default)s")
+    parser.add_argument("--limit", type=int, default=300, help="digits; default: %(default)s")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--neighbors", type=int, default=2, help="busy processes; default: %(default)s")
     parser.add_argument("--repetitions", type=int, default=3, help="default: %(default)s")

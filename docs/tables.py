@@ -3,6 +3,7 @@
 import itertools
 import math
 import runpy
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import geometric_mean, mean, median
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 from records import Record, path, read, value
 from scipy import stats
+
+from itn.certification.records import SEQUENCE_SHARE
+from itn.stats import DropTest
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -162,19 +166,26 @@ def benchmarks() -> str:
     return str(names["table"](path("floors").parent))
 
 
+def most_lost(images: int, tolerance: float, churn: int) -> int:
+    """Return how many more broken than mended images still prove a tolerance, if so many change."""
+    return DropTest(images, tolerance, 1 - SEQUENCE_SHARE * 0.05).largest(churn)
+
+
 def most_broken(images: int, tolerance: float) -> int:
     """Return how many broken images of so many still prove a tolerance, with 95 % confidence."""
     return int(stats.binom.ppf(0.05, images, tolerance)) - 1
 
 
-def smallest_calibration(tolerance: float) -> int:
-    """Return how many images prove a tolerance if none of them is broken, with 95 % confidence."""
-    return math.ceil(math.log(0.05) / math.log(1 - tolerance))
+def smallest_held_out(tolerance: float, signed: bool = True) -> int:
+    """Return how many images prove a tolerance if none of them changes, by the test of a certificate."""
+    confidence = 1 - SEQUENCE_SHARE * 0.05
+    enough = range(round(10 / tolerance))
+    return bisect_left(enough, True, lo=1, key=lambda n: DropTest(n, tolerance, confidence, signed).passes(0))
 
 
 def total_images(tolerance: float) -> int:
-    """Return of how many images that is the share that calibrates, 30 %."""
-    return math.ceil(smallest_calibration(tolerance) / 0.3)
+    """Return of how many images that is the share that is not learned from, 60 %."""
+    return math.ceil(smallest_held_out(tolerance) / 0.6)
 
 
 def farthest(model: str) -> dict[str, Any]:

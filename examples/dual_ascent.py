@@ -7,11 +7,11 @@ import itn
 
 @dataclasses.dataclass(frozen=True)
 class DualAscent(itn.Objective):
-    """Displacement minus a multiplier times breaks; the multiplier rises while more break than the target."""
+    """Displacement minus a multiplier times the drop; the multiplier rises while it is above the target."""
 
     learning_rate: float = 0.01  # Adam's, of the net
     dual_rate: float = 0.05  # of the multiplier's logarithm
-    columns = ("break_rate", "multiplier")
+    columns = ("drop", "multiplier")
 
     def learner(self, problems: list, config: itn.LearnConfig) -> "DualAscentLearner":
         """Return what learns the family."""
@@ -19,12 +19,12 @@ class DualAscent(itn.Objective):
 
 
 class DualAscentLearner(itn.Learner):
-    """Displacement enters by the logarithm of its product over parts, breaks by the sigmoid of the margin."""
+    """Displacement enters by the logarithm of its product over parts, a drop by the sigmoid of the margin."""
 
     def __init__(self, problem: tuple, config: itn.LearnConfig, objective: DualAscent) -> None:
         super().__init__(problem, config, objective)
-        can_break = problem.training.held
-        self.data, self.share = self.data.part(can_break), int(can_break.sum()) / len(can_break)
+        able = problem.training.changeable
+        self.data, self.share = self.data.part(able), int(able.sum()) / len(able)
         self.generator, self.multiplier = itn.stats.generator(config.seed, "dual ascent"), 1.0
 
     def step(self, number: int) -> itn.LearnStep:
@@ -33,16 +33,17 @@ class DualAscentLearner(itn.Learner):
         for k in ks:
             k[: len(k) // 2] = 1
         parameters, images = self.net.generate(*ks), self.data.part(index)
-        margin = self.criterion.surrogate(self.logits(index, parameters), images.reference, images.labels)
+        answers = self.logits(index, parameters), images.reference, images.labels
+        margin, change = self.criterion.surrogate(*answers), self.criterion.change(*answers)
         displacements, target = self.displacements(parameters), self.problem.baselines.target
         gain = sum((values + 1e-9).log().mean() for values in displacements.values()) / len(displacements)
         self.optimizer.zero_grad()
         (self.multiplier * (self.share * (-margin).sigmoid().mean() / target) - gain).backward()
         self.optimizer.step()
-        broken = self.share * (margin <= 0).float().mean()
-        self.multiplier *= float((self.objective.dual_rate * (broken / target - 1).clamp(-1, 1)).exp())
+        drop = self.share * change.float().mean()
+        self.multiplier *= float((self.objective.dual_rate * (drop / target - 1).clamp(-1, 1)).exp())
         means = {part: values.mean().item() for part, values in displacements.items()}
-        values = {"break_rate": broken.item(), "multiplier": self.multiplier}
+        values = {"drop": drop.item(), "multiplier": self.multiplier}
         return itn.LearnStep(number, means, values)
 
     def state(self) -> dict:

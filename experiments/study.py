@@ -305,16 +305,13 @@ class Split(NamedTuple):
     """Where the images of a certified run of ``itn.learn`` are, as indices."""
 
     training: Tensor
-    calibration: Tensor
     held_out: Tensor
 
 
 def split(labels: Tensor, config: itn.LearnConfig) -> Split:
     """Return how ``itn.learn`` splits images with these labels."""
     training = stratified_subset(labels, round(config.train_fraction * len(labels)), config.seed)
-    others = _without(len(labels), training)
-    calibration = stratified_subset(labels[others], len(others) // 2, config.seed)
-    return Split(training, others[calibration], others[_without(len(others), calibration)])
+    return Split(training, _without(len(labels), training))
 
 
 def _without(n: int, index: Tensor) -> Tensor:

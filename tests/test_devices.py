@@ -26,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import itn
+from itn.certification.criteria import Agreement, Broken
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, remember
 from itn.certification.search import search_worst_k
@@ -38,6 +39,7 @@ from itn.learning.objective import LearnProblem
 from itn.models.classifier import margins
 from itn.runtime.run_dir import content_of
 from itn.screening.passes import Screener
+from itn.stats import DropTest
 
 GPU = torch.device("cuda", 0)
 STANDS_FOR = "lazy"  # what C++ takes the tensors for: not the CPU, and nothing that needs a driver
@@ -532,16 +534,20 @@ def test_evaluation_of_every_baseline():
             for single in part.baselines(part.frame(images.data.images.shape)):
                 transform = ParametricTransform.of_single(single)
                 k = torch.linspace(0, 1, 150)[:, None]
-                evaluated = images.margins(transform, k), images.broken(transform, k[-1:])
+                evaluated = *images.outcomes(transform, k), images.changes(transform, k[-1:])
                 results[single.name, single.sign] = list(evaluated)
         return results
 
     results = agree(work)
     assert len(results) == 5 + 16
-    assert sum(int(broken.any()) for _, broken in results.values()) > 5
+    assert sum(int(changes.any()) for *_, changes in results.values()) > 5
 
 
-@pytest.mark.parametrize("criterion", [None, Halved()], ids=["broken", "a number is remembered"])
+@pytest.mark.parametrize(
+    "criterion",
+    [None, Broken(), Agreement(2), Halved()],
+    ids=["accuracy", "broken", "top-2 agreement", "a number is remembered"],
+)
 def test_evaluation_of_a_net(criterion):
     def work(device):
         images, net = evaluation_set(device, criterion), net_on(device)
@@ -550,10 +556,10 @@ def test_evaluation_of_a_net(criterion):
         for transform in (ParametricTransform.of_net(net), ParametricTransform.of_parameter(zoom)):
             k = torch.rand(150, transform.controls, generator=torch.Generator().manual_seed(2))
             results += [
-                images.margins(transform, k),
-                images.broken(transform, k),
-                images.broken_at(transform, 0.5, transform.full_strength),
-                images.break_rate(transform, transform.full_strength, 0.1),
+                images.outcomes(transform, k).margins,
+                images.changes(transform, k),
+                images.changes_at(transform, 0.5, transform.full_strength),
+                images.tally(transform, transform.full_strength, 0.1),
                 tuple(search_worst_k(images, transform, 0.7)),
             ]
         return results
@@ -569,6 +575,7 @@ class Known(FamilyBaselines):
 
     references = property(lambda self: {"color": 0.2, "spatial": 0.1})
     bounded = frozenset({"color"})
+    target = 0.08
 
     def promising_pairs(self, part):
         size = {"color": 12, "spatial": 6}[part]
@@ -580,7 +587,7 @@ def learner_on(device, problems=1, **settings):
     few = itn.Constrained(settings=ConstrainedSettings(restarts=4, restarts_of_class=4, keep_one_in=2))
     config = itn.LearnConfig(**{"objective": few, "batch_size": 32, "steps": 4, "tolerance": 0.1, **settings})
     images = evaluation_set(device)
-    known = Known({}, 0.08, dict.fromkeys(("color", "spatial"), (0.4, -0.2)))
+    known = Known({}, DropTest(1000, 0.08), dict.fromkeys(("color", "spatial"), (0.4, -0.2)))
     made = []
     for label in range(problems):
         members = torch.arange(150) if problems == 1 else (photographs()[1] == label).nonzero().flatten()

@@ -126,8 +126,7 @@ def _on_others(
     seed: int,
 ) -> Record:
     """Return how far a map and the largest baseline go on the images that a seed has not learned from."""
-    split = study.split(data.labels, itn.LearnConfig(seed=seed))
-    others = data.part(torch.cat([split.calibration, split.held_out]))
+    others = data.part(study.split(data.labels, itn.LearnConfig(seed=seed)).held_out)
     of_baselines = {
         _name(baseline): baseline.displacement(largest_scale(classifier, others, alone(baseline), 1.0))
         for baseline in baselines

@@ -13,7 +13,7 @@ from torch import Tensor
 import itn
 from itn.nn import SingleTransformation
 
-VULNERABLE = 1000  # images that decide: those closest to breaking under single transformations
+VULNERABLE = 1000  # images that decide: those closest to changing under single transformations
 SECANTS = 3
 SURPLUS = 0.1  # worth of what a part gains beyond a baseline at its bound, as in the constrained objective
 SPREAD = 0.3  # of the first simplex, of the largest entry of a direction
@@ -51,14 +51,16 @@ class DirectSearchLearner(itn.Learner):
     def __init__(self, problem: Any, config: itn.LearnConfig, objective: DirectSearch) -> None:
         super().__init__(problem, config, objective)
         baselines, self.training_images = problem.baselines, len(self.data)
-        self.data = self.data.part(problem.training.held)
-        smallest = torch.stack(
+        self.data = self.data.part(problem.training.changeable)
+        margins = torch.stack(
             [
                 self._margins_alone(estimate.baseline, estimate.scale)
                 for estimate in itertools.chain(*baselines.estimates.values())
             ]
         )
-        self.data = self.data.part(smallest.amin(0).argsort()[:VULNERABLE])
+        # A margin of the other sign than that of the unchanged image is what counts
+        turning = torch.where(self.criterion.held(self.data.reference).cpu(), -margins, margins)
+        self.data = self.data.part(turning.amax(0).argsort(descending=True)[:VULNERABLE])
         self.units, starts, largest = [], [], []
         for part in self.net.parts:
             pairs = baselines.promising_pairs(part)
@@ -101,23 +103,25 @@ class DirectSearchLearner(itn.Learner):
     def at_target(self, direction: np.ndarray) -> np.ndarray:
         """Return a direction at the size at which about the target breaks."""
         scale, power, target = 1.0, 2.5, self.problem.baselines.target
-        before = self.soft_break_rate(direction)
+        before = self.soft_drop(direction)
         for _ in range(SECANTS):
             next_scale = scale * float(np.clip((target / before) ** (1 / power), 0.5, 2))
-            after = self.soft_break_rate(next_scale * direction)
+            after = self.soft_drop(next_scale * direction)
             if next_scale != scale:
                 power = float(np.clip(np.log(after / before) / np.log(next_scale / scale), *STEEPNESS))
             scale, before = next_scale, after
         return scale * float(np.clip((target / before) ** (1 / power), 0.8, 1.25)) * direction
 
-    def soft_break_rate(self, direction: np.ndarray) -> float:
-        """Return about the share of the training images that a direction breaks."""
+    def soft_drop(self, direction: np.ndarray) -> float:
+        """Return about the share of the training images that a direction loses, at least 0."""
         parameters = self.parameters_along(direction)
 
         def change(images: Tensor) -> Tensor:
             return self.net.render(images, [p.expand(len(images), -1) for p in parameters])
 
-        return float((-4 * self._margins(change)).sigmoid().sum()) / self.training_images + 1e-9
+        held = self.criterion.held(self.data.reference).cpu()
+        lost = (-4 * self._margins(change)).sigmoid() - (~held).float()
+        return max(0.0, float(lost.sum())) / self.training_images + 1e-9
 
     def parameters_along(self, direction: np.ndarray) -> list[Tensor]:
         """Return the parameters of each part, 1 x P, within their bounds."""

@@ -50,7 +50,12 @@ def _learned(record: Record) -> str:
     rows = []
     for family in record["classes"]:
         largest = max(family["baselines"]["spatial"], key=lambda baseline: baseline["estimated_displacement"])
-        shares = (family["clean_accuracy"], family["accuracy_full"], family["break_rate_upper_bound"])
+        shares = (
+            family["clean_accuracy"],
+            family["full"]["accuracy"],
+            family["worst"]["accuracy"],
+            family["worst"]["drop_upper_bound"],
+        )
         rows.append(
             (
                 family["name"],

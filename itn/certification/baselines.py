@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import torch
 
-from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.certification.parametric import Count, EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
-from itn.certification.search import estimate_scale
+from itn.certification.search import estimate_scale, expected_to_pass
 from itn.nn import SingleTransformation
-from itn.stats import FixedSequence, fixed_sequence_test
+from itn.stats import DropTest, FixedSequence, fixed_sequence_test
 from itn.stats.fixed_sequence import SEQUENCE
 
 IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
@@ -31,43 +31,50 @@ class EstimatedBaseline(NamedTuple):
     baseline: SingleTransformation
     scale: float
     """Estimate of the scale up to which it keeps to the tolerance."""
-    evaluations: tuple[tuple[float, float], ...] = ()
-    """Scales that were tried, ascending, and the break rate at each."""
+    evaluations: tuple[tuple[float, Count], ...] = ()
+    """Scales that were tried, ascending, and how images changed at each."""
 
     @property
     def displacement(self) -> float:
         """Displacement at that scale."""
         return self.baseline.displacement(self.scale)
 
+    @property
+    def churn(self) -> float:
+        """Share of the images that change at the largest scale that was tried and held, or the smallest."""
+        held = [count for scale, count in self.evaluations if scale <= self.scale]
+        counts = held[-1:] or [count for _, count in self.evaluations[:1]]
+        return sum((count.broken + count.mended) / count.n for count in counts)
+
 
 def estimate_baselines(
-    images: EvaluationSet, baselines: list[SingleTransformation], tolerance: float
+    images: EvaluationSet, baselines: list[SingleTransformation], test: DropTest
 ) -> list[EstimatedBaseline]:
-    """Estimate the scale up to which each single transformation keeps to a tolerance, at most 1.
+    """Estimate the scale up to which each single transformation passes a test, at most 1.
 
     Args:
         images: What to estimate it from; at most 2,000 of them, evenly spaced, are used.
         baselines: The single transformations of one part.
-        tolerance: Largest share of the images that may be broken.
+        test: Of the images that will calibrate them.
     """
     images = images.spread(IMAGES)
 
     def estimate(baseline: SingleTransformation) -> EstimatedBaseline:
         evaluations = {}
 
-        def break_rate_at(scale: float) -> float:
+        def holds_at(scale: float) -> bool:
             transform = ParametricTransform.of_single(baseline)
-            evaluations[scale] = images.break_rate(transform, torch.tensor([[scale]]), tolerance)
-            return evaluations[scale]
+            evaluations[scale] = images.tally(transform, torch.tensor([[scale]]), test.tolerance)
+            return expected_to_pass(evaluations[scale], test)
 
-        scale = estimate_scale(break_rate_at, tolerance, largest=1.0, bisections=BISECTIONS)
+        scale = estimate_scale(holds_at, largest=1.0, bisections=BISECTIONS)
         return EstimatedBaseline(baseline, scale, tuple(sorted(evaluations.items())))
 
     return [estimate(baseline) for baseline in baselines]
 
 
 def calibrate_baselines(
-    images: EvaluationSet, estimates: list[EstimatedBaseline], tolerance: float, confidence: float = 0.95
+    images: EvaluationSet, estimates: list[EstimatedBaseline], test: DropTest
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Calibrate the single transformations that may have the largest displacement.
 
@@ -76,26 +83,21 @@ def calibrate_baselines(
     Args:
         images: Calibration images.
         estimates: The single transformations of one part, estimated on other images.
-        tolerance: Largest share of the images that may be broken.
-        confidence: Of each choice of a scale.
+        test: Of these images at one scale.
 
     Returns:
         A record for each, and those that were calibrated with their tests.
     """
 
-    def test(estimate: EstimatedBaseline) -> FixedSequence:
+    def calibrate(estimate: EstimatedBaseline) -> FixedSequence:
         scales = sorted({min(1.0, estimate.scale * factor) for factor in SEQUENCE})
         transform = ParametricTransform.of_single(estimate.baseline)
         return fixed_sequence_test(
-            lambda scale: images.broken(transform, torch.tensor([[scale]]))[None],
-            scales,
-            tolerance,
-            confidence,
-            BEYOND,
+            lambda scale: images.changes(transform, torch.tensor([[scale]]))[None], scales, test, BEYOND
         )
 
     chosen = contenders(estimates, CONTENDER)
-    tests = [test(estimate) if estimate in chosen else None for estimate in estimates]
+    tests = [calibrate(estimate) if estimate in chosen else None for estimate in estimates]
     records = [baseline_record(*pair) for pair in zip(estimates, tests, strict=True)]
     return records, [
         (estimate.baseline, sequence) for estimate, sequence in zip(estimates, tests, strict=True) if sequence
@@ -133,7 +135,7 @@ def displacement_ratio(
     if max(largest)[1]:  # among equal ones that which reached its bound counts
         return None
     rival = baselines[largest.index(max(largest))][0]
-    n = family.failed.shape[-1]
+    n = family.changes.shape[-1]
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
     weights = torch.zeros(RESAMPLES, n).scatter_add_(1, drawn, torch.ones(RESAMPLES, n))
     weights = torch.cat([torch.ones(1, n), weights])  # first the images as they are
@@ -157,10 +159,11 @@ def displacement_ratio(
 
 def baseline_record(estimate: EstimatedBaseline, test: FixedSequence | None = None) -> Baseline:
     """Return what is known of a single transformation; its tests, if it has any, go before its estimate."""
-    baseline, evaluations, scale = estimate.baseline, estimate.evaluations, None
+    baseline, scale = estimate.baseline, None
+    evaluations = [(scale, count.drop) for scale, count in estimate.evaluations]
     if test is not None:
         scale = test.scale
-        evaluations = tuple(zip(test.scales, test.shares[:, 0].tolist(), strict=True))
+        evaluations = list(zip(test.scales, test.drops[:, 0].tolist(), strict=True))
     return Baseline(
         transform=baseline.name,
         sign=baseline.sign,
@@ -171,5 +174,5 @@ def baseline_record(estimate: EstimatedBaseline, test: FixedSequence | None = No
         reached_bound=scale == 1.0,
         estimated_magnitude=baseline.magnitude(estimate.scale),
         estimated_displacement=estimate.displacement,
-        evaluations=tuple((baseline.displacement(scale), rate) for scale, rate in evaluations),
+        evaluations=tuple((baseline.displacement(scale), drop) for scale, drop in evaluations),
     )

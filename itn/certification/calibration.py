@@ -1,14 +1,15 @@
 """From a learned family to its scale, chosen with a guarantee, and to its ratio to single transformations.
 
-Three sets of images take part. On training images a search estimates how far the family and single
-transformations go, and the k at which the family is worst. On calibration images growing scales are tested,
-Learn then Test with a fixed sequence (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the
-stated confidence, no more than the tolerated share of images is broken at the scale where it stops. Held-out
-images, by which nothing was chosen, bound the accuracy there (Clopper and Pearson 1934).
+Two sets of images take part. On training images a search estimates how far the family and single
+transformations go, and the k at which the family is worst. On all others growing scales are tested, Learn
+then Test with a fixed sequence (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated
+confidence, the drop at the scale where it stops is at most the tolerance.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
@@ -16,7 +17,7 @@ from itn.certification.parametric import EvaluationSet, ParametricTransform, dis
 from itn.certification.records import Baseline, CalibrationPoint, Headline, Terms
 from itn.certification.search import estimate_scale_and_worst_k
 from itn.nn import InvariantTransformerNet
-from itn.stats import FixedSequence, fixed_sequence_test, generator, smallest_tolerance
+from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
 
@@ -24,27 +25,31 @@ from itn.stats.fixed_sequence import FINE, SEQUENCE
 class CalibrationResult:
     """The scale that calibration has chosen, and how far single transformations go on the same images."""
 
-    scale: float
+    sequence: FixedSequence
+    """The tests that have chosen the scale."""
+    worst_k: Tensor
+    """The controls that a search on training images has found worst, 1 x controls."""
     points: tuple[CalibrationPoint, ...]
     baselines: dict[str, tuple[Baseline, ...]]
     headline: dict[str, Headline | None]
 
 
-def check_certifiable(images: int, tolerance: float, confidence: float) -> None:
-    """Raise ValueError if so few calibration images cannot prove the tolerance even if none is broken."""
-    smallest = smallest_tolerance(images, confidence)
-    if smallest > tolerance:
-        percent = -(-smallest * 1000 // 1) / 10
-        raise ValueError(
-            f"{images} calibration images cannot prove a tolerance of {100 * tolerance:g} %, "
-            f"{100 * smallest:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
-        )
+def check_certifiable(test: DropTest) -> None:
+    """Raise ValueError if so few calibration images cannot prove the tolerance even if none changes."""
+    if test.passes(0):
+        return
+    smallest = drop_upper_bound(0, 0, test.n, test.confidence, test.signed)
+    percent = -(-smallest * 1000 // 1) / 10
+    raise ValueError(
+        f"{test.n} images that are not learned from cannot prove a tolerance of {100 * test.tolerance:g} %, "
+        f"{100 * smallest:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
+    )
 
 
 def calibrate_family(
     net: InvariantTransformerNet,
     training: EvaluationSet,
-    calibration: EvaluationSet,
+    held_out: EvaluationSet,
     baselines: FamilyBaselines,
     terms: Terms,
 ) -> CalibrationResult:
@@ -54,41 +59,39 @@ def calibrate_family(
     images; if that is the worst, it does so in the mean over k as well. A single transformation must do so at
     full strength.
     """
-    family = ParametricTransform.of_net(net)
-    estimate, worst_k = estimate_scale_and_worst_k(family, training, baselines.target)
+    family, test = ParametricTransform.of_net(net), baselines.test
+    estimate, worst_k = estimate_scale_and_worst_k(family, training, test)
     scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
-    test = fixed_sequence_test(
-        lambda scale: calibration.broken_at(family, scale, worst_k),
-        scales,
-        terms.tolerance,
-        terms.confidence,
-        BEYOND,
+    sequence = fixed_sequence_test(
+        lambda scale: held_out.changes_at(family, scale, worst_k), scales, test, BEYOND
     )
-    shape = calibration.data.images.shape
-    displacements = [displacements_full(net, shape, scale) for scale in test.scales]
+    shape = held_out.data.images.shape
+    displacements = [displacements_full(net, shape, scale) for scale in sequence.scales]
     records: dict[str, tuple[Baseline, ...]] = {}
     headline: dict[str, Headline | None] = {}
     for part, estimates in baselines.estimates.items():
-        tried, calibrated = calibrate_baselines(calibration, estimates, terms.tolerance, terms.confidence)
+        tried, calibrated = calibrate_baselines(held_out, estimates, test)
         records[part] = tuple(tried)
         headline[part] = displacement_ratio(
-            test,
+            sequence,
             [of_parts[part] for of_parts in displacements],
             calibrated,
             generator(terms.seed, f"bootstrap {net.part(part).seed_name or part}"),
             terms.confidence,
         )
-    rescale(net, test.scale)
-    return CalibrationResult(test.scale, calibration_points(test, displacements), records, headline)
+    rescale(net, sequence.scale)
+    return CalibrationResult(
+        sequence, worst_k, calibration_points(sequence, displacements), records, headline
+    )
 
 
 def calibration_points(
-    test: FixedSequence, displacements: Sequence[Mapping[str, float]]
+    sequence: FixedSequence, displacements: Sequence[Mapping[str, float]]
 ) -> tuple[CalibrationPoint, ...]:
     """Return the records of the scales that were tried, with displacements of each part at full strength."""
     return tuple(
         CalibrationPoint(scale, full, worst, dict(of_parts))
         for scale, (full, worst), of_parts in zip(
-            test.scales, test.shares.tolist(), displacements, strict=True
+            sequence.scales, sequence.drops.tolist(), displacements, strict=True
         )
     )

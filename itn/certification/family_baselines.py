@@ -13,10 +13,9 @@ from itn.certification.baselines import (
     estimate_baselines,
 )
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.records import Terms
-from itn.certification.search import IMAGES, estimate_scale
+from itn.certification.search import IMAGES, estimate_scale, expected_to_pass
 from itn.nn import Composition, Transformer
-from itn.stats import max_failures
+from itn.stats import DropTest
 
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
@@ -27,8 +26,8 @@ class FamilyBaselines:
     """The single transformations of every part that is learned, with estimates of how far each goes."""
 
     estimates: dict[str, list[EstimatedBaseline]]
-    target: float
-    """Share of the images that may be broken if calibration is to prove the tolerance; less than it."""
+    test: DropTest
+    """Of the images that will calibrate the family, at one scale."""
     ranges: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     """By part with a single parameter, estimates of its two ends, signed, the longer one first."""
 
@@ -39,6 +38,17 @@ class FamilyBaselines:
             part: max(1e-6, *(estimate.displacement for estimate in estimates))
             for part, estimates in self.estimates.items()
         }
+
+    @property
+    def target(self) -> float:
+        """The drop at which the calibration images are expected to prove the tolerance, less than it.
+
+        The more images change, in either direction, the smaller it is; as many as under the largest single
+        transformations. At least a quarter of the tolerance, for what learning should aim at.
+        """
+        largest = [max(estimates, key=lambda e: e.displacement) for estimates in self.estimates.values()]
+        churn = max(estimate.churn for estimate in largest)
+        return max(self.test.target(churn), 0.25 * self.test.tolerance)
 
     @property
     def bounded(self) -> set[str]:
@@ -66,41 +76,38 @@ class FamilyBaselines:
         return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in single))])
 
 
-def estimate_family_baselines(
-    net: Composition, training: EvaluationSet, calibration_images: int, terms: Terms
-) -> FamilyBaselines:
-    """Estimate how far the single transformations of each part go on so many calibration images.
+def estimate_family_baselines(net: Composition, training: EvaluationSet, test: DropTest) -> FamilyBaselines:
+    """Estimate how far the single transformations of each part go.
 
     Args:
         net: The parts, with their bounds.
         training: Images to estimate it from.
-        calibration_images: How many images will be calibrated with.
-        terms: Tolerance and confidence.
+        test: Of the images that will calibrate the family.
     """
-    target = (max_failures(calibration_images, terms.tolerance, terms.confidence) + 0.5) / calibration_images
     shape = training.data.images.shape
     estimates = {}
     for name in net.parts:
         part = net.part(name)
-        estimates[name] = estimate_baselines(training, part.baselines(part.frame(shape)), target)
+        estimates[name] = estimate_baselines(training, part.baselines(part.frame(shape)), test)
     images = training.spread(IMAGES)
     ranges = {
-        name: _estimate_range(net.part(name), images, target) for name in net.parts if net.part(name).single
+        name: _estimate_range(net.part(name), images, test) for name in net.parts if net.part(name).single
     }
-    return FamilyBaselines(estimates, target, ranges)
+    return FamilyBaselines(estimates, test, ranges)
 
 
-def _estimate_range(part: Transformer, images: EvaluationSet, target: float) -> tuple[float, float]:
+def _estimate_range(part: Transformer, images: EvaluationSet, test: DropTest) -> tuple[float, float]:
     """Estimate how far the single parameter of a part goes both ways, the longer way first."""
     bound = part.head.bound.item()
     transform = ParametricTransform.of_parameter(part)
 
     def end(sign: float) -> float:
-        def break_rate_at(parameter: float) -> float:
-            return images.break_rate(transform, torch.full((1, 1), sign * parameter), target)
+        def holds_at(parameter: float) -> bool:
+            k = torch.full((1, 1), sign * parameter)
+            return expected_to_pass(images.tally(transform, k, test.tolerance), test)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
-        return sign * estimate_scale(break_rate_at, target, bound, strides=strides, bisections=BISECTIONS)
+        return sign * estimate_scale(holds_at, bound, strides=strides, bisections=BISECTIONS)
 
     shorter, longer = sorted((end(1.0), 0.0 if part.head.nonnegative else end(-1.0)), key=abs)
     return longer, shorter

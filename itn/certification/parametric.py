@@ -1,4 +1,4 @@
-"""Transformations driven by controls, and which images they break."""
+"""Transformations driven by controls, and how they change a classifier's answers."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.criteria import CRITERIA, Broken, Criterion
+from itn.certification.criteria import Accuracy, Broken, Criterion
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, among_first
 from itn.models.forward import Output, forward
 from itn.nn import CONTROLS, Composition, InvariantTransformerNet, SingleTransformation, Transformer
 from itn.runtime import distributed
@@ -54,17 +54,58 @@ class ParametricTransform(NamedTuple):
         )
 
 
+class Outcomes(NamedTuple):
+    """What became of N images under a transformation; on the CPU."""
+
+    margins: Tensor
+    """Above 0 where the criterion holds, float32, N."""
+    change: Tensor
+    """1 for images that have become worse by the criterion, -1 for better ones that count, or 0; int8, N."""
+    right: Tensor
+    """Whether the true class is among the first, bool, N."""
+    same: Tensor
+    """Whether the unchanged image's prediction is among the first, bool, N."""
+
+    @classmethod
+    def joined(cls, sets: "Sequence[Outcomes]") -> "Outcomes":
+        """Return the outcomes of several sets of images, one after the other."""
+        return cls(*map(torch.cat, zip(*sets, strict=True)))
+
+
+class Count(NamedTuple):
+    """How many of some images have changed."""
+
+    broken: int
+    """Have become worse."""
+    mended: int
+    """Have become better, and make up for it."""
+    n: int
+    """How many images these stand for."""
+
+    @property
+    def drop(self) -> float:
+        """Share of broken images minus that of mended ones."""
+        return (self.broken - self.mended) / self.n
+
+    @classmethod
+    def of(cls, change: Tensor) -> "Count":
+        """Return the counts of changes, N numbers in {-1, 0, 1}."""
+        return cls(int((change > 0).sum()), int((change < 0).sum()), len(change))
+
+
 class EvaluationSet(NamedTuple):
-    """Images and the classifier under study, to count what transformations break."""
+    """Images and the classifier under study, to count what transformations change."""
 
     classifier: Classifier
     data: CheckedImages
     batch_size: int = 250
     """Images in one forward pass."""
-    criterion: Criterion = CRITERIA["broken"]
-    """What counts as broken."""
+    criterion: Criterion = Accuracy()
+    """What counts as kept."""
     journal: Journal | None = None
     """Keeps what is evaluated."""
+    topk: int = 1
+    """How many of the largest logits count as predicted, in ``Outcomes``."""
 
     def part(self, index: Tensor) -> "EvaluationSet":
         """Return the images at an index tensor."""
@@ -76,31 +117,52 @@ class EvaluationSet(NamedTuple):
 
     @property
     def held(self) -> Tensor:
-        """For which unchanged images the criterion holds, bool, N; only these can break."""
+        """For which unchanged images the criterion holds, bool, N; only these can become worse."""
         return self.criterion.held(self.data.reference)
 
-    def margins(self, transform: ParametricTransform, k: Tensor) -> Tensor:
-        """Return the margins of transformed images, N: above 0 the criterion holds.
+    @property
+    def changeable(self) -> Tensor:
+        """Which images can become worse, or better in a way that counts, bool, N."""
+        return torch.ones_like(self.held) if self.criterion.mends else self.held
+
+    def outcomes(self, transform: ParametricTransform, k: Tensor) -> Outcomes:
+        """Return what becomes of all images.
 
         Args:
             transform: What to apply to them.
             k: Controls times scale, N x controls, or 1 x controls for all images.
         """
-        return self._once(lambda: self._map(transform, k, self.criterion.surrogate))
 
-    def broken(self, transform: ParametricTransform, k: Tensor) -> Tensor:
-        """Return which images are broken under controls times scale k, bool, N."""
-        return self._once(lambda: self._broken(transform, k))
+        def of_batch(output: Output, reference: Tensor, predictions: Tensor) -> Tensor:
+            logits, labels = output.logits, output.labels
+            return torch.stack(
+                [
+                    self.criterion.surrogate(logits, reference, labels).float(),
+                    self.criterion.change(logits, reference, labels).float(),
+                    among_first(logits, labels, self.topk).float(),
+                    among_first(logits, predictions, self.topk).float(),
+                ],
+                1,
+            )
+
+        margins, change, right, same = self._once(lambda: self._map(transform, k, of_batch)).unbind(1)
+        return Outcomes(margins, change.to(torch.int8), right.bool(), same.bool())
+
+    def changes(self, transform: ParametricTransform, k: Tensor) -> Tensor:
+        """Return how images change under controls times scale k, numbers in {-1, 0, 1}, int8, N."""
+        return self._once(lambda: self._changes(transform, k))
 
     def _once(self, evaluate: Callable[[], Tensor]) -> Tensor:
         return evaluate() if self.journal is None else self.journal.once(evaluate)
 
-    def _broken(self, transform: ParametricTransform, k: Tensor) -> Tensor:
-        result = torch.zeros(len(self.data), dtype=torch.bool)
-        held = self.held.nonzero().flatten()
-        if len(held):
-            images, of_held = self.part(held), k if len(k) == 1 else k[held]
-            result[held] = images._map(transform, of_held, self.criterion.change) > 0
+    def _changes(self, transform: ParametricTransform, k: Tensor) -> Tensor:
+        def of_batch(output: Output, reference: Tensor, predictions: Tensor) -> Tensor:
+            return self.criterion.change(output.logits, reference, output.labels).to(torch.int8)
+
+        result = torch.zeros(len(self.data), dtype=torch.int8)
+        index = self.changeable.nonzero().flatten()
+        if len(index):
+            result[index] = self.part(index)._map(transform, k if len(k) == 1 else k[index], of_batch)
         return result
 
     @torch.inference_mode()
@@ -108,9 +170,9 @@ class EvaluationSet(NamedTuple):
         self,
         transform: ParametricTransform,
         k: Tensor,
-        function: Callable[[Tensor, Tensor, Tensor], Tensor],
+        function: Callable[[Output, Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Return a function of logits, reference and labels of transformed images, N."""
+        """Return a function of the output, reference and clean predictions of transformed images, N rows."""
         parameters = transform.generate(k.to(self.classifier.device).expand(len(self.data), -1))
 
         def change(images: Tensor, rows: slice) -> Tensor:
@@ -118,49 +180,65 @@ class EvaluationSet(NamedTuple):
 
         def evaluate_batch(rows: slice) -> Tensor:
             output: Output = forward(self.classifier, self.data, rows, change)
-            reference = self.data.reference[rows].to(output.logits.device)
-            return function(output.logits, reference, output.labels).cpu()
+            reference, predictions = (
+                known[rows].to(output.logits.device) for known in (self.data.reference, self.data.predictions)
+            )
+            return function(output, reference, predictions).cpu()
 
         return torch.cat(map_in_memory(len(self.data), self.batch_size, evaluate_batch)[0])
 
-    def broken_at(self, transform: ParametricTransform, scale: float, worst_k: Tensor) -> Tensor:
-        """Return which images are broken at a scale, at full strength and at the worst k, bool, 2 x N."""
+    def changes_at(self, transform: ParametricTransform, scale: float, worst_k: Tensor) -> Tensor:
+        """Return how images change at a scale, at full strength and at the worst k, int8, 2 x N."""
         ks = (transform.full_strength, worst_k)
-        return torch.stack([self.broken(transform, scale * k) for k in ks])
+        return torch.stack([self.changes(transform, scale * k) for k in ks])
 
-    def break_rate(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> float:
-        """Return the share of images that is broken under controls times scale k, 1 x controls.
+    def tally(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> Count:
+        """Count what changes under controls times scale k, 1 x controls.
 
-        As soon as the share is certain to exceed ``enough``, no further image is evaluated, and what is
-        returned is an estimate from those that were, drawn at random.
+        As soon as the drop is certain to exceed ``enough``, no further image is evaluated, and the counts are
+        those of the images that were, drawn at random, out of ``n``.
         """
-        share = self._once(lambda: torch.tensor(self._break_rate(transform, k, enough), dtype=torch.float64))
-        return share.item()
+        counts = self._once(lambda: torch.tensor(self._tally(transform, k, enough)))
+        return Count(*counts.tolist())
 
-    def _break_rate(self, transform: ParametricTransform, k: Tensor, enough: float) -> float:
-        n, held = len(self.data), self.held.nonzero().flatten()
-        order = torch.randperm(len(held), generator=torch.Generator().manual_seed(0))
-        batches = held[order].split(self.batch_size)
-        breaks = evaluated = 0
+    def _tally(self, transform: ParametricTransform, k: Tensor, enough: float) -> Count:
+        n, index, held = len(self.data), self.changeable.nonzero().flatten(), self.held
+        order = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))
+        batches = index[order].split(self.batch_size)
+        mendable = (
+            [0] * len(batches) if not self.criterion.mends else [int((~held[b]).sum()) for b in batches]
+        )
+        limit, left = enough * n, sum(mendable)  # images that could still be mended
+        broken = mended = evaluated = 0
+
+        def of_batch(index: Tensor) -> Count:
+            return Count.of(self.part(index)._changes(transform, k))
+
         for start in range(0, len(batches), distributed.world_size()):
-            together = batches[start : start + distributed.world_size()]
-            counts = distributed.map_batches(
-                together, lambda index: int(self.part(index)._broken(transform, k).sum())
-            )
+            together = range(start, min(start + distributed.world_size(), len(batches)))
+            counts = distributed.map_batches([batches[number] for number in together], of_batch)
             # Counted one after the other: several processes must stop where one would
-            for index, count in zip(together, counts, strict=True):
-                if breaks <= enough * n:
-                    breaks, evaluated = breaks + count, evaluated + len(index)
-            if breaks > enough * n:
+            for number, of_these in zip(together, counts, strict=True):
+                if broken - mended - left <= limit:
+                    broken, mended = broken + of_these.broken, mended + of_these.mended
+                    left, evaluated = left - mendable[number], evaluated + of_these.n
+            if broken - mended - left > limit:
                 break
-        return breaks / max(1, evaluated) * len(held) / n
+        stands_for = n if evaluated == len(index) else round(evaluated * n / max(1, len(index)))
+        return Count(broken, mended, stands_for)
 
 
 @torch.inference_mode()
 def remember(images: EvaluationSet) -> CheckedImages:
-    """Return the images with what the criterion remembers of them unchanged."""
+    """Return the images with what the criterion remembers of them unchanged.
+
+    Raises:
+        ValueError: If the criterion cannot be asked of so few classes.
+    """
     data, criterion = images.data, images.criterion
-    if type(criterion).reference is Broken.reference:  # known since the images were checked
+    if (
+        type(criterion) in (Accuracy, Broken) and str(criterion) == criterion.name
+    ):  # known since the images were checked
         return data
 
     def evaluate_batch(rows: slice) -> Tensor:

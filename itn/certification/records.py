@@ -1,50 +1,73 @@
 """Records of what is certified, and of single transformations beside it; accuracies are fractions."""
 
 import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
+from itn.certification.criteria import Criterion
+from itn.certification.parametric import Count, Outcomes
 from itn.certification.search import WorstCase
-from itn.stats import clopper_pearson
+from itn.stats import DropTest, FixedSequence, clopper_pearson, drop_upper_bound
+from itn.stats.fixed_sequence import FINE
+
+SEQUENCE_SHARE = 0.8  # of what a certificate may err, that of the sequence of scales; the rest: other bounds
+PLANNED = len(FINE)  # scales that may be chosen, at most
 
 
 class Terms(NamedTuple):
     """What calibration and certificate are asked for."""
 
     tolerance: float
-    """Largest share of the images that may be right unchanged and wrong transformed."""
+    """Largest drop that is tolerated, as a share of the images."""
     confidence: float
     seed: int
     """Of the resampled images."""
 
+    def test(self, images: int, criterion: Criterion) -> DropTest:
+        """Return the test of one scale on so many images; it may err as often as the sequence may."""
+        confidence = 1 - SEQUENCE_SHARE * (1 - self.confidence)
+        return DropTest(images, self.tolerance, confidence, criterion.mends)
+
 
 @dataclasses.dataclass(frozen=True)
-class BoundedAccuracy:
-    """An accuracy that was measured, and the one that is certain."""
+class ConditionRecord:
+    """What was measured under one choice of k, and what is certain of it; shares of the images."""
 
     accuracy: float
     lower_bound: float
-    """Clopper-Pearson; it holds with the certificate's confidence."""
+    """Of the accuracy."""
+    drop: float
+    """By the criterion: accuracy lost, or share of images that are broken, or of predictions that change."""
+    drop_upper_bound: float
+    k: tuple[float, ...] | None = None
+    """The k of all images, part after part; None at full strength, and where k differs between images."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchedAccuracy:
-    """The lowest accuracy that a search over k has found: an estimate, not a bound."""
+class SearchedRecord:
+    """The largest drop that a search over k has found: an estimate, not a bound."""
 
     k: tuple[float, ...]
-    """The single k that breaks most images, color first; empty if every class has its own."""
+    """The k with the largest drop for all images, part after part; empty if every class has its own."""
     accuracy: float
     """With all images at that k."""
+    drop: float
+    """Likewise."""
     accuracy_per_image: float
     """With each image at the worst k that was found for it."""
 
     @classmethod
-    def of(cls, worst: WorstCase) -> "SearchedAccuracy":
+    def of(cls, worst: WorstCase) -> "SearchedRecord":
         """Return the record of what a search has found."""
-        n = len(worst.right)
+        n = len(worst.right_everywhere)
         return cls(
-            tuple(worst.k[0].tolist()), int(worst.right.sum()) / n, int(worst.right_everywhere.sum()) / n
+            tuple(worst.k[0].tolist()),
+            int(worst.outcomes.right.sum()) / n,
+            Count.of(worst.outcomes.change).drop,
+            int(worst.right_everywhere.sum()) / n,
         )
 
 
@@ -54,22 +77,31 @@ class Certificate:
 
     statement: str
     """The sentence that is proven."""
+    criterion: str
+    """What the drop is of."""
     confidence: float
-    """Of the tolerance, over calibration images; of both lower bounds at once, over the images below."""
+    """Of the statement and of all bounds below at once. Four fifths of what it may err go to the sequence of
+    scales, which proves the tolerance, one fifth to the other bounds, which hold for all scales that might
+    have been chosen (Bonferroni)."""
     tolerance: float
-    """Largest share of the images that may be right unchanged and wrong under F(k): at full strength, and at
-    the k that a search has found to be worst on training images."""
+    """Largest drop that is tolerated at full strength and at the worst k."""
     scale: float
-    """Factor on k that calibration has chosen; 0 if no transformation at all can be proven harmless."""
+    """Factor on k that was chosen; 0 if no transformation at all can be proven harmless."""
     images: int
-    """Images that the bounds come from; nothing was learned from them or chosen by them."""
+    """Images that the scale was chosen on; nothing was learned from them. What is measured on them is
+    measured after that choice."""
     clean_accuracy: float
     """Of these images, unchanged."""
-    uniform: BoundedAccuracy
+    uniform: ConditionRecord
     """k uniform, one draw for each image."""
-    full: BoundedAccuracy
+    full: ConditionRecord
     """Full strength: all entries of k at 1."""
-    searched: SearchedAccuracy
+    worst: ConditionRecord
+    """At the k that a search on training images has found worst."""
+    searched: SearchedRecord
+    """The worst that a search on these images has found."""
+    obstacle: str | None = None
+    """Why the scale is 0, and what would help; None if it is not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +116,7 @@ class Baseline:
     unit: str
     """Of the magnitudes."""
     magnitude: float | None
-    """From calibration images, as for the family; None where the estimate is far from the largest."""
+    """From held-out images, as for the family; None where the estimate is far from the largest."""
     displacement: float | None
     reached_bound: bool
     """Whether it keeps to the tolerance up to its bound: how far it would go is not known."""
@@ -92,19 +124,19 @@ class Baseline:
     """From training images."""
     estimated_displacement: float
     evaluations: tuple[tuple[float, float], ...]
-    """Displacements that were tried, ascending, each with the break rate there: of calibration images if the
+    """Displacements that were tried, ascending, each with the drop there: of held-out images if the
     transformation was calibrated, else of training images (where it is large, of some of them)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationPoint:
-    """A scale of the family that was tried on calibration images; it passes if no break rate is too large."""
+    """A scale of the family that was tried on held-out images; it passes if no drop is too large."""
 
     scale: float
-    break_rate_full: float
-    """Share of the images that are right unchanged and wrong at full strength."""
-    break_rate_worst: float
-    """The same at the k that is worst on training images."""
+    drop_full: float
+    """At full strength."""
+    drop_worst: float
+    """At the k that is worst on training images."""
     displacement_full: dict[str, float]
     """By part."""
 
@@ -121,49 +153,119 @@ class Headline:
     """The single transformation with the largest displacement, such as "shear_x +"."""
 
 
+class Measured(NamedTuple):
+    """What became of N held-out images of a family whose scale was chosen on them."""
+
+    clean: Tensor
+    """Whether each is recognized unchanged, bool, N."""
+    uniform: Outcomes
+    """Under one k for each image, drawn uniformly."""
+    full: Outcomes
+    """At full strength."""
+    worst: Outcomes
+    """At the k that a search on training images has found worst."""
+    searched: WorstCase
+    """At the worst k that a search on these images has found."""
+
+
 def certify(
-    clean: Tensor,
-    uniform: Tensor,
-    worst: WorstCase,
-    scale: float,
-    tolerance: float,
-    confidence: float = 0.95,
+    measured: Measured,
+    sequence: FixedSequence,
+    criterion: Criterion,
+    confidence: float,
+    worst_k: Mapping[str, Sequence[float]] | None,
     subject: str = "",
-    measure: str = "accuracy",
 ) -> Certificate:
-    """Say what is certain of a family whose scale was chosen on other images.
+    """Say what is certain of a family.
 
     Args:
-        clean: Whether each of N images is recognized unchanged, bool; they took no part in the choice.
-        uniform: Whether it is under one k for each image, drawn uniformly, bool, N.
-        worst: Where the family at that scale is worst for these images.
-        scale: The scale, for the record.
-        tolerance: The tolerance that it was chosen for.
-        confidence: With which both lower bounds hold at once: each is an end of a two-sided interval, and so
-            holds with half of what that may miss.
+        measured: Images under the family at the scale that was chosen.
+        sequence: The tests on these images that have chosen it.
+        criterion: What they count.
+        confidence: Of everything that is said, at once.
+        worst_k: Each k of ``measured.worst`` by its name, such as k2; None if every class has its own.
         subject: What the statement is about, where that is not the one family.
-        measure: What the share of images is called for which the criterion holds.
     """
-    n = len(clean)
+    n, tolerance = len(measured.clean), sequence.test.tolerance
+    # For each scale that might have been chosen, three conditions with two bounds each
+    level = (1 - SEQUENCE_SHARE) * (1 - confidence) / (6 * PLANNED)
 
-    def bounded(right: Tensor) -> BoundedAccuracy:
-        count = int(right.sum())
-        return BoundedAccuracy(count / n, clopper_pearson(count, n, confidence)[0])
+    def bounded(outcomes: Outcomes, proven: float, k: tuple[float, ...] | None = None) -> ConditionRecord:
+        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
+        bound = drop_upper_bound(count.broken, count.mended, n, 1 - level, criterion.mends)
+        return ConditionRecord(
+            accuracy=right / n,
+            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
+            drop=count.drop,
+            drop_upper_bound=min(bound, proven),
+            k=k,
+        )
 
-    of_uniform, of_full, clean_accuracy = bounded(uniform), bounded(worst.right_full), int(clean.sum()) / n
+    proven = tolerance if sequence.scale else 0.0  # at scale 0 nothing changes
+    clean_accuracy = int(measured.clean.sum()) / n
     return Certificate(
-        statement=(
-            f"With {100 * confidence:g} % confidence{subject}, {measure} is at least "
-            f"{100 * of_uniform.lower_bound:.2f} % for k drawn uniformly and at least "
-            f"{100 * of_full.lower_bound:.2f} % at full strength "
-            f"({n:,} images, {100 * clean_accuracy:.2f} % unchanged)."
-        ),
+        statement=_statement(sequence, criterion, confidence, worst_k, subject, clean_accuracy),
+        criterion=str(criterion),
         confidence=confidence,
         tolerance=tolerance,
-        scale=scale,
+        scale=sequence.scale,
         images=n,
         clean_accuracy=clean_accuracy,
-        uniform=of_uniform,
-        full=of_full,
-        searched=SearchedAccuracy.of(worst),
+        uniform=bounded(measured.uniform, 1.0 if sequence.scale else 0.0),
+        full=bounded(measured.full, proven),
+        worst=bounded(
+            measured.worst, proven, None if worst_k is None else tuple(itertools.chain(*worst_k.values()))
+        ),
+        searched=SearchedRecord.of(measured.searched),
+        obstacle=None if sequence.scale else _obstacle(sequence, criterion),
     )
+
+
+def _statement(
+    sequence: FixedSequence,
+    criterion: Criterion,
+    confidence: float,
+    worst_k: Mapping[str, Sequence[float]] | None,
+    subject: str,
+    clean_accuracy: float,
+) -> str:
+    """Return the sentence that is proven."""
+    n = sequence.test.n
+    images = f"({n:,} images, {100 * clean_accuracy:.2f} % right unchanged)"
+    if not sequence.scale:
+        return f"No transformation of the family is certified: it was scaled back to the identity {images}."
+    if worst_k is None:
+        where = "at full strength, and with each class at the worst k that a search on training images found"
+    elif all(entry == 1 for k in worst_k.values() for entry in k):
+        where = "at full strength, which is also the worst k that a search on training images found"
+    else:
+        where = (
+            f"at full strength and at {k_text(worst_k)}, the worst k that a search on training images found"
+        )
+    claim = criterion.claim(f"{100 * sequence.test.tolerance:g}")
+    return f"With {100 * confidence:g} % confidence{subject}, {claim} {where} {images}."
+
+
+def _obstacle(sequence: FixedSequence, criterion: Criterion) -> str:
+    """Return why not even the smallest scale passes, and what would help."""
+    test = sequence.test
+    count = max((Count.of(change) for change in sequence.changes[0]), key=lambda count: count.drop)
+    changed = f"{count.broken:,} of {test.n:,} images became worse"
+    if criterion.mends:
+        changed += f" and {count.mended:,} better"
+    most = test.largest(count.broken + count.mended)
+    allowed = f"at most {most:,}" + (" more worse than better" if criterion.mends else "")
+    help_ = "More images or a larger tolerance would help" + (
+        "."
+        if criterion.mends
+        else "; so may the criterion accuracy, by which images that become right make up for others."
+    )
+    return (
+        f"At the smallest scale that was tried, {changed}; to prove {100 * test.tolerance:g} % it may be "
+        f"{allowed if most >= 0 else 'none, and more images'}. {help_}"
+    )
+
+
+def k_text(ks: Mapping[str, Sequence[float]]) -> str:
+    """Return controls by name in words, such as "k1 = (1, 0.5), k2 = (1, 1)"."""
+    return ", ".join(f"{name} = ({', '.join(f'{entry:g}' for entry in k)})" for name, k in ks.items())

@@ -11,39 +11,39 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.certification.parametric import Count, EvaluationSet, Outcomes, ParametricTransform
 from itn.nn import CONTROLS
+from itn.stats import DropTest
 
 IMAGES = 4000  # that an estimate is made from, at most
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
 VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
+FINALISTS = 3  # of the k that are worst for those, tried on all images
 
 
 def estimate_scale(
-    break_rate_at: Callable[[float], float],
-    tolerance: float,
+    holds_at: Callable[[float], bool],
     largest: float,
     smallest: float = 0.0,
     strides: int = 4,
     bisections: int = 5,
 ) -> float:
-    """Estimate the scale at which the break rate reaches a tolerance, by strides, then by bisection.
+    """Estimate the scale up to which a condition holds, by strides, then by bisection.
 
     Args:
-        break_rate_at: Returns the share of images that a scale breaks.
-        tolerance: Largest share that may be broken.
-        largest: The result if the tolerance holds after each stride.
+        holds_at: Returns whether it holds at a scale.
+        largest: The result if it holds after each stride.
         smallest: Scale up to which it is known to hold.
         strides: In how many strides to go outwards: a digit upside down may be recognized again.
-        bisections: Halvings of the first stride after which the tolerance does not hold; more if they leave a
-            bracket of more than an eighth, down to a thousandth of ``largest``.
+        bisections: Halvings of the first stride after which it does not hold; more if they leave a bracket of
+            more than an eighth, down to a thousandth of ``largest``.
     """
     low = high = smallest
     for stride in range(1, strides + 1):
         high = smallest + (largest - smallest) * stride / strides
-        if break_rate_at(high) > tolerance:
+        if not holds_at(high):
             break
         low = high
     else:
@@ -51,28 +51,33 @@ def estimate_scale(
     halvings = 0
     while halvings < bisections or (high - low > high / 8 and high > 1e-3 * largest):
         middle = (low + high) / 2
-        low, high = (middle, high) if break_rate_at(middle) <= tolerance else (low, middle)
+        low, high = (middle, high) if holds_at(middle) else (low, middle)
         halvings += 1
     return low
 
 
+def expected_to_pass(count: Count, test: DropTest) -> bool:
+    """Return whether the images of a test are expected to pass it if they change as others have."""
+    return test.expects(count.broken / count.n, count.mended / count.n)
+
+
 def estimate_scale_and_worst_k(
-    family: ParametricTransform, training: EvaluationSet, target: float
+    family: ParametricTransform, training: EvaluationSet, test: DropTest
 ) -> tuple[float, Tensor]:
-    """Estimate the scale at which a family breaks the target share at its worst k, and k, 1 x controls.
+    """Estimate the scale up to which a family passes a test at its worst k, and that k, 1 x controls.
 
     Args:
         family: The family.
         training: The images that it was learned from.
-        target: Share of the images that may be broken.
+        test: Of the images that will calibrate it.
     """
     images = training.spread(IMAGES)
 
     def estimate_along(k: Tensor, largest: float, smallest: float = 0.0) -> float:
-        def break_rate_at(scale: float) -> float:
-            return images.break_rate(family, scale * k, target)
+        def holds_at(scale: float) -> bool:
+            return expected_to_pass(images.tally(family, scale * k, test.tolerance), test)
 
-        return estimate_scale(break_rate_at, target, largest, smallest)
+        return estimate_scale(holds_at, largest, smallest)
 
     scale = 0.0
     for largest in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance
@@ -93,11 +98,9 @@ class WorstCase(NamedTuple):
     """Where a family is worst, as far as a search has found, for N images."""
 
     k: Tensor
-    """The controls that break most images, 1 x controls."""
-    right: Tensor
-    """Whether each image is recognized there, bool, N."""
-    right_full: Tensor
-    """Whether each image is recognized at full strength, bool, N."""
+    """The controls with the largest drop, 1 x controls."""
+    outcomes: Outcomes
+    """There."""
     right_everywhere: Tensor
     """Whether each image is recognized unchanged and under all controls that were tried, bool, N."""
 
@@ -108,45 +111,76 @@ def together(controls: int) -> int:
 
 
 def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale: float) -> WorstCase:
-    """Search for the controls that break most images, and for each image for controls that break it.
+    """Search for the controls with the largest drop, and for each image for controls that break it.
 
-    Combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps: all
+    Full strength and each control by itself are tried on all images. On those that come nearest to changing,
+    combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps: all
     combinations of up to four controls; of more, those of two controls at a time, the others at the worst so
-    far. That is done on the images with the smallest margins at full strength or where a single control is 1;
-    the worst controls are then tried on all images.
+    far. The worst of these are tried on all images too, and the worst of all that were wins.
     """
-    full_strength, *single = (
-        images.margins(transform, scale * k[None])
-        for k in (transform.full_strength[0], *torch.eye(transform.controls))
-    )
-    smallest = torch.stack([full_strength, *single]).amin(0)
-    vulnerable = smallest.argsort()[: max(1, len(smallest) // VULNERABLE)]
-    subset = images.part(vulnerable)
-    everywhere = images.held & (smallest > 0)
-    worst = transform.full_strength
-    worst_badness = full_strength[vulnerable].neg().sigmoid().mean().item()
+    on_all = _Search(images, transform, scale)
+    for k in (transform.full_strength[0], *torch.eye(transform.controls)):
+        on_all.evaluate(k[None])
+    nearest = on_all.nearness.argsort(descending=True, stable=True)
+    vulnerable = nearest[: max(1, len(nearest) // VULNERABLE)]
+    on_some = _Search(images.part(vulnerable), transform, scale)
+    on_some.evaluate(on_all.worst)
 
-    def evaluate(k: Tensor) -> None:
-        nonlocal worst, worst_badness
-        margins = subset.margins(transform, scale * k)
-        everywhere[vulnerable] &= margins > 0
-        # The sigmoid tells controls apart that break equally many
-        if (badness := margins.neg().sigmoid().mean().item()) > worst_badness:
-            worst, worst_badness = k, badness
-
-    for start in range(0, transform.controls, together(transform.controls)):
-        center = worst
-        for values in itertools.product(GRID, repeat=together(transform.controls)):
+    width = together(transform.controls)
+    for start in range(0, transform.controls, width):
+        center = on_some.worst
+        for values in itertools.product(GRID, repeat=min(width, transform.controls - start)):
             k = center.clone()
             k[0, start : start + len(values)] = torch.tensor(values)
-            if k.any() and not (k == 1).all():
-                evaluate(k)
+            on_some.evaluate(k)
     for step in REFINEMENTS:
-        center = worst
+        center = on_some.worst
         for entry, sign in itertools.product(range(transform.controls), (-step, step)):
             neighbor = center.clone()
             neighbor[0, entry] = (neighbor[0, entry] + sign).clamp(0, 1)
-            if not torch.equal(neighbor, center):
-                evaluate(neighbor)
-    right = images.margins(transform, scale * worst) > 0
-    return WorstCase(worst, right, full_strength > 0, everywhere & right)
+            on_some.evaluate(neighbor)
+    for k in on_some.ranking()[:FINALISTS]:
+        on_all.evaluate(k)
+    everywhere = on_all.right_everywhere
+    everywhere[vulnerable] &= on_some.right_everywhere
+    return WorstCase(on_all.worst, on_all.outcomes_at[key(on_all.worst)], everywhere)
+
+
+def key(k: Tensor) -> tuple[float, ...]:
+    """Return controls, 1 x controls, as what a dictionary can hold."""
+    return tuple(k[0].tolist())
+
+
+class _Search:
+    """What some images have become under the controls that were tried, each once."""
+
+    def __init__(self, images: EvaluationSet, transform: ParametricTransform, scale: float) -> None:
+        self.images, self.transform, self.scale = images, transform, scale
+        self.outcomes_at: dict[tuple[float, ...], Outcomes] = {}
+        self.badness: dict[tuple[float, ...], tuple[int, float]] = {}
+        self.nearness = torch.zeros(len(images.data))
+        """How near each image came to changing: the largest value of a sigmoid."""
+        self.right_everywhere = images.data.clean.clone()
+
+    def evaluate(self, k: Tensor) -> None:
+        """Try controls, 1 x controls, unless they are 0 or were tried before."""
+        if not k.any() or key(k) in self.badness:
+            return
+        outcomes = self.images.outcomes(self.transform, self.scale * k)
+        turning = outcomes.margins.neg().sigmoid()
+        # The sigmoid tells controls apart with which equally many images change
+        self.badness[key(k)] = (int(outcomes.change.sum()), turning.mean().item())
+        self.outcomes_at[key(k)] = outcomes
+        near = torch.where(self.images.held, turning, 1 - turning) * self.images.changeable
+        self.nearness = torch.maximum(self.nearness, near)
+        self.right_everywhere &= outcomes.right
+
+    def ranking(self) -> list[Tensor]:
+        """Return the controls that were tried, the worst first."""
+        ranked = sorted(self.badness, key=lambda k: self.badness[k], reverse=True)
+        return [torch.tensor([k]) for k in ranked]
+
+    @property
+    def worst(self) -> Tensor:
+        """The controls with the largest drop, 1 x controls."""
+        return self.ranking()[0]

@@ -59,8 +59,9 @@ class LearnOptions(LearnConfig):
     objective: Literal["constrained", "switched"] = "constrained"
     """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
     or "switched", the loss of Bunne et al."""
-    criterion: Literal["broken"] = "broken"
-    """What counts as lost: images that are right unchanged and wrong transformed."""
+    criterion: Literal["accuracy", "broken", "agreement"] = "accuracy"
+    """What the tolerance is of: how far accuracy may fall, the share of images that are right unchanged and
+    wrong transformed (broken), or the share of predictions that change (agreement)."""
     acc_orig: Literal["paired", "measured"] | float | None = None
     """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired, the
     default), the clean accuracy of all training images (measured), or a number in [0, 1]."""

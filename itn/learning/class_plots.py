@@ -57,7 +57,8 @@ def allowed(record: PerClassRecord) -> Figure:
         ax.tick_params(labelsize=6)
         _classes(ax, record, named=len(record.classes) <= _NAMED // 2)
     figure.supxlabel(
-        f"class; bars: magnitudes that break at most {100 * record.tolerance:g} % of its images, estimated",
+        "class; bars: magnitudes at which it keeps to the tolerance of "
+        f"{100 * record.tolerance:g} %, estimated",
         fontsize=8,
     )
     return figure

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from torch import nn
 
-from itn.certification.criteria import CRITERIA, Criterion
+from itn.certification.criteria import CRITERIA, Accuracy, Agreement, Broken, Criterion
 from itn.certification.records import Terms
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
 from itn.learning.constrained.objective import Constrained
@@ -51,12 +51,18 @@ class LearnConfig:
     """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
     "switched", the loss of Bunne et al., or an ``Objective`` with its settings, such as
     ``itn.Switched(c_theta=0.1)``."""
-    criterion: str | Criterion = "broken"
-    """What counts as broken: "broken", right unchanged and wrong transformed, or a ``Criterion``."""
+    criterion: str | Criterion = "accuracy"
+    """What the tolerance is of: "accuracy", how far it may fall, images that become right making up for those
+    that become wrong; "broken", the share of images that are right unchanged and wrong transformed;
+    "agreement", the share of predictions that change; or a ``Criterion``. The switched objective always
+    compares accuracies."""
+    topk: int = 1
+    """An image is right if its class is among so many with the largest logits; with agreement, the
+    prediction for the unchanged image has to be among them."""
     tolerance: float | None = None
-    """constrained: largest share of the images that may be broken; default 0.01. switched: how far a batch
-    may fall below acc_orig before cross-entropy is asked for; default 0. In [0, 1). None: that of the
-    objective, likewise the next two."""
+    """constrained: how much may be lost by the criterion, as a share of the images; default 0.01. switched:
+    how far a batch may fall below acc_orig before cross-entropy is asked for; default 0. In [0, 1). None:
+    that of the objective, likewise the next two."""
     steps: int | None = None
     """Steps of learning; default 500, switched 1000."""
     learning_rate: float | None = None
@@ -88,7 +94,7 @@ class LearnConfig:
     """Whether to run the classifier by torch.compile, which takes up to minutes before the first step."""
     train_fraction: float = 0.4
     """Share of the images that is learned from; the rest is held out for all numbers reported. constrained:
-    half of the rest chooses the scale of the family, the other half is held out."""
+    the scale of the family is chosen on the rest too."""
     seed: int = 0
     """Seed of split, weights, batches and k."""
 
@@ -100,7 +106,7 @@ class LearnConfig:
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, get_args(Precision))
         check_fractions(self, "confidence", "train_fraction")
-        for name in ("batch_size", "hidden"):
+        for name in ("batch_size", "hidden", "topk"):
             value = getattr(self, name)
             require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
         require(0 < self.color_bound < float("inf"), f"color-bound must be positive, got {self.color_bound}")
@@ -113,7 +119,7 @@ class LearnConfig:
         )
         require(
             isinstance(self.criterion, Criterion) or self.criterion in tuple(CRITERIA),
-            f"criterion must be {' or '.join(CRITERIA)}, or an itn.Criterion, got {self.criterion!r}",
+            f"criterion must be {', '.join(CRITERIA)}, or an itn.Criterion, got {self.criterion!r}",
         )
         self.goal.check(self._single(), self._narrowest())
 
@@ -129,7 +135,14 @@ class LearnConfig:
     @property
     def asks(self) -> Criterion:
         """The criterion."""
-        return self.criterion if isinstance(self.criterion, Criterion) else CRITERIA[self.criterion]
+        return (
+            self.criterion if isinstance(self.criterion, Criterion) else CRITERIA[self.criterion](self.topk)
+        )
+
+    @property
+    def shown_topk(self) -> int:
+        """How many of the largest logits count as right in what is shown."""
+        return getattr(self.asks, "topk", self.topk)
 
     @property
     def terms(self) -> Terms:
@@ -147,9 +160,7 @@ class LearnConfig:
         settings = dataclasses.asdict(goal)
         content |= {name: settings.pop(name) for name in _OF_OBJECTIVE}
         content["objective"] = {"name": str(goal), **settings} | _code(goal, tuple(OBJECTIVES.values()))
-        content["criterion"] = {"name": str(self.asks)} | _code(
-            self.asks, tuple(type(known) for known in CRITERIA.values())
-        )
+        content["criterion"] = {"name": str(self.asks)} | _code(self.asks, (Accuracy, Broken, Agreement))
         if own := self._own_families():
             content["families"] = own
         if isinstance(self.parts, Mapping):

@@ -7,12 +7,18 @@ import torch
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult
-from itn.certification.criteria import measure_of
-from itn.certification.parametric import EvaluationSet, ParametricTransform, parameters_full
-from itn.certification.records import certify
+from itn.certification.parametric import EvaluationSet, Outcomes, ParametricTransform, parameters_full
+from itn.certification.records import Measured, certify
 from itn.certification.search import search_worst_k
 from itn.learning.config import LearnConfig
-from itn.learning.records import CurvePoint, LearnRecord, LearnStep, MagnitudeRange, PartRecord
+from itn.learning.records import (
+    ChangeShares,
+    CurvePoint,
+    LearnRecord,
+    LearnStep,
+    MagnitudeRange,
+    PartRecord,
+)
 from itn.nn import CONTROLS, Composition, Transformer
 from itn.stats import clopper_pearson, generator
 
@@ -25,8 +31,7 @@ RANGE_POINTS = 21
 class Response(NamedTuple):
     """What happened to each of N images under F(k1, k2)."""
 
-    right: Tensor
-    """Whether the classifier is right, bool, N."""
+    outcomes: Outcomes
     displacement: dict[str, Tensor]
     """By part, N, or 1 if one k is for all."""
     rms_shift: dict[str, Tensor]
@@ -51,14 +56,14 @@ def respond(net: Composition, images: EvaluationSet, ks: Sequence[Tensor]) -> Re
         ks: Controls of each part, N x 2, or 1 x 2 for all images.
     """
     device = images.classifier.device
-    margins = images.margins(ParametricTransform.of_net(net), torch.cat(list(ks), 1))
+    outcomes = images.outcomes(ParametricTransform.of_net(net), torch.cat(list(ks), 1))
     displacement, rms_shift = {}, {}
     for name, part, k in zip(net.parts, net.members, ks, strict=True):
         p, frame = part.generate(k.to(device)), part.frame(images.data.images.shape)
         displacement[name] = part.displacement(p, frame)
         if (shift := part.rms_shift(p, frame)) is not None:
             rms_shift[name] = shift
-    return Response(margins > 0, displacement, rms_shift)
+    return Response(outcomes, displacement, rms_shift)
 
 
 def curves(net: Composition, images: EvaluationSet) -> tuple[CurvePoint, ...]:
@@ -69,7 +74,7 @@ def curves(net: Composition, images: EvaluationSet) -> tuple[CurvePoint, ...]:
             for t in CURVE_TS:
                 ks = net.of_parts(net.driving(part, t * torch.tensor([ray])))
                 response = respond(net, images, ks)
-                right = int(response.right.sum())
+                right = int(response.outcomes.right.sum())
                 low, high = clopper_pearson(right, n)
                 values = right / n, low, high, response.displacement[part].item()
                 points.append(CurvePoint(part, ray, t, n, *values))
@@ -86,38 +91,47 @@ def evaluate(
     calibrated: CalibrationResult | None = None,
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if it was calibrated."""
-    clean, n = held_out.held, len(held_out.data)
+    family, n = ParametricTransform.of_net(net), len(held_out.data)
+    clean = recognized(held_out)
     randomness = generator(config.seed, "evaluation")
     ks = torch.rand(len(net.controls), n, CONTROLS, generator=randomness)
     uniform = respond(net, held_out, net.of_parts(ks.unbind()))
     full = respond(net, held_out, [torch.ones(1, CONTROLS)] * len(net.parts))
-    clean_count, uniform_count, full_count = (
-        int(right.sum()) for right in (clean, uniform.right, full.right)
-    )
+    outcomes = {"uniform": uniform.outcomes, "full": full.outcomes}
     subset = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
     certificate = None
     if calibrated is not None:
-        worst = search_worst_k(held_out, ParametricTransform.of_net(net), 1.0)
+        searched = search_worst_k(held_out, family, 1.0)
+        worst = held_out.outcomes(family, calibrated.worst_k)
+        outcomes |= {"worst": worst, "searched": searched.outcomes}
         certificate = certify(
-            clean,
-            uniform.right,
-            worst,
-            calibrated.scale,
-            config.goal.tolerance,
+            Measured(clean, uniform.outcomes, full.outcomes, worst, searched),
+            calibrated.sequence,
+            config.asks,
             config.confidence,
-            measure=measure_of(str(config.asks)),
+            net.named(calibrated.worst_k),
         )
     asked = [asks for step in history if (asks := step.values.get("asked_cross_entropy")) is not None]
+    accuracy = {
+        name: (int(right.sum()) / n, clopper_pearson(int(right.sum()), n))
+        for name, right in {
+            "clean": clean,
+            "uniform": uniform.outcomes.right,
+            "full": full.outcomes.right,
+        }.items()
+    }
     return LearnRecord(
         objective=str(config.goal),
         criterion=str(config.asks),
         tolerance=config.goal.tolerance,
-        clean_accuracy=clean_count / n,
-        clean_accuracy_ci=clopper_pearson(clean_count, n),
-        accuracy_uniform=uniform_count / n,
-        accuracy_uniform_ci=clopper_pearson(uniform_count, n),
-        accuracy_full=full_count / n,
-        accuracy_full_ci=clopper_pearson(full_count, n),
+        topk=held_out.topk,
+        clean_accuracy=accuracy["clean"][0],
+        clean_accuracy_ci=accuracy["clean"][1],
+        accuracy_uniform=accuracy["uniform"][0],
+        accuracy_uniform_ci=accuracy["uniform"][1],
+        accuracy_full=accuracy["full"][0],
+        accuracy_full_ci=accuracy["full"][1],
+        changes={name: change_shares(clean, of_k) for name, of_k in outcomes.items()},
         parts={
             part: _part_record(net, part, held_out.data.images.shape, uniform, full) for part in net.parts
         },
@@ -129,6 +143,24 @@ def evaluate(
         calibration=None if calibrated is None else calibrated.points,
         split=split,
         provenance=provenance | {"seed": config.seed},
+    )
+
+
+def recognized(images: EvaluationSet) -> Tensor:
+    """Return whether each unchanged image's class is among the first, bool, N."""
+    if images.topk == 1:
+        return images.data.clean
+    nothing = ParametricTransform(1, lambda k: [k], lambda pixels, rows: pixels)
+    return images.outcomes(nothing, torch.zeros(1, 1)).right
+
+
+def change_shares(clean: Tensor, outcomes: Outcomes) -> ChangeShares:
+    """Return which shares of N images change, given whether each is recognized unchanged."""
+    n, right = len(clean), outcomes.right
+    return ChangeShares(
+        broken=int((clean & ~right).sum()) / n,
+        mended=int((~clean & right).sum()) / n,
+        agreement=int(outcomes.same.sum()) / n,
     )
 
 

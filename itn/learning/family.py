@@ -94,25 +94,22 @@ class _Family:
 
     def __init__(self, run: Run) -> None:
         self.config = run.config
-        training, calibration, held_out = run.split
-        self.training, self.held_out = run.evaluation_set(training), run.evaluation_set(held_out)
-        self.calibration = None if calibration is None else run.evaluation_set(calibration)
-        self.net = make_net(run.classifier, run.config, held_out.images.shape)
+        self.training, self.held_out = map(run.evaluation_set, run.split)
+        self.net = make_net(run.classifier, run.config, self.held_out.data.images.shape)
         self.baselines: FamilyBaselines | None = None
         self.calibrated: CalibrationResult | None = None
 
     def prepare(self) -> Steps:
         net, training, config = self.net, self.training, self.config
-        if self.calibration is not None:
-            images = len(self.calibration.data)
-            self.baselines = estimate_family_baselines(net, training, images, config.terms)
+        if config.goal.certifies:
+            test = config.terms.test(len(self.held_out.data), config.asks)
+            self.baselines = estimate_family_baselines(net, training, test)
         return config.goal.learner([LearnProblem.of(net, training, self.baselines)], config)
 
     def calibrate(self) -> None:
-        assert self.calibration is not None
         assert self.baselines is not None
         self.calibrated = calibrate_family(
-            self.net, self.training, self.calibration, self.baselines, self.config.terms
+            self.net, self.training, self.held_out, self.baselines, self.config.terms
         )
 
     def evaluate(

@@ -33,7 +33,7 @@ class LearnProblem(NamedTuple):
     training: EvaluationSet
     """Images to learn from, with the criterion."""
     baselines: FamilyBaselines | None = None
-    """How far single transformations go, and the share of images that may be broken; only for objectives that
+    """How far single transformations go, and the drop to aim at; only for objectives that
     certify."""
 
     @classmethod
@@ -75,7 +75,7 @@ class Objective:
     """Settings of an objective; frozen, every field has a default and can be written as JSON."""
 
     tolerance: float = 0.01
-    """Largest share of the images that may be broken."""
+    """How much may be lost by the criterion, as a share of the images."""
     steps: int = 500
     """Steps of learning."""
     learning_rate: float = 0.03

@@ -1,6 +1,6 @@
 """One family for each class, learned side by side: which classes allow what?
 
-Learning holds each class to the same break rate. Calibration then scales all families by one factor, and what
+Learning holds each class to the same drop. Calibration then scales all families by one factor, and what
 it proves is that all images together keep to the tolerance, each transformed by the family of its class.
 """
 
@@ -15,19 +15,29 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, baseline_record
 from itn.certification.calibration import calibration_points
-from itn.certification.criteria import Criterion, measure_of
+from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
 from itn.certification.parametric import (
+    Count,
     EvaluationSet,
+    Outcomes,
     ParametricTransform,
     displacements_full,
     parameters_full,
     rescale,
 )
-from itn.certification.records import CalibrationPoint, Certificate, SearchedAccuracy, certify
+from itn.certification.records import (
+    PLANNED,
+    CalibrationPoint,
+    Certificate,
+    ConditionRecord,
+    Measured,
+    SearchedRecord,
+    certify,
+)
 from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
 from itn.learning.config import LearnConfig
-from itn.learning.evaluate import Response, respond
+from itn.learning.evaluate import Response, recognized, respond
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
@@ -36,7 +46,7 @@ from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
-from itn.stats import clopper_pearson, fixed_sequence_test, generator
+from itn.stats import FixedSequence, clopper_pearson, drop_upper_bound, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
 if TYPE_CHECKING:
@@ -64,7 +74,6 @@ class ClassProblem(NamedTuple):
     label: int
     net: InvariantTransformerNet
     training: EvaluationSet
-    calibration: EvaluationSet
     held_out: EvaluationSet
     baselines: FamilyBaselines
 
@@ -72,8 +81,12 @@ class ClassProblem(NamedTuple):
 class ClassOutcome(NamedTuple):
     """What the held-out images of one class say of its family."""
 
+    clean: Tensor
+    """Whether each unchanged image is recognized, bool, N."""
     uniform: Response
-    worst: WorstCase
+    full: Outcomes
+    worst: Outcomes
+    searched: WorstCase
 
 
 def learn_per_class(
@@ -134,50 +147,48 @@ class _ClassFamilies:
     def __init__(self, run: Run) -> None:
         _check_counts(run.split, run.classifier, run.config.asks)
         self.config, self.classifier = run.config, run.classifier
-        assert run.split.calibration is not None
-        parts = (run.split.training, run.split.calibration, run.split.held_out)
-        self.parts = [run.evaluation_set(data) for data in parts]
+        self.parts = [run.evaluation_set(data) for data in run.split]
         self.classes: list[ClassProblem] = []
-        self.scale = 0.0
+        self.worst_ks: list[Tensor] = []
+        self.sequence: FixedSequence | None = None
         self.points: tuple[CalibrationPoint, ...] = ()
 
     def prepare(self) -> Steps:
         config = self.config
-        all_training, all_calibration, _ = self.parts
+        all_training, all_held_out = self.parts
+        # The tolerance is proven for all classes together
+        test = config.terms.test(len(all_held_out.data), config.asks)
         for label in all_training.data.labels.unique().tolist():
-            training, calibration, held_out = (_of_class(images, label) for images in self.parts)
+            training, held_out = (_of_class(images, label) for images in self.parts)
             net = make_net(self.classifier, config, training.data.images.shape)
-            # The tolerance is proven for all classes together
-            baselines = estimate_family_baselines(net, training, len(all_calibration.data), config.terms)
-            self.classes.append(ClassProblem(label, net, training, calibration, held_out, baselines))
+            baselines = estimate_family_baselines(net, training, test)
+            self.classes.append(ClassProblem(label, net, training, held_out, baselines))
         problems = [LearnProblem.of(c.net, c.training, c.baselines) for c in self.classes]
         return config.goal.learner(problems, config)
 
     def calibrate(self) -> None:
         """Choose one factor on the scales that are estimated for each class, and give it to all families."""
-        worst_ks = []
         for c in self.classes:
             scale, worst_k = estimate_scale_and_worst_k(
-                ParametricTransform.of_net(c.net), c.training, c.baselines.target
+                ParametricTransform.of_net(c.net), c.training, c.baselines.test
             )
             rescale(c.net, scale)
-            worst_ks.append(worst_k)
+            self.worst_ks.append(worst_k)
 
-        def broken_at(scale: float) -> Tensor:
+        def changes_at(scale: float) -> Tensor:
             of_classes = []
-            for c, worst_k in zip(self.classes, worst_ks, strict=True):
-                of_classes.append(c.calibration.broken_at(ParametricTransform.of_net(c.net), scale, worst_k))
+            for c, worst_k in zip(self.classes, self.worst_ks, strict=True):
+                of_classes.append(c.held_out.changes_at(ParametricTransform.of_net(c.net), scale, worst_k))
             return torch.cat(of_classes, 1)
 
-        terms = self.config.terms
-        test = fixed_sequence_test(broken_at, SEQUENCE, terms.tolerance, terms.confidence, BEYOND)
-        images = [len(c.calibration.data) for c in self.classes]
+        sequence = fixed_sequence_test(changes_at, SEQUENCE, self.classes[0].baselines.test, BEYOND)
+        images = [len(c.held_out.data) for c in self.classes]
         self.points = calibration_points(
-            test, [self._mean_displacements(images, scale) for scale in test.scales]
+            sequence, [self._mean_displacements(images, scale) for scale in sequence.scales]
         )
-        self.scale = test.scale
+        self.sequence = sequence
         for c in self.classes:
-            rescale(c.net, test.scale)
+            rescale(c.net, sequence.scale)
 
     def evaluate(
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
@@ -189,6 +200,7 @@ class _ClassFamilies:
             objective=str(self.config.goal),
             criterion=str(self.config.asks),
             tolerance=self.config.goal.tolerance,
+            topk=self.config.shown_topk,
             clean_accuracy=certificate.clean_accuracy,
             accuracy_uniform=certificate.uniform.accuracy,
             accuracy_full=certificate.full.accuracy,
@@ -196,8 +208,8 @@ class _ClassFamilies:
             certificate=certificate,
             calibration=self.points,
             classes=tuple(
-                _class_record(c, outcome, self.classifier.class_name(c.label), self.config.confidence)
-                for c, outcome in zip(self.classes, outcomes, strict=True)
+                _class_record(c, outcome, worst_k, self.classifier.class_name(c.label), self.config)
+                for c, outcome, worst_k in zip(self.classes, outcomes, self.worst_ks, strict=True)
             ),
             split=split,
             provenance=provenance | {"seed": self.config.seed},
@@ -229,43 +241,54 @@ class _ClassFamilies:
         """Classify the held-out images of each class at uniform k, and where its family is worst."""
         randomness = generator(self.config.seed, "evaluation")
         outcomes = []
-        for c in self.classes:
+        for c, worst_k in zip(self.classes, self.worst_ks, strict=True):
             ks = torch.rand(len(c.net.controls), len(c.held_out.data), CONTROLS, generator=randomness)
-            uniform = respond(c.net, c.held_out, c.net.of_parts(ks.unbind()))
-            worst = search_worst_k(c.held_out, ParametricTransform.of_net(c.net), 1.0)
-            outcomes.append(ClassOutcome(uniform, worst))
+            family = ParametricTransform.of_net(c.net)
+            outcomes.append(
+                ClassOutcome(
+                    recognized(c.held_out),
+                    respond(c.net, c.held_out, c.net.of_parts(ks.unbind())),
+                    c.held_out.outcomes(family, family.full_strength),
+                    c.held_out.outcomes(family, worst_k),
+                    search_worst_k(c.held_out, family, 1.0),
+                )
+            )
         return outcomes
 
     def _certificate(self, outcomes: Sequence[ClassOutcome]) -> Certificate:
         """Certify all classes together, each at its own worst k."""
-        right, right_full, right_everywhere = (
-            torch.cat([getattr(outcome.worst, name) for outcome in outcomes])
-            for name in ("right", "right_full", "right_everywhere")
+        assert self.sequence is not None
+        searched = WorstCase(
+            torch.zeros(1, 0),
+            Outcomes.joined([outcome.searched.outcomes for outcome in outcomes]),
+            torch.cat([outcome.searched.right_everywhere for outcome in outcomes]),
         )
         return certify(
-            torch.cat([c.held_out.held for c in self.classes]),
-            torch.cat([outcome.uniform.right for outcome in outcomes]),
-            WorstCase(torch.zeros(1, 0), right, right_full, right_everywhere),
-            self.scale,
-            self.config.goal.tolerance,
+            Measured(
+                torch.cat([outcome.clean for outcome in outcomes]),
+                Outcomes.joined([outcome.uniform.outcomes for outcome in outcomes]),
+                Outcomes.joined([outcome.full for outcome in outcomes]),
+                Outcomes.joined([outcome.worst for outcome in outcomes]),
+                searched,
+            ),
+            self.sequence,
+            self.config.asks,
             self.config.confidence,
+            None,
             " and each image under the family of its class",
-            measure_of(str(self.config.asks)),
         )
 
 
 def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
     """Raise ValueError if a class has too few recognized training images, or no other ones."""
-    recognized = split.training.labels[criterion.held(split.training.reference)]
-    assert split.calibration is not None
-    labels = torch.cat([split.training.labels, split.calibration.labels, split.held_out.labels])
-    for label in labels.unique().tolist():
-        others = min(int((part.labels == label).sum()) for part in (split.calibration, split.held_out))
-        if (n := int((recognized == label).sum())) < FEWEST or not others:
+    able = split.training.labels[criterion.held(split.training.reference)]
+    for label in torch.cat([split.training.labels, split.held_out.labels]).unique().tolist():
+        others = int((split.held_out.labels == label).sum())
+        if (n := int((able == label).sum())) < FEWEST or not others:
             raise ValueError(
-                f"class {classifier.class_name(label)} has {n} recognized training images and {others} for "
-                f"calibration or certification, a family of its own needs at least {FEWEST} of the former "
-                "and 1 of the latter: give more images, or learn one family for all classes"
+                f"class {classifier.class_name(label)} has {n} recognized training images and {others} "
+                f"held-out ones, a family of its own needs at least {FEWEST} of the former and 1 of the "
+                "latter: give more images, or learn one family for all classes"
             )
 
 
@@ -287,11 +310,24 @@ def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full
     )
 
 
-def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence: float) -> ClassFamily:
+def _class_record(
+    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig
+) -> ClassFamily:
     """Return the record of one class."""
-    clean, worst, n = c.held_out.held, outcome.worst, len(c.held_out.data)
-    broken_count = int((clean & ~worst.right_full).sum())
-    shape = c.held_out.data.images.shape
+    n, shape = len(c.held_out.data), c.held_out.data.images.shape
+    # One scale of several was chosen, for all classes; two conditions have two bounds each
+    level = (1 - config.confidence) / (4 * PLANNED)
+
+    def bounded(outcomes: Outcomes, k: Tensor | None = None) -> ConditionRecord:
+        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
+        return ConditionRecord(
+            accuracy=right / n,
+            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
+            drop=count.drop,
+            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends),
+            k=None if k is None else tuple(k[0].tolist()),
+        )
+
     displacements = displacements_full(c.net, shape)
     matrices = {
         name: c.net.part(name).details(p, c.net.part(name).frame(shape)).get("matrix_full")
@@ -301,13 +337,11 @@ def _class_record(c: ClassProblem, outcome: ClassOutcome, name: str, confidence:
         label=c.label,
         name=name,
         images=n,
-        clean_accuracy=int(clean.sum()) / n,
-        accuracy_uniform=int(outcome.uniform.right.sum()) / n,
-        accuracy_full=int(worst.right_full.sum()) / n,
-        searched=SearchedAccuracy.of(worst),
-        break_rate_full=broken_count / n,
-        # An end of a two-sided interval holds with half of what that may miss
-        break_rate_upper_bound=clopper_pearson(broken_count, n, 2 * confidence - 1)[1],
+        clean_accuracy=int(outcome.clean.sum()) / n,
+        accuracy_uniform=int(outcome.uniform.outcomes.right.sum()) / n,
+        full=bounded(outcome.full),
+        worst=bounded(outcome.worst, worst_k),
+        searched=SearchedRecord.of(outcome.searched),
         parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
         baselines={
             part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()

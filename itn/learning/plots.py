@@ -133,9 +133,9 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str]) -> F
 
 
 def baselines(record: LearnRecord) -> Figure:
-    """Draw what breaks against displacement: the family at full strength beside every single transformation.
+    """Draw what is lost against displacement: the family at full strength beside single transformations.
 
-    The share of images broken is taken off clean accuracy. It counts calibration images for the family and
+    What is lost by the criterion is taken off clean accuracy. It counts held-out images for the family and
     for the single transformations that may be largest, training images for all others. The family applies
     all its parts at once, in every panel.
     """
@@ -155,7 +155,7 @@ def baselines(record: LearnRecord) -> Figure:
         for single, color in zip(named, _SINGLES, strict=False):
             name = f"{single.transform} {single.sign}" + (", to its bound" if single.reached_bound else "")
             _accuracies(ax, single.evaluations, clean, color=color, linewidth=1.2, label=name)
-        family = [(point.displacement_full[part], point.break_rate_full) for point in record.calibration]
+        family = [(point.displacement_full[part], point.drop_full) for point in record.calibration]
         _accuracies(ax, family, clean, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
         if others:
             ax.plot([], [], color="0.8", linewidth=0.8, label="other single transformations")
@@ -166,7 +166,9 @@ def baselines(record: LearnRecord) -> Figure:
         ax.set_xlim(0, 1.25 * max(certified, calibrated[0].displacement or 0, 1e-6))
         ax.legend(frameon=False, fontsize=7, loc="lower left")
     panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
-    panels[0].set_ylabel("clean accuracy\nminus images broken (%)")
+    names = {"accuracy": "accuracy (%)", "broken": "clean accuracy\nminus images broken (%)"}
+    lost = names.get(record.criterion, f"clean accuracy\nminus loss by {record.criterion} (%)")
+    panels[0].set_ylabel(lost)
     figure.supxlabel("dashed: the tolerance; dotted: certified displacement of the family", fontsize=8)
     return figure
 
@@ -223,8 +225,8 @@ def _in_plane(grid: Tensor) -> Tensor:
 
 
 def _accuracies(ax: Axes, evaluations: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
-    displacements, break_rates = zip((0.0, 0.0), *evaluations, strict=True)
-    ax.plot(displacements, [clean - 100 * rate for rate in break_rates], **style)
+    displacements, drops = zip((0.0, 0.0), *evaluations, strict=True)
+    ax.plot(displacements, [clean - 100 * drop for drop in drops], **style)
 
 
 def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], color: str, dashes: str, name: str) -> None:

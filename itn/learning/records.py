@@ -7,7 +7,14 @@ from typing import Any
 
 import msgspec
 
-from itn.certification.records import Baseline, CalibrationPoint, Certificate, Headline, SearchedAccuracy
+from itn.certification.records import (
+    Baseline,
+    CalibrationPoint,
+    Certificate,
+    ConditionRecord,
+    Headline,
+    SearchedRecord,
+)
 from itn.runtime.records import Record
 
 
@@ -52,6 +59,18 @@ class PartRecord:
 
 
 @dataclasses.dataclass(frozen=True)
+class ChangeShares:
+    """Which shares of the images change under a transformation, whatever the criterion of a run."""
+
+    broken: float
+    """Right unchanged, wrong transformed."""
+    mended: float
+    """Wrong unchanged, right transformed; accuracy falls by the difference."""
+    agreement: float
+    """The prediction for the unchanged image is still among the ``topk`` first."""
+
+
+@dataclasses.dataclass(frozen=True)
 class CurvePoint:
     """Held-out accuracy and displacement at one k on a ray, with the other k at 0."""
 
@@ -81,9 +100,10 @@ class LearnRecord(Record):
 
     objective: str
     criterion: str
-    """What counts as broken; with another criterion than "broken", accuracies are shares of the images for
-    which it holds."""
+    """What the tolerance is of: accuracy, broken, agreement, or one of the user's."""
     tolerance: float
+    topk: int
+    """An image is right if its class is among so many with the largest logits."""
     clean_accuracy: float
     clean_accuracy_ci: tuple[float, float]
     accuracy_uniform: float
@@ -92,13 +112,17 @@ class LearnRecord(Record):
     accuracy_full: float
     """Full strength, k1 = k2 = (1, 1)."""
     accuracy_full_ci: tuple[float, float]
+    changes: dict[str, ChangeShares]
+    """Which images change: uniform, k drawn uniformly; full strength; and with a certificate at the worst k
+    of training images, and at the one searched on these."""
     parts: dict[str, PartRecord]
     """What was learned, by name: color, spatial, or both."""
     cross_entropy_share: float | None
     """Share of steps in which the switch asked for cross-entropy; None with another objective."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
-    """What is proven; None with the switched objective, likewise the next three."""
+    """What is proven; None with the switched objective, likewise the next three. The scale was chosen on the
+    held-out images, so that all accuracies and curves are measured after that choice."""
     baselines: dict[str, tuple[Baseline, ...]] | None
     """By part, how far single transformations go."""
     headline: dict[str, Headline | None] | None
@@ -130,14 +154,13 @@ class ClassFamily:
     clean_accuracy: float
     accuracy_uniform: float
     """k uniform, one draw for each image."""
-    accuracy_full: float
-    """All entries of k at 1."""
-    searched: SearchedAccuracy
-    break_rate_full: float
-    """Share of the images that are right unchanged and wrong at full strength."""
-    break_rate_upper_bound: float
-    """Upper bound on that share for all images of this class; it holds with the certificate's confidence, for
-    each class by itself (Clopper-Pearson)."""
+    full: ConditionRecord
+    """Full strength: all entries of k at 1. The bounds here and at the worst k hold with the certificate's
+    confidence for each class by itself."""
+    worst: ConditionRecord
+    """At the k that a search on training images has found worst."""
+    searched: SearchedRecord
+    """The worst that a search on these images has found."""
     parts: dict[str, ClassPart]
     baselines: dict[str, tuple[Baseline, ...]]
     """By part, estimates of how far single transformations go, from training images."""
@@ -168,8 +191,10 @@ class PerClassRecord(Record):
 
     objective: str
     criterion: str
-    """What counts as broken."""
+    """What the tolerance is of."""
     tolerance: float
+    topk: int
+    """An image is right if its class is among so many with the largest logits."""
     clean_accuracy: float
     accuracy_uniform: float
     """k1 and k2 uniform on [0, 1]^2, one draw for each image."""
@@ -197,8 +222,8 @@ class LearnStep:
     values: dict[str, float | bool | None] = dataclasses.field(default_factory=dict)
     """What the objective reports beside it, by the names of its columns. Switched: cross_entropy,
     transformer_loss (c_theta L_k1 + L_k2), accuracy and clean_accuracy of the batch, asked_cross_entropy.
-    Constrained: break_rate (running mean at full strength), multiplier (displacement given up for a share of
-    images broken), restarts (those still learned)."""
+    Constrained: drop (running mean at full strength), multiplier (displacement given up for a share of the
+    images lost), restarts (those still learned)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as a line of history.jsonl, with each value under its own key."""

@@ -33,8 +33,8 @@ R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 class Families(Protocol[R]):
     """What is learned in a run: one family for all images, or one for each class.
 
-    Called in this order; ``calibrate`` only with calibration images, ``weights`` and ``figures`` only with a
-    folder.
+    Called in this order; ``calibrate`` only if the objective certifies, ``weights`` and ``figures`` only with
+    a folder.
     """
 
     def prepare(self) -> Steps:
@@ -75,7 +75,10 @@ class Run(RunInputs):
 
     def evaluation_set(self, data: CheckedImages) -> EvaluationSet:
         """Return images with the classifier of the run."""
-        return EvaluationSet(self.classifier, data, self.config.batch_size, self.config.asks, self.journal)
+        config = self.config
+        return EvaluationSet(
+            self.classifier, data, config.batch_size, config.asks, self.journal, config.shown_topk
+        )
 
     def learn(self, families: Families[R], progress: bool | None) -> tuple[R, tuple[LearnStep, ...]]:
         """Learn, calibrate, evaluate and write; return the record and the steps.
@@ -96,7 +99,7 @@ class Run(RunInputs):
                 train(learner, self.config.goal, history, folder, progress)
                 learner.finish()
                 seconds["learning"] = self.lap()
-                if self.split.calibration is not None:
+                if self.config.goal.certifies:
                     with journal.phase("calibrate", progress):
                         families.calibrate()
                     seconds["calibration"] = self.lap()

@@ -1,4 +1,4 @@
-"""Images to learn from, to calibrate with, and to measure on."""
+"""Images to learn from, and images to choose the scale on and to measure."""
 
 from typing import Any, NamedTuple
 
@@ -12,17 +12,15 @@ from itn.stats import stratified_split, stratified_subset
 
 
 class Split(NamedTuple):
-    """Training, calibration and held-out images."""
+    """Training and held-out images."""
 
     training: CheckedImages
-    calibration: CheckedImages | None
     held_out: CheckedImages
 
     def record(self, seed: int) -> dict[str, Any]:
         """Return what the record of a run holds of it."""
         return {
             "training": len(self.training),
-            "calibration": 0 if self.calibration is None else len(self.calibration),
             "held_out": len(self.held_out),
             "seed": seed,
             "held_out_sha256": data_fingerprint(self.held_out.images, self.held_out.labels),
@@ -30,20 +28,18 @@ class Split(NamedTuple):
 
 
 def split_images(data: CheckedImages, config: LearnConfig) -> Split:
-    """Split images as a configuration says; only a constrained objective calibrates.
+    """Split images as a configuration says.
 
     Raises:
-        ValueError: If there are too few images for that, with the tolerance that they could prove.
+        ValueError: If there are too few images to certify, with the tolerance that they could prove.
     """
     if not config.goal.certifies:
         training, held_out = stratified_split(data.labels, config.train_fraction, config.seed)
-        return Split(data.part(training), None, data.part(held_out))
+        return Split(data.part(training), data.part(held_out))
     n = len(data)
     training = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
-    rest = torch.ones(n, dtype=torch.bool).index_fill(0, training, False).nonzero().flatten()
-    calibration = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
-    held_out = torch.ones(len(rest), dtype=torch.bool).index_fill(0, calibration, False)
-    if not held_out.any():
-        raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
-    check_certifiable(len(calibration), config.goal.tolerance, config.confidence)
-    return Split(data.part(training), data.part(rest[calibration]), data.part(rest[held_out]))
+    held_out = torch.ones(n, dtype=torch.bool).index_fill(0, training, False).nonzero().flatten()
+    if not len(held_out):
+        raise ValueError(f"{n} images are too few to learn from and to certify")
+    check_certifiable(config.terms.test(len(held_out), config.asks))
+    return Split(data.part(training), data.part(held_out))

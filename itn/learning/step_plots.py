@@ -65,9 +65,9 @@ def step_curves(history: Sequence[LearnStep], columns: Sequence[str]) -> Figure:
 
 
 def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
-    """Draw displacement and break rate at full strength over the steps, of the best restart so far.
+    """Draw displacement and drop at full strength over the steps, of the best restart so far.
 
-    While learning, more than the tolerance is broken; calibration scales back to it afterwards. Vertical
+    While learning, more than the tolerance is lost; calibration scales back to it afterwards. Vertical
     lines are where restarts were pruned; before the last of them a step may change to another restart.
     """
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
@@ -83,13 +83,10 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
         title="Displacement before calibration",
     )
     left.legend(fontsize=8, frameon=False)
-    rates = 100 * _column(history, "break_rate")
-    right.plot(steps, rates, color=INK, linewidth=1.2, label="running mean, sampled")
+    drops = 100 * _column(history, "drop")
+    right.plot(steps, drops, color=INK, linewidth=1.2, label="running mean, sampled")
     right.axhline(100 * tolerance, color=RED, linewidth=0.8, label="tolerance, after calibration")
-    right.set(
-        xlabel="step", ylabel="images broken at full strength (%)", title="Break rate before calibration"
-    )
-    right.set_ylim(bottom=0)
+    right.set(xlabel="step", ylabel="drop at full strength (%)", title="Drop before calibration")
     right.legend(fontsize=8, frameon=False)
     for before, after in pairwise(history):
         if before.values["restarts"] != after.values["restarts"]:

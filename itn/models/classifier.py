@@ -160,12 +160,27 @@ def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Te
     return torch.cat(predictions or [none])
 
 
-def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how much the label's logit exceeds all others, B; positive if the image is classified correctly.
+def margins(logits: Tensor, labels: Tensor, topk: int = 1) -> Tensor:
+    """Return how much the label's logit exceeds the k-th largest other, B; positive if it is among the first.
 
     Args:
         logits: B x K.
         labels: B, on the same device.
+        topk: k, less than K; with 1 it is the largest of all others.
     """
     logits, label = logits.float(), labels[:, None]
-    return logits.gather(1, label)[:, 0] - logits.scatter(1, label, -torch.inf).amax(1)
+    others = logits.scatter(1, label, -torch.inf)
+    return logits.gather(1, label)[:, 0] - others.topk(topk, 1).values[:, -1]
+
+
+def among_first(logits: Tensor, labels: Tensor, topk: int = 1) -> Tensor:
+    """Return whether the label is among the ``topk`` classes with the largest logits, bool, B.
+
+    Raises:
+        ValueError: If there are no more classes than that.
+    """
+    if topk == 1:
+        return logits.argmax(1) == labels
+    if topk >= logits.shape[1]:
+        raise ValueError(f"the top {topk} of {logits.shape[1]} classes are all of them: give a smaller topk")
+    return (logits > logits.gather(1, labels[:, None])).sum(1) < topk

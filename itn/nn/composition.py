@@ -72,6 +72,13 @@ class Composition(nn.Module):
         """Return of the ks of all ``controls`` those that drive a transformer."""
         return [k for name, k in zip(self.controls, ks, strict=True) if name in self.transformers]
 
+    def named(self, k: Tensor) -> dict[str, tuple[float, ...]]:
+        """Return controls of all transformers, one after another, by the names of their ks, such as k2."""
+        names = [f"k{list(self.controls).index(part) + 1}" for part in self.parts]
+        return {
+            name: tuple(of_part.tolist()) for name, of_part in zip(names, k.flatten().split(2), strict=True)
+        }
+
     def driving(self, part: str, k: Tensor) -> list[Tensor]:
         """Return ks for ``transform`` that drive one part by k and leave the others unchanged."""
         return [k if name == part else 0 * k for name in self.controls]

@@ -1,15 +1,19 @@
 """Intervals, exact tests, survival curves and reproducible draws; no images and no networks."""
 
-from itn.stats.fixed_sequence import FixedSequence, fixed_sequence_test, max_failures, smallest_tolerance
+from itn.stats.fixed_sequence import FixedSequence, fixed_sequence_test
 from itn.stats.intervals import binomial_tail, clopper_pearson
+from itn.stats.paired import DropTest, drop_p_value, drop_upper_bound, max_failures, smallest_tolerance
 from itn.stats.sampling import generator, one_per_class, stratified_split, stratified_subset
 from itn.stats.survival import Survival, kaplan_meier
 
 __all__ = [
+    "DropTest",
     "FixedSequence",
     "Survival",
     "binomial_tail",
     "clopper_pearson",
+    "drop_p_value",
+    "drop_upper_bound",
     "fixed_sequence_test",
     "generator",
     "kaplan_meier",

@@ -13,7 +13,7 @@ from itn.certification.baselines import (
     estimate_baselines,
 )
 from itn.nn import Frame
-from itn.stats.fixed_sequence import FixedSequence, max_failures
+from itn.stats import DropTest, FixedSequence, max_failures
 from itn.stats.sampling import generator
 from tests.certification.test_parametric import evaluation_set, flat_images
 
@@ -83,12 +83,16 @@ def test_displacement_of_baselines_is_that_on_paper():
     assert by_name["contrast", True].displacement(0.5) == pytest.approx(0.125)
 
 
+def fifth(data):
+    return DropTest(len(data), 0.2, signed=False)
+
+
 def test_baselines_go_as_far_as_on_paper():
     """Brightness is uniform in (1/2, 1): darkening by d breaks the share 2 d, a gain of 1 - s s / (1 - s)."""
     data = flat_images(0.5 + 0.5 * torch.linspace(0, 1, 4002)[1:-1])
     baselines = color_baselines(1)
-    estimates = estimate_baselines(evaluation_set(data), baselines, 0.2)
-    calibrated, _ = calibrate_baselines(evaluation_set(data), estimates, 0.2)
+    estimates = estimate_baselines(evaluation_set(data), baselines, fifth(data))
+    calibrated, _ = calibrate_baselines(evaluation_set(data), estimates, fifth(data))
     records = {(record.transform, record.sign): record for record in calibrated}
     up, down = records["contrast", "+"], records["contrast", "-"]
     assert up.reached_bound
@@ -112,7 +116,7 @@ def test_a_baseline_that_estimates_put_second_can_be_the_largest():
         for up in (False, True)
     )
     estimates = [EstimatedBaseline(darker, 0.5), EstimatedBaseline(brighter, 0.5 * 0.5**0.5)]
-    _, calibrated = calibrate_baselines(evaluation_set(data), estimates, 0.2)
+    _, calibrated = calibrate_baselines(evaluation_set(data), estimates, fifth(data))
     assert len(calibrated) == 2
     assert max(calibrated, key=lambda pair: pair[0].displacement(pair[1].scale))[0] is brighter
 
@@ -124,8 +128,8 @@ def test_calibrated_baselines_keep_to_the_tolerance():
         for baseline in color_baselines(1)
         if baseline.name == "brightness" and baseline.max_offset < 0
     ]
-    estimates = estimate_baselines(evaluation_set(data), darker, 0.2)
-    (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), estimates, 0.2)
+    estimates = estimate_baselines(evaluation_set(data), darker, fifth(data))
+    (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), estimates, fifth(data))
     assert record.estimated_magnitude == pytest.approx(-0.1, abs=0.01)
     provable = max_failures(4000, 0.2) / 4000 / 2  # darker by d, the share 2 d is broken
     assert provable / 1.03 <= -record.magnitude <= provable + 1e-3  # scales are 3 % apart
@@ -134,11 +138,13 @@ def test_calibrated_baselines_keep_to_the_tolerance():
 
 
 BASELINE = next(baseline for baseline in color_baselines(1) if baseline.name == "brightness")
+TENTH = DropTest(500, 0.1, signed=False)
 SCALES = tuple(0.02 * i for i in range(1, 15))
 
 
 def sequence_of(radii):
-    return FixedSequence(SCALES, torch.stack([(radii < scale)[None] for scale in SCALES]), tolerance=0.1)
+    changes = torch.stack([(radii < scale)[None] for scale in SCALES]).to(torch.int8)
+    return FixedSequence(SCALES, changes, TENTH)
 
 
 def test_ratio_of_a_family_that_moves_twice_as_far_is_two_in_every_sample():
@@ -159,14 +165,14 @@ def test_ratio_to_several_baselines_is_to_the_largest():
 
 
 def test_no_ratio_where_a_baseline_reached_its_bound():
-    whole = FixedSequence((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
+    whole = FixedSequence((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.int8), TENTH)
     assert displacement_ratio(whole, [1.0, 2.0], [(BASELINE, whole)], generator(0, "bootstrap")) is None
 
 
 def test_a_baseline_at_its_bound_that_is_not_the_largest_leaves_the_ratio():
     """A zoom that holds up to narrow bounds has a smaller displacement than a brightness that breaks."""
     smaller = next(baseline for baseline in spatial_baselines(1.0, 0.1) if baseline.name == "zoom")
-    whole = FixedSequence((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.bool), tolerance=0.1)
+    whole = FixedSequence((0.5, 1.0), torch.zeros(2, 1, 500, dtype=torch.int8), TENTH)
     breaking = sequence_of(torch.full((500,), 0.2))
     assert smaller.displacement(1.0) < BASELINE.displacement(0.2)
     moved = [2 * BASELINE.displacement(scale) for scale in SCALES]

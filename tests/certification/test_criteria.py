@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import itn
-from itn.certification.criteria import CRITERIA
+from itn.certification.criteria import CRITERIA, Accuracy, Agreement, Broken
 from itn.certification.parametric import EvaluationSet, ParametricTransform, remember
 from itn.models.classifier import margins
 from tests.certification.test_parametric import of_matrix
@@ -21,10 +21,10 @@ class TopTwo(itn.Criterion):
         return logits.gather(1, labels[:, None])[:, 0] - others.topk(2).values[:, 1]
 
 
-class Agreement(itn.Criterion):
+class Stable(itn.Criterion):
     """The prediction is that on the unchanged image, right or wrong."""
 
-    name = "agreement"
+    name = "stable"
 
     def reference(self, logits, labels):
         return logits.argmax(1)
@@ -76,24 +76,69 @@ def test_a_criterion_needs_only_its_surrogate():
 
 
 def test_a_reference_may_be_anything_and_then_holds_for_all():
-    criterion = Agreement()
+    criterion = Stable()
     reference = criterion.reference(LOGITS, TRUE)
     assert reference.tolist() == [0, 1, 2, 3]
     assert criterion.held(reference).tolist() == [True] * 4
     assert criterion.surrogate(LOGITS, reference, TRUE).tolist() == [1, 1, 1, 1]
     assert criterion.change(LOGITS, reference, TRUE).tolist() == [0, 0, 0, 0]
     assert criterion.change(LOGITS[[0, 0, 2, 2]], reference, TRUE).tolist() == [0, 1, 0, 1]
-    assert str(criterion) == "agreement"
+    assert str(criterion) == "stable"
 
 
 def test_broken_are_those_that_were_right_and_are_wrong():
-    criterion = CRITERIA["broken"]
+    criterion = CRITERIA["broken"](1)
     reference = criterion.reference(LOGITS, TRUE)
     assert reference.tolist() == [True, False, False, False]
     assert criterion.surrogate(LOGITS, reference, TRUE).tolist() == [1, -1, -2, -3]
     assert criterion.change(LOGITS[[1, 1, 0, 0]], reference, TRUE).tolist() == [1, 0, 0, 0]
     assert criterion.change(LOGITS, reference, TRUE).tolist() == [0, 0, 0, 0]
     assert str(criterion) == "broken"
+
+
+def test_what_is_mended_makes_up_for_what_is_broken_by_accuracy_alone():
+    after = LOGITS[[1, 0, 2, 3]]  # the first turns wrong, the second right
+    for name, expected in (
+        ("accuracy", [1, -1, 0, 0]),
+        ("broken", [1, 0, 0, 0]),
+        ("agreement", [1, 1, 0, 0]),
+    ):
+        criterion = CRITERIA[name](1)
+        reference = criterion.reference(LOGITS, TRUE)
+        assert criterion.change(after, reference, TRUE).tolist() == expected
+        assert criterion.change(LOGITS, reference, TRUE).tolist() == [0, 0, 0, 0]
+        assert str(criterion) == name
+
+
+@pytest.mark.parametrize("topk", [1, 2, 3])
+def test_top_k_counts_those_among_the_first(topk):
+    """The true class is first, second, third and last in these logits."""
+    criterion, ranks = Accuracy(topk), torch.arange(4)
+    assert torch.equal(criterion.reference(LOGITS, TRUE), ranks < topk)
+    assert torch.equal(criterion.surrogate(LOGITS, None, TRUE) > 0, ranks < topk)
+    assert Broken(topk).change(LOGITS.flip(0), ranks < topk, TRUE).tolist() == [
+        int(rank < topk <= 3 - rank) for rank in range(4)
+    ]
+    # The prediction of the first image, 0, is second, third and last in the others
+    agreement = Agreement(topk)
+    assert agreement.reference(LOGITS, TRUE).tolist() == [0, 1, 2, 3]
+    assert agreement.change(LOGITS, torch.zeros(4).long(), TRUE).tolist() == (ranks >= topk).long().tolist()
+    assert str(agreement) == ("agreement" if topk == 1 else f"top-{topk} agreement")
+
+
+def test_top_k_of_no_more_classes_is_refused():
+    with pytest.raises(ValueError, match="top 4 of 4 classes are all of them"):
+        Accuracy(4).reference(LOGITS, TRUE)
+    with pytest.raises(ValueError, match="topk must be at least 1"):
+        Accuracy(0)
+
+
+def test_equal_logits_never_change_by_themselves():
+    """The first of equal logits is the prediction, before and after."""
+    logits, labels = torch.zeros(3, 4), torch.tensor([0, 1, 3])
+    for criterion in (Accuracy(), Broken(), Agreement(), Accuracy(2), Agreement(2)):
+        reference = criterion.reference(logits, labels)
+        assert not criterion.change(logits, reference, labels).any()
 
 
 def checked(values, labels):
@@ -110,9 +155,11 @@ DATA = checked([0.1, 0.4, 0.6, 0.9], [0, 0, 0, 0])
 @pytest.mark.parametrize(
     ("criterion", "held", "broken_by"),
     [
-        (CRITERIA["broken"], [0], {0.1: [], 0.2: [0], 0.45: [0]}),
+        (Broken(), [0], {0.1: [], 0.2: [0], 0.45: [0]}),
         (TopTwo(), [0, 1], {0.05: [], 0.2: [1], 0.45: [0, 1]}),
+        (Broken(2), [0, 1], {0.05: [], 0.2: [1], 0.45: [0, 1]}),
         (Agreement(), [0, 1, 2, 3], {0.1: [], 0.2: [0, 2], 0.4: [0, 1, 2]}),
+        (Stable(), [0, 1, 2, 3], {0.1: [], 0.2: [0, 2], 0.4: [0, 1, 2]}),
         (Steady(), [0, 1, 2, 3], {0.1: [], 0.2: [0, 2], 0.4: [0, 1, 2]}),
     ],
     ids=str,
@@ -124,23 +171,24 @@ def test_what_breaks_is_what_the_criterion_says(criterion, held, broken_by, batc
     assert images.held.nonzero().flatten().tolist() == held
     for shift, expected in broken_by.items():
         k = torch.tensor([[shift]])
-        assert images.broken(BRIGHTEN, k).nonzero().flatten().tolist() == expected
-        assert images.break_rate(BRIGHTEN, k) == len(expected) / 4
-        kept = images.margins(BRIGHTEN, k) > 0
+        assert images.changes(BRIGHTEN, k).nonzero().flatten().tolist() == expected
+        assert images.tally(BRIGHTEN, k).drop == len(expected) / 4
+        kept = images.outcomes(BRIGHTEN, k).margins > 0
         assert [number for number in held if not kept[number]] == expected
         # Each image takes what is remembered of it along
         last = images.part(torch.tensor([3, 0]))
-        assert last.broken(BRIGHTEN, k).tolist() == [3 in expected, 0 in expected]
-        assert images.spread(2).broken(BRIGHTEN, k).tolist() == [0 in expected, 3 in expected]
+        assert last.changes(BRIGHTEN, k).tolist() == [3 in expected, 0 in expected]
+        assert images.spread(2).changes(BRIGHTEN, k).tolist() == [0 in expected, 3 in expected]
     joined = itn.CheckedImages.joined([images.data, images.data.part(torch.tensor([2]))])
-    again = images._replace(data=joined).broken(BRIGHTEN, torch.tensor([[0.2]]))
+    again = images._replace(data=joined).changes(BRIGHTEN, torch.tensor([[0.2]]))
     assert again.nonzero().flatten().tolist() == broken_by[0.2] + [4] * (2 in broken_by[0.2])
 
 
 def test_what_is_known_since_the_check_is_not_evaluated_again():
-    """For "broken" that is whether the prediction is right, also of predictions that were given."""
+    """For "accuracy" that is whether the prediction is right, also of predictions that were given."""
     given = dataclasses.replace(DATA, predictions=torch.zeros(4, dtype=torch.long))
     images = EvaluationSet(SHADES, given)
+    assert remember(images._replace(criterion=Broken())) is given
     assert remember(images) is given
     assert images.held.all()
     assert remember(EvaluationSet(SHADES, given, 250, Agreement())).reference.tolist() == [0, 1, 1, 2]
@@ -158,7 +206,10 @@ def shades():
 
 @pytest.mark.parametrize(
     ("criterion", "limit"),
-    [("broken", 0.15), (TopTwo(), 0.4), (Agreement(), 0.15), (Steady(), 0.15)],
+    [
+        *(("accuracy", 0.15), ("broken", 0.15), ("agreement", 0.15)),
+        *((TopTwo(), 0.4), (Stable(), 0.15), (Steady(), 0.15)),
+    ],
     ids=str,
 )
 def test_a_family_goes_as_far_as_the_criterion_allows(criterion, limit, shades, tmp_path):
@@ -168,11 +219,14 @@ def test_a_family_goes_as_far_as_the_criterion_allows(criterion, limit, shades, 
     bias = record.parts["color"].range
     assert -limit <= bias.low < -0.9 * limit
     assert 0.9 * limit < bias.high <= limit
-    assert record.clean_accuracy == record.accuracy_full == 1
-    assert record.certificate.searched.accuracy_per_image == 1
+    certificate = record.certificate
+    assert record.clean_accuracy == 1
+    assert certificate.full.drop == certificate.worst.drop == certificate.searched.drop == 0
+    if limit == 0.15:  # the prediction may not change; accuracy is accuracy, whatever the criterion
+        assert record.accuracy_full == certificate.searched.accuracy_per_image == 1
     written = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["criterion"]
     assert written["name"] == str(criterion)
-    assert ("code_sha256" in written) == (criterion != "broken")
+    assert ("code_sha256" in written) == (not isinstance(criterion, str))
 
 
 def test_what_was_wrong_counts_where_the_criterion_asks_for_it(shades):
@@ -182,10 +236,30 @@ def test_what_was_wrong_counts_where_the_criterion_asks_for_it(shades):
     images[:20], labels[:20] = 0.4, 0
     kept = {
         criterion: itn.learn(SHADES, images, labels, dataclasses.replace(QUICK, criterion=criterion)).record
-        for criterion in ("broken", Agreement())
+        for criterion in ("broken", "agreement")
     }
     broken, agreement = kept.values()
-    assert 0.8 < broken.clean_accuracy < 0.97
+    for record in kept.values():  # accuracy is accuracy, whatever the criterion
+        assert 0.8 < record.clean_accuracy < 0.97
+        assert record.certificate.clean_accuracy == record.clean_accuracy
     assert broken.accuracy_full == broken.clean_accuracy
-    assert agreement.clean_accuracy == agreement.certificate.clean_accuracy == 1
-    assert agreement.certificate.full.accuracy == 1
+    assert broken.changes["full"].broken == 0
+    # To break the nearly gray images a bias of 0.15 is enough: only agreement cares
+    assert agreement.changes["full"].agreement > 0.9
+    assert agreement.certificate.full.drop < 0.06
+
+
+def test_by_accuracy_a_family_may_go_where_as_many_are_mended():
+    """Brightening mends as many images as it breaks: to accuracy that is no loss, to the others it is."""
+    values = torch.cat([torch.full((100,), 0.2), torch.full((100,), 0.2), torch.full((200,), 0.9)])
+    labels = torch.cat([torch.zeros(100), torch.ones(100), 2 * torch.ones(200)]).long()
+    images = values.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).clone()
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    high = {}
+    for criterion in ("accuracy", "broken"):
+        config = dataclasses.replace(QUICK, criterion=criterion, tolerance=0.1, steps=60)
+        record = itn.learn(SHADES, images[order], labels[order], config).record
+        high[criterion] = record.parts["color"].range.high
+        assert record.certificate.full.drop < 0.1
+    assert high["broken"] <= 0.05  # beyond, a quarter of all turns wrong
+    assert high["accuracy"] > 0.1

@@ -1,10 +1,11 @@
-"""What transformations break: on a classifier whose answers are known on paper."""
+"""What transformations change: on a classifier whose answers are known on paper."""
 
 import pytest
 import torch
 
 import itn
-from itn.certification.parametric import EvaluationSet, ParametricTransform
+from itn.certification.criteria import Accuracy, Agreement, Broken
+from itn.certification.parametric import Count, EvaluationSet, ParametricTransform, remember
 from itn.functional import apply_color
 from itn.learning.load import make_net
 from itn.models.preflight import CheckedImages
@@ -46,8 +47,8 @@ def scaled(transform, scale):
 CLASSIFIER = itn.Classifier(Brightness())
 
 
-def evaluation_set(data, batch_size=250):
-    return EvaluationSet(CLASSIFIER, data, batch_size)
+def evaluation_set(data, batch_size=250, criterion=None):
+    return EvaluationSet(CLASSIFIER, data, batch_size, criterion or Broken())
 
 
 SHADE = ParametricTransform(2, shade, of_matrix)
@@ -57,15 +58,59 @@ DARKEN = ParametricTransform(1, lambda k: [torch.stack([torch.ones_like(k), -k],
 def test_margins_are_those_on_paper():
     data = flat_images([0.6, 0.9, 0.3], labels=[1, 1, 1])
     k = torch.tensor([[0.0, 0.0], [0.2, 0.1], [0.0, 0.4]])
-    assert evaluation_set(data, 2).margins(SHADE, k).tolist() == pytest.approx([0.2, 0.5, 0.0], abs=1e-6)
+    outcomes = evaluation_set(data, 2).outcomes(SHADE, k)
+    assert outcomes.margins.tolist() == pytest.approx([0.2, 0.5, 0.0], abs=1e-6)
 
 
 def test_broken_are_those_that_were_right():
     data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
     everyone = torch.tensor([[0.2, 0.0]])
-    assert evaluation_set(data).broken(SHADE, everyone).tolist() == [True, False, False, False]
+    assert evaluation_set(data).changes(SHADE, everyone).tolist() == [1, 0, 0, 0]
     own = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.0], [0.0, 0.3]])
-    assert evaluation_set(data).broken(SHADE, own).tolist() == [False, False, True, True]
+    assert evaluation_set(data).changes(SHADE, own).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [(Accuracy(), [1, -1, 0, 0]), (Broken(), [1, 0, 0, 0]), (Agreement(), [1, 1, 0, 0])],
+    ids=str,
+)
+def test_each_criterion_counts_what_it_says(criterion, expected):
+    """Darkened by 0.2, the first image turns wrong and the second, whose label is 0, turns right."""
+    data = flat_images([0.6, 0.6, 0.9, 0.4], labels=[1, 0, 1, 0])
+    images = evaluation_set(data, 3, criterion)
+    images = images._replace(data=remember(images))
+    everyone = torch.tensor([[0.2, 0.0]])
+    assert images.changes(SHADE, everyone).tolist() == expected
+    assert images.tally(SHADE, everyone) == Count(expected.count(1), expected.count(-1), 4)
+    outcomes = images.outcomes(SHADE, everyone)
+    assert outcomes.change.tolist() == expected
+    assert outcomes.right.tolist() == [False, True, True, True]
+    assert outcomes.same.tolist() == [False, False, True, True]
+    # Nothing has changed where nothing is done
+    assert not images.changes(SHADE, 0 * everyone).any()
+    assert images.outcomes(SHADE, 0 * everyone).same.all()
+
+
+def test_the_drop_is_what_is_broken_less_what_is_mended():
+    assert Count(30, 10, 200).drop == 0.1
+    assert Count.of(torch.tensor([1, 1, -1, 0, 1])) == Count(3, 1, 5)
+
+
+def test_a_tally_stops_only_where_no_mended_image_could_make_up_for_it():
+    """A tenth is mended, four tenths are broken; half of what is left could still be mended."""
+    values = torch.linspace(0.501, 1.0, 1000)
+    labels = torch.ones(1000).long()
+    labels[::10] = 0
+    images = evaluation_set(flat_images(values, labels), 50, Accuracy())
+    k = torch.tensor([[0.25, 0.0]])
+    count, whole = images.tally(SHADE, k, 0.02), images.tally(SHADE, k)
+    assert whole.n == 1000
+    assert whole.drop == pytest.approx(0.8 * 0.5, abs=0.01)
+    assert count.n < 1000
+    assert count.drop == pytest.approx(whole.drop, abs=0.15)
+    # As long as the images that are left could be mended, the drop is not certain
+    assert (count.broken - count.mended) - 100 * (1 - count.n / 1000) > 0.02 * 1000 - 60
 
 
 @pytest.mark.parametrize(("enough", "evaluated"), [(1.0, 981), (0.2, 981), (0.05, 550), (0.005, 100)])
@@ -82,7 +127,8 @@ def test_a_share_is_that_of_all_unless_it_is_certainly_too_large(enough, evaluat
 
     counting = Counting(CLASSIFIER.net, CLASSIFIER.mean.flatten().tolist(), CLASSIFIER.std.flatten().tolist())
     images = EvaluationSet(counting, data, 100)
-    share = images.break_rate(DARKEN, 0.05 * DARKEN.full_strength, enough)
+    images = images._replace(criterion=Broken())
+    share = images.tally(DARKEN, 0.05 * DARKEN.full_strength, enough).drop
     assert share == pytest.approx(0.1 * 0.98, abs=0.05)  # the darkest tenth
     assert sum(batches) == pytest.approx(evaluated, abs=0 if enough in (1.0, 0.2, 0.005) else 150)
 

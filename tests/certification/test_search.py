@@ -6,9 +6,16 @@ import pytest
 import torch
 
 import itn
-from itn.certification.parametric import ParametricTransform
-from itn.certification.search import estimate_scale, search_worst_k
-from itn.stats.fixed_sequence import SEQUENCE, fixed_sequence_test, max_failures, smallest_tolerance
+from itn.certification.criteria import Accuracy
+from itn.certification.parametric import Count, ParametricTransform
+from itn.certification.search import (
+    estimate_scale,
+    estimate_scale_and_worst_k,
+    expected_to_pass,
+    search_worst_k,
+)
+from itn.stats import DropTest, fixed_sequence_test, max_failures, smallest_tolerance
+from itn.stats.fixed_sequence import SEQUENCE
 from tests.certification.test_parametric import CLASSIFIER, SHADE, evaluation_set, flat_images, of_matrix
 
 
@@ -35,23 +42,26 @@ COUNTS = {1.0: (0, 0), 2.0: (0, 1), 3.0: (0, 18), 4.0: (0, 0), 5.0: (0, 19), 6.0
 
 
 def broken_of_600(scale):
-    return torch.stack([torch.arange(600) < count for count in COUNTS[scale]])
+    return torch.stack([torch.arange(600) < count for count in COUNTS[scale]]).to(torch.int8)
+
+
+TEST_OF_600 = DropTest(600, 0.01, signed=False)
 
 
 def test_scales_are_tested_in_order_until_one_fails():
-    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), tolerance=0.01)
+    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), TEST_OF_600)
     assert calibration.scale == 2.0
     assert calibration.scales == (1.0, 2.0, 3.0)
 
 
 def test_going_on_beyond_a_failure_changes_no_choice_and_ends_where_more_fail():
-    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), TEST_OF_600, beyond=3)
     assert calibration.scale == 2.0
     assert calibration.scales == (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def test_resampled_images_choose_for_themselves():
-    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), tolerance=0.01, beyond=3)
+    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), TEST_OF_600, beyond=3)
     weights = torch.ones(3, 600)
     weights[1, 0] = 5  # an image that fails from the second scale on, five times
     weights[2, :60] = 0  # all that ever fail, never
@@ -60,20 +70,20 @@ def test_resampled_images_choose_for_themselves():
 
 def test_nothing_is_chosen_where_nothing_is_sure():
     calibration = fixed_sequence_test(
-        lambda _: torch.zeros(1, 20, dtype=torch.bool), SEQUENCE, tolerance=0.01
+        lambda _: torch.zeros(1, 20, dtype=torch.int8), SEQUENCE, DropTest(20, 0.01, signed=False)
     )
     assert calibration.scale == 0.0
 
 
 def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
-    def share_at(scale):
-        return scale
+    def up_to(limit):
+        return lambda scale: scale <= limit
 
-    assert estimate_scale(share_at, 0.25, largest=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
-    assert estimate_scale(share_at, 0.25, largest=0.2) == 0.2
-    assert 0.009 < estimate_scale(share_at, 0.01, largest=1.0, bisections=2) <= 0.01
-    assert estimate_scale(lambda scale: scale > 0, 0.5, largest=1.0) == 0
-    first = estimate_scale(lambda scale: 0.3 < scale < 0.6, 0.5, largest=1.0)
+    assert estimate_scale(up_to(0.25), largest=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
+    assert estimate_scale(up_to(0.25), largest=0.2) == 0.2
+    assert 0.009 < estimate_scale(up_to(0.01), largest=1.0, bisections=2) <= 0.01
+    assert estimate_scale(lambda scale: False, largest=1.0) == 0
+    first = estimate_scale(lambda scale: not 0.3 < scale < 0.6, largest=1.0)
     assert first == pytest.approx(0.3, abs=0.01)  # what holds again beyond is not reached
 
 
@@ -82,17 +92,17 @@ def test_the_worst_is_found_inside_not_at_full_strength():
     data = flat_images(torch.linspace(0.5, 1.0, 402)[1:-1])
     worst = search_worst_k(evaluation_set(data), SHADE, scale=0.3)
     assert worst.k.tolist() == [[1.0, 0.0]]
-    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
-    assert torch.equal(worst.right, worst.right_everywhere)
+    assert worst.outcomes.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert torch.equal(worst.outcomes.right, worst.right_everywhere)
 
 
 def test_each_image_has_its_own_worst_control():
     # Brightening breaks the darker class, darkening the brighter one: no single k does both
     data = flat_images(
-        torch.cat([torch.linspace(0.4, 0.499, 50), torch.linspace(0.501, 0.6, 50), torch.ones(900)])
+        torch.cat([torch.linspace(0.401, 0.499, 50), torch.linspace(0.501, 0.6, 50), torch.ones(900)])
     )
     worst = search_worst_k(evaluation_set(data), SHADE, scale=0.2)
-    assert int((~worst.right).sum()) == 50
+    assert int((~worst.outcomes.right).sum()) == 50
     assert int((~worst.right_everywhere).sum()) == 100
 
 
@@ -148,9 +158,10 @@ def test_of_three_parts_the_worst_is_found_with_few_evaluations():
     assert counted.transform.controls == 6
     worst = search_worst_k(evaluation_set(flat_images(GRAYS)), counted.transform, scale=1.0)
     assert worst.k.tolist() == [[1, 0, 0, 1, 1, 1]]
-    assert worst.right_full.float().mean() == pytest.approx(0.8, abs=0.01)  # of it only one part is left
-    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
-    assert torch.equal(worst.right, worst.right_everywhere)
+    full = evaluation_set(flat_images(GRAYS)).outcomes(counted.transform, torch.ones(1, 6))
+    assert full.right.float().mean() == pytest.approx(0.8, abs=0.01)  # of it only one part is left
+    assert worst.outcomes.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert torch.equal(worst.outcomes.right, worst.right_everywhere)
     assert counted.evaluations < 100
 
 
@@ -174,5 +185,68 @@ def test_of_four_controls_all_combinations_are_tried():
     counted = Counted(4, both, of_matrix)
     worst = search_worst_k(evaluation_set(flat_images(GRAYS)), counted.transform, scale=1.0)
     assert worst.k.tolist() == [[1, 0, 0, 1]]
-    assert worst.right.float().mean() == pytest.approx(0.4, abs=0.01)
-    assert worst.right_full.all()
+    assert worst.outcomes.right.float().mean() == pytest.approx(0.4, abs=0.01)
+    assert evaluation_set(flat_images(GRAYS)).outcomes(counted.transform, torch.ones(1, 4)).right.all()
+
+
+def test_of_an_odd_number_of_controls_the_worst_is_found():
+    """Five controls go two at a time; the last one is searched by itself."""
+
+    def dip(k):
+        worst = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.5])
+        return darkened(0.4 - 0.4 * (k - worst).abs().mean(1))
+
+    worst = search_worst_k(evaluation_set(flat_images(GRAYS)), ParametricTransform(5, dip, of_matrix), 1.0)
+    assert worst.k.tolist() == [[1, 0, 0, 1, 0.5]]
+
+
+def test_the_worst_k_is_that_with_the_largest_count_of_all_that_were_tried_on_all_images():
+    """The images that come nearest to changing break at (1, 0), many others at full strength alone.
+
+    Darkening by the first control hurts images just above a half; full strength brightens, which breaks all
+    that are labeled dark.
+    """
+
+    def shift(k):
+        matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
+        both = k[:, 0] * k[:, 1]
+        matrix[:, 0, 1] = -0.02 * k[:, 0] * (1 - k[:, 1]) + 0.3 * both
+        return [matrix]
+
+    bright, dark = torch.linspace(0.505, 0.515, 100), torch.linspace(0.25, 0.3, 500)
+    data = flat_images(torch.cat([bright, dark]))
+    images = evaluation_set(data)
+    transform = ParametricTransform(2, shift, of_matrix)
+    worst = search_worst_k(images, transform, 1.0)
+    tried = {k: int(images.changes(transform, torch.tensor([k])).sum()) for k in ((1.0, 0.0), (1.0, 1.0))}
+    assert tried[1.0, 1.0] > tried[1.0, 0.0] > 0
+    assert worst.k.tolist() == [[1.0, 1.0]]
+    assert int(worst.outcomes.change.sum()) >= max(tried.values())
+
+
+def test_by_accuracy_the_worst_k_is_where_fewest_images_are_mended():
+    """Darkening breaks bright images and mends as many that are labeled dark; brightening only breaks."""
+    values = torch.cat(
+        [torch.linspace(0.501, 0.699, 100), torch.linspace(0.501, 0.699, 100), torch.full((40,), 0.45)]
+    )
+    labels = torch.cat([torch.ones(100), torch.zeros(100), torch.zeros(40)]).long()
+    broken = search_worst_k(evaluation_set(flat_images(values, labels)), SHADE, 0.2)
+    net = search_worst_k(evaluation_set(flat_images(values, labels), criterion=Accuracy()), SHADE, 0.2)
+    assert broken.k.tolist() == [[1.0, 0.0]]  # 100 of them
+    assert net.k[0, 1] > net.k[0, 0]
+    assert int(net.outcomes.change.sum()) == 40
+
+
+def test_the_scale_of_a_family_is_that_of_its_worst_k():
+    """Darkening by d breaks the share 2 d of images; full strength darkens by half as much as (1, 0)."""
+    images = evaluation_set(flat_images(torch.linspace(0.5, 1.0, 2002)[1:-1]))
+    test = DropTest(2000, 0.1, signed=False)
+    scale, k = estimate_scale_and_worst_k(SHADE, images, test)
+    assert k.tolist() == [[1.0, 0.0]]
+    assert scale == pytest.approx(test.target(0) / 2, rel=0.1)
+
+
+def test_counts_of_some_images_say_what_others_may_expect():
+    test = DropTest(1000, 0.02)
+    assert expected_to_pass(Count(5, 2, 500), test)
+    assert not expected_to_pass(Count(11, 1, 500), test)

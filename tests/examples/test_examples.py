@@ -255,7 +255,7 @@ def test_a_learner_may_evaluate_in_its_steps_and_is_resumed(blobs, side, tmp_pat
 
         def step(self, number):
             transform = itn.certification.parametric.ParametricTransform.of_net(self.net)
-            self.problem.training.break_rate(transform, transform.full_strength)
+            self.problem.training.tally(transform, transform.full_strength)
             return super().step(number)
 
     class Objective(module.DualAscent):

@@ -26,7 +26,7 @@ def colors(search, flats, brightness):
 
     def learner():
         net, images = make_net(brightness, config, data.images.shape), EvaluationSet(brightness, data, 64)
-        baselines = estimate_family_baselines(net, images, 200, config.terms)
+        baselines = estimate_family_baselines(net, images, config.terms.test(200, images.criterion))
         return config.goal.learner([LearnProblem(net, images, baselines)], config)
 
     return learner
@@ -48,7 +48,7 @@ def test_it_goes_further_than_any_baseline_and_breaks_no_more_than_the_target(se
     full = itn.displacement(problem.net.part("color").matrix(torch.ones(1, 2))).item()
     assert full > 1.2 * problem.baselines.references["color"]
     family = ParametricTransform.of_net(problem.net)
-    assert problem.training.broken(family, family.full_strength).float().mean() <= 0.06
+    assert problem.training.tally(family, family.full_strength).drop <= 0.06
 
 
 def test_its_family_grows_in_proportion_to_the_mean_of_k(searched):

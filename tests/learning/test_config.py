@@ -51,12 +51,12 @@ def test_settings_of_an_objective_are_described_beside_its_name():
     assert written["objective"] == {
         **{"name": "switched", "acc_orig": 0.5, "c_theta": 0.01, "displacement_samples": 0}
     }
-    assert written["criterion"] == {"name": "broken"}
+    assert written["criterion"] == {"name": "accuracy"}
     assert [written[name] for name in ("tolerance", "steps", "learning_rate")] == [0.0, 3, 0.005]
     assert (
         written
         == LearnConfig(
-            objective=itn.Switched(acc_orig=0.5, steps=3), criterion=itn.certification.criteria.Broken()
+            objective=itn.Switched(acc_orig=0.5, steps=3), criterion=itn.certification.criteria.Accuracy()
         ).describe()
     )
     assert json.loads(json.dumps(written)) == {**written, "parts": ["color", "spatial"]}
@@ -73,7 +73,10 @@ def test_settings_of_an_objective_are_described_beside_its_name():
         ({"parts": {"a b": itn.ColorTransformer()}}, "'a b' cannot name a transformer"),
         ({"objective": "best"}, "objective must be constrained or switched, or an itn.Objective, got 'best'"),
         ({"objective": itn.Switched}, "objective must be constrained"),
-        ({"criterion": "kept"}, "criterion must be broken, or an itn.Criterion, got 'kept'"),
+        (
+            {"criterion": "kept"},
+            "criterion must be accuracy, broken, agreement, or an itn.Criterion, got 'kept'",
+        ),
         ({"objective": "switched", "tolerance": 1.0}, r"tolerance must lie in \[0, 1\)"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"steps": 2.5}, "steps must be an integer, got 2.5"),

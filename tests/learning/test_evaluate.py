@@ -31,7 +31,7 @@ def test_response_is_what_paper_and_pencil_say(net, data, side, batch_size):
     response = respond(net, EvaluationSet(side, data, batch_size), [k2])
     expected = (data.labels == 0) | (shift < 0.5)
     near = (shift - 0.5).abs() < 0.02
-    assert torch.equal(response.right[~near], expected[~near])
+    assert torch.equal(response.outcomes.right[~near], expected[~near])
     torch.testing.assert_close(response.displacement["spatial"], shift**2 / 3)
     torch.testing.assert_close(response.rms_shift["spatial"], shift / 2)
     assert set(response.displacement) == {"spatial"}

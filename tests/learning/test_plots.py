@@ -85,7 +85,7 @@ def test_baselines_are_drawn_beside_the_family(blobs, side):
     )
     clean = record.certificate.clean_accuracy
     np.testing.assert_allclose(
-        learned.get_ydata(), [100 * clean, *(100 * (clean - p.break_rate_full) for p in record.calibration)]
+        learned.get_ydata(), [100 * clean, *(100 * (clean - p.drop_full) for p in record.calibration)]
     )
     assert (
         len(spatial.lines) == 16 + 4

@@ -32,7 +32,7 @@ def constrained_steps(count, pruned_after):
         LearnStep(
             number,
             {"color": 0.1 + number, "spatial": 0.2 + number},
-            {"break_rate": 0.01 * number, "multiplier": 1.0, "restarts": 16 if number < pruned_after else 4},
+            {"drop": 0.01 * number, "multiplier": 1.0, "restarts": 16 if number < pruned_after else 4},
         )
         for number in range(count)
     ]
@@ -51,7 +51,7 @@ def test_constrained_curves_draw_every_part_and_the_tolerance():
     assert [line.get_xdata()[0] for line in (*left.lines[2:], *right.lines[2:])] == [5, 5]
 
 
-@pytest.mark.parametrize("columns", [(), ("break_rate",), ("break_rate", "restarts")])
+@pytest.mark.parametrize("columns", [(), ("drop",), ("drop", "restarts")])
 def test_step_curves_have_a_panel_for_each_column(columns):
     history = constrained_steps(4, pruned_after=2)
     displacement, *others = step_plots.step_curves(history, columns).axes

@@ -1,4 +1,4 @@
-"""Importance sampling of training images: those that are likely to break are drawn more often."""
+"""Importance sampling of training images: those that are likely to change are drawn more often."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from itn.runtime.batching import map_in_memory
 class ImageSampler:
     """Draws images in proportion to their vulnerability, with weights that keep all means unbiased.
 
-    Most images are far from the decision boundary: they never break and teach little. The vulnerability of
-    an image is a running mean of how close it came to breaking when it was drawn; it begins with the margin
+    Most images are far from the decision boundary: they never change and teach little. The vulnerability of
+    an image is a running mean of how close it came to changing when it was drawn; it begins with the margin
     of the unchanged image. An image that is drawn c times as often as in uniform sampling weighs 1 / c, so
     that a weighted mean estimates the mean over all images. Some uniform draws keep all weights small.
 
     Args:
-        problems: Whose recognized images are drawn.
+        problems: Whose images are drawn, those that can change.
         classifier: Gives the first margins; images are kept on its device.
         batch_size: Images in a forward pass.
         vulnerable_share: Share of the images that are drawn in proportion to vulnerability.
@@ -33,13 +33,13 @@ class ImageSampler:
         batch_size: int,
         vulnerable_share: float,
     ) -> None:
-        recognized = [problem.recognized for problem in problems]
-        self.criterion = recognized[0].criterion
-        self.data = CheckedImages.joined([images.data for images in recognized]).to(classifier.device)
-        self.members = torch.arange(len(self.data)).split([len(images.data) for images in recognized])
-        self.recognized_shares = [
+        changeable = [problem.training.part(problem.training.changeable) for problem in problems]
+        self.criterion = changeable[0].criterion
+        self.data = CheckedImages.joined([images.data for images in changeable]).to(classifier.device)
+        self.members = torch.arange(len(self.data)).split([len(images.data) for images in changeable])
+        self.changeable_shares = [
             len(images.data) / len(problem.training.data)
-            for images, problem in zip(recognized, problems, strict=True)
+            for images, problem in zip(changeable, problems, strict=True)
         ]
         self.vulnerable_share = vulnerable_share
         self.vulnerability = self._first_vulnerability(classifier, batch_size)
@@ -53,7 +53,7 @@ class ImageSampler:
         """
         indices, weights = [], []
         vulnerable = self.vulnerable_share
-        for members, share in zip(self.members, self.recognized_shares, strict=True):
+        for members, share in zip(self.members, self.changeable_shares, strict=True):
             vulnerability = self.vulnerability[members]
             chances = (1 - vulnerable) / len(members) + vulnerable * vulnerability / vulnerability.sum()
             index = torch.multinomial(chances, count, replacement=True, generator=random)
@@ -77,14 +77,14 @@ class ImageSampler:
         )
         return reference, labels
 
-    def update(self, index: Tensor, breaking: Tensor) -> None:
+    def update(self, index: Tensor, turning: Tensor) -> None:
         """Update the vulnerability of the drawn images.
 
         Args:
             index: The images, problems x draws.
-            breaking: How close each came to breaking, problems x draws in [0, 1].
+            turning: How close each came to changing, problems x draws in [0, 1].
         """
-        self.vulnerability[index] = 0.7 * self.vulnerability[index] + 0.3 * breaking.cpu()
+        self.vulnerability[index] = 0.7 * self.vulnerability[index] + 0.3 * turning.cpu()
 
     def most_vulnerable(self, count: int) -> tuple[Tensor, Tensor]:
         """Return the most vulnerable images of each problem.
@@ -102,7 +102,7 @@ class ImageSampler:
 
     @torch.no_grad()
     def _first_vulnerability(self, classifier: Classifier, batch_size: int) -> Tensor:
-        """Return how close each image is to breaking when it is unchanged."""
+        """Return how close each image is to changing when it is unchanged."""
 
         def evaluate_batch(rows: slice) -> Tensor:
             labels = self.data.labels[rows]
@@ -110,5 +110,5 @@ class ImageSampler:
             return self.criterion.surrogate(logits, self.data.reference[rows], labels)
 
         batches, _ = map_in_memory(len(self.data), batch_size, evaluate_batch)
-        unchanged = torch.cat(batches).cpu()
+        unchanged = torch.cat(batches).abs().cpu()
         return torch.sigmoid(2 - 4 * unchanged / unchanged.median())

@@ -82,8 +82,8 @@ class ConstrainedLearner:
                 f"logits are not finite at step {number}: look at the classifier on transformed images"
             )
         breaking = torch.sigmoid(-margin)
-        broken = (self.criterion.change(logits, *known) > 0).view(-1, draws) * weight
-        factors = primal_dual.vertex_factors(group.expand(len(remaining), -1), broken, number)
+        change = self.criterion.change(logits, *known).view(-1, draws) * weight
+        factors = primal_dual.vertex_factors(group.expand(len(remaining), -1), change, number)
         loss = (breaking * weight * factors).mean(1)
         importance = torch.where(group == groups.full_strength, 1.0, settings.partial_strength_weight)
         gain = (importance * families.log_displacement(parameters)).mean(1) - families.alignment(log_scale)
@@ -92,9 +92,10 @@ class ConstrainedLearner:
         loss_slopes, *loss_gradients = torch.autograd.grad(loss.sum(), learned, retain_graph=True)
         gain_slopes, *gain_gradients = torch.autograd.grad(gain.sum(), learned)
         with torch.no_grad():
-            self.sampler.update(index, breaking.sqrt().view(-1, restarts, draws).mean(1))
+            turning = torch.where(self.criterion.held(known[0]).view(-1, draws), breaking, 1 - breaking)
+            self.sampler.update(index, turning.sqrt().view(-1, restarts, draws).mean(1))
             memory = max(min(1.0, draws / settings.average_over), 1 / (number + 1))
-            full = broken[:, : round(settings.full_strength_share * draws)].mean(1)
+            full = change[:, : round(settings.full_strength_share * draws)].mean(1)
             primal_dual.update_means(full, loss_slopes.sum(1), memory)
             multiplier = primal_dual.multiplier(gain_slopes.sum(1))
             fade = 0.5 * (1 + math.cos(math.pi * number / objective.steps))
@@ -109,7 +110,7 @@ class ConstrainedLearner:
             step=number,
             displacement=dict(zip(self.net.parts, displacements.mean(0).tolist(), strict=True)),
             values={
-                "break_rate": primal_dual.break_rate[remaining[best]].mean().item(),
+                "drop": primal_dual.drop[remaining[best]].mean().item(),
                 "multiplier": multiplier[best].mean().item(),
                 "restarts": restarts,
             },
@@ -160,11 +161,11 @@ class ConstrainedLearner:
         images = self.sampler.pixels(index, self.families.restarts)
         return self.sharded_forward(self._transformed_logits, images, *(p.flatten(0, 1) for p in parameters))
 
-    def margins(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        """Return the margins of transformed images, rows x draws; arguments as those of ``logits``."""
+    def soft_changes(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """Return smooth changes of transformed images, rows x draws in [-1, 1]; arguments: ``logits``."""
         known = self.sampler.known(index, self.families.restarts)
-        logits = self.logits(index, parameters)
-        return self.criterion.surrogate(logits, *known).view(-1, index.shape[1])
+        breaking = torch.sigmoid(-self.criterion.surrogate(self.logits(index, parameters), *known))
+        return torch.where(self.criterion.held(known[0]), breaking, breaking - 1).view(-1, index.shape[1])
 
     @property
     def images_at_once(self) -> int | None:
@@ -183,7 +184,7 @@ class ConstrainedLearner:
     def _prune(self) -> None:
         """Keep only the best restarts of each problem."""
         families, settings = self.families, self.settings
-        table = standings(families, self.sampler, self.margins, self.config.batch_size, settings)
+        table = standings(families, self.sampler, self.soft_changes, self.config.batch_size, settings)
         table = table.view(-1, families.restarts)
         # One process decides for all: others may round differently and would keep other restarts
         order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
@@ -197,7 +198,7 @@ class ConstrainedLearner:
         parameters = families.full_strength(families.log_scale[remaining])
         ranking = scores(
             families.log_displacement(parameters)[:, 0],
-            self.primal_dual.break_rate[remaining],
+            self.primal_dual.drop[remaining],
             self.target,
             self.settings.growth_exponent,
         )
@@ -213,8 +214,8 @@ class ConstrainedLearner:
             *families.weights,
             *families.units,
             families.log_scale,
-            primal_dual.break_rate,
+            primal_dual.drop,
             primal_dual.loss_slope,
-            primal_dual.group_break_rate,
+            primal_dual.group_drop,
             self.sampler.vulnerability,
         ]

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Constrained(Objective):
-    """The largest displacement at which no more images break than are tolerated; it is then certified."""
+    """The largest displacement at which no more is lost than is tolerated; it is then certified."""
 
     settings: ConstrainedSettings = DEFAULT_SETTINGS
     """How it samples, steps and prunes; there is no need to change it."""
 
     name: ClassVar[str] = "constrained"
     side_by_side: ClassVar[bool] = True
-    columns: ClassVar[tuple[str, ...]] = ("break_rate", "multiplier", "restarts")
+    columns: ClassVar[tuple[str, ...]] = ("drop", "multiplier", "restarts")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,7 +49,7 @@ class Constrained(Objective):
 
     @override
     def progress(self, steps: Sequence[LearnStep]) -> str:
-        return f"broken {mean(steps, 'break_rate'):.2%}"
+        return f"drop {mean(steps, 'drop'):.2%}"
 
     @override
     def figure(self, history: Sequence[LearnStep]) -> "Figure":

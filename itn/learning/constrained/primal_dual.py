@@ -1,4 +1,4 @@
-"""The primal-dual step: scales follow the target break rate, directions ascend the Lagrangian."""
+"""The primal-dual step: scales follow the target drop, directions ascend the Lagrangian."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from itn.learning.constrained.stacked_families import StackedFamilies, normalize
 class PrimalDual:
     """Updates scales and directions of the remaining families, and computes their multipliers.
 
-    The gain is the log displacement, the loss a smooth break rate. The *primal* variables are scale and
-    direction: the scale moves until the break rate is at the target, the direction along the gradient of
+    The gain is the log displacement, the loss a smooth drop. The *primal* variables are scale and
+    direction: the scale moves until the drop is at the target, the direction along the gradient of
     gain minus multiplier times loss. The *dual* variable is the multiplier, what a broken image costs. At
     the optimum, gain and multiplier times loss have the same slope along the scale; this gives the
     multiplier. Running means smooth out the noise of single batches.
 
     Args:
         families: The families to update.
-        target: Break rate at full strength to settle at.
+        target: Drop at full strength to settle at.
         learning_rate: Adam's, of the directions.
         settings: Settings.
     """
@@ -34,42 +34,42 @@ class PrimalDual:
         self.groups = Groups(len(families.net.controls))
         self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
         rows, device = len(families.log_scale), families.log_scale.device
-        self.break_rate = torch.full((rows,), math.nan, device=device)
+        self.drop = torch.full((rows,), math.nan, device=device)
         """Running mean at full strength, by row."""
-        self.loss_slope = self.break_rate.clone()
+        self.loss_slope = self.drop.clone()
         """Running mean of the slope of the loss along the log scale."""
-        self.group_break_rate = torch.full((rows, self.groups.total), target, device=device)
+        self.group_drop = torch.full((rows, self.groups.total), target, device=device)
         """Running mean at each combination of vertices, and on edges."""
 
-    def update_means(self, break_rate: Tensor, loss_slope: Tensor, memory: float) -> None:
+    def update_means(self, drop: Tensor, loss_slope: Tensor, memory: float) -> None:
         """Update the running means of the remaining rows with those of a batch; both are rows."""
         rows = self.families.remaining
-        self.break_rate[rows] = _follow(self.break_rate[rows], break_rate, memory)
+        self.drop[rows] = _follow(self.drop[rows], drop, memory)
         self.loss_slope[rows] = _follow(self.loss_slope[rows], loss_slope, memory)
 
     def multiplier(self, gain_slope: Tensor) -> Tensor:
         """Return the multiplier at which gain and loss have the same slope along the scale; rows."""
         return gain_slope / self.loss_slope[self.families.remaining].clamp_min(0.3 * self.target)
 
-    def vertex_factors(self, group: Tensor, broken: Tensor, number: int) -> Tensor:
-        """Update the break rate of each group; return factors on the multiplier, rows x draws.
+    def vertex_factors(self, group: Tensor, change: Tensor, number: int) -> Tensor:
+        """Update the drop of each group; return factors on the multiplier, rows x draws.
 
         Args:
             group: Group of each draw, rows x draws.
-            broken: Weight of each broken image, 0 for others, rows x draws.
+            change: Weight of each worse image, minus that of a better one, 0 for others, rows x draws.
             number: Index of the step.
         """
         settings, rows = self.settings, self.families.remaining
-        zero = broken.new_zeros(len(rows), self.groups.total)
-        draws = zero.scatter_add(1, group, torch.ones_like(broken))
-        shares = zero.scatter_add(1, group, broken) / draws.clamp_min(1)
+        zero = change.new_zeros(len(rows), self.groups.total)
+        draws = zero.scatter_add(1, group, torch.ones_like(change))
+        shares = zero.scatter_add(1, group, change) / draws.clamp_min(1)
         memory = torch.maximum(
             (draws / settings.vertex_average_over).clamp(max=1), (draws > 0) / (number + 1)
         )
-        rate = self.group_break_rate[rows]
-        self.group_break_rate[rows] = rate = rate + memory * (shares - rate)
+        rate = self.group_drop[rows]
+        self.group_drop[rows] = rate = rate + memory * (shares - rate)
         factors = (rate / (settings.vertex_target * self.target)).pow(3).clamp(*settings.vertex_factors)
-        factors[:, self.groups.full_strength] = 1  # there the scale controls the break rate
+        factors[:, self.groups.full_strength] = 1  # there the scale controls the drop
         return factors.gather(1, group)
 
     def step_directions(
@@ -105,7 +105,7 @@ class PrimalDual:
         """
         families, settings = self.families, self.settings
         remaining, log_scale = families.remaining, families.log_scale
-        missing = (self.target / (self.break_rate[remaining] + 0.1 * self.target)).log()
+        missing = (self.target / (self.drop[remaining].clamp_min(0) + 0.1 * self.target)).log()
         missing = missing / settings.growth_exponent
         slopes = gain_slopes - multiplier[:, None] * loss_slopes
         uneven = (slopes - slopes.mean(1, keepdim=True)).clamp(-2, 2)

@@ -31,7 +31,7 @@ class FamilyProblem(NamedTuple):
 
     @property
     def recognized(self) -> EvaluationSet:
-        """The images for which the criterion holds unchanged; only these can break."""
+        """The images for which the criterion holds unchanged; only these can become worse."""
         return self.training.part(self.training.held)
 
 

@@ -14,20 +14,21 @@ from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
-Margins = Callable[[Tensor, Sequence[Tensor]], Tensor]
-"""From indices, problems x draws, and parameters, rows x draws x P, to margins, rows x draws."""
+FEWEST = 0.02  # of the images that restarts are compared on: a smaller drop counts as this one
+SoftChanges = Callable[[Tensor, Sequence[Tensor]], Tensor]
+"""From indices, problems x draws, and parameters, rows x draws x P, to smooth changes, rows x draws."""
 
 
-def scores(log_displacement: Tensor, break_rate: Tensor, target: float, exponent: float) -> Tensor:
-    """Return the log displacement that each row would have at the target break rate; rows.
+def scores(log_displacement: Tensor, drop: Tensor, target: float, exponent: float) -> Tensor:
+    """Return the log displacement that each row would have at the target drop; rows.
 
     Args:
         log_displacement: At full strength, rows.
-        break_rate: Running mean at full strength, rows.
-        target: Break rate to compare at.
-        exponent: The break rate grows with about this power of the scale.
+        drop: Running mean at full strength, rows.
+        target: Drop to compare at.
+        exponent: The drop grows with about this power of the scale.
     """
-    excess = (break_rate / target).clamp_min(0.2).log()
+    excess = (drop / target).clamp_min(0.2).log()
     return log_displacement - 2 / exponent * excess
 
 
@@ -35,7 +36,7 @@ def scores(log_displacement: Tensor, break_rate: Tensor, target: float, exponent
 def standings(
     families: StackedFamilies,
     sampler: ImageSampler,
-    margins: Margins,
+    soft_changes: SoftChanges,
     batch_size: int,
     settings: ConstrainedSettings,
 ) -> Tensor:
@@ -48,21 +49,23 @@ def standings(
     index, present = sampler.most_vulnerable(min(settings.ranking_images, 4 * batch_size))
     present = present.to(families.log_scale).repeat_interleave(families.restarts, 0)
     width = max(1, batch_size // len(families.remaining))
+    # Where as many images become right as wrong, the ratio of two counts says nothing
+    floor = FEWEST * index.shape[1] if sampler.criterion.mends else 0.0
 
-    def soft_break_count(log_scale: Tensor) -> Tensor:
-        """Return how many of the images break at full strength, by the sigmoid of the margin."""
+    def soft_count(log_scale: Tensor) -> Tensor:
+        """Return how many of the images are lost at full strength, by the sigmoid of the margin."""
         parameters, counts = families.full_strength(log_scale), []
         for some, counted in zip(index.split(width, 1), present.split(width, 1), strict=True):
             expanded = [p.expand(-1, some.shape[1], -1) for p in parameters]
-            counts.append((torch.sigmoid(-margins(some, expanded)) * counted).sum(1))
-        return torch.stack(counts).sum(0) + 1e-6
+            counts.append((soft_changes(some, expanded) * counted).sum(1))
+        return torch.stack(counts).sum(0).clamp_min(floor) + 1e-6
 
     usual = settings.growth_exponent
     log_scale = families.log_scale[families.remaining]
-    before = soft_break_count(log_scale)
+    before = soft_count(log_scale)
     common = before.view(-1, families.restarts).median(1).values.repeat_interleave(families.restarts)
     step = ((common / before).log() / usual).clamp(-0.3, 0.3)
-    after = soft_break_count(log_scale + step[:, None])
+    after = soft_count(log_scale + step[:, None])
     exponent = ((after / before).log() / step).nan_to_num(usual).clamp(usual / 2, 2 * usual)
     step = step + (common / after).log() / exponent
     return families.log_displacement(families.full_strength(log_scale + step[:, None]))[:, 0]

@@ -40,7 +40,7 @@ class ConstrainedSettings:
     vertex_average_over: int = 200
     """Images over which the running mean at a pair of vertices is taken."""
     growth_exponent: float = 2.5
-    """The break rate grows with about this power of the scale."""
+    """The drop grows with about this power of the scale."""
     balance_rate: float = 0.05
     """Step size that balances the log scales of the parts."""
     max_log_scale: float = 30.0
@@ -50,9 +50,9 @@ class ConstrainedSettings:
     vertex_factors: tuple[float, float] = (0.2, 30.0)
     """Least and largest factor on the multiplier at a pair of vertices."""
     target_odds: float = 2.0
-    """Odds of the target break rate, as a multiple of the tolerated odds."""
+    """Odds of the target drop, as a multiple of the tolerated odds."""
     vertex_target: float = 0.7
-    """Break rate that vertices may have, as a fraction of the target: calibration meets the worst of them."""
+    """Drop that vertices may have, as a fraction of the target: calibration meets the worst of them."""
 
 
 DEFAULT_SETTINGS = ConstrainedSettings()

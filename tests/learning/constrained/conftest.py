@@ -11,6 +11,7 @@ from itn.certification.parametric import EvaluationSet
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem
+from itn.stats import DropTest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,10 @@ class KnownBaselines(FamilyBaselines):
     @property
     def references(self):
         return self.given
+
+    @property
+    def target(self):
+        return self.test.tolerance
 
     @property
     def bounded(self):
@@ -57,7 +62,7 @@ def make_problem():
 
     def make(classifier, data, config, references=None, bounded=()):
         baselines = KnownBaselines(
-            {}, 0.06, given=references or {"color": 0.5, "spatial": 0.1}, at_bound=bounded
+            {}, DropTest(1000, 0.06), given=references or {"color": 0.5, "spatial": 0.1}, at_bound=bounded
         )
         net = make_net(classifier, config, data.images.shape)
         return LearnProblem(net, EvaluationSet(classifier, data, config.batch_size), baselines)

@@ -24,9 +24,9 @@ def test_every_problem_has_its_own_images_and_restarts(make_config, make_problem
     index = torch.tensor([[3, 5], [103, 105], [203, 205]])
     parameters = torch.zeros(12, 2, 6)
     parameters[4:8, :, 2] = 0.9  # content far to the left, for the second problem alone
-    margins = learner.margins(index, [parameters]).view(3, 4, 2)
-    assert (margins[[0, 2]] > 0).all()
-    assert (margins[1] < 0).all()  # which lies on the right
+    changes = learner.soft_changes(index, [parameters]).view(3, 4, 2)
+    assert (changes[[0, 2]] < 0.5).all()
+    assert (changes[1] > 0.5).all()  # which lies on the right
     assert [learner.step(number).values["restarts"] for number in range(10)] == [4] * 3 + [1] * 7
     assert (learner.families.remaining // 4).tolist() == [0, 1, 2]
     families, remaining = learner.families, learner.families.remaining

@@ -6,9 +6,9 @@ import itn
 
 
 @torch.no_grad()
-def step_of_scales(learner, break_rate, rate):
-    """Return how log scales change at a break rate, with color and spatial in balance."""
-    learner.primal_dual.break_rate[:] = break_rate
+def step_of_scales(learner, drop, rate):
+    """Return how log scales change at a drop, with color and spatial in balance."""
+    learner.primal_dual.drop[:] = drop
     before = learner.families.log_scale.clone()
     learner.primal_dual.step_scales(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
     return learner.families.log_scale - before
@@ -17,15 +17,15 @@ def step_of_scales(learner, break_rate, rate):
 def test_scales_follow_twice_the_odds_of_the_tolerance(make_learner, blobs, side):
     """0.06 / 0.94 doubled is 0.12 / 0.94, a share of 0.12 / 1.06; scales settle a tenth below it."""
     learner = make_learner(side, itn.preflight(side, *blobs))
-    assert (step_of_scales(learner, break_rate=0.89 * 0.12 / 1.06, rate=0.1) > 0).all()
-    assert (step_of_scales(learner, break_rate=0.91 * 0.12 / 1.06, rate=0.1) < 0).all()
+    assert (step_of_scales(learner, drop=0.89 * 0.12 / 1.06, rate=0.1) > 0).all()
+    assert (step_of_scales(learner, drop=0.91 * 0.12 / 1.06, rate=0.1) < 0).all()
 
 
 def test_growth_ends_where_tanh_is_flat(make_learner, blobs, side):
     """A family that breaks nothing would otherwise grow forever, and no scale could bring it back."""
     learner = make_learner(side, itn.preflight(side, *blobs))
     for _ in range(300):
-        step_of_scales(learner, break_rate=0.0, rate=1.0)
+        step_of_scales(learner, drop=0.0, rate=1.0)
     for number in range(2):
         parameters = learner.families.of_part(number, learner.families.log_scale, torch.ones(4, 1, 2))
         torch.testing.assert_close(parameters.abs().amax((1, 2)), torch.full((4,), 3.0).tanh())
@@ -34,7 +34,7 @@ def test_growth_ends_where_tanh_is_flat(make_learner, blobs, side):
 def test_the_part_that_lags_catches_up(make_learner, blobs, side):
     """Where more color would gain and more spatial would not, color grows at the cost of spatial."""
     learner = make_learner(side, itn.preflight(side, *blobs))
-    learner.primal_dual.break_rate[:] = learner.target / 1.1 * 0.99  # the scale as a whole is nearly at rest
+    learner.primal_dual.drop[:] = learner.target / 1.1 * 0.99  # the scale as a whole is nearly at rest
     before = learner.families.log_scale.clone()
     with torch.no_grad():
         learner.primal_dual.step_scales(
