@@ -1,6 +1,7 @@
 """The color transformer: an affine map of every pixel's channels."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -18,19 +19,25 @@ from itn.functional import (
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation
 from itn.nn.transformer import MagnitudeName, MatrixTransformer, square
+from itn.runtime.validation import is_of, require
 from itn.transforms import TRANSFORMS
+
+MOST_CHANNELS = 512  # hyperspectral cameras have a few hundred; the affine family has 262,656 parameters then
 
 
 class ColorTransformer(MatrixTransformer):
     """An affine map of every pixel's channels, driven by k (Bunne et al., section III.D).
 
     Args:
-        channels: Number C of image channels, 1 for gray (a gain and a bias), 3 for RGB.
+        channels: Number C of image channels, 1 for gray (a gain and a bias), 3 for RGB, at most 512.
         hidden: Width of the hidden layer.
         bound: Bound on each entry of A - I: at 1, gains lie in (0, 2) and biases in (-1, 1).
         generator: Randomness of the initial weights; None is torch's global generator.
         nonnegative: No entry falls below that of the identity, see ``ControlHead``.
         family: ``"affine"``, or with one parameter for all channels ``"gain"`` or ``"bias"``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> color = ColorTransformer(channels=3)
@@ -51,6 +58,10 @@ class ColorTransformer(MatrixTransformer):
         nonnegative: bool = False,
         family: str = "affine",
     ) -> None:
+        require(
+            is_of(channels, (Integral,)) and 1 <= channels <= MOST_CHANNELS,
+            f"channels must be from 1 to {MOST_CHANNELS}, got {channels!r}",
+        )
         if family not in COLOR_FAMILIES:
             raise ValueError(f"unknown color family {family!r}: give one of {', '.join(COLOR_FAMILIES)}")
         names = COLOR_FAMILIES[family].parameters(channels)
