@@ -41,7 +41,7 @@ class Switched(Objective):
     of all training images (measured), or a number in [0, 1]."""
     c_theta: float | Mapping[str, float] = 0.01
     """Where several parts are learned, weight of the displacement of the first against that of the others; or
-    weights by part, 1 where none is given."""
+    weights of parts that are learned, by name, 1 where none is given."""
     displacement_samples: int = 0
     """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
 
@@ -69,6 +69,12 @@ class Switched(Objective):
             self.displacement_samples >= 0,
             f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
         )
+
+    @override
+    def check(self, parts: Mapping[str, bool], hidden: int) -> None:
+        given = self.c_theta if isinstance(self.c_theta, Mapping) else {}
+        others = ", ".join(str(name) for name in given if name not in parts)
+        require(not others, f"c-theta has weights of {others}, but the parts are {', '.join(parts)}")
 
     def weights(self, parts: Sequence[str]) -> dict[str, float]:
         """Return the weight of the displacement of each part."""
