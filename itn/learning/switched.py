@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from itn.learning.objective import Learner, LearnProblem, Objective, mean
 from itn.learning.records import LearnStep
-from itn.nn import Transformer
+from itn.nn import InvariantTransformerNet, Transformer
 from itn.runtime.errors import RunError
 from itn.runtime.validation import is_of, require
 
@@ -76,6 +76,15 @@ class Switched(Objective):
         others = ", ".join(str(name) for name in given if name not in parts)
         require(not others, f"c-theta has weights of {others}, but the parts are {', '.join(parts)}")
 
+    @override
+    def check_net(self, net: InvariantTransformerNet) -> None:
+        for part in net.members:
+            require(
+                not (self.displacement_samples and _lacks_samples(part)),
+                f"{type(part).__name__} has no sampled displacement: write its sampled_displacement, or "
+                "learn with displacement_samples=0",
+            )
+
     def weights(self, parts: Sequence[str]) -> dict[str, float]:
         """Return the weight of the displacement of each part."""
         if isinstance(self.c_theta, Mapping):
@@ -86,12 +95,6 @@ class Switched(Objective):
     @override
     def learner(self, problems: Sequence[LearnProblem], config: "LearnConfig") -> "SwitchedLearner":
         (problem,) = problems
-        for part in problem.net.members:
-            if self.displacement_samples and _lacks_samples(part):
-                raise ValueError(
-                    f"{type(part).__name__} has no sampled displacement: write its sampled_displacement, or "
-                    "learn with displacement_samples=0"
-                )
         return SwitchedLearner(problem, config, self)
 
     @override

@@ -81,14 +81,14 @@ class Dim(itn.Transformer):
         return p[:, 0].square()
 
 
-def test_a_part_without_samples_is_refused_where_they_are_asked_for(blobs, side):
+def test_a_part_without_samples_is_refused_where_they_are_asked_for(blobs, side, tmp_path):
+    """Before anything is written."""
     config = LearnConfig(parts={"dim": Dim()}, objective=Switched(displacement_samples=4), steps=2)
-    data = itn.preflight(side, *blobs)
-    problem = LearnProblem(make_net(side, config, data.images.shape), EvaluationSet(side, data))
     with pytest.raises(ValueError, match=r"Dim has no sampled displacement: .* displacement_samples=0"):
-        config.goal.learner([problem], config)
+        itn.learn(side, *blobs, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     exact = dataclasses.replace(config, objective=Switched())
-    assert exact.goal.learner([problem], exact).step(0).displacement.keys() == {"dim"}
+    assert itn.learn(side, *blobs, exact).history[0].displacement.keys() == {"dim"}
 
 
 def test_more_displacement_is_less_loss():
