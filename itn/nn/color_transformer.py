@@ -14,11 +14,11 @@ from itn.functional import (
     color_family_matrix,
     color_identity,
     decompose_color,
-    displacement,
 )
+from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
-from itn.nn.single_transformation import SingleTransformation
-from itn.nn.transformer import MagnitudeName, MatrixTransformer, square
+from itn.nn.single_transformation import SingleTransformation, of_matrices
+from itn.nn.transformer import MatrixTransformer, square
 from itn.runtime.validation import is_of, require
 from itn.transforms import TRANSFORMS
 
@@ -112,20 +112,10 @@ class ColorTransformer(MatrixTransformer):
         values = {name: value[0].tolist() for name, value in decomposed.items()}
         return super().details(p, frame) | {"decomposition_full": values}
 
-    @override
-    def magnitude(self, parameter: float) -> float:
-        known = COLOR_FAMILIES[self.family].magnitude
-        return parameter if known is None else known.of_parameter(parameter)
-
     @property
     @override
-    def magnitude_name(self) -> MagnitudeName:
-        known = COLOR_FAMILIES[self.family].magnitude
-        return (
-            super().magnitude_name
-            if known is None
-            else MagnitudeName(known.transform, TRANSFORMS[known.transform].unit)
-        )
+    def known_magnitude(self) -> Magnitude | None:
+        return COLOR_FAMILIES[self.family].magnitude
 
     def baselines(self, frame: Frame) -> list[SingleTransformation]:
         """Return contrast (a gain) and brightness (a bias) with both signs, and of colors grayscale.
@@ -136,8 +126,15 @@ class ColorTransformer(MatrixTransformer):
         identity = color_identity(self.channels, torch.zeros(()))
         gain, bias = identity.clone(), torch.zeros_like(identity)
         bias[:, -1] = 1
+
+        def baseline(name: str, max_offset: float, direction: Tensor) -> SingleTransformation:
+            def matrices(scale: Tensor) -> Tensor:
+                return identity.to(scale) + max_offset * scale[:, None, None] * direction.to(scale)
+
+            return of_matrices(name, max_offset, matrices, apply_color, member)
+
         baselines = [
-            _baseline(name, sign * bound, direction, member)
+            baseline(name, sign * bound, direction)
             for name, direction in (("contrast", gain), ("brightness", bias))
             for sign in (1, -1)
         ]
@@ -146,29 +143,5 @@ class ColorTransformer(MatrixTransformer):
             units = torch.eye(self.channels)[:, :, None, None]
             fade = torch.zeros_like(identity)
             fade[:, :-1] = (TRANSFORMS["grayscale"](units, 1.0) - units)[:, :, 0, 0].T
-            baselines.append(_baseline("grayscale", min(1.0, bound / fade.abs().max().item()), fade, member))
+            baselines.append(baseline("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
         return baselines
-
-
-def _baseline(name: str, max_offset: float, direction: Tensor, member: bool) -> SingleTransformation:
-    """Return the baseline that adds multiples of a direction, C x (C+1), to the identity matrix."""
-    identity = color_identity(len(direction), direction)
-
-    def matrices(scale: Tensor) -> Tensor:
-        return identity.to(scale) + max_offset * scale[:, None, None] * direction.to(scale)
-
-    def deviation(scale: float) -> Tensor:
-        return (matrices(torch.tensor([scale])) - matrices(torch.zeros(1)))[0].flatten()
-
-    transform = TRANSFORMS[name]
-    return SingleTransformation(
-        name,
-        "+" if max_offset > 0 else "-",
-        transform.identity,
-        max_offset,
-        transform.unit,
-        matrices,
-        apply_color,
-        displacement,
-        deviation if member else None,
-    )

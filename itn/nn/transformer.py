@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from itn.functional import PADDINGS, check_images, displacement, sampled_displacement, unit_vectors
+from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation
 from itn.runtime.validation import check_choice
+from itn.transforms import TRANSFORMS
 
 
 class MagnitudeName(NamedTuple):
@@ -205,6 +207,23 @@ class MatrixTransformer(Transformer):
     def compose(first: Tensor, second: Tensor) -> Tensor:
         """Return the matrices of one transformation after another."""
         raise NotImplementedError
+
+    @property
+    def known_magnitude(self) -> Magnitude | None:
+        """What a single parameter is in the screening table; None: nothing in it."""
+        return None
+
+    @override
+    def magnitude(self, parameter: float) -> float:
+        known = self.known_magnitude
+        return parameter if known is None else known.of_parameter(parameter)
+
+    @property
+    @override
+    def magnitude_name(self) -> MagnitudeName:
+        if (known := self.known_magnitude) is None:
+            return super().magnitude_name
+        return MagnitudeName(known.transform, TRANSFORMS[known.transform].unit)
 
     @property
     def is_plain(self) -> bool:
