@@ -14,11 +14,12 @@ from itn.functional import (
     color_family_matrix,
     color_identity,
     decompose_color,
+    square_matrix,
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation, of_matrices
-from itn.nn.transformer import MatrixTransformer, square
+from itn.nn.transformer import MatrixTransformer
 from itn.runtime.validation import is_of, require
 from itn.transforms import TRANSFORMS
 
@@ -91,7 +92,7 @@ class ColorTransformer(MatrixTransformer):
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
-        return (square(second) @ square(first))[..., :-1, :]
+        return (square_matrix(second) @ square_matrix(first))[..., :-1, :]
 
     @override
     def check_frame(self, shape: Sequence[int]) -> None:

@@ -13,12 +13,13 @@ from itn.functional import (
     decompose_spatial,
     family_matrix,
     rms_displacement,
+    square_matrix,
     warp,
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation, of_matrices
-from itn.nn.transformer import MatrixTransformer, square
+from itn.nn.transformer import MatrixTransformer
 from itn.transforms import TRANSFORMS
 
 
@@ -94,7 +95,7 @@ class SpatialTransformer(MatrixTransformer):
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
-        return (square(first) @ square(second))[..., :-1, :]  # both map output to input
+        return (square_matrix(first) @ square_matrix(second))[..., :-1, :]  # both map output to input
 
     @override
     def rms_shift(self, p: Tensor, frame: Frame) -> Tensor:

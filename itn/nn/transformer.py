@@ -264,13 +264,6 @@ class MatrixTransformer(Transformer):
         return {"matrix_full": self.matrix_from(p, frame)[0].tolist()}
 
 
-def square(matrix: Tensor) -> Tensor:
-    """Return matrices, ... x (n-1) x n, with the row [0 ... 0 1] below."""
-    n = matrix.shape[-1]
-    last = torch.eye(n, dtype=matrix.dtype, device=matrix.device)[-1:].expand(*matrix.shape[:-2], 1, n)
-    return torch.cat([matrix, last], -2)
-
-
 def expand_to(p: Tensor, images: int) -> Tensor:
     """Return parameters as one row for each image, or raise ValueError."""
     if len(p) not in (1, images):
