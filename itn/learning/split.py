@@ -2,13 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import torch
-
 from itn.certification.calibration import check_certifiable
 from itn.learning.config import LearnConfig
 from itn.models.checked_images import CheckedImages
 from itn.runtime.provenance import data_fingerprint
-from itn.stats import stratified_split, stratified_subset
+from itn.stats import calibration_split, stratified_split
 
 
 class Split(NamedTuple):
@@ -38,12 +36,8 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
     if not config.goal.certifies:
         training, held_out = stratified_split(data.labels, config.train_fraction, config.seed)
         return Split(data.part(training), None, data.part(held_out))
-    n = len(data)
-    training = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
-    rest = torch.ones(n, dtype=torch.bool).index_fill(0, training, False).nonzero().flatten()
-    calibration = stratified_subset(data.labels[rest], max(1, len(rest) // 2), config.seed)
-    held_out = torch.ones(len(rest), dtype=torch.bool).index_fill(0, calibration, False)
-    if not held_out.any():
-        raise ValueError(f"{n} images are too few to learn from, to calibrate with and to certify")
+    training, calibration, held_out = calibration_split(data.labels, config.train_fraction, config.seed)
+    if not len(held_out):
+        raise ValueError(f"{len(data)} images are too few to learn from, to calibrate with and to certify")
     check_certifiable(len(calibration), config.goal.tolerance, config.confidence)
-    return Split(data.part(training), data.part(rest[calibration]), data.part(rest[held_out]))
+    return Split(data.part(training), data.part(calibration), data.part(held_out))

@@ -68,6 +68,28 @@ def stratified_subset(labels: Tensor, n: int, seed: int) -> Tensor:
     return torch.cat(chosen).sort().values
 
 
+def calibration_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Split indices into those to learn from, to calibrate with and to measure on.
+
+    Args:
+        labels: N integers; every part has its share of each class, as ``stratified_subset`` draws it.
+        fraction: Share of all, rounded to whole images, at least one, to learn from; half of the others
+            calibrates.
+        seed: The same seed gives the same split.
+
+    Returns:
+        Three sorted index tensors, int64, disjoint, together all N; of few images the last ones are empty.
+    """
+    training = stratified_subset(labels, max(1, round(fraction * len(labels))), seed)
+    others = _without(len(labels), training)
+    calibration = stratified_subset(labels[others], max(1, len(others) // 2), seed)
+    return training, others[calibration], others[_without(len(others), calibration)]
+
+
+def _without(n: int, index: Tensor) -> Tensor:
+    return torch.ones(n, dtype=torch.bool).index_fill(0, index, False).nonzero().flatten()
+
+
 def one_per_class(labels: Tensor, most: int) -> Tensor:
     """Return at most ``most`` indices: the first image of each class, then the second of each, and so on."""
     rounds = torch.zeros_like(labels)
