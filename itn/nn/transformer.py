@@ -271,9 +271,9 @@ def expand_to(p: Tensor, images: int) -> Tensor:
     return p.expand(images, -1)
 
 
-def check_float_images(images: Tensor, channels: int | None = None) -> None:
+def check_float_images(images: Tensor) -> None:
     """Raise ValueError unless images are B x C x H x W, floating, in [0, 1]."""
     if not images.is_floating_point():
         raise ValueError(f"images must be float in [0, 1], got {images.dtype}: divide uint8 by 255")
     if not torch.compiler.is_compiling():
-        check_images(images, channels)
+        check_images(images)
