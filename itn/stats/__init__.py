@@ -9,6 +9,7 @@ from itn.stats.sampling import (
     stratified_split,
     stratified_subset,
 )
+from itn.stats.scales import last_scale
 from itn.stats.survival import Survival, kaplan_meier
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "fixed_sequence_test",
     "generator",
     "kaplan_meier",
+    "last_scale",
     "max_failures",
     "one_per_class",
     "smallest_tolerance",
