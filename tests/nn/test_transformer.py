@@ -245,6 +245,13 @@ def test_as_many_channels_as_a_hyperspectral_camera_has_are_taken():
     assert torch.equal(color(images, torch.zeros(2)), images)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 9, 10, 13, 224])
+def test_parameters_of_many_channels_have_names_of_their_own(channels):
+    names = ColorTransformer(channels, hidden=1).names
+    assert len(set(names)) == len(names) == channels * (channels + 1)
+    assert names[0] == ("gain - 1 00" if channels < 10 else "gain - 1 0,0")
+
+
 def test_an_unknown_color_family_is_refused():
     with pytest.raises(ValueError, match="unknown color family 'hue': give one of affine, gain, bias"):
         ColorTransformer(3, family="hue")
