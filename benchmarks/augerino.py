@@ -25,9 +25,9 @@ import itn
 from itn.certification.baselines import BEYOND
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Measured, certify
-from itn.certification.search import IMAGES, WorstCase, estimate_scale, expected_to_pass
+from itn.certification.search import IMAGES, WorstCase, expected_to_pass
 from itn.learning.split import Split, split_images
-from itn.stats import DropTest, fixed_sequence_test, generator
+from itn.stats import DropTest, fixed_sequence_test, generator, last_scale
 from itn.stats.fixed_sequence import SEQUENCE
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
@@ -118,7 +118,7 @@ class Family:
                 count = self.images.tally(self.transform, scale * u, self.test.tolerance)
                 return expected_to_pass(count, self.test)
 
-            scale = estimate_scale(holds_at, most, scale)
+            scale = last_scale(holds_at, most, scale)
             if scale < most:
                 break
         return scale

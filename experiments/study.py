@@ -37,7 +37,7 @@ from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import data_fingerprint, provenance
 from itn.runtime.run_dir import write_whole
 from itn.screening.summary import kept_text, range_text
-from itn.stats import stratified_subset
+from itn.stats import training_split
 
 __all__ = ["data_fingerprint", "progress_bar", "provenance", "write_whole"]
 
@@ -310,12 +310,7 @@ class Split(NamedTuple):
 
 def split(labels: Tensor, config: itn.LearnConfig) -> Split:
     """Return how ``itn.learn`` splits images with these labels."""
-    training = stratified_subset(labels, round(config.train_fraction * len(labels)), config.seed)
-    return Split(training, _without(len(labels), training))
-
-
-def _without(n: int, index: Tensor) -> Tensor:
-    return torch.ones(n, dtype=torch.bool).index_fill(0, index, False).nonzero().flatten()
+    return Split(*training_split(labels, config.train_fraction, config.seed))
 
 
 def untrained(network: str, seed: int) -> nn.Module:

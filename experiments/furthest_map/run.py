@@ -33,6 +33,7 @@ from torch import Tensor
 import itn
 from itn import plotting
 from itn.nn import SingleTransformation
+from itn.stats import last_scale
 
 LEARNED = study.HERE / "largest_family" / "result.json"
 MODELS = ("jennings-cnn", "lenet5")
@@ -180,7 +181,7 @@ def scaled(classifier: itn.Classifier, data: itn.CheckedImages, direction: Tenso
 def largest_scale(classifier: itn.Classifier, data: itn.CheckedImages, path: Path, most: float) -> float:
     """Return the scale at which the tolerance ends, at most ``most``: less by two thousandths at most."""
     sample = data.spread(2000)
-    scale = _last_scale(lambda scale: keeps(classifier, sample, path(scale), TOLERANCE), most)
+    scale = last_scale(lambda scale: keeps(classifier, sample, path(scale), TOLERANCE), most)
     for _ in range(PASSES):
         before = scale
         scale = _largest_scale_near(
@@ -202,41 +203,7 @@ def _largest_scale_near(
     """Return the same among scales near a guess, as the vulnerable images tell."""
     share = TOLERANCE * len(data) / len(vulnerable_images)
     low, high = 0.8 * guess, min(most, max(1.25 * guess, 0.1 * most))
-    return _last_scale(
-        lambda scale: keeps(classifier, vulnerable_images, path(scale), share), high, low, 2, 7
-    )
-
-
-def _last_scale(
-    holds: Callable[[float], bool],
-    largest: float,
-    smallest: float = 0.0,
-    strides: int = 4,
-    bisections: int = 5,
-) -> float:
-    """Return the last scale that holds before the first that does not: by strides, then by bisection.
-
-    Args:
-        holds: Whether a scale holds.
-        largest: The result if every stride holds.
-        smallest: A scale that is known to hold.
-        strides: In how many strides to go outwards: a digit upside down may be recognized again.
-        bisections: Halvings of a stride; more if they leave a bracket of more than an eighth.
-    """
-    low = high = smallest
-    for stride in range(1, strides + 1):
-        high = smallest + (largest - smallest) * stride / strides
-        if not holds(high):
-            break
-        low = high
-    else:
-        return largest
-    halvings = 0
-    while halvings < bisections or (high - low > high / 8 and high > 1e-3 * largest):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-        halvings += 1
-    return low
+    return last_scale(lambda scale: keeps(classifier, vulnerable_images, path(scale), share), high, low, 2, 7)
 
 
 def keeps(classifier: itn.Classifier, data: itn.CheckedImages, matrix: Tensor, share: float) -> bool:

@@ -12,9 +12,9 @@ import torch
 
 from itn.certification.parametric import Count, EvaluationSet, ParametricTransform
 from itn.certification.records import Baseline, Headline
-from itn.certification.search import estimate_scale, expected_to_pass
+from itn.certification.search import expected_to_pass
 from itn.nn import SingleTransformation
-from itn.stats import DropTest, FixedSequence, fixed_sequence_test
+from itn.stats import DropTest, FixedSequence, fixed_sequence_test, last_scale
 from itn.stats.fixed_sequence import SEQUENCE
 
 IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
@@ -67,7 +67,7 @@ def estimate_baselines(
             evaluations[scale] = images.tally(transform, torch.tensor([[scale]]), test.tolerance)
             return expected_to_pass(evaluations[scale], test)
 
-        scale = estimate_scale(holds_at, largest=1.0, bisections=BISECTIONS)
+        scale = last_scale(holds_at, largest=1.0, bisections=BISECTIONS)
         return EstimatedBaseline(baseline, scale, tuple(sorted(evaluations.items())))
 
     return [estimate(baseline) for baseline in baselines]

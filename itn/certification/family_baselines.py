@@ -13,9 +13,9 @@ from itn.certification.baselines import (
     estimate_baselines,
 )
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.search import IMAGES, estimate_scale, expected_to_pass
+from itn.certification.search import IMAGES, expected_to_pass
 from itn.nn import Composition, Transformer
-from itn.stats import DropTest
+from itn.stats import DropTest, last_scale
 
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
@@ -107,7 +107,7 @@ def _estimate_range(part: Transformer, images: EvaluationSet, test: DropTest) ->
             return expected_to_pass(images.tally(transform, k, test.tolerance), test)
 
         strides = math.ceil(STRIDES * max(1.0, bound / math.pi))
-        return sign * estimate_scale(holds_at, bound, strides=strides, bisections=BISECTIONS)
+        return sign * last_scale(holds_at, bound, strides=strides, bisections=BISECTIONS)
 
     shorter, longer = sorted((end(1.0), 0.0 if part.head.nonnegative else end(-1.0)), key=abs)
     return longer, shorter

@@ -5,7 +5,6 @@ Both are estimates that calibration starts from.
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from itn.certification.parametric import Count, EvaluationSet, Outcomes, ParametricTransform
 from itn.nn import CONTROLS
-from itn.stats import DropTest
+from itn.stats import DropTest, last_scale
 
 IMAGES = 4000  # that an estimate is made from, at most
 GRID = (0.0, 0.5, 1.0)
@@ -21,39 +20,6 @@ REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
 VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
 FINALISTS = 3  # of the k that are worst for those, tried on all images
-
-
-def estimate_scale(
-    holds_at: Callable[[float], bool],
-    largest: float,
-    smallest: float = 0.0,
-    strides: int = 4,
-    bisections: int = 5,
-) -> float:
-    """Estimate the scale up to which a condition holds, by strides, then by bisection.
-
-    Args:
-        holds_at: Returns whether it holds at a scale.
-        largest: The result if it holds after each stride.
-        smallest: Scale up to which it is known to hold.
-        strides: In how many strides to go outwards: a digit upside down may be recognized again.
-        bisections: Halvings of the first stride after which it does not hold; more if they leave a bracket of
-            more than an eighth, down to a thousandth of ``largest``.
-    """
-    low = high = smallest
-    for stride in range(1, strides + 1):
-        high = smallest + (largest - smallest) * stride / strides
-        if not holds_at(high):
-            break
-        low = high
-    else:
-        return largest
-    halvings = 0
-    while halvings < bisections or (high - low > high / 8 and high > 1e-3 * largest):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds_at(middle) else (low, middle)
-        halvings += 1
-    return low
 
 
 def expected_to_pass(count: Count, test: DropTest) -> bool:
@@ -77,7 +43,7 @@ def estimate_scale_and_worst_k(
         def holds_at(scale: float) -> bool:
             return expected_to_pass(images.tally(family, scale * k, test.tolerance), test)
 
-        return estimate_scale(holds_at, largest, smallest)
+        return last_scale(holds_at, largest, smallest)
 
     scale = 0.0
     for largest in (2.0, 4.0, 8.0):  # beyond 2 if learning has ended far short of the tolerance

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from cyclopts import Parameter, Token
@@ -51,10 +51,7 @@ Part = Literal["color", "spatial"]
 class LearnOptions(LearnConfig):
     """The settings of learning as options."""
 
-    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = (
-        "color",
-        "spatial",
-    )
+    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = get_args(Part)
     """Transformers to learn, separated by commas."""
     objective: Literal["constrained", "switched"] = "constrained"
     """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,

@@ -1,11 +1,10 @@
 """What every run does first: check inputs, claim the output folder, start the clock."""
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -19,6 +18,17 @@ from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
 
 
+class Settings(Protocol):
+    """Settings of a run."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a pass of the preflight; 0: a number that suits them."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings for config.json."""
+
+
 class RunInputs:
     """The checked inputs of a run; nothing has been written when they turn out to be unusable.
 
@@ -27,7 +37,7 @@ class RunInputs:
         classifier: The classifier under study, as the run will use it.
         images: N x C x H x W, uint8 or float in [0, 1].
         labels: N integers.
-        config: Settings, a dataclass; its ``batch_size`` is that of the preflight, 0: what suits the images.
+        config: Settings.
         out: Output folder, or None.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in the folder.
@@ -46,7 +56,7 @@ class RunInputs:
         classifier: Classifier,
         images: Tensor,
         labels: Tensor,
-        config: Any,
+        config: Settings,
         out: str | Path | None,
         *,
         source: str | None,
@@ -61,7 +71,7 @@ class RunInputs:
             "command": command,
             "schema_version": SCHEMA_VERSION,
             "version": package_version("itn"),
-            "config": config.describe() if hasattr(config, "describe") else dataclasses.asdict(config),
+            "config": config.describe(),
             "device": classifier.device.type,
             "environment": {key: self.provenance[key] for key in ("torch", "device", "threads")},
             "classifier": {"name": classifier.name, "sha256": classifier.sha256()},

@@ -16,6 +16,7 @@ from itn.functional.families import (
     family_matrix,
     register_family,
 )
+from itn.functional.matrices import square_matrix
 from itn.functional.spatial import (
     PADDINGS,
     SpatialParts,
@@ -45,6 +46,7 @@ __all__ = [
     "rms_displacement",
     "sampled_displacement",
     "spatial_identity",
+    "square_matrix",
     "unit_float",
     "unit_vectors",
     "warp",

@@ -153,6 +153,16 @@ def _at(*places: int) -> Callable[[Sequence[Tensor], float], Sequence[Tensor]]:
     return deviation
 
 
+def _entries(channels: int) -> tuple[str, ...]:
+    """Return what the entries of a color matrix are, row by row, each with its row and column."""
+    comma = "" if channels < 10 else ","
+    return tuple(
+        f"{'bias' if column == channels else 'gain - 1' if column == row else 'mixing'} {row}{comma}{column}"
+        for row in range(channels)
+        for column in range(channels + 1)
+    )
+
+
 def _bias(parameters: Tensor, identity: Tensor) -> Tensor:
     bias = torch.zeros_like(identity)
     bias[:, -1] = 1
@@ -187,11 +197,7 @@ register_family(
 COLOR_FAMILIES: Mapping[str, ColorFamily] = MappingProxyType(
     {
         "affine": ColorFamily(
-            lambda channels: tuple(
-                f"{'bias' if column == channels else 'gain - 1' if column == row else 'mixing'} {row}{column}"
-                for row in range(channels)
-                for column in range(channels + 1)
-            ),
+            _entries,
             lambda parameters, identity: parameters.unflatten(-1, identity.shape),
         ),
         "gain": ColorFamily(

@@ -128,7 +128,7 @@ def draw(
             pictures, predictions, rows.labels, class_name, STRIP_TS, strip_titles(net)
         ),
         "grid": plots.control_grid(
-            unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS, control_names(net)[-2:]
+            unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS, control_names(net)
         ),
         "curves": plots.accuracy_and_displacement(record, net.controls),
         "directions": plots.control_directions(*directions(net, four[:1]), net.controls),

@@ -39,6 +39,9 @@ def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) 
     """Return an untrained net that a configuration describes, for images of shape ... x C x H x W.
 
     Its weights depend on the seed of the configuration. Transformers that it holds are copied.
+
+    Raises:
+        ValueError: If a transformer breaks its promises, or the objective cannot learn it.
     """
     net = InvariantTransformerNet(classifier, *_transformers(config, shape)).to(classifier.device)
     weights = generator(config.seed, "weights")
@@ -47,6 +50,7 @@ def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) 
         part.check_frame(shape)
         _check_identity(name, part, shape)
         part.head.requires_grad_().reset(weights)
+    config.goal.check_net(net)
     return net
 
 

@@ -110,6 +110,9 @@ class Objective:
             hidden: Smallest width of a hidden layer.
         """
 
+    def check_net(self, net: InvariantTransformerNet) -> None:
+        """Raise ValueError if the objective cannot learn the transformers of a net, before the run begins."""
+
     def learner(self, problems: Sequence[LearnProblem], config: "LearnConfig") -> Steps:
         """Return what learns the families; a single one unless ``side_by_side``."""
         raise NotImplementedError(f"{type(self).__name__} lacks learner(problems, config)")

@@ -79,7 +79,8 @@ def control_grid(
         images: len(k1) x len(k2) x R x C x H x W, under F((a, a), (b, b)) with a in k1 and b in k2.
         k1: Values of both entries of k1, the rows.
         k2: Values of both entries of k2, the columns.
-        names: What the two ks are called, such as "k2 (spatial)"; a single one is that of the columns.
+        names: What the ks are called, such as "k2 (spatial)": the last is that of the columns, the one before
+            it that of the rows, and any others are at 0.
     """
     rows, columns = len(k1), len(k2)
     figure = Figure(figsize=(WIDTH, WIDTH * rows / (columns + 1.35) + 0.6), layout="constrained")
@@ -98,7 +99,9 @@ def control_grid(
         if column == 0:
             ax.set_ylabel(f"({k1[row]:g}, {k1[row]:g})", fontsize=8)
     right.supxlabel(names[-1], fontsize=9)
-    right.supylabel(names[0] if len(names) > 1 else "", fontsize=9)
+    right.supylabel(names[-2] if len(names) > 1 else "", fontsize=9)
+    if others := names[:-2]:
+        figure.suptitle(f"{' and '.join(names[-2:])} vary; {', '.join(others)} at (0, 0)", fontsize=9)
     return figure
 
 

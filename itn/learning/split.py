@@ -2,13 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import torch
-
 from itn.certification.calibration import check_certifiable
 from itn.learning.config import LearnConfig
 from itn.models.checked_images import CheckedImages
 from itn.runtime.provenance import data_fingerprint
-from itn.stats import stratified_split, stratified_subset
+from itn.stats import stratified_split, training_split
 
 
 class Split(NamedTuple):
@@ -36,10 +34,8 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
     if not config.goal.certifies:
         training, held_out = stratified_split(data.labels, config.train_fraction, config.seed)
         return Split(data.part(training), data.part(held_out))
-    n = len(data)
-    training = stratified_subset(data.labels, max(1, round(config.train_fraction * n)), config.seed)
-    held_out = torch.ones(n, dtype=torch.bool).index_fill(0, training, False).nonzero().flatten()
+    training, held_out = training_split(data.labels, config.train_fraction, config.seed)
     if not len(held_out):
-        raise ValueError(f"{n} images are too few to learn from and to certify")
+        raise ValueError(f"{len(data)} images are too few to learn from and to certify")
     check_certifiable(config.terms.test(len(held_out), config.asks))
     return Split(data.part(training), data.part(held_out))

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from itn.learning.objective import Learner, LearnProblem, Objective, mean
 from itn.learning.records import LearnStep
-from itn.nn import Transformer
+from itn.nn import InvariantTransformerNet, Transformer
 from itn.runtime.errors import RunError
 from itn.runtime.validation import is_of, require
 
@@ -41,7 +41,7 @@ class Switched(Objective):
     of all training images (measured), or a number in [0, 1]."""
     c_theta: float | Mapping[str, float] = 0.01
     """Where several parts are learned, weight of the displacement of the first against that of the others; or
-    weights by part, 1 where none is given."""
+    weights of parts that are learned, by name, 1 where none is given."""
     displacement_samples: int = 0
     """Random unit vectors per step that estimate displacement, as in the paper; 0: its exact value."""
 
@@ -70,6 +70,21 @@ class Switched(Objective):
             f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
         )
 
+    @override
+    def check(self, parts: Mapping[str, bool], hidden: int) -> None:
+        given = self.c_theta if isinstance(self.c_theta, Mapping) else {}
+        others = ", ".join(str(name) for name in given if name not in parts)
+        require(not others, f"c-theta has weights of {others}, but the parts are {', '.join(parts)}")
+
+    @override
+    def check_net(self, net: InvariantTransformerNet) -> None:
+        for part in net.members:
+            require(
+                not (self.displacement_samples and _lacks_samples(part)),
+                f"{type(part).__name__} has no sampled displacement: write its sampled_displacement, or "
+                "learn with displacement_samples=0",
+            )
+
     def weights(self, parts: Sequence[str]) -> dict[str, float]:
         """Return the weight of the displacement of each part."""
         if isinstance(self.c_theta, Mapping):
@@ -80,12 +95,6 @@ class Switched(Objective):
     @override
     def learner(self, problems: Sequence[LearnProblem], config: "LearnConfig") -> "SwitchedLearner":
         (problem,) = problems
-        for part in problem.net.members:
-            if self.displacement_samples and _lacks_samples(part):
-                raise ValueError(
-                    f"{type(part).__name__} has no sampled displacement: write its sampled_displacement, or "
-                    "learn with displacement_samples=0"
-                )
         return SwitchedLearner(problem, config, self)
 
     @override

@@ -1,6 +1,7 @@
 """The color transformer: an affine map of every pixel's channels."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -13,24 +14,31 @@ from itn.functional import (
     color_family_matrix,
     color_identity,
     decompose_color,
-    displacement,
+    square_matrix,
 )
+from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
-from itn.nn.single_transformation import SingleTransformation
-from itn.nn.transformer import MagnitudeName, MatrixTransformer, square
+from itn.nn.single_transformation import SingleTransformation, of_matrices
+from itn.nn.transformer import MatrixTransformer
+from itn.runtime.validation import is_of, require
 from itn.transforms import TRANSFORMS
+
+MOST_CHANNELS = 512  # hyperspectral cameras have a few hundred; the affine family has 262,656 parameters then
 
 
 class ColorTransformer(MatrixTransformer):
     """An affine map of every pixel's channels, driven by k (Bunne et al., section III.D).
 
     Args:
-        channels: Number C of image channels, 1 for gray (a gain and a bias), 3 for RGB.
+        channels: Number C of image channels, 1 for gray (a gain and a bias), 3 for RGB, at most 512.
         hidden: Width of the hidden layer.
         bound: Bound on each entry of A - I: at 1, gains lie in (0, 2) and biases in (-1, 1).
         generator: Randomness of the initial weights; None is torch's global generator.
         nonnegative: No entry falls below that of the identity, see ``ControlHead``.
         family: ``"affine"``, or with one parameter for all channels ``"gain"`` or ``"bias"``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> color = ColorTransformer(channels=3)
@@ -51,6 +59,10 @@ class ColorTransformer(MatrixTransformer):
         nonnegative: bool = False,
         family: str = "affine",
     ) -> None:
+        require(
+            is_of(channels, (Integral,)) and 1 <= channels <= MOST_CHANNELS,
+            f"channels must be from 1 to {MOST_CHANNELS}, got {channels!r}",
+        )
         if family not in COLOR_FAMILIES:
             raise ValueError(f"unknown color family {family!r}: give one of {', '.join(COLOR_FAMILIES)}")
         names = COLOR_FAMILIES[family].parameters(channels)
@@ -80,7 +92,7 @@ class ColorTransformer(MatrixTransformer):
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
-        return (square(second) @ square(first))[..., :-1, :]
+        return (square_matrix(second) @ square_matrix(first))[..., :-1, :]
 
     @override
     def check_frame(self, shape: Sequence[int]) -> None:
@@ -101,20 +113,10 @@ class ColorTransformer(MatrixTransformer):
         values = {name: value[0].tolist() for name, value in decomposed.items()}
         return super().details(p, frame) | {"decomposition_full": values}
 
-    @override
-    def magnitude(self, parameter: float) -> float:
-        known = COLOR_FAMILIES[self.family].magnitude
-        return parameter if known is None else known.of_parameter(parameter)
-
     @property
     @override
-    def magnitude_name(self) -> MagnitudeName:
-        known = COLOR_FAMILIES[self.family].magnitude
-        return (
-            super().magnitude_name
-            if known is None
-            else MagnitudeName(known.transform, TRANSFORMS[known.transform].unit)
-        )
+    def known_magnitude(self) -> Magnitude | None:
+        return COLOR_FAMILIES[self.family].magnitude
 
     def baselines(self, frame: Frame) -> list[SingleTransformation]:
         """Return contrast (a gain) and brightness (a bias) with both signs, and of colors grayscale.
@@ -125,8 +127,15 @@ class ColorTransformer(MatrixTransformer):
         identity = color_identity(self.channels, torch.zeros(()))
         gain, bias = identity.clone(), torch.zeros_like(identity)
         bias[:, -1] = 1
+
+        def baseline(name: str, max_offset: float, direction: Tensor) -> SingleTransformation:
+            def matrices(scale: Tensor) -> Tensor:
+                return identity.to(scale) + max_offset * scale[:, None, None] * direction.to(scale)
+
+            return of_matrices(name, max_offset, matrices, apply_color, member)
+
         baselines = [
-            _baseline(name, sign * bound, direction, member)
+            baseline(name, sign * bound, direction)
             for name, direction in (("contrast", gain), ("brightness", bias))
             for sign in (1, -1)
         ]
@@ -135,29 +144,5 @@ class ColorTransformer(MatrixTransformer):
             units = torch.eye(self.channels)[:, :, None, None]
             fade = torch.zeros_like(identity)
             fade[:, :-1] = (TRANSFORMS["grayscale"](units, 1.0) - units)[:, :, 0, 0].T
-            baselines.append(_baseline("grayscale", min(1.0, bound / fade.abs().max().item()), fade, member))
+            baselines.append(baseline("grayscale", min(1.0, bound / fade.abs().max().item()), fade))
         return baselines
-
-
-def _baseline(name: str, max_offset: float, direction: Tensor, member: bool) -> SingleTransformation:
-    """Return the baseline that adds multiples of a direction, C x (C+1), to the identity matrix."""
-    identity = color_identity(len(direction), direction)
-
-    def matrices(scale: Tensor) -> Tensor:
-        return identity.to(scale) + max_offset * scale[:, None, None] * direction.to(scale)
-
-    def deviation(scale: float) -> Tensor:
-        return (matrices(torch.tensor([scale])) - matrices(torch.zeros(1)))[0].flatten()
-
-    transform = TRANSFORMS[name]
-    return SingleTransformation(
-        name,
-        "+" if max_offset > 0 else "-",
-        transform.identity,
-        max_offset,
-        transform.unit,
-        matrices,
-        apply_color,
-        displacement,
-        deviation if member else None,
-    )

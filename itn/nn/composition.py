@@ -148,10 +148,12 @@ class Composition(nn.Module):
         return [*ks, *(named[name] for name in names[len(ks) :])]
 
 
-def _checked(name: str, transformer: Transformer) -> Transformer:
+def _checked(name: object, transformer: Transformer) -> Transformer:
     """Return a transformer of a net, or raise ValueError."""
     if not isinstance(transformer, Transformer):
         raise ValueError(f"{name} must be an itn.nn.Transformer, got {type(transformer).__name__}")
+    if not isinstance(name, str):
+        raise ValueError(f"names of transformers must be strings, got {name!r}")
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(f"{name!r} cannot name a transformer: give it a name like that of a variable")
     return transformer

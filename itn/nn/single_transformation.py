@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn.functional import displacement
+from itn.transforms import TRANSFORMS
+
 
 class SingleTransformation(NamedTuple):
     """One transformation with one sign, which grows with a scale from 0, the identity, to 1, its bound."""
@@ -35,3 +38,37 @@ class SingleTransformation(NamedTuple):
     def magnitude(self, scale: float) -> float:
         """Return the magnitude at a scale."""
         return self.identity + scale * self.max_offset
+
+
+def of_matrices(
+    name: str,
+    max_offset: float,
+    matrices: Callable[[Tensor], Tensor],
+    apply: Callable[[Tensor, Tensor], Tensor],
+    member: bool,
+) -> SingleTransformation:
+    """Return the baseline of a transformation of the screening table.
+
+    Args:
+        name: A key of ``itn.TRANSFORMS``.
+        max_offset: Magnitude minus identity at scale 1, signed.
+        matrices: From scales, B, to matrices, B x (n-1) x n; at 0 the identity.
+        apply: From float images and such matrices to images.
+        member: Whether the parameters of the family are the entries of the matrix minus the identity.
+    """
+
+    def deviation(scale: float) -> Tensor:
+        return (matrices(torch.tensor([scale])) - matrices(torch.zeros(1)))[0].flatten()
+
+    transform = TRANSFORMS[name]
+    return SingleTransformation(
+        name,
+        "+" if max_offset > 0 else "-",
+        transform.identity,
+        max_offset,
+        transform.unit,
+        matrices,
+        apply,
+        displacement,
+        deviation if member else None,
+    )

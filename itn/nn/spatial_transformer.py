@@ -11,14 +11,15 @@ from itn.functional import (
     FAMILIES,
     SpatialParts,
     decompose_spatial,
-    displacement,
     family_matrix,
     rms_displacement,
+    square_matrix,
     warp,
 )
+from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
-from itn.nn.single_transformation import SingleTransformation
-from itn.nn.transformer import MagnitudeName, MatrixTransformer, square
+from itn.nn.single_transformation import SingleTransformation, of_matrices
+from itn.nn.transformer import MatrixTransformer
 from itn.transforms import TRANSFORMS
 
 
@@ -94,7 +95,7 @@ class SpatialTransformer(MatrixTransformer):
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
-        return (square(first) @ square(second))[..., :-1, :]  # both map output to input
+        return (square_matrix(first) @ square_matrix(second))[..., :-1, :]  # both map output to input
 
     @override
     def rms_shift(self, p: Tensor, frame: Frame) -> Tensor:
@@ -121,20 +122,10 @@ class SpatialTransformer(MatrixTransformer):
         values = None if parts is None else {name: v.item() for name, v in parts._asdict().items()}
         return super().details(p, frame) | {"decomposition_full": values}
 
-    @override
-    def magnitude(self, parameter: float) -> float:
-        known = FAMILIES[self.family].magnitude
-        return parameter if known is None else known.of_parameter(parameter)
-
     @property
     @override
-    def magnitude_name(self) -> MagnitudeName:
-        known = FAMILIES[self.family].magnitude
-        return (
-            super().magnitude_name
-            if known is None
-            else MagnitudeName(known.transform, TRANSFORMS[known.transform].unit)
-        )
+    def known_magnitude(self) -> Magnitude | None:
+        return FAMILIES[self.family].magnitude
 
     def baselines(self, frame: Frame) -> list[SingleTransformation]:
         """Return rotation, scales, zoom, shears and shifts, with both signs.
@@ -155,36 +146,20 @@ class SpatialTransformer(MatrixTransformer):
             "translate_y": bound / 2,
         }
         member = self.family == "affine"
-        return [
-            _baseline(name, sign * offset, frame, member)
-            for name, offset in offsets.items()
-            for sign in (1, -1)
-        ]
+
+        def baseline(name: str, max_offset: float) -> SingleTransformation:
+            transform = TRANSFORMS[name]
+
+            def matrices(scale: Tensor) -> Tensor:
+                return transform.function(transform.identity + max_offset * scale, aspect)
+
+            return of_matrices(
+                name, max_offset, matrices, lambda images, matrix: warp(images, matrix, frame.padding), member
+            )
+
+        return [baseline(name, sign * offset) for name, offset in offsets.items() for sign in (1, -1)]
 
     def _decomposed(self, p: Tensor, frame: Frame) -> SpatialParts | None:
         """Return what the matrix of parameters, 1 x P, does; None if it is singular."""
         parts = decompose_spatial(self.matrix_from(p, frame), frame.aspect)
         return parts if all(value.isfinite().all() for value in parts) else None
-
-
-def _baseline(name: str, max_offset: float, frame: Frame, member: bool) -> SingleTransformation:
-    """Return the baseline of a transformation of the screening table."""
-    transform = TRANSFORMS[name]
-
-    def matrices(scale: Tensor) -> Tensor:
-        return transform.function(transform.identity + max_offset * scale, frame.aspect)
-
-    def deviation(scale: float) -> Tensor:
-        return (matrices(torch.tensor([scale])) - matrices(torch.zeros(1)))[0].flatten()
-
-    return SingleTransformation(
-        name,
-        "+" if max_offset > 0 else "-",
-        transform.identity,
-        max_offset,
-        transform.unit,
-        matrices,
-        lambda images, matrix: warp(images, matrix, frame.padding),
-        displacement,
-        deviation if member else None,
-    )

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from itn.functional import PADDINGS, check_images, displacement, sampled_displacement, unit_vectors
+from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation
 from itn.runtime.validation import check_choice
+from itn.transforms import TRANSFORMS
 
 
 class MagnitudeName(NamedTuple):
@@ -207,6 +209,23 @@ class MatrixTransformer(Transformer):
         raise NotImplementedError
 
     @property
+    def known_magnitude(self) -> Magnitude | None:
+        """What a single parameter is in the screening table; None: nothing in it."""
+        return None
+
+    @override
+    def magnitude(self, parameter: float) -> float:
+        known = self.known_magnitude
+        return parameter if known is None else known.of_parameter(parameter)
+
+    @property
+    @override
+    def magnitude_name(self) -> MagnitudeName:
+        if (known := self.known_magnitude) is None:
+            return super().magnitude_name
+        return MagnitudeName(known.transform, TRANSFORMS[known.transform].unit)
+
+    @property
     def is_plain(self) -> bool:
         """Whether the matrix is all that is applied; a subclass may do more."""
         return type(self).apply_parameters is MatrixTransformer.apply_parameters
@@ -245,13 +264,6 @@ class MatrixTransformer(Transformer):
         return {"matrix_full": self.matrix_from(p, frame)[0].tolist()}
 
 
-def square(matrix: Tensor) -> Tensor:
-    """Return matrices, ... x (n-1) x n, with the row [0 ... 0 1] below."""
-    n = matrix.shape[-1]
-    last = torch.eye(n, dtype=matrix.dtype, device=matrix.device)[-1:].expand(*matrix.shape[:-2], 1, n)
-    return torch.cat([matrix, last], -2)
-
-
 def expand_to(p: Tensor, images: int) -> Tensor:
     """Return parameters as one row for each image, or raise ValueError."""
     if len(p) not in (1, images):
@@ -259,9 +271,9 @@ def expand_to(p: Tensor, images: int) -> Tensor:
     return p.expand(images, -1)
 
 
-def check_float_images(images: Tensor, channels: int | None = None) -> None:
+def check_float_images(images: Tensor) -> None:
     """Raise ValueError unless images are B x C x H x W, floating, in [0, 1]."""
     if not images.is_floating_point():
         raise ValueError(f"images must be float in [0, 1], got {images.dtype}: divide uint8 by 255")
     if not torch.compiler.is_compiling():
-        check_images(images, channels)
+        check_images(images)

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-SCHEMA_VERSION = 2
-"""Schema version of result.json; raised when a key changes its name or its meaning."""
+SCHEMA_VERSION = 3
+"""Schema version of result.json; raised when a key is added, or changes its name or its meaning."""
 
 
 def check_schema(content: Any, command: str) -> None:

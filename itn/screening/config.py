@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 from itn.functional import PADDINGS
 from itn.runtime.validation import (
@@ -136,6 +136,10 @@ class ScreenConfig:
             object.__setattr__(named, "transforms", self.names)
         object.__setattr__(named, "pairs", self.pair_names)
         return named
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings for JSON; of transformations their names."""
+        return dataclasses.asdict(self.by_name())
 
     def sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a one-dimensional sweep, ascending."""

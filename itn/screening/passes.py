@@ -9,7 +9,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from itn.functional import pixel_centers, warp
+from itn.functional import pixel_centers, square_matrix, warp
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.models.forward import Change, Output, forward
@@ -181,7 +181,7 @@ class Screener:
     def round_trip(self, transform: Transform, v: float) -> Change:
         """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
         matrix = self._matrix(transform, v)
-        inverse = torch.linalg.inv(_square(matrix))[:, :2]
+        inverse = torch.linalg.inv(square_matrix(matrix))[:, :2]
         padding = self.config.padding
 
         def change(images: Tensor, index: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class Screener:
         if not (first.spatial and second.spatial):
             change_first, change_second = self.at(first, v), self.at(second, w)
             return lambda images, index: change_second(change_first(images, index), index)
-        matrix = (_square(self._matrix(first, v)) @ _square(self._matrix(second, w)))[:, :2]
+        matrix = (square_matrix(self._matrix(first, v)) @ square_matrix(self._matrix(second, w)))[:, :2]
         return lambda images, index: warp(images, matrix.to(images), self.config.padding).clamp(0, 1)
 
     def _matrix(self, transform: Transform, *magnitudes: float) -> Tensor:
@@ -242,7 +242,7 @@ class Screener:
         matrices = self._matrix(transform, *magnitudes)
         y, x = torch.meshgrid(pixel_centers(height, matrices), pixel_centers(width, matrices), indexing="ij")
         centers = torch.stack([x, y, torch.ones_like(x)])
-        targets = torch.linalg.inv(_square(matrices))[:, :2] @ centers.flatten(1)
+        targets = torch.linalg.inv(square_matrix(matrices))[:, :2] @ centers.flatten(1)
         leaves = (targets.abs() > 1 + 1e-9).any(1)  # M x HW
         weights = leaves.T.to(self.device, torch.float32)
         total = torch.zeros(len(magnitudes), dtype=torch.float64)
@@ -270,9 +270,3 @@ def _image_statistics(output: Output, softmax: Tensor) -> dict[str, Tensor]:
 
 def _joined(batches: Sequence[Mapping[str, Tensor]]) -> Arrays:
     return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
-
-
-def _square(matrix: Tensor) -> Tensor:
-    """Return spatial matrices, B x 2 x 3, as B x 3 x 3."""
-    last = matrix.new_tensor([0.0, 0.0, 1.0]).expand(len(matrix), 1, 3)
-    return torch.cat([matrix, last], 1)

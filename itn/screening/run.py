@@ -73,7 +73,7 @@ def screen(
         classifier,
         images,
         labels,
-        config.by_name(),
+        config,
         out,
         source=source,
         overwrite=overwrite,

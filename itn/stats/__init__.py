@@ -3,7 +3,14 @@
 from itn.stats.fixed_sequence import FixedSequence, fixed_sequence_test
 from itn.stats.intervals import binomial_tail, clopper_pearson
 from itn.stats.paired import DropTest, drop_p_value, drop_upper_bound, max_failures, smallest_tolerance
-from itn.stats.sampling import generator, one_per_class, stratified_split, stratified_subset
+from itn.stats.sampling import (
+    generator,
+    one_per_class,
+    stratified_split,
+    stratified_subset,
+    training_split,
+)
+from itn.stats.scales import last_scale
 from itn.stats.survival import Survival, kaplan_meier
 
 __all__ = [
@@ -17,9 +24,11 @@ __all__ = [
     "fixed_sequence_test",
     "generator",
     "kaplan_meier",
+    "last_scale",
     "max_failures",
     "one_per_class",
     "smallest_tolerance",
     "stratified_split",
     "stratified_subset",
+    "training_split",
 ]

@@ -68,6 +68,22 @@ def stratified_subset(labels: Tensor, n: int, seed: int) -> Tensor:
     return torch.cat(chosen).sort().values
 
 
+def training_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Split indices into those to learn from and all others, for a certificate.
+
+    Args:
+        labels: N integers; both parts have their share of each class, as ``stratified_subset`` draws it.
+        fraction: Share of all, rounded to whole images, at least one, to learn from.
+        seed: The same seed gives the same split.
+
+    Returns:
+        Two sorted index tensors, int64, disjoint, together all N; the second may be empty.
+    """
+    training = stratified_subset(labels, max(1, round(fraction * len(labels))), seed)
+    others = torch.ones(len(labels), dtype=torch.bool).index_fill(0, training, False)
+    return training, others.nonzero().flatten()
+
+
 def one_per_class(labels: Tensor, most: int) -> Tensor:
     """Return at most ``most`` indices: the first image of each class, then the second of each, and so on."""
     rounds = torch.zeros_like(labels)

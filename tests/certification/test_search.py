@@ -9,7 +9,6 @@ import itn
 from itn.certification.criteria import Accuracy
 from itn.certification.parametric import Count, ParametricTransform
 from itn.certification.search import (
-    estimate_scale,
     estimate_scale_and_worst_k,
     expected_to_pass,
     search_worst_k,
@@ -73,18 +72,6 @@ def test_nothing_is_chosen_where_nothing_is_sure():
         lambda _: torch.zeros(1, 20, dtype=torch.int8), SEQUENCE, DropTest(20, 0.01, signed=False)
     )
     assert calibration.scale == 0.0
-
-
-def test_estimate_brackets_the_scale_where_the_tolerance_is_reached():
-    def up_to(limit):
-        return lambda scale: scale <= limit
-
-    assert estimate_scale(up_to(0.25), largest=1.0, bisections=9) == pytest.approx(0.25, abs=0.003)
-    assert estimate_scale(up_to(0.25), largest=0.2) == 0.2
-    assert 0.009 < estimate_scale(up_to(0.01), largest=1.0, bisections=2) <= 0.01
-    assert estimate_scale(lambda scale: False, largest=1.0) == 0
-    first = estimate_scale(lambda scale: not 0.3 < scale < 0.6, largest=1.0)
-    assert first == pytest.approx(0.3, abs=0.01)  # what holds again beyond is not reached
 
 
 def test_the_worst_is_found_inside_not_at_full_strength():

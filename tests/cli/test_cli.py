@@ -220,6 +220,19 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, message, folder, mo
     check_refusal(("learn", *arguments), message, folder, monkeypatch, capsys)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--objective", "switched", "--acc-orig", "98"], "acc-orig must be paired, measured or a number in"),
+        (["--objective", "switched", "--displacement-samples", "-1"], "displacement-samples must be 0"),
+        (["--c-theta", "2"], "--c-theta belongs to --objective switched"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_a_model_is_loaded(wrong, message, folder, monkeypatch, capsys):
+    monkeypatch.setattr("itn.cli.options.load_classifier", None)
+    check_refusal(("learn", "--model", "torchvision:resnet18", *wrong), message, folder, monkeypatch, capsys)
+
+
 def test_what_is_ending_says_why_though_it_is_told_to_end(monkeypatch, capsys):
     """torchrun tells all processes to end as soon as one has, while they say what they have met."""
     monkeypatch.setattr(distributed, "leave_processes", lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -46,15 +46,6 @@ def test_climbing_leads_on_and_keeps_to_the_tolerance(digits, experiment):
     assert study.displacement(top) > 1.2 * study.displacement(start)
 
 
-def test_the_last_scale_is_before_the_first_stride_that_fails(experiment):
-    last = experiment("furthest_map.run")._last_scale
-    assert last(lambda scale: True, 2.0) == 2.0
-    assert last(lambda scale: scale <= 0.3, 1.0) == pytest.approx(0.3, abs=0.25 / 2**5)
-    assert last(lambda scale: not 0.3 < scale < 0.6, 1.0) < 0.3  # recognized again farther out
-    assert last(lambda scale: scale <= 0.01, 1.0) == pytest.approx(0.01, rel=1 / 8)
-    assert last(lambda scale: False, 1.0) < 1e-3
-
-
 def test_the_displacement_of_what_is_added_to_the_identity(experiment):
     deviation = torch.tensor([[0.3, 0.0, 0.0], [0.0, -0.4, 0.5]])
     assert experiment("furthest_map.run").displacement(deviation) == pytest.approx((0.09 + 0.16 + 0.25) / 3)

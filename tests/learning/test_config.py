@@ -70,6 +70,7 @@ def test_settings_of_an_objective_are_described_beside_its_name():
         ({"parts": ("colour",)}, "got colour"),
         ({"parts": {}}, "nothing to learn"),
         ({"parts": {"spatial": torch.nn.Identity()}}, "spatial must be an itn.nn.Transformer, got Identity"),
+        ({"parts": {1: itn.ColorTransformer()}}, "names of transformers must be strings, got 1"),
         ({"parts": {"a b": itn.ColorTransformer()}}, "'a b' cannot name a transformer"),
         ({"objective": "best"}, "objective must be constrained or switched, or an itn.Objective, got 'best'"),
         ({"objective": itn.Switched}, "objective must be constrained"),

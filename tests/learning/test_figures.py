@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.learning.figures import control_names, directions, grid, strip_titles, strips
+from itn.learning.figures import control_names, directions, draw, grid, strip_titles, strips
 from itn.stats.sampling import one_per_class
 
 
@@ -74,6 +74,25 @@ def test_a_grid_is_driven_by_the_last_two_controls(names, side, data):
         ends = [float(i), float(j)][-len(names) :]
         ks = [torch.zeros(2)] * (len(names) - 2) + [torch.full((2,), end) for end in ends]
         assert torch.equal(cells[i, j], net.transform(data.images[:2], *ks))
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (("a", "b"), ""),
+        (("a", "b", "c"), "k2 (b) and k3 (c) vary; k1 (a) at (0, 0)"),
+        (("a", "b", "c", "d"), "k3 (c) and k4 (d) vary; k1 (a), k2 (b) at (0, 0)"),
+    ],
+)
+def test_the_figure_of_a_grid_says_which_parts_it_leaves_unchanged(names, title, side, blobs):
+    config = itn.LearnConfig(parts=moving(*names), objective="switched", steps=1, batch_size=8)
+    result = itn.learn(side, *blobs, config)
+    data = itn.preflight(side, *blobs)
+    losses = config.goal.figure(result.history)
+    figure = draw(result.net, data, losses, result.record, side.class_name)["grid"]
+    assert figure.get_suptitle() == title
+    right = figure.subfigs[1]
+    assert (right.get_supylabel(), right.get_supxlabel()) == tuple(control_names(result.net)[-2:])
 
 
 def test_directions_are_those_of_each_part(side, data):

@@ -57,6 +57,7 @@ def test_grid_shows_each_cell_where_it_belongs():
     assert (right.get_supxlabel(), right.get_supylabel()) == ("k2 (spatial)", "k1 (color)")
     alone = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0), ("k1 (turn)",)).subfigs[1]
     assert (alone.get_supxlabel(), alone.get_supylabel()) == ("k1 (turn)", "")
+    assert figure.get_suptitle() == ""
 
 
 def test_equal_figures_make_equal_files(result, tmp_path):

@@ -56,6 +56,18 @@ def test_weights_are_those_of_the_paper_or_given_by_name():
     assert given.weights(("color",)) == {"color": 0.5}
 
 
+@pytest.mark.parametrize("parts", [("color",), ("color", "spatial")])
+def test_a_weight_of_a_part_that_is_not_learned_is_refused(parts):
+    for other in ("typo", 3):
+        given = Switched(c_theta={"color": 0.5, other: 0.1})
+        message = f"c-theta has weights of {other}, but the parts are {', '.join(parts)}$"
+        with pytest.raises(ValueError, match=message):
+            LearnConfig(parts=parts, objective=given)
+    assert LearnConfig(parts=parts, objective=Switched(c_theta={"color": 0.5})).parts == parts
+    with pytest.raises(ValueError, match="weights of color, but the parts are dim"):
+        LearnConfig(parts={"dim": Dim()}, objective=Switched(c_theta={"color": 0.5}))
+
+
 class Dim(itn.Transformer):
     """Brightness falls by a fraction of p."""
 
@@ -69,14 +81,14 @@ class Dim(itn.Transformer):
         return p[:, 0].square()
 
 
-def test_a_part_without_samples_is_refused_where_they_are_asked_for(blobs, side):
+def test_a_part_without_samples_is_refused_where_they_are_asked_for(blobs, side, tmp_path):
+    """Before anything is written."""
     config = LearnConfig(parts={"dim": Dim()}, objective=Switched(displacement_samples=4), steps=2)
-    data = itn.preflight(side, *blobs)
-    problem = LearnProblem(make_net(side, config, data.images.shape), EvaluationSet(side, data))
     with pytest.raises(ValueError, match=r"Dim has no sampled displacement: .* displacement_samples=0"):
-        config.goal.learner([problem], config)
+        itn.learn(side, *blobs, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     exact = dataclasses.replace(config, objective=Switched())
-    assert exact.goal.learner([problem], exact).step(0).displacement.keys() == {"dim"}
+    assert itn.learn(side, *blobs, exact).history[0].displacement.keys() == {"dim"}
 
 
 def test_more_displacement_is_less_loss():

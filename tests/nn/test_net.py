@@ -218,6 +218,7 @@ def test_images_and_controls_are_checked_once(net, monkeypatch):
     [
         ({}, "nothing to learn"),
         ({"a": nn.Identity()}, "a must be an itn.nn.Transformer, got Identity"),
+        ({1: Offset()}, "names of transformers must be strings, got 1"),
         ({"keys": Offset()}, "'keys' cannot name a transformer"),
         ({"a.b": Offset()}, "'a.b' cannot name a transformer"),
     ],

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from itn import ColorTransformer, SpatialTransformer, displacement
-from itn.functional import FAMILIES
+from itn.functional import COLOR_FAMILIES, FAMILIES
 
 MAKERS = {
     f"spatial-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
@@ -228,6 +230,26 @@ def test_wrong_channel_count_is_refused():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SpatialTransformer(**settings)
+
+
+@pytest.mark.parametrize("channels", [1000, 513, 0, -1, 2.5, True, "3"])
+@pytest.mark.parametrize("family", COLOR_FAMILIES)
+def test_a_number_of_channels_that_no_images_have_is_refused(channels, family):
+    with pytest.raises(ValueError, match=re.escape(f"channels must be from 1 to 512, got {channels!r}")):
+        ColorTransformer(channels, family=family)
+
+
+def test_as_many_channels_as_a_hyperspectral_camera_has_are_taken():
+    color, images = ColorTransformer(224, hidden=1), torch.rand(1, 224, 2, 3)
+    assert len(color.names) == 224 * 225
+    assert torch.equal(color(images, torch.zeros(2)), images)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 9, 10, 13, 224])
+def test_parameters_of_many_channels_have_names_of_their_own(channels):
+    names = ColorTransformer(channels, hidden=1).names
+    assert len(set(names)) == len(names) == channels * (channels + 1)
+    assert names[0] == ("gain - 1 00" if channels < 10 else "gain - 1 0,0")
 
 
 def test_an_unknown_color_family_is_refused():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from itn.stats import generator, stratified_split, stratified_subset
+from itn.stats import generator, stratified_split, stratified_subset, training_split
 
 
 def test_each_purpose_has_independent_draws():
@@ -28,6 +28,20 @@ def test_split_is_stratified_disjoint_complete_and_seeded():
 def test_split_of_too_few_images_is_refused():
     with pytest.raises(ValueError, match=r"1 images are too few to split 0\.4 to 0\.6"):
         stratified_split(torch.tensor([3]), 0.4, seed=0)
+
+
+def test_a_split_for_a_certificate_has_two_stratified_parts():
+    labels = torch.tensor([0] * 50 + [1] * 30 + [7] * 20)[torch.randperm(100, generator=generator(0, "test"))]
+    parts = training_split(labels, 0.4, seed=3)
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(100))
+    assert [labels[part].bincount()[[0, 1, 7]].tolist() for part in parts] == [
+        *([20, 12, 8], [30, 18, 12]),
+    ]
+    assert all(torch.equal(part, part.sort().values) for part in parts)
+    assert torch.equal(parts[0], stratified_subset(labels, 40, 3))
+    assert not torch.equal(parts[1], training_split(labels, 0.4, seed=4)[1])
+    assert [len(part) for part in training_split(labels[:2], 0.4, seed=3)] == [1, 1]
+    assert [len(part) for part in training_split(labels[:1], 0.4, seed=3)] == [1, 0]
 
 
 @pytest.mark.parametrize(
