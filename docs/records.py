@@ -20,6 +20,7 @@ PATHS = {  # where a file is
     "per_class_picture": "experiments/lenet5/per_class/families.png",
     "switched": "experiments/learned_invariances/result.json",
     "planted": "experiments/planted/result.json",
+    "coverage": "experiments/threshold_coverage/result.json",
     "planted_picture": "experiments/planted/ranges.png",
     "floors": "benchmarks/results/floors.json",
     "rivals": "benchmarks/results/rivals.json",

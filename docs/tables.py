@@ -160,6 +160,22 @@ def planted_steps() -> list[float]:
     return [step for step in steps if step is not None]
 
 
+def coverage() -> str:
+    """Return how often intervals of planted thresholds hold them, before and now, and their width now."""
+    record, rows = read("coverage"), []
+    groups = [
+        (f"accuracy, clean {100 * clean:g} %", "accuracy", "clean", clean) for clean in (0.7, 0.9, 0.99)
+    ]
+    for ties, rivals in ((1, "one rival ahead"), (3, "three equal rivals"), (9, "nine equal rivals")):
+        groups.append((f"class, {rivals}", "classes", "ties", ties))
+    for title, kind, key, wanted in groups:
+        of_group = [run for run in record[kind] if run["case"][key] == wanted]
+        covers = ([100 * run[name]["coverage"] for run in of_group] for name in ("old", "new"))
+        widths = [run["new"]["width"] / run["old"]["width"] for run in of_group]
+        rows.append((title, *(f"{min(c):.1f} to {max(c):.1f}" for c in covers), middle(widths)))
+    return table(("threshold of", "covers % before", "covers % now", "width now, times the old one"), rows)
+
+
 def benchmarks() -> str:
     """Return the table of the committed benchmarks."""
     names = runpy.run_path(str(path("benchmarks")), run_name="benchmarks")

@@ -15,6 +15,7 @@ from itn.runtime.validation import (
     float_tuple,
     require,
 )
+from itn.screening.criteria import CriterionName
 from itn.transforms import PAPER, Transform
 from itn.transforms.registry import find
 
@@ -35,12 +36,20 @@ class ScreenConfig:
     magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Magnitudes by name, in the unit of the transformation; default: ``Transform.magnitudes``, of which
     pairs take every other one."""
+    criterion: CriterionName = "accuracy"
+    """What has to be kept: accuracy; "broken": that images which are right unchanged stay right, whatever
+    others become right; "agreement": the predictions, right or wrong."""
+    topk: int = 1
+    """How many of the largest outputs count as the answer: an image is right if its true class, and agrees
+    if its clean prediction, is among them."""
     accuracy_fraction: float = 0.9
-    """A transformation breaks the classifier where accuracy falls below this fraction of clean accuracy."""
+    """A transformation breaks the classifier where less than this fraction is kept: of clean accuracy, of the
+    images that are right unchanged, or of the predictions."""
     bisections: int = 4
     """How often to halve the bracket around the magnitude at which an image's prediction changes."""
     accuracy_bisections: int = 3
-    """How often to halve the bracket around the magnitude at which accuracy breaks, before interpolating."""
+    """How often to halve the bracket around the threshold of the criterion, before interpolating; then those
+    around the ends of its interval are halved once. 0: neither."""
     round_trip: bool = True
     """Whether to classify, as a control of each spatial transformation, the images warped and warped back."""
     fresh_noise: bool = False
@@ -82,6 +91,8 @@ class ScreenConfig:
         check_types(self)
         check_choice("padding", self.padding, PADDINGS)
         check_choice("precision", self.precision, get_args(Precision))
+        check_choice("criterion", self.criterion, get_args(CriterionName))
+        require(self.topk >= 1, f"topk must be at least 1, got {self.topk}")
         check_fractions(self, "accuracy_fraction", "confidence")
         for name in ("bisections", "accuracy_bisections", "batch_size", "seed"):
             value = getattr(self, name)

@@ -45,8 +45,7 @@ def draw_overview(folder: RunFolder, record: ScreenRecord, transforms: Mapping[s
     """Draw the map of each pair, and the thresholds of all transformations, into a folder."""
     figures = {}
     for pair in record.pairs.values():
-        level = pair.accuracy_fraction * record.clean_accuracy
-        figure = plot_overview.pair_map(pair, transforms[pair.x], transforms[pair.y], level)
+        figure = plot_overview.pair_map(pair, transforms[pair.x], transforms[pair.y], record.clean_accuracy)
         figures[f"pair-{pair.x}-{pair.y}"] = figure
     if record.transforms:
         figures["thresholds"] = plot_overview.thresholds(record, transforms)

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from itn.functional import pixel_centers, square_matrix, warp
@@ -18,7 +17,7 @@ from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError, first_line
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
-from itn.stats import generator
+from itn.stats import generator, margin_over_rivals
 from itn.transforms import Transform, standard_noise
 
 T = TypeVar("T")
@@ -84,7 +83,7 @@ class Screener:
 
     @torch.inference_mode()
     def check(self) -> None:
-        """Raise ValueError unless the network runs with the memory format and precision of the settings."""
+        """Raise ValueError unless the network runs with the settings and has more than topk outputs."""
         try:
             logits = self.output(unchanged, self.all_indices[: min(SAMPLE, self.batch_size)]).logits
         except Exception as error:  # whatever a user's network raises
@@ -93,6 +92,11 @@ class Screener:
                 f"compile={self.config.compile} and precision={self.config.precision}, "
                 f"but it can with the defaults: {first_line(error)}"
             ) from None
+        if logits.shape[1] <= self.config.topk:
+            raise ValueError(
+                f"topk must be less than the {logits.shape[1]} outputs of {self.classifier.name}, got "
+                f"{self.config.topk}: with all of them every image is right"
+            )
         if not logits.isfinite().all():
             raise ValueError(f"{self.classifier.name} overflows in {self.config.precision}: take float32")
 
@@ -104,10 +108,13 @@ class Screener:
 
     @torch.inference_mode()
     def image_statistics(self, change: Change) -> Arrays:
-        """Return for each image its predicted class and the softmax of its true class."""
+        """Return for each image its predicted class, the softmax of its true class, and its "top" outputs.
+
+        The last, N x topk, only if more than one counts as right.
+        """
 
         def of_batch(output: Output) -> dict[str, Tensor]:
-            return _image_statistics(output, output.logits.softmax(1))
+            return self._image_statistics(output, output.logits.softmax(1))
 
         return _joined(self.map_batches(change, self.all_indices, of_batch))
 
@@ -116,32 +123,32 @@ class Screener:
         """Return what ``image_statistics`` does, and for each class its mean softmax and its margin.
 
         The margin is the mean softmax of the true class minus the largest one of any other class.
-        ``margin_low`` and ``margin_high`` are its approximate pointwise interval: the smallest of the
-        Student intervals over the other classes, not corrected for how many there are. ``pixel_change`` is
-        the root mean square change of the pixels, the mean over images.
+        ``margin_low`` and ``margin_high`` are its approximate pointwise interval, which is corrected for the
+        number of classes that may lead (see ``itn.stats.margin_over_rivals``). ``pixel_change`` is the root
+        mean square change of the pixels, the mean over images.
         """
-        of_images, pixel_change, softmax_sums, margin_squares = zip(
+        of_images, pixel_change, *sums_of_batches = zip(
             *self.map_batches(change, self.all_indices, self._class_statistics), strict=True
         )
-        sums, squares = sum(softmax_sums), sum(margin_squares)
-        if not sums.isfinite().all():
+        n = (self.classes[:, None] == self.labels).sum(1).cpu().numpy()
+        mean, square, margin_square = (sum(sums).cpu().numpy() / n[:, None] for sums in sums_of_batches)
+        if not np.isfinite(mean).all():
             raise RunError(
                 f"the logits of {self.classifier.name} are not finite on transformed images: "
                 "check its weights, or use --precision float32"
             )
-        n = (self.classes[:, None] == self.labels).sum(1, keepdim=True).cpu()
-        mean = sums.cpu() / n
-        margins, width = self._margins(mean, squares.cpu() / n, n)
+        classes = self.classes.cpu().numpy()
+        margin = margin_over_rivals(classes, mean, square, margin_square, n, self.config.confidence)
         return {
             **_joined(of_images),
-            "class_softmax": mean.float().numpy(),
-            "margin": margins.amin(1).numpy(),
-            "margin_low": (margins - width).amin(1).numpy(),
-            "margin_high": (margins + width).amin(1).numpy(),
+            "class_softmax": mean.astype(np.float32),
+            "margin": margin.value,
+            "margin_low": margin.ci_low,
+            "margin_high": margin.ci_high,
             "pixel_change": torch.cat(pixel_change).double().mean().cpu().numpy(),
         }
 
-    def _class_statistics(self, output: Output) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+    def _class_statistics(self, output: Output) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, Tensor]:
         """Return statistics and pixel change by image, and sums by class."""
         softmax = output.logits.softmax(1)
         labels = output.labels[:, None]
@@ -152,20 +159,19 @@ class Screener:
         softmax64 = softmax.double()
         margins = softmax64.gather(1, labels) - softmax64
         return (
-            _image_statistics(output, softmax),
+            self._image_statistics(output, softmax),
             pixel_change,
             member @ softmax64,
+            member @ softmax64.square(),
             member @ margins.square(),
         )
 
-    def _margins(self, mean: Tensor, square: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean margins over each other class, and the half widths of their intervals, both L x K."""
-        true_class = self.classes.cpu()[:, None]
-        margin = mean.gather(1, true_class) - mean
-        quantile = torch.from_numpy(stdtrit(n.clamp_min(2).numpy() - 1, (1 + self.config.confidence) / 2))
-        width = quantile * ((square - margin.square()).clamp_min(0) / (n - 1).clamp_min(1)).sqrt()
-        width = torch.where(n > 1, width, torch.inf)  # a single image has no spread
-        return margin.scatter(1, true_class, torch.inf), width.scatter(1, true_class, 0)
+    def _image_statistics(self, output: Output, softmax: Tensor) -> dict[str, Tensor]:
+        """Return the image statistics of a batch, and the largest outputs where several count as right."""
+        statistics = {name: statistic(output, softmax) for name, statistic in IMAGE_STATISTICS.items()}
+        if self.config.topk > 1:
+            statistics["top"] = output.logits.topk(self.config.topk).indices.int()
+        return statistics
 
     def at(self, transform: Transform, v: Tensor | float) -> Change:
         """Return a transformation at one magnitude, or at one for each of all images."""
@@ -262,10 +268,6 @@ class Screener:
 
         by_image = zip(images, index.tolist(), magnitudes.expand(len(index)).tolist(), strict=True)
         return torch.stack([noise(*of_image) for of_image in by_image])
-
-
-def _image_statistics(output: Output, softmax: Tensor) -> dict[str, Tensor]:
-    return {name: statistic(output, softmax) for name, statistic in IMAGE_STATISTICS.items()}
 
 
 def _joined(batches: Sequence[Mapping[str, Tensor]]) -> Arrays:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, WIDTH
+from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale, shortened
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.summary import breaking_order, unit_text
@@ -18,15 +19,19 @@ from itn.transforms import Transform
 MOST_SHARES = 7  # written beside the magnitudes of one discrete transformation
 
 
-def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float) -> Figure:
+def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accuracy: float) -> Figure:
     """Draw accuracy over two magnitudes as a heat map with contours (Bunne et al., figures 2d and 3d).
 
     Args:
         pair: The record.
         first: The transformation along x.
         second: The transformation along y.
-        level: Accuracy of the bold contour, below which the pair breaks the classifier.
+        clean_accuracy: Accuracy on unchanged images; the pair breaks the classifier beyond the red contour,
+            where less than ``pair.accuracy_fraction`` of it, or of what the criterion asks for, is kept.
     """
+    level, kept = pair.accuracy_fraction, 100 * np.array(pair.kept_share(clean_accuracy))
+    if pair.criterion == "accuracy":  # not divided, so that nothing is rounded
+        level, kept = level * clean_accuracy, 100 * np.array(pair.accuracy)
     figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
     ax = figure.subplots()
     table = 100 * np.array(pair.accuracy)
@@ -34,7 +39,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
     mesh = ax.pcolormesh(*edges, table, shading="flat", cmap="cividis", vmin=0, vmax=100)
     discrete = first.discrete or second.discrete
     if discrete:  # nothing lies between magnitudes, so that there is no contour
-        y, x = np.nonzero(table < 100 * level)
+        y, x = np.nonzero(kept < 100 * level)
         ax.plot(np.array(pair.magnitudes_x)[x], np.array(pair.magnitudes_y)[y], "x", color=BROKEN)
     elif min(table.shape) > 1:
         lines = ax.contour(
@@ -42,7 +47,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
         )
         ax.clabel(lines, fontsize=6, fmt="%g")
         ax.contour(
-            pair.magnitudes_x, pair.magnitudes_y, table, levels=(100 * level,), colors=BROKEN, linewidths=1.4
+            pair.magnitudes_x, pair.magnitudes_y, kept, levels=(100 * level,), colors=BROKEN, linewidths=1.4
         )
     ax.plot(first.identity, second.identity, "+", color="white", markersize=8)
     for axis, transform, magnitudes in (
@@ -55,11 +60,12 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, level: float
         elif transform.discrete:
             getattr(ax, f"set_{axis}ticks")(magnitudes)
         getattr(ax, f"set_{axis}label")(axis_label(transform))
-    share = f"{100 * pair.accuracy_fraction:g} % of clean"
-    red = "red crosses: accuracy below" if discrete else "red: accuracy"
+    short, share = short_text(pair.criterion, pair.accuracy_fraction, pair.topk).split(" >= ")
+    share = f"{100 * level:.1f} %, {share}" if pair.criterion == "accuracy" else share
+    red = f"red crosses: {short} below" if discrete else f"red: {short}"
     cross = "\nwhite cross" if discrete else " cross"
-    ax.set_title(f"{red} {100 * level:.1f} %, {share};{cross}: unchanged images", fontsize=8)
-    figure.colorbar(mesh, label=f"accuracy (% of {pair.n:,} images)")
+    ax.set_title(f"{red} {share};{cross}: unchanged images", fontsize=8)
+    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {pair.n:,} images)")
     return figure
 
 
@@ -89,14 +95,14 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
             0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, shortened(unit_text(name, sweep.unit), 34),
             ha="right", va="center", fontsize=6, color=GRAY,
         )  # fmt: skip
-    fraction = 100 * next(iter(record.transforms.values())).thresholds.accuracy_fraction
+    fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
     handles = [
         figure.axes[0].plot([], [], "o-", color=BLUE, markersize=4, linewidth=4, alpha=0.8)[0],
         figure.axes[0].plot([], [], "s-", color=ORANGE, markersize=4, linewidth=4, alpha=0.8)[0],
     ]
     figure.legend(
         handles,
-        [f"accuracy at least {fraction:g} % of clean", "half of the predictions unchanged"],
+        [short_text(record.criterion, fraction, record.topk), "half of the predictions unchanged"],
         loc="upper center", ncols=2, fontsize=8, frameon=False,
     )  # fmt: skip
     key = (
@@ -110,15 +116,16 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
 
 
 def _draw_extents(ax: Axes, sweep: SweepRecord) -> None:
-    """Draw how far accuracy (above) and predictions (below) are kept: as bars, or at which magnitudes."""
+    """Draw how far the criterion (above) and predictions (below) hold: as bars, or at which magnitudes."""
     if sweep.kept is None:
         medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
-        _bar(ax, 0.4, sweep.thresholds.accuracy, sweep, BLUE, "o")
+        _bar(ax, 0.4, sweep.thresholds.of_criterion, sweep, BLUE, "o")
         _bar(ax, -0.4, medians, sweep, ORANGE, "s")
         return
     ax.spines["bottom"].set_visible(False)
     unchanged = [share >= 0.5 for share in sweep.agreement]
-    _points(ax, 0.4, sweep, sweep.kept, sweep.accuracy, BLUE, "o")
+    shares = sweep.accuracy if sweep.thresholds.criterion == "accuracy" else sweep.kept_share
+    _points(ax, 0.4, sweep, sweep.kept, shares, BLUE, "o")
     _points(ax, -0.4, sweep, unchanged, sweep.agreement, ORANGE, "s")
 
 

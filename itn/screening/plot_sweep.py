@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
+from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import (
     axis_label,
     draw_curve,
@@ -81,14 +82,20 @@ def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord) -> None:
     # Points at one magnitude stand side by side
     beside = [v + 0.03 * (x[-1] - x[0]) for v in x] if discrete else x
     interval = sweep.ci_low, sweep.ci_high
-    style: dict[str, Any] = {"markersize": 4, "linewidth": 2, "label": "accuracy"}
+    topk = sweep.thresholds.topk
+    accuracy = measure("accuracy", topk)
+    style: dict[str, Any] = {"markersize": 4, "linewidth": 2, "label": accuracy}
     draw_curve(ax, transform, x, sweep.accuracy, interval, BLUE, "o", **style)
     interval = sweep.agreement_ci_low, sweep.agreement_ci_high
-    style = {"markersize": 4, "linewidth": 1, "label": "predictions unchanged"}
+    style = {
+        "markersize": 4,
+        "linewidth": 1,
+        "label": f"predictions {'unchanged' if topk == 1 else f'among the top {topk}'}",
+    }
     draw_curve(ax, transform, beside, sweep.agreement, interval, ORANGE, "", **style)
     if sweep.control_accuracy is not None:
         control, marks = percent(sweep.control_accuracy), "^" if discrete else "--"
-        style = {"markersize": 4, "linewidth": 1, "label": "accuracy, round-trip control"}
+        style = {"markersize": 4, "linewidth": 1, "label": f"{accuracy}, round-trip control"}
         ax.plot(x, control, marks, color=GREEN, **style)
     if sweep.lost_content is not None:
         lost, label = percent(sweep.lost_content), "% of the area moved out of the frame"
@@ -99,13 +106,17 @@ def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord) -> None:
 
 
 def _mark_breaks(ax: Axes, sweep: SweepRecord) -> None:
-    """Draw a vertical line where accuracy falls below the level, or at each discrete magnitude below it."""
+    """Draw a vertical line where too little is kept first, or at each discrete magnitude where it is."""
+    thresholds = sweep.thresholds
     if sweep.kept is None:
-        breaks = [t.value for t in sweep.thresholds.accuracy.values() if t.value is not None]
+        breaks = [t.value for t in thresholds.of_criterion.values() if t.value is not None]
     else:
         breaks = [v for v, kept in zip(sweep.magnitudes, sweep.kept, strict=True) if not kept]
     falls = "falls" if sweep.kept is None else "is"
-    label: str | None = f"accuracy {falls} below {100 * sweep.thresholds.accuracy_fraction:g} % of clean"
+    short, level = short_text(thresholds.criterion, thresholds.accuracy_fraction, thresholds.topk).split(
+        " >= "
+    )
+    label: str | None = f"{short} {falls} below {level}"
     for v in breaks:
         ax.axvline(v, color=BROKEN, linewidth=0.9, linestyle=":", label=label)
         label = None

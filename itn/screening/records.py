@@ -23,17 +23,41 @@ class FlipSummary:
 
 
 @dataclasses.dataclass(frozen=True)
-class Thresholds:
-    """The magnitudes at which predictions break, measured in three ways."""
+class OutcomeShares:
+    """What images do at a magnitude, compared with the same images unchanged; fractions of all images."""
 
+    broken: float
+    """Right unchanged, wrong transformed."""
+    mended: float
+    """Wrong unchanged, right transformed: accuracy has changed by this less ``broken``."""
+    agreement: float
+    """The clean prediction is among the answers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """The magnitudes at which predictions break, measured in several ways."""
+
+    criterion: str
+    """Whose thresholds the tables show, refined by bisection: accuracy, broken or agreement. Those of the
+    other two are interpolated between the same magnitudes."""
+    topk: int
+    """How many of the largest outputs count as the answer."""
     accuracy_fraction: float
+    """Which fraction of what unchanged images have must be kept."""
     accuracy: Sides
-    """Where accuracy falls below ``accuracy_fraction`` of clean accuracy, which is taken as known. The
-    interval reaches from where the lower end of the accuracy's interval first falls below that level to
-    where the upper end does."""
+    """Where accuracy falls below ``accuracy_fraction`` of clean accuracy. The interval reaches from where the
+    lower end of what is kept first falls below that fraction to where the upper end does. It is paired with
+    the answers to the unchanged images, and takes clean accuracy as estimated on them."""
+    broken: Sides
+    """Where less than that fraction of the images that are right unchanged is still right."""
+    agreement: Sides
+    """Where less than that fraction of the predictions is kept."""
     pixel_change: dict[str, float | None]
-    """Root mean square change of the pixels at the accuracy threshold of each side, a fraction of the full
-    range; None where accuracy does not fall that far."""
+    """Root mean square change of the pixels at the threshold of the criterion on each side, a fraction of the
+    full range; None where it lies beyond the magnitudes tried."""
+    at: dict[str, OutcomeShares | None]
+    """What images do at the threshold of the criterion on each side, interpolated."""
     classes: dict[str, Sides]
     """By class, where the true class stops having the largest mean softmax; the interval comes from the
     approximate one of the margin (see ``Screener.class_statistics``)."""
@@ -44,6 +68,12 @@ class Thresholds:
     flip_resolution: float
     """Width of the widest bracket around a decision change, in the transformation's unit (factors: their
     logarithm)."""
+
+    @property
+    def of_criterion(self) -> Sides:
+        """The thresholds of the criterion."""
+        sides: Sides = getattr(self, self.criterion)
+        return sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +95,7 @@ class SweepRecord:
     """One transformation at ascending magnitudes; curves have one value for each magnitude.
 
     Accuracy and agreement are fractions of all images; agreement is with the prediction on the unchanged
-    image. Intervals are those of Clopper and Pearson.
+    image. Their intervals are those of Clopper and Pearson.
     """
 
     unit: str
@@ -78,6 +108,15 @@ class SweepRecord:
     agreement: Curve
     agreement_ci_low: Curve
     agreement_ci_high: Curve
+    broken: Curve
+    """Fraction of all images that are right unchanged and wrong transformed."""
+    mended: Curve
+    """Fraction of all images that are wrong unchanged and right transformed."""
+    kept_share: Curve
+    """How much the criterion of the thresholds keeps: a fraction of the accuracy of unchanged images, of the
+    right ones among them, or of their predictions. The interval is that of the thresholds."""
+    kept_ci_low: Curve
+    kept_ci_high: Curve
     softmax_true: Curve
     """Mean softmax of the true class."""
     pixel_change: Curve
@@ -94,8 +133,8 @@ class SweepRecord:
     own."""
     recoveries: Recoveries
     kept: tuple[bool, ...] | None = None
-    """Of a discrete transformation, which has no range: whether accuracy is at least ``accuracy_fraction`` of
-    clean accuracy, at each magnitude. None, and absent in JSON, for all others."""
+    """Of a discrete transformation, which has no range: whether the criterion keeps at least
+    ``accuracy_fraction``, at each magnitude. None, and absent in JSON, for all others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +143,8 @@ class PairRecord:
 
     x: str
     y: str
+    criterion: str
+    topk: int
     accuracy_fraction: float
     magnitudes_x: Curve
     magnitudes_y: Curve
@@ -113,6 +154,16 @@ class PairRecord:
     ci_high: tuple[Curve, ...]
     agreement: tuple[Curve, ...]
     softmax_true: tuple[Curve, ...]
+    broken: tuple[Curve, ...]
+    mended: tuple[Curve, ...]
+
+    def kept_share(self, clean_accuracy: float) -> tuple[Curve, ...]:
+        """Return how much the criterion keeps, as a fraction of what unchanged images have."""
+        if self.criterion == "agreement":
+            return self.agreement
+        if self.criterion == "accuracy":
+            return tuple(tuple(share / clean_accuracy for share in row) for row in self.accuracy)
+        return tuple(tuple(1 - share / clean_accuracy for share in row) for row in self.broken)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,8 +175,11 @@ class ScreenRecord(Record):
     model: str
     n: int
     clean_accuracy: float
+    """Share of the images whose true class is among the answers, unchanged."""
     clean_accuracy_ci: tuple[float, float]
     confidence: float
+    criterion: str
+    topk: int
     padding: str
     transforms: dict[str, SweepRecord]
     pairs: dict[str, PairRecord]
@@ -158,6 +212,8 @@ class CurveRow:
     softmax_true: float
     control_accuracy: float | None
     lost_content: float | None
+    broken: float
+    mended: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +231,8 @@ class PairRow:
     ci_high: float
     agreement: float
     softmax_true: float
+    broken: float
+    mended: float
 
 
 @dataclasses.dataclass(frozen=True)

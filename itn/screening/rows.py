@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from itn.screening.config import ScreenConfig
+from itn.screening.criteria import agrees, is_right
 from itn.screening.passes import Arrays
 from itn.screening.records import Curve, CurveRow, FlipRow, PairRecord, PairRow, SoftmaxRow
 from itn.screening.sweep import Samples, Sweep, averaged
@@ -19,7 +20,7 @@ NAMED_OUTPUTS = 3
 def curve_rows(sweep: Sweep, samples: Samples, config: ScreenConfig) -> Iterator[CurveRow]:
     """Yield the lines of curves.csv of one sweep."""
     for number, (v, point) in enumerate(zip(sweep.magnitudes, sweep.points, strict=True)):
-        control = None if sweep.round_trip is None else sweep.round_trip[number] == samples.labels
+        control = None if sweep.round_trip is None else is_right(sweep.round_trip[number], samples.labels)
         lost = None if sweep.lost_content is None else float(sweep.lost_content["area"][number])
         for members, columns in _columns(CurveRow, point, sweep.clean, samples, config):
             yield CurveRow(
@@ -35,13 +36,15 @@ def _columns(
     kind: type, point: Arrays, clean: Arrays, samples: Samples, config: ScreenConfig
 ) -> Iterator[tuple[NDArray[np.bool_], dict[str, Any]]]:
     """Yield, for all images and for each class, its mask and what rows of a kind hold of it, by column."""
-    right = point["predictions"] == samples.labels
-    agrees = point["predictions"] == clean["predictions"]
+    right, clean_right = is_right(point, samples.labels), is_right(clean, samples.labels)
+    agreeing = agrees(point, clean)
     for name, members in samples.groups():
         n, count = int(members.sum()), int(right[members].sum())
         low, high = clopper_pearson(count, n, config.confidence)
         columns = {"class_": name, "n": n, "accuracy": count / n, "ci_low": low, "ci_high": high}
-        columns |= {"agreement": float(agrees[members].mean())}
+        columns |= {"agreement": float(agreeing[members].mean())}
+        columns |= {"broken": float((clean_right & ~right)[members].mean())}
+        columns |= {"mended": float((right & ~clean_right)[members].mean())}
         columns |= {key: float(point[key][members].mean(dtype=float)) for key in averaged(kind)}
         yield members, columns
 
@@ -97,10 +100,12 @@ def pair_record(rows: Sequence[PairRow], config: ScreenConfig) -> PairRecord:
     def table(column: str) -> tuple[Curve, ...]:
         return tuple(tuple(getattr(of_all[x, y], column) for x in xs) for y in ys)
 
-    columns = ("accuracy", "ci_low", "ci_high", "agreement", *averaged(PairRecord))
+    columns = ("accuracy", "ci_low", "ci_high", "agreement", "broken", "mended", *averaged(PairRecord))
     return PairRecord(
         x=rows[0].transform_x,
         y=rows[0].transform_y,
+        criterion=config.criterion,
+        topk=config.topk,
         accuracy_fraction=config.accuracy_fraction,
         magnitudes_x=xs,
         magnitudes_y=ys,

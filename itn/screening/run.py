@@ -17,6 +17,7 @@ from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
 from itn.screening.config import ScreenConfig
+from itn.screening.criteria import is_right
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.result import ScreenResult, write_tables
@@ -113,13 +114,15 @@ def screen(
                 pair = config.resolved[x], config.resolved[y]
                 rows = pair_rows(*pair, work.pair(*pair), work.clean, samples, config)
                 pairs[f"{x},{y}"] = tuple(rows)
-            right = int((work.clean["predictions"] == samples.labels).sum())
+            right = int(is_right(work.clean, samples.labels).sum())
             record = ScreenRecord(
                 model=classifier.name,
                 n=n,
                 clean_accuracy=right / n,
                 clean_accuracy_ci=clopper_pearson(right, n, config.confidence),
                 confidence=config.confidence,
+                criterion=config.criterion,
+                topk=config.topk,
                 padding=config.padding,
                 transforms=records,
                 pairs={name: pair_record(rows, config) for name, rows in pairs.items()},

@@ -15,6 +15,7 @@ from itn.runtime.errors import NOTHING_KEPT
 from itn.runtime.progress import ProgressBar
 from itn.runtime.run_dir import POINTS, RunFolder
 from itn.screening.config import ScreenConfig
+from itn.screening.criteria import kept, outcomes
 from itn.screening.flips import Flips
 from itn.screening.passes import Arrays, Screener, unchanged
 from itn.screening.sweep import Sweep
@@ -55,7 +56,7 @@ class StoredPasses:
             self.clean,
             tuple(points),
             self._refinements(transform, by_magnitude),
-            tuple(point["predictions"] for point in round_trip) if has_round_trip else None,
+            tuple(round_trip) if has_round_trip else None,
             self.screener.lost_content(transform, magnitudes) if transform.spatial else None,
             flips,
         )
@@ -83,27 +84,32 @@ class StoredPasses:
 
     def _round_trip(self, transform: Transform, v: float) -> Arrays:
         change = self.screener.round_trip(transform, v)
-        return self._once(
-            f"{transform.name}/control {v!r}",
-            lambda: {"predictions": self.screener.predictions(change).numpy()},
-        )
+        return self._once(f"{transform.name}/control {v!r}", partial(self.screener.image_statistics, change))
 
     def _refinements(self, transform: Transform, points: Mapping[float, Arrays]) -> dict[float, Arrays]:
-        """Halve, on each side, the bracket in which accuracy breaks; return the measurements in between."""
-        labels = self.screener.labels.cpu().numpy()
-        level = self.config.accuracy_fraction * (self.clean["predictions"] == labels).mean()
+        """Halve, on each side, the bracket where too little is kept first; return what is measured there.
+
+        At last the brackets with the ends of the threshold's interval are halved once, without which large
+        screens interpolate the ends over steps that are longer than the interval.
+        """
+        labels, config = self.screener.labels.cpu().numpy(), self.config
+        rounds: list[tuple[str, ...]] = [("share",)] * config.accuracy_bisections
+        rounds += [("ci_low", "ci_high")] if rounds else []
         refinements: dict[float, Arrays] = {}
-        for _ in range(0 if transform.discrete else self.config.accuracy_bisections):
+        for curves in () if transform.discrete else rounds:
             known = {transform.identity: self.clean, **points, **refinements}
             for path in paths(transform, tuple(known)).values():
                 outward = (transform.identity, *path)
-                accuracy = [(known[v]["predictions"] == labels).mean() for v in outward]
-                number = next((n for n, share in enumerate(accuracy) if share < level), 0)
-                if number:
-                    self.bar.expect(self.bar.total + 1)
-                    ends = torch.tensor(outward[number - 1 : number + 1], dtype=torch.float64)
-                    v = transform.between(*ends).item()
-                    refinements[v] = self._point(transform, v, "between ")
+                counts = outcomes([known[v] for v in outward], self.clean, labels)
+                judged = kept(config.criterion, counts, config.accuracy_fraction, config.confidence)
+                for curve in curves:
+                    below = (n for n, value in enumerate(getattr(judged, curve)) if value < judged.level)
+                    number = next(below, 0)
+                    ends = torch.tensor(outward[max(number - 1, 0) : number + 1], dtype=torch.float64)
+                    v = transform.between(ends[0], ends[-1]).item()
+                    if number and v not in refinements:
+                        self.bar.expect(self.bar.total + 1)
+                        refinements[v] = self._point(transform, v, "between ")
         return refinements
 
     def _flips(

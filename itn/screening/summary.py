@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from itn.runtime.tables import text_table
-from itn.screening.records import Curve, ScreenRecord, Sides, SweepRecord
+from itn.screening.criteria import level_text, measure, short_text
+from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
 
 MOST_RECOVERIES = 5  # named in the closing table
@@ -15,30 +16,37 @@ def screen_summary(record: ScreenRecord) -> str:
     """Return the closing table; on top is what breaks the classifier with the least change of pixels."""
     low, high = record.clean_accuracy_ci
     lines = [
-        f"clean accuracy {_percent(record.clean_accuracy)} [{_percent(low)}, {_percent(high)}], "
-        f"{record.n:,} images; in brackets {100 * record.confidence:g} % intervals"
+        f"clean {measure('accuracy', record.topk)} {_percent(record.clean_accuracy)} "
+        f"[{_percent(low)}, {_percent(high)}], {record.n:,} images; "
+        f"in brackets {100 * record.confidence:g} % intervals"
     ]
     if record.transforms:
-        fraction = 100 * next(iter(record.transforms.values())).thresholds.accuracy_fraction
+        fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
         lines += ["", *_table(record, fraction), "", *_notes(record, fraction)]
-    for pair in record.pairs.values():
-        fraction = pair.accuracy_fraction
-        kept = sum(a >= fraction * record.clean_accuracy for row in pair.accuracy for a in row)
-        cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
-        lines.append(
-            f"{pair.x} x {pair.y}: accuracy is at least {100 * fraction:g} % of its clean value at "
-            f"{kept} of {cells} pairs of magnitudes; lowest {_percent(min(map(min, pair.accuracy)))}"
-        )
+    lines += [_pair(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
+
+
+def _pair(pair: PairRecord, clean_accuracy: float) -> str:
+    shares, level = pair.kept_share(clean_accuracy), pair.accuracy_fraction
+    if pair.criterion == "accuracy":  # not divided, so that nothing is rounded
+        shares, level = pair.accuracy, level * clean_accuracy
+    kept = sum(share >= level for row in shares for share in row)
+    cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
+    return (
+        f"{pair.x} x {pair.y}: {measure(pair.criterion, pair.topk)} is at least "
+        f"{level_text(pair.criterion, pair.accuracy_fraction)} at {kept} of {cells} pairs of magnitudes; "
+        f"lowest {_percent(min(map(min, shares)))}"
+    )
 
 
 def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
     """Return the transformations with the change of pixels at which they break, the least first.
 
-    That is the root mean square change at the accuracy threshold, the smaller one of two sides; of a discrete
-    transformation at the magnitudes that break it. It is None, at the end, where accuracy stays above the
-    level at all tested magnitudes.
+    That is the root mean square change at the threshold, the smaller one of two sides; of a discrete
+    transformation at the magnitudes that break it. It is None, at the end, where enough is kept at all tested
+    magnitudes.
     """
     order = []
     for name, sweep in record.transforms.items():
@@ -52,12 +60,14 @@ def breaking_order(record: ScreenRecord) -> list[tuple[str, float | None]]:
 def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     """Return one sentence on a transformation, precise enough to quote."""
     thresholds, unit = sweep.thresholds, unit_text(name, sweep.unit)
-    claim = f"{name}: accuracy stays at or above {100 * thresholds.accuracy_fraction:g} % of its clean value"
+    watched = measure(thresholds.criterion, thresholds.topk)
+    level = level_text(thresholds.criterion, thresholds.accuracy_fraction)
+    claim = f"{name}: {watched} stays at or above {level}"
     if sweep.kept is not None:
         return _discrete_statement(name, sweep, confidence)
-    if all(threshold.value is None for threshold in thresholds.accuracy.values()):
+    if all(threshold.value is None for threshold in thresholds.of_criterion.values()):
         return f"{claim} from {_tested(sweep)}, all that was tested ({unit})"
-    extent = range_text(thresholds.accuracy, sweep.magnitudes, sweep.identity)
+    extent = range_text(thresholds.of_criterion, sweep.magnitudes, sweep.identity)
     return f"{claim} from {extent} ({unit}; in brackets {100 * confidence:g} % intervals)"
 
 
@@ -67,8 +77,12 @@ def unit_text(name: str, unit: str) -> str:
 
 
 def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str:
-    fraction = f"{100 * sweep.thresholds.accuracy_fraction:g} % of its clean value"
-    curves = (sweep.magnitudes, sweep.kept or (), sweep.accuracy, sweep.ci_low, sweep.ci_high)
+    thresholds = sweep.thresholds
+    fraction = level_text(thresholds.criterion, thresholds.accuracy_fraction)
+    shares = (sweep.kept_share, sweep.kept_ci_low, sweep.kept_ci_high)
+    if thresholds.criterion == "accuracy":
+        shares = (sweep.accuracy, sweep.ci_low, sweep.ci_high)
+    curves = (sweep.magnitudes, sweep.kept or (), *shares)
     points = [point for point in zip(*curves, strict=True) if point[0] != sweep.identity]
     kept = [f"{v:g}" for v, is_kept, *_ in points if is_kept]
     broken = [
@@ -79,17 +93,19 @@ def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str
     clauses = [f"stays at or above {fraction} at {_listed(kept)}"] if kept else []
     clauses += [f"falls below {'it' if kept else fraction} at {_listed(broken)}"] if broken else []
     unit = unit_text(name, sweep.unit) + (f"; in brackets {100 * confidence:g} % intervals" if broken else "")
-    return f"{name}: accuracy {' and '.join(clauses)}{'' if broken else ', all that was tested'} ({unit})"
+    watched = measure(thresholds.criterion, thresholds.topk)
+    return f"{name}: {watched} {' and '.join(clauses)}{'' if broken else ', all that was tested'} ({unit})"
 
 
 def _table(record: ScreenRecord, fraction: float) -> list[str]:
     header = (
         "transformation",
-        f"accuracy >= {fraction:g} % of clean",
+        short_text(record.criterion, fraction, record.topk),
         "half of the predictions unchanged",
         "tested",
         "unit",
         "pixel change",
+        "broken - mended, unchanged there",
     )
     rows = []
     for name, change in breaking_order(record):
@@ -101,32 +117,52 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
                 _tested(sweep),
                 unit_text(name, sweep.unit),
                 "-" if change is None else f"{change:.3f}",
+                "-" if change is None else _shares_there(sweep, change),
             )
         )
     return text_table(rows, header).split("\n")
 
 
+def _shares_there(sweep: SweepRecord, change: float) -> str:
+    """Return what images do where the transformation breaks the classifier with this change of pixels."""
+    thresholds = sweep.thresholds
+    side = next((side for side, at in thresholds.pixel_change.items() if at == change), None)
+    found = None if side is None else thresholds.at[side]
+    if found is None or sweep.kept is not None:
+        n = sweep.pixel_change.index(change)
+        found = OutcomeShares(sweep.broken[n], sweep.mended[n], sweep.agreement[n])
+    broken, mended, agreement = (f"{100 * share:.1f}" for share in dataclasses.astuple(found))
+    return f"{broken} - {mended}, {agreement} %"
+
+
 def _extents(sweep: SweepRecord) -> tuple[str, str]:
-    """Return where accuracy stays above the level, and where half of the predictions are unchanged."""
-    frame = sweep.magnitudes, sweep.identity
+    """Return where enough is kept, and where half of the predictions are unchanged."""
+    frame, criterion = (sweep.magnitudes, sweep.identity), sweep.thresholds.criterion
     if sweep.kept is not None:
+        shares = sweep.accuracy if criterion == "accuracy" else sweep.kept_share
+        what = {"accuracy": "right", "broken": "still right", "agreement": "kept"}[criterion]
         unchanged = [share >= 0.5 for share in sweep.agreement]
         return (
-            kept_text(sweep.kept, sweep.accuracy, "right", *frame),
+            kept_text(sweep.kept, shares, what, *frame),
             kept_text(unchanged, sweep.agreement, "unchanged", *frame),
         )
     medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
-    return range_text(sweep.thresholds.accuracy, *frame), range_text(medians, *frame)
+    return range_text(sweep.thresholds.of_criterion, *frame), range_text(medians, *frame)
 
 
 def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
+    watched, level = measure(record.criterion, record.topk), level_text(record.criterion, fraction)
     yield (
-        f"pixel change: root mean square change of the pixels where accuracy falls below {fraction:g} % of "
-        "its clean value; 1 is the full range"
+        f"pixel change: root mean square change of the pixels where {watched} falls below {level}; 1 is the "
+        "full range"
+    )
+    yield (
+        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; unchanged: "
+        f"{measure('agreement', record.topk)}"
     )
     first, change = breaking_order(record)[0]
     if change is None:
-        yield f"nothing breaks it: accuracy stays at or above {fraction:g} % of its clean value throughout"
+        yield f"nothing breaks it: {watched} stays at or above {level} throughout"
     else:
         yield f"breaks first, with the smallest pixel change ({change:.3f}):"
         yield f"  {statement(first, record.transforms[first], record.confidence)}"

@@ -2,16 +2,25 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from itn.screening.config import ScreenConfig
+from itn.screening.criteria import CriterionName, Kept, is_right, kept, outcomes
 from itn.screening.flips import Flips, median_flip
 from itn.screening.passes import IMAGE_STATISTICS, Arrays
-from itn.screening.records import Curve, FlipSummary, Recoveries, Sides, SweepRecord, Thresholds
-from itn.screening.thresholds import curve_threshold, paths, recoveries
+from itn.screening.records import (
+    Curve,
+    FlipSummary,
+    OutcomeShares,
+    Recoveries,
+    Sides,
+    SweepRecord,
+    Thresholds,
+)
+from itn.screening.thresholds import Threshold, curve_threshold, paths, recoveries
 from itn.stats import clopper_pearson
 from itn.transforms import Transform
 
@@ -48,8 +57,8 @@ class Sweep(NamedTuple):
     """The measurement at each magnitude."""
     refinements: Mapping[float, Arrays]
     """Measurements at further magnitudes, close to where accuracy breaks."""
-    round_trip: tuple[NDArray[np.int64], ...] | None
-    """The round-trip control: predictions, at each magnitude, on images warped and warped back."""
+    round_trip: tuple[Arrays, ...] | None
+    """The round-trip control: the measurement, at each magnitude, of images warped and warped back."""
     lost_content: Arrays | None
     """What ``Screener.lost_content`` returns; None if the transformation is not spatial."""
     flips: Mapping[str, Flips]
@@ -64,15 +73,13 @@ class Sweep(NamedTuple):
 
 def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepRecord:
     """Return the record of one sweep."""
-    clean, n = sweep.clean["predictions"], len(samples.labels)
-    accuracy = _shares(sweep.points, samples.labels, config)
-    agreement = _shares(sweep.points, clean, config)
-    lost = sweep.lost_content
-    sides = [
-        _Side(name, path, points, _shares(points, samples.labels, config))
-        for name, path, points in sweep.paths()
-    ]
-    level = config.accuracy_fraction * float((clean == samples.labels).mean())
+    n, lost = len(samples.labels), sweep.lost_content
+    counts = outcomes(sweep.points, sweep.clean, samples.labels)
+    accuracy = _shares([c.right for c in counts], n, config)
+    agreement = _shares([c.agreeing for c in counts], n, config)
+    judged = kept(config.criterion, counts, config.accuracy_fraction, config.confidence)
+    share, low, high = judged.relative()
+    sides = [_Side.of(name, path, points, sweep, samples, config) for name, path, points in sweep.paths()]
     return SweepRecord(
         unit=sweep.transform.unit,
         identity=sweep.transform.identity,
@@ -84,6 +91,11 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         agreement=agreement.share,
         agreement_ci_low=agreement.ci_low,
         agreement_ci_high=agreement.ci_high,
+        broken=tuple(c.broken / n for c in counts),
+        mended=tuple(c.mended / n for c in counts),
+        kept_share=share,
+        kept_ci_low=low,
+        kept_ci_high=high,
         **{
             name: tuple(float(point[name].mean(dtype=float)) for point in sweep.points)
             for name in averaged(SweepRecord)
@@ -91,12 +103,12 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         pixel_change=tuple(float(point["pixel_change"]) for point in sweep.points),
         control_accuracy=None
         if sweep.round_trip is None
-        else tuple(float((predictions == samples.labels).mean()) for predictions in sweep.round_trip),
+        else tuple(float(is_right(point, samples.labels).mean()) for point in sweep.round_trip),
         lost_content=None if lost is None else tuple(lost["area"].tolist()),
         lost_intensity=None if lost is None else tuple(lost["intensity"].tolist()),
-        thresholds=_thresholds(sweep, samples, config, sides, level),
-        recoveries=_recoveries(sweep, samples, sides, level),
-        kept=tuple(share >= level for share in accuracy.share) if sweep.transform.discrete else None,
+        thresholds=_thresholds(sweep, samples, config, sides),
+        recoveries=_recoveries(sweep, samples, sides),
+        kept=tuple(share >= judged.level for share in judged.share) if sweep.transform.discrete else None,
     )
 
 
@@ -114,10 +126,8 @@ class _Shares(NamedTuple):
     ci_high: Curve
 
 
-def _shares(points: Sequence[Arrays], expected: np.ndarray, config: ScreenConfig) -> _Shares:
-    """Return the share of the images with the expected prediction at each point."""
-    counts = [int((point["predictions"] == expected).sum()) for point in points]
-    n = len(expected)
+def _shares(counts: Sequence[int], n: int, config: ScreenConfig) -> _Shares:
+    """Return the share that each count is of all images."""
     low, high = zip(*(clopper_pearson(count, n, config.confidence) for count in counts), strict=True)
     return _Shares(tuple(count / n for count in counts), low, high)
 
@@ -128,7 +138,44 @@ class _Side(NamedTuple):
     name: str
     path: tuple[float, ...]
     points: list[Arrays]
-    accuracy: _Shares
+    shares: tuple[OutcomeShares, ...]
+    kept: dict[str, Kept]
+    """By criterion."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        path: tuple[float, ...],
+        points: list[Arrays],
+        sweep: Sweep,
+        samples: Samples,
+        config: ScreenConfig,
+    ) -> "_Side":
+        counts = outcomes(points, sweep.clean, samples.labels)
+        shares = tuple(OutcomeShares(c.broken / c.n, c.mended / c.n, c.agreeing / c.n) for c in counts)
+        by_criterion = {
+            criterion: kept(criterion, counts, config.accuracy_fraction, config.confidence)
+            for criterion in get_args(CriterionName)
+        }
+        return cls(name, path, points, shares, by_criterion)
+
+    def threshold(self, transform: Transform, criterion: str) -> Threshold:
+        """Return where too little is kept, by a criterion."""
+        share, low, high, level, _ = self.kept[criterion]
+        return curve_threshold(transform, self.path, share, low, high, level)
+
+    def at(self, transform: Transform, v: float | None) -> tuple[float, OutcomeShares] | None:
+        """Return the change of the pixels, and what images do, at a magnitude on the path."""
+        if v is None:
+            return None
+        distances = [transform.distance(at) for at in self.path]
+
+        def interpolated(values: Sequence[float]) -> float:
+            return float(np.interp(transform.distance(v), distances, values))
+
+        shares = (interpolated(curve) for curve in zip(*map(dataclasses.astuple, self.shares), strict=True))
+        return interpolated([float(point["pixel_change"]) for point in self.points]), OutcomeShares(*shares)
 
     def curves(self, row: int) -> tuple[list[float], list[float], list[float]]:
         """Return the margin of one class and the ends of its interval."""
@@ -139,18 +186,17 @@ class _Side(NamedTuple):
         return margin, low, high
 
 
-def _thresholds(
-    sweep: Sweep, samples: Samples, config: ScreenConfig, sides: Sequence[_Side], level: float
-) -> Thresholds:
+def _thresholds(sweep: Sweep, samples: Samples, config: ScreenConfig, sides: Sequence[_Side]) -> Thresholds:
     transform = sweep.transform
-    accuracy: Sides = {}
-    pixel_change: dict[str, float | None] = {}
+    by_criterion: dict[str, Sides] = {
+        criterion: {side.name: side.threshold(transform, criterion) for side in sides}
+        for criterion in get_args(CriterionName)
+    }
+    at = {side.name: side.at(transform, by_criterion[config.criterion][side.name].value) for side in sides}
     classes: dict[str, Sides] = {name: {} for name in samples.classes.values()}
     flips: dict[str, FlipSummary] = {}
     flips_by_class: dict[str, dict[str, FlipSummary]] = {name: {} for name in samples.classes.values()}
     for side in sides:
-        accuracy[side.name] = curve_threshold(transform, side.path, *side.accuracy, level)
-        pixel_change[side.name] = _change_at(transform, side, accuracy[side.name].value)
         for row, name in enumerate(samples.classes.values()):
             classes[name][side.name] = curve_threshold(transform, side.path, *side.curves(row), 0.0)
         magnitude, flipped = (values.numpy() for values in sweep.flips[side.name][:2])
@@ -165,27 +211,28 @@ def _thresholds(
             (flips if name == "all" else flips_by_class[name])[side.name] = summary
     resolution = max((of_side.resolution for of_side in sweep.flips.values()), default=0.0)
     return Thresholds(
-        config.accuracy_fraction, accuracy, pixel_change, classes, flips, flips_by_class, resolution
+        criterion=config.criterion,
+        topk=config.topk,
+        accuracy_fraction=config.accuracy_fraction,
+        **by_criterion,
+        pixel_change={name: None if found is None else found[0] for name, found in at.items()},
+        at={name: None if found is None else found[1] for name, found in at.items()},
+        classes=classes,
+        flips=flips,
+        flips_by_class=flips_by_class,
+        flip_resolution=resolution,
     )
 
 
-def _change_at(transform: Transform, side: _Side, v: float | None) -> float | None:
-    """Return the change of the pixels at a magnitude on a path."""
-    if v is None:
-        return None
-    distances = [transform.distance(at) for at in side.path]
-    changes = [float(point["pixel_change"]) for point in side.points]
-    return float(np.interp(transform.distance(v), distances, changes))
-
-
-def _recoveries(sweep: Sweep, samples: Samples, sides: Sequence[_Side], level: float) -> Recoveries:
+def _recoveries(sweep: Sweep, samples: Samples, sides: Sequence[_Side]) -> Recoveries:
     clean = sweep.clean["predictions"]
     accuracy: list[tuple[float, float]] = []
     classes: dict[str, list[tuple[float, float]]] = {name: [] for name in samples.classes.values()}
     returned = dict.fromkeys(sweep.magnitudes, 0.0)
     for side in sides:
         if not sweep.transform.discrete:
-            accuracy += recoveries(side.path, side.accuracy.ci_low, side.accuracy.ci_high, level)
+            judged = side.kept["accuracy"]
+            accuracy += recoveries(side.path, judged.ci_low, judged.ci_high, judged.level)
             for row, name in enumerate(samples.classes.values()):
                 _, low, high = side.curves(row)
                 classes[name] += recoveries(side.path, low, high, 0.0)

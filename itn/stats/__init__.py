@@ -3,6 +3,8 @@
 from itn.stats.fixed_sequence import FixedSequence, fixed_sequence_test
 from itn.stats.intervals import binomial_tail, clopper_pearson
 from itn.stats.paired import DropTest, drop_p_value, drop_upper_bound, max_failures, smallest_tolerance
+from itn.stats.ratio import paired_ratio
+from itn.stats.rivals import Margin, margin_over_rivals
 from itn.stats.sampling import (
     generator,
     one_per_class,
@@ -16,6 +18,7 @@ from itn.stats.survival import Survival, kaplan_meier
 __all__ = [
     "DropTest",
     "FixedSequence",
+    "Margin",
     "Survival",
     "binomial_tail",
     "clopper_pearson",
@@ -25,8 +28,10 @@ __all__ = [
     "generator",
     "kaplan_meier",
     "last_scale",
+    "margin_over_rivals",
     "max_failures",
     "one_per_class",
+    "paired_ratio",
     "smallest_tolerance",
     "stratified_split",
     "stratified_subset",

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import itn
-from itn.cli.options import LearnOptions
+from itn.cli.options import LearnOptions, ScreenOptions
 
 
 def test_no_option_gives_the_default_settings():
@@ -33,3 +33,9 @@ def test_every_setting_has_an_option_and_every_setting_of_the_switch():
     options = {field.name for field in dataclasses.fields(LearnOptions)}
     assert {field.name for field in dataclasses.fields(itn.LearnConfig)} <= options
     assert {field.name for field in dataclasses.fields(itn.Switched)} <= options
+
+
+def test_the_criterion_of_a_screen_is_an_option():
+    config = ScreenOptions(criterion="broken", topk=5).settings((), ())
+    assert (config.criterion, config.topk) == ("broken", 5)
+    assert ScreenOptions().settings((), ()) == itn.ScreenConfig()

@@ -16,7 +16,10 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCRIPTS = {path.parent.name: path.read_text() for path in sorted(EXPERIMENTS.glob("*/run.py"))}
 STUDIES = [name for name, text in SCRIPTS.items() if "def measure(" in text]
 DOCUMENTED = [name for name, text in SCRIPTS.items() if "def readme(" in text]
-OWN = {"largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"}  # in no document
+OWN = {  # in no document
+    *("largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"),
+    "threshold_coverage",
+}
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}
 LINK = re.compile(r"\]\(([^)#:]+)\)")

@@ -97,5 +97,5 @@ def test_what_is_no_finished_screen_is_refused(finished, tmp_path, file, content
 
 
 def test_cells_keep_the_types_of_their_columns():
-    rows = (CurveRow("zoom", 0.5, "7", 3, 1.0, 0.5, 1.0, 1.0, 0.25, None, 0.0),)
+    rows = (CurveRow("zoom", 0.5, "7", 3, 1.0, 0.5, 1.0, 1.0, 0.25, None, 0.0, 0.25, 0.125),)
     assert from_csv(to_csv(rows, CurveRow), CurveRow) == rows

@@ -39,7 +39,7 @@ def sweep():
         clean,
         (clean, near, far),
         {},
-        (np.array([0, 2, 3]), np.array([0, 2, 2]), np.array([0, 1, 1])),
+        tuple({"predictions": np.array(classes)} for classes in ([0, 2, 3], [0, 2, 2], [0, 1, 1])),
         {"area": np.array([0.0, 0.1, 0.2]), "intensity": np.array([0.0, 0.2, 0.3])},
         {"above": Flips(torch.tensor([10.0, 20.0, 5.5]).double(), torch.tensor([True, False, True]), 0.1)},
     )
@@ -56,6 +56,7 @@ def test_curve_rows_count_what_a_reader_would_count(sweep):
     assert (near["all"].accuracy, near["cat"].accuracy, near["dog"].accuracy) == (2 / 3, 0, 1)
     # Agreement is with the clean prediction: the second dog was wrong, and is right now
     assert (near["all"].agreement, near["cat"].agreement, near["dog"].agreement) == (1 / 3, 0, 1 / 2)
+    assert [(near[name].broken, near[name].mended) for name in near] == [(1 / 3, 1 / 3), (1, 0), (0, 1 / 2)]
     assert near["dog"].softmax_true == pytest.approx(0.55)
     assert (near["all"].control_accuracy, near["dog"].lost_content) == (1, 0.1)
     assert rows[-1].control_accuracy == 0

@@ -159,7 +159,7 @@ def test_the_tables_have_the_columns_that_others_read(side, blobs, tmp_path):
     found = screen(side, *blobs, config, tmp_path)
     text = (tmp_path / "curves.csv").read_text()
     assert text.startswith(
-        "transform,magnitude,class,n,accuracy,ci_low,ci_high,agreement,softmax_true,control_accuracy,lost_content\n"
+        "transform,magnitude,class,n,accuracy,ci_low,ci_high,agreement,softmax_true,control_accuracy,lost_content,"
     )
     lines = rows(tmp_path / "curves.csv")
     assert len(lines) == (3 + 17) * 3 == len(found.curves)
