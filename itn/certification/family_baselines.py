@@ -17,6 +17,7 @@ from itn.certification.search import IMAGES, expected_to_pass
 from itn.nn import Composition, Transformer
 from itn.stats import DropTest, last_scale
 
+AIM = 0.75  # of the tolerance: what learning aims at, at least, where images can be mended
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
 
@@ -41,14 +42,15 @@ class FamilyBaselines:
 
     @property
     def target(self) -> float:
-        """The drop at which the calibration images are expected to prove the tolerance, less than it.
+        """The drop that learning aims at: that at which the tolerance is expected to be proven, less than it.
 
-        The more images change, in either direction, the smaller it is; as many as under the largest single
-        transformations. At least a quarter of the tolerance, for what learning should aim at.
+        The more images change, in either direction, the less can be proven; here as many as under the largest
+        single transformations. Where images can be mended it is not taken below three quarters of the tolerance: a
+        smaller drop is hardly told from none, and calibration scales the family back.
         """
         largest = [max(estimates, key=lambda e: e.displacement) for estimates in self.estimates.values()]
         churn = max(estimate.churn for estimate in largest)
-        return max(self.test.target(churn), 0.25 * self.test.tolerance)
+        return max(self.test.target(churn), AIM * self.test.tolerance * self.test.signed)
 
     @property
     def bounded(self) -> set[str]:

@@ -79,12 +79,13 @@ def fixed_sequence_test(
     return FixedSequence(tuple(scales[: len(tried)]), torch.stack(tried), test)
 
 
-# Scales to test, as multiples of an estimate; the largest is 1.83. The chosen scale is on average half a step
-# below the largest that would pass; less for the longest of several baselines. The first are so small that
-# they only fail where hardly any motion is harmless
+# Scales to test, as multiples of an estimate. The chosen scale is on average half a step below the largest
+# that would pass; less for the longest of several baselines. The first are so small that they only fail where
+# hardly any motion is harmless. The last, up to 5.8, are for estimates from few images that were far too small
 _FIRST = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.78)
-SEQUENCE = (*_FIRST, *(0.85 * 1.03**i for i in range(27)))
+_LAST = tuple(1.85 * 1.1**i for i in range(13))
+SEQUENCE = (*_FIRST, *(0.85 * 1.03**i for i in range(27)), *_LAST)
 
 
 # Finer, for a single parameter, whose range is reported
-FINE = (*_FIRST, *(0.85 * 1.02**i for i in range(40)))
+FINE = (*_FIRST, *(0.85 * 1.02**i for i in range(40)), *_LAST)

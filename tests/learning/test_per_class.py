@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import itn
+from itn.certification.records import PLANNED
 from itn.cli.main import main
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.records import PerClassRecord
@@ -48,12 +49,12 @@ def test_each_class_goes_its_own_way(shifts):
     certificate = result.record.certificate
     assert certificate.searched.accuracy_per_image == 1
     assert certificate.images == result.record.split["held_out"] == 120
-    # Of 5 % one fifth, for 50 scales, three conditions and two bounds
-    assert certificate.full.lower_bound == pytest.approx((0.01 / 300) ** (1 / 120))
+    # Of 5 % one fifth, for all scales, three conditions and two bounds
+    assert certificate.full.lower_bound == pytest.approx((0.01 / (6 * PLANNED)) ** (1 / 120))
     for family in result.record.classes:
         assert family.images == 60
         assert family.full.drop == family.worst.drop == 0
-        assert family.worst.lower_bound == pytest.approx((0.05 / 200) ** (1 / 60))
+        assert family.worst.lower_bound == pytest.approx((0.05 / (4 * PLANNED)) ** (1 / 60))
         assert 0 < family.worst.drop_upper_bound < 0.2
         assert family.worst.k is not None
         by_sign = {b.sign: b for b in family.baselines["spatial"] if b.transform == "translate_x"}
@@ -115,7 +116,7 @@ def test_the_pooled_counts_are_those_of_the_classes(brightness):
     assert record.parts["color"].displacement_full == pytest.approx(
         (2 * displacements[0] + displacements[1]) / 3
     )
-    right_full, level = round(180 * record.accuracy_full), 0.01 / 300
+    right_full, level = round(180 * record.accuracy_full), 0.01 / (6 * PLANNED)
     assert record.certificate.full.lower_bound == clopper_pearson(right_full, 180, 1 - 2 * level)[0]
     assert set(record.parts) == {"color"}
     passed = [p for p in record.calibration if p.scale <= record.certificate.scale]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import itn
+from itn.certification.records import PLANNED
 from itn.learning.constrained.learner import ConstrainedLearner
 
 QUICK = itn.LearnConfig(objective="constrained", tolerance=0.06, steps=60, batch_size=64)
@@ -21,8 +22,8 @@ def test_rotation_is_learned_up_to_its_limit(seed, blobs, side):
     record, (full,) = result.record, result.net.part("spatial").head(torch.ones(1, 2)).abs()
     assert 0.9 * math.pi / 2 < full.item() < math.pi / 2  # scales are tested in steps of 2 %
     assert record.accuracy_full == record.certificate.searched.accuracy_per_image == 1
-    # Of 5 % one fifth, for 50 scales, three conditions and two bounds
-    assert record.certificate.full.lower_bound == pytest.approx((0.01 / 300) ** (1 / 120))
+    # Of 5 % one fifth, for all scales, three conditions and two bounds
+    assert record.certificate.full.lower_bound == pytest.approx((0.01 / (6 * PLANNED)) ** (1 / 120))
 
 
 @pytest.mark.parametrize("seed", range(2))
