@@ -45,8 +45,8 @@ class FamilyBaselines:
         """The drop that learning aims at: that at which the tolerance is expected to be proven, less than it.
 
         The more images change, in either direction, the less can be proven; here as many as under the largest
-        single transformations. Where images can be mended it is not taken below three quarters of the tolerance: a
-        smaller drop is hardly told from none, and calibration scales the family back.
+        single transformations. Where images can be mended it is not taken below three quarters of the
+        tolerance: a smaller drop is hardly told from none, and calibration scales the family back.
         """
         largest = [max(estimates, key=lambda e: e.displacement) for estimates in self.estimates.values()]
         churn = max(estimate.churn for estimate in largest)

@@ -93,8 +93,8 @@ def test_the_target_is_smaller_where_more_images_change():
         evaluations = ((0.25, Count(broken, mended, 1000)), (0.5, Count(400, 0, 1000)))
         return FamilyBaselines({"spatial": [EstimatedBaseline(baseline, 0.3, evaluations)]}, test).target
 
-    assert 0.06 > target(30, 0) > target(80, 50) > target(110, 80)
-    assert target(110, 80) == (test.largest(380) + 0.5) / 2000
+    assert 0.06 > target(30, 0) > target(50, 20) > target(300, 270)
+    assert target(50, 20) == (test.largest(140) + 0.5) / 2000
     assert target(0, 0) == test.target(0)
     # Learning never aims at less than three quarters of the tolerance, where images can be mended
     assert target(300, 270) == 0.75 * 0.06
