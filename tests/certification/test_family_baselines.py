@@ -98,5 +98,5 @@ def test_the_target_is_smaller_where_more_images_change():
     assert target(0, 0) == test.target(0)
     # Learning never aims at less than three quarters of the tolerance, where images can be mended
     assert target(300, 270) == 0.75 * 0.06
-    few = DropTest(30, 0.06, signed=False)
+    few = DropTest(200, 0.06, signed=False)
     assert FamilyBaselines({"spatial": [EstimatedBaseline(baseline, 0.3)]}, few).target == few.target(0)
