@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from itn.certification.records import Baseline, Headline
 from itn.learning.records import ChangeShares, LearnRecord, PerClassRecord
+from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.stats import clopper_pearson
 
@@ -34,6 +35,7 @@ def summary(record: LearnRecord) -> str:
             text_table(parts, header),
             *_displacements(record),
             f"({_SHIFT}; {_BOUND})" if any(row[3] for row in parts) else f"({_BOUND})",
+            *([surround_text(record.surround)] if any(row[3] for row in parts) else []),
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
             *(
