@@ -85,6 +85,7 @@ def test_families_of_classes_are_learned_and_drawn(classifier, photographs, tmp_
     settings = itn.LearnConfig(parts=("spatial",), family="translation_x", tolerance=0.2, steps=3)
     result = itn.learn_per_class(classifier, photographs, config=settings, out=tmp_path / "run")
     assert result.record.surround == 2
+    assert "up to 2 times their size" in str(result)
     assert (tmp_path / "run" / "figures" / "classes.png").exists()
 
 
