@@ -107,10 +107,8 @@ def learn_per_class(
 
     Args:
         classifier: The classifier under study; it is not changed. The work is done on its device.
-        images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
-            around these.
-        labels: N integers in [0, K), None: those of the ``ImageSet``; at least 20 images of each class are
-            needed to learn from.
+        images: As those of ``learn``.
+        labels: Likewise; at least 20 images of each class are needed to learn from.
         config: Settings; None takes the defaults. The objective is the constrained one.
         out: Folder as that of ``learn``. model.safetensors holds the weights of all families, under names
             that begin with the class's number.

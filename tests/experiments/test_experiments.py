@@ -18,7 +18,7 @@ STUDIES = [name for name, text in SCRIPTS.items() if "def measure(" in text]
 DOCUMENTED = [name for name, text in SCRIPTS.items() if "def readme(" in text]
 OWN = {  # in no document
     *("largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"),
-    "threshold_coverage",
+    *("threshold_coverage", "photographs"),
 }
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}

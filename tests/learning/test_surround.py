@@ -120,7 +120,7 @@ def test_learners_see_what_evaluations_see_in_chunks_of_any_size(net, classifier
     torch.testing.assert_close(learner.logits(order, net.generate(*k)), whole)
     canvases, surround = data.with_surround(order, torch.device("cpu"))
     torch.testing.assert_close(net(canvases, *k, surround=surround), whole)
-    margins = images.part(order).margins(ParametricTransform.of_net(net), torch.cat(list(k), 1))
+    margins = images.part(order).outcomes(ParametricTransform.of_net(net), torch.cat(list(k), 1)).margins
     labels = data.labels[order]
     expected = (whole[:, 0] - whole[:, 1]) * (1 - 2 * labels)
     torch.testing.assert_close(margins, expected.detach())
