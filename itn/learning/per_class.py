@@ -110,8 +110,7 @@ def learn_per_class(
         images: As those of ``learn``.
         labels: Likewise; at least 20 images of each class are needed to learn from.
         config: Settings; None takes the defaults. The objective is the constrained one.
-        out: Folder as that of ``learn``. model.safetensors holds the weights of all families, under names
-            that begin with the class's number.
+        out: As for ``learn``; names in model.safetensors begin with the number of the class.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
