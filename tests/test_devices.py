@@ -30,12 +30,13 @@ from itn.certification.criteria import Agreement, Broken
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, remember
 from itn.certification.search import search_worst_k
-from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS, apply_color
+from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS, Surround, apply_color, fill_outside
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.figures import directions, grid, strips
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem
+from itn.models.canvases import Canvases
 from itn.models.classifier import margins
 from itn.runtime.run_dir import content_of
 from itn.screening.passes import Screener
@@ -582,11 +583,23 @@ class Known(FamilyBaselines):
         return torch.stack([torch.eye(size)[:2] / 4, torch.eye(size)[1:3] / 3])
 
 
-def learner_on(device, problems=1, **settings):
+def in_canvases(data):
+    """The same images as crops of photographs that end at different places."""
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (len(data), 3, 17, 21), generator=random).byte()
+    boxes = torch.tensor([[0, 0, 21, 17], [2, 1, 19, 14], [4, 2, 21, 13]]).repeat(len(data) // 3, 1)
+    surround = Surround(2, 4, 10, 14, boxes)
+    surround.crops(pixels).copy_(data.images)
+    canvases = Canvases(fill_outside(pixels, surround, "zeros"), surround)
+    return dataclasses.replace(data, images=canvases.crops, canvases=canvases)
+
+
+def learner_on(device, problems=1, surround=False, **settings):
     """A learner whose families begin at known single transformations."""
     few = itn.Constrained(settings=ConstrainedSettings(restarts=4, restarts_of_class=4, keep_one_in=2))
     config = itn.LearnConfig(**{"objective": few, "batch_size": 32, "steps": 4, "tolerance": 0.1, **settings})
     images = evaluation_set(device)
+    images = images._replace(data=in_canvases(images.data)) if surround else images
     known = Known({}, DropTest(1000, 0.08), dict.fromkeys(("color", "spatial"), (0.4, -0.2)))
     made = []
     for label in range(problems):
@@ -606,6 +619,8 @@ LEARNERS = {
     "constrained, problems side by side": {"problems": 3},
     "switched": {"objective": "switched"},
     "switched, sampled": {"objective": itn.Switched(displacement_samples=5, acc_orig="measured")},
+    "constrained, surround": {"surround": True, "padding": "border"},
+    "switched, surround": {"objective": "switched", "surround": True},
     "switched, rectified": {"objective": "switched", "nonnegative": True, "padding": "reflection"},
 }
 
@@ -702,6 +717,36 @@ def test_screening_pairs(pair, free):
         return screener.class_statistics(change)
 
     screened(ask, free, fresh_noise=True, padding="reflection")
+
+
+@pytest.mark.parametrize("free", [PLENTY, NONE])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_the_surround(padding, free):
+    def work(device):
+        classifier = classifier_on(device)
+        data = in_canvases(itn.preflight(classifier, *photographs()))
+        screener = Screener(classifier, data, itn.ScreenConfig(batch_size=64, padding=padding))
+        assert screener.data.canvases.pixels.device.type == (device.type if free else "cpu")
+        rotate, blur = itn.TRANSFORMS["rotate"], itn.TRANSFORMS["blur"]
+        changes = [
+            screener.at(rotate, 50.0),
+            screener.at(rotate, torch.linspace(-90, 90, 150)),
+            screener.at(rotate, 50.0, surround=False),
+            screener.round_trip(rotate, 50.0),
+            screener.pair(blur, 1.0, rotate, 50.0),
+            screener.pair(rotate, 50.0, itn.TRANSFORMS["zoom"], 1.5),
+        ]
+        net = net_on(device, padding=padding)
+        images = EvaluationSet(classifier, data, 80).part(torch.arange(0, 150, 5))
+        return [
+            *(screener.output(change, torch.tensor([7, 3, 120])).changed for change in changes),
+            *(screener.class_statistics(change) for change in changes),
+            tuple(images.outcomes(ParametricTransform.of_net(net), torch.full((1, 4), 0.5))),
+            *strips(net, data.stored[0][:2], (0.0, 1.0), data.canvases.surround.part(slice(2))),
+            itn.LearnedAugmentation(net.part("color"), net.part("spatial"), crop=(6, 8))(some(device)),
+        ]
+
+    agree(work, free)
 
 
 @pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"channels_last": True}], ids=str)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from itn.certification.criteria import Accuracy, Broken, Criterion
+from itn.functional import Surround, crops_of
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first
 from itn.models.forward import Output, forward
 from itn.nn import CONTROLS, Composition, InvariantTransformerNet, SingleTransformation, Transformer
+from itn.nn.rendering import render
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
 from itn.runtime.journal import Journal
@@ -24,8 +26,9 @@ class ParametricTransform(NamedTuple):
     """Number of controls."""
     generate: Callable[[Tensor], Sequence[Tensor]]
     """From controls times scale, B x controls, to parameters: tensors with B rows."""
-    apply: Callable[[Tensor, Sequence[Tensor]], Tensor]
-    """From float images and such tensors, one row for each image, to images."""
+    apply: Callable[..., Tensor]
+    """From float images and such tensors, one row for each image, to images; if there is a surround, from
+    canvases, such tensors and the surround to crops."""
 
     @property
     def full_strength(self) -> Tensor:
@@ -40,9 +43,13 @@ class ParametricTransform(NamedTuple):
     @classmethod
     def of_single(cls, single: SingleTransformation) -> "ParametricTransform":
         """Return a single transformation; its one control is its scale."""
-        return cls(
-            1, lambda k: [single.generate(k[:, 0])], lambda images, rows: single.apply(images, rows[0])
-        )
+
+        def apply(images: Tensor, rows: Sequence[Tensor], surround: Surround | None = None) -> Tensor:
+            if surround is not None and single.takes_surround:
+                return single.apply(images, rows[0], surround)
+            return single.apply(crops_of(images, surround), rows[0])
+
+        return cls(1, lambda k: [single.generate(k[:, 0])], apply)
 
     @classmethod
     def of_parameter(cls, part: Transformer) -> "ParametricTransform":
@@ -50,7 +57,7 @@ class ParametricTransform(NamedTuple):
         return cls(
             1,
             lambda k: [k],
-            lambda images, rows: part.apply_parameters(images, rows[0], part.frame(images.shape)),
+            lambda images, rows, surround=None: render([part], images, rows, surround),
         )
 
 
@@ -176,7 +183,11 @@ class EvaluationSet(NamedTuple):
         parameters = transform.generate(k.to(self.classifier.device).expand(len(self.data), -1))
 
         def change(images: Tensor, rows: slice) -> Tensor:
-            return transform.apply(images, [p[rows] for p in parameters]).clamp(0, 1)
+            of_rows = [p[rows] for p in parameters]
+            if self.data.canvases is None:
+                return transform.apply(images, of_rows).clamp(0, 1)
+            canvases, surround = self.data.with_surround(rows, images.device)
+            return transform.apply(canvases, of_rows, surround).clamp(0, 1)
 
         def evaluate_batch(rows: slice) -> Tensor:
             output: Output = forward(self.classifier, self.data, rows, change)

@@ -38,9 +38,9 @@ def learn_command(
     """
     settings = config.config  # what is wrong in it is refused before a model is downloaded
     data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
-    classifier, images = inputs.load(model, data, limit, config.seed)
+    classifier, images = inputs.load(model, data, limit, config.seed, config.surround)
     result = (learn_per_class if per_class else learn)(
-        classifier, images.images, images.labels, settings, out, source=data, overwrite=inputs.overwrite
+        classifier, images, None, settings, out, source=data, overwrite=inputs.overwrite
     )
     say(f"The transformations {classifier.name} is invariant to, on {data}\n\n{result}")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}")

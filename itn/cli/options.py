@@ -13,6 +13,7 @@ from cyclopts import Parameter, Token
 from itn.data.loading import ImageSet, load_images
 from itn.learning.config import LearnConfig
 from itn.learning.switched import Switched
+from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
@@ -127,10 +128,12 @@ class InputOptions:
     overwrite: bool = False
     """Replace an earlier run in the folder."""
 
-    def load(self, model: str, data: str, limit: int, seed: int) -> tuple[Classifier, ImageSet]:
+    def load(
+        self, model: str, data: str, limit: int, seed: int, surround: SurroundSetting
+    ) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
         classifier = self.load_model(model, data)
-        return classifier, self.load_data(data, classifier, limit, seed)
+        return classifier, self.load_data(data, classifier, limit, seed, surround)
 
     def load_model(self, model: str, data: str) -> Classifier:
         """Return the classifier; its file may register transformations."""
@@ -149,9 +152,19 @@ class InputOptions:
             )
         return load_classifier(model, self.weights).to(_device(self.device))
 
-    def load_data(self, data: str, classifier: Classifier, limit: int, seed: int) -> ImageSet:
+    def load_data(
+        self, data: str, classifier: Classifier, limit: int, seed: int, surround: SurroundSetting
+    ) -> ImageSet:
         """Return the images for a classifier; list those that were left out."""
-        images = load_images(data, classifier, self.class_map, limit=limit, seed=seed, skip_bad=self.skip_bad)
+        images = load_images(
+            data,
+            classifier,
+            self.class_map,
+            surround=surround,
+            limit=limit,
+            seed=seed,
+            skip_bad=self.skip_bad,
+        )
         for path in images.skipped if distributed.rank() == 0 else ():
             print(f"left out {path}", file=sys.stderr)
         return images

@@ -47,11 +47,11 @@ def screen_command(
         config.settings(pair, magnitudes)  # a name that is wrong is refused before a model is downloaded
     classifier = inputs.load_model(model, data)
     settings = config.settings(pair, magnitudes)
-    images = inputs.load_data(data, classifier, limit, config.seed)
+    images = inputs.load_data(data, classifier, limit, config.seed, config.surround)
     result = screen(
         classifier,
-        images.images,
-        images.labels,
+        images,
+        None,
         settings,
         out,
         source=data,

@@ -5,9 +5,10 @@ import functools
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from itn.functional import Surround
+from itn.models.canvases import Canvases
 from itn.models.classifier import Classifier
-from itn.models.preprocessing import Preprocessing
+from itn.models.preprocessing import Margins, Preprocessing
 from itn.runtime.progress import progress_bar
+
+CANVAS_SHARE = 0.25  # of the memory, that canvases may fill; learning copies them once for its split
 
 
 def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None) -> NDArray[np.uint8]:
@@ -35,6 +40,12 @@ def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None
         ValueError: If pixels lie outside the range of their mode.
         Exception: Any other exception of PIL's readers on a broken file.
     """
+    image = open_photo(path, mode)
+    return np.atleast_3d(np.asarray(preprocessing(image) if preprocessing else image))
+
+
+def open_photo(path: Path, mode: str) -> Image.Image:
+    """Return an image file as ``read_photo`` reads it, upright and with 8 bits."""
     kind = path.stat().st_mode
     if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # reading these would block
         raise ValueError("a pipe or a device")
@@ -44,8 +55,7 @@ def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        image = image.convert("RGB").convert(mode)  # RGB first: not every mode becomes gray directly
-    return np.atleast_3d(np.asarray(preprocessing(image) if preprocessing else image))
+        return image.convert("RGB").convert(mode)  # RGB first: not every mode becomes gray directly
 
 
 def read_photos(
@@ -75,24 +85,85 @@ def read_photos(
         ValueError: If an image cannot be read and ``skip_bad`` is not set, if none can be read, or if they
             differ in size and there is no preprocessing.
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
     preprocessing = classifier.preprocessing if classifier else None
     read = functools.partial(_try_to_read, folder, _mode(classifier), preprocessing)
+    photos, _, bad = _read_all(folder, paths, read, skip_bad, progress, workers)
+    return torch.from_numpy(photos), bad
+
+
+def read_canvases(
+    folder: Path,
+    paths: Sequence[str],
+    classifier: Classifier,
+    ratio: float,
+    *,
+    skip_bad: bool = False,
+    progress: bool | None = None,
+    workers: int | None = None,
+) -> tuple[Canvases, dict[int, str]]:
+    """Read image files as ``read_photos`` does, and keep what they show around the crop.
+
+    Args:
+        folder: What the paths are relative to.
+        paths: N image files.
+        classifier: With a preprocessing, which crops.
+        ratio: Size of the canvases over that of the crop, at least 1.
+        skip_bad: Leave out unreadable images.
+        progress: Show a bar; None: on a terminal only.
+        workers: Threads; None: one for each processor.
+
+    Raises:
+        ValueError: As ``read_photos`` does, or if the canvases would fill more than a quarter of the memory.
+    """
+    preprocessing = classifier.preprocessing
+    assert preprocessing is not None
+    margins = preprocessing.margins(ratio)
+    read = functools.partial(_try_to_read_canvas, folder, _mode(classifier), preprocessing, margins)
+    pixels, boxes, bad = _read_all(folder, paths, read, skip_bad, progress, workers)
+    surround = Surround(margins.top, margins.left, *preprocessing.crop, torch.tensor(boxes))
+    return Canvases(torch.from_numpy(pixels), surround), bad
+
+
+Read = Callable[[str], "_Photo | str"]
+"""From the path of a photograph to its pixels, or to the reason why it cannot be read."""
+
+
+class _Photo(NamedTuple):
+    pixels: NDArray[np.uint8]
+    """H x W x C."""
+    box: tuple[int, ...] = ()
+    """Where it ends in its canvas."""
+
+
+def _read_all(
+    folder: Path,
+    paths: Sequence[str],
+    read: Read,
+    skip_bad: bool,
+    progress: bool | None,
+    workers: int | None,
+) -> tuple[NDArray[np.uint8], list[tuple[int, ...]], dict[int, str]]:
+    """Return the pixels, M x C x H x W, and boxes of readable photographs, and the reasons of the others."""
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     images = np.empty((0, 0, 0, 0), np.uint8)
-    first, kept, bad = "", 0, {}
+    first, bad = "", {}
+    boxes: list[tuple[int, ...]] = []
     with _threads(workers) as pool, progress_bar("read", len(paths), "images", progress) as bar:
         # map yields results in order, so nothing depends on the timing of the threads
-        for number, (path, pixels) in enumerate(zip(paths, pool.map(read, paths), strict=True)):
+        for number, (path, photo) in enumerate(zip(paths, pool.map(read, paths), strict=True)):
             bar.advance()
-            if isinstance(pixels, str):
+            if isinstance(photo, str):
                 if not skip_bad:
                     raise ValueError(
-                        f"cannot read {folder / path} ({pixels}): remove it, or leave it out with --skip-bad"
+                        f"cannot read {folder / path} ({photo}): remove it, or leave it out with --skip-bad"
                     )
-                bad[number] = pixels
+                bad[number] = photo
                 continue
-            if not kept:
+            pixels = photo.pixels
+            if not boxes:
+                if photo.box:
+                    _check_memory(len(paths), pixels.nbytes)
                 first, images = path, np.empty((len(paths), pixels.shape[2], *pixels.shape[:2]), np.uint8)
             if pixels.shape[:2] != images.shape[2:]:
                 raise ValueError(
@@ -100,13 +171,24 @@ def read_photos(
                     f"{_size(pixels.shape)}: give the Classifier a "
                     "preprocessing=itn.Preprocessing(resize=..., crop=...), or images of one size"
                 )
-            images[kept] = pixels.transpose(2, 0, 1)
-            kept += 1
-    if not kept:
+            images[len(boxes)] = pixels.transpose(2, 0, 1)
+            boxes.append(photo.box)
+    if not boxes:
         raise ValueError(
             f"none of the {len(paths)} images of {folder} can be read; the first, {paths[0]}: {bad[0]}"
         )
-    return torch.from_numpy(images[:kept]), bad
+    return images[: len(boxes)], boxes, bad
+
+
+def _check_memory(images: int, size: int) -> None:
+    """Raise ValueError if canvases of so many bytes each are too large to keep."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    if memory is not None and images * size > CANVAS_SHARE * memory:
+        raise ValueError(
+            f"{images:,} photographs with what they show around the crop need {images * size / 1e9:.1f} GB, "
+            f"more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (--limit), a smaller "
+            "--surround such as 1.2, or --surround none"
+        )
 
 
 @contextlib.contextmanager
@@ -122,12 +204,21 @@ def _threads(workers: int | None) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _try_to_read(
-    folder: Path, mode: str, preprocessing: Preprocessing | None, path: str
-) -> NDArray[np.uint8] | str:
-    """Return the pixels, or the reason why they cannot be read."""
+def _try_to_read(folder: Path, mode: str, preprocessing: Preprocessing | None, path: str) -> _Photo | str:
+    """Return the photograph, or the reason why it cannot be read."""
+    return _explained(lambda: _Photo(read_photo(folder / path, mode, preprocessing)))
+
+
+def _try_to_read_canvas(
+    folder: Path, mode: str, preprocessing: Preprocessing, margins: Margins, path: str
+) -> _Photo | str:
+    """Return the canvas of a photograph, or the reason why it cannot be read."""
+    return _explained(lambda: _Photo(*preprocessing.canvas(open_photo(folder / path, mode), margins)))
+
+
+def _explained(read: Callable[[], _Photo]) -> _Photo | str:
     try:
-        return read_photo(folder / path, mode, preprocessing)
+        return read()
     except UnidentifiedImageError:
         return "not an image that PIL can read"
     except Exception as error:  # PIL's readers raise many types

@@ -1,5 +1,6 @@
 """What every run does first: check inputs, claim the output folder, start the clock."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +9,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from itn.data.loading import ImageSet
 from itn.functional import check_images
+from itn.models.canvases import Canvases, SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.models.fingerprint import answers, rounding
@@ -25,8 +28,29 @@ class Settings(Protocol):
     def batch_size(self) -> int:
         """Images in a pass of the preflight; 0: a number that suits them."""
 
+    @property
+    def surround(self) -> SurroundSetting:
+        """What is looked at around the images."""
+
     def describe(self) -> dict[str, Any]:
         """Return the settings for config.json."""
+
+
+def labeled_images(
+    images: Tensor | ImageSet, labels: Tensor | None, surround: SurroundSetting
+) -> tuple[Tensor, Tensor, Canvases | None]:
+    """Return images, labels and canvases of what a user gives.
+
+    Raises:
+        ValueError: If there are no labels, or the surround asks for more than the images have.
+    """
+    known = images.canvases if isinstance(images, ImageSet) else None
+    canvases = chosen_canvases(known, surround)
+    if isinstance(images, ImageSet):
+        return images.images, images.labels if labels is None else labels, canvases
+    if labels is None:
+        raise ValueError("labels are missing: give one for each image, or the ImageSet of itn.load_images")
+    return images, labels, canvases
 
 
 class RunInputs:
@@ -35,8 +59,8 @@ class RunInputs:
     Args:
         command: Value of ``command`` in config.json.
         classifier: The classifier under study, as the run will use it.
-        images: N x C x H x W, uint8 or float in [0, 1].
-        labels: N integers.
+        images: N x C x H x W, uint8 or float in [0, 1], or an ``ImageSet``.
+        labels: N integers; None: those of the ``ImageSet``.
         config: Settings.
         out: Output folder, or None.
         source: What the images are, for the record.
@@ -54,8 +78,8 @@ class RunInputs:
         self,
         command: str,
         classifier: Classifier,
-        images: Tensor,
-        labels: Tensor,
+        images: Tensor | ImageSet,
+        labels: Tensor | None,
         config: Settings,
         out: str | Path | None,
         *,
@@ -64,6 +88,7 @@ class RunInputs:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
+        images, labels, canvases = labeled_images(images, labels, config.surround)
         check_images(images, classifier.channels)
         self.classifier, self.config = classifier, config
         self.provenance = provenance(classifier.device)
@@ -79,12 +104,15 @@ class RunInputs:
                 "source": source,
                 "shape": list(images.shape),
                 "sha256": data_fingerprint(images, labels),
-            },
+            }
+            | _described(canvases),
             **(settings or {}),
         }
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
         size = config.batch_size or suitable_batch(images, classifier.device)
         self.data: CheckedImages = preflight(classifier, images, labels, size)
+        if canvases is not None:
+            self.data = dataclasses.replace(self.data, images=canvases.crops, canvases=canvases)
         if self.needs_gradient:
             check_gradient(classifier, self.data, size)
         if self.folder is not None:
@@ -98,3 +126,11 @@ class RunInputs:
         """Return the seconds since it was last asked."""
         before, self._clock = self._clock, time.perf_counter()
         return self._clock - before
+
+
+def _described(canvases: Canvases | None) -> dict[str, Any]:
+    """Return what config.json holds of what lies around the images."""
+    if canvases is None:
+        return {}
+    fingerprint = data_fingerprint(canvases.pixels, canvases.surround.boxes)
+    return {"canvases": {"shape": list(canvases.pixels.shape), "sha256": fingerprint}}

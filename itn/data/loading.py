@@ -3,13 +3,15 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from itn.data.class_folders import ClassMap, class_indices, find_photos
-from itn.data.decoding import read_photos
+from itn.data.decoding import read_canvases, read_photos
 from itn.data.digits import SOURCES, load_digits
+from itn.models.canvases import AUTO_RATIO, Canvases, SurroundSetting, check_surround
 from itn.models.classifier import Classifier
 from itn.stats import stratified_subset
 
@@ -28,6 +30,8 @@ class ImageSet:
     """Path of each image relative to the folder, with "/"; empty for MNIST."""
     skipped: tuple[str, ...] = ()
     """"path: reason" of each image that was left out because it cannot be read."""
+    canvases: Canvases | None = None
+    """The photographs cut larger, of which the images are the crops; None: nothing is known around them."""
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.images, self.labels))
@@ -38,6 +42,7 @@ def load_images(
     classifier: Classifier | None = None,
     class_map: ClassMap | None = None,
     *,
+    surround: SurroundSetting = "auto",
     limit: int = 0,
     seed: int = 0,
     skip_bad: bool = False,
@@ -55,6 +60,10 @@ def load_images(
         class_map: The class of each folder, if its name does not say so (see
             ``class_folders.class_indices``): folder name -> logit or class name, as a mapping, a JSON file,
             or a file of lines ``folder,class``.
+        surround: What to keep of what photographs show beyond the classifier's crop, for geometric
+            transformations to look at. "auto": canvases 1.5 times as high and wide as the crop, which take
+            2.25 times its memory; a number: so many times; "none": nothing. Digits, and photographs that no
+            preprocessing crops, have no surround.
         limit: Load a random subset of this many images, with the same share of every class; 0: all.
         seed: Seed of the subset.
         skip_bad: Leave out photographs that cannot be read, instead of raising.
@@ -67,7 +76,8 @@ def load_images(
 
     Raises:
         ValueError: If the source is unknown, a file is damaged, a folder has no class, or photographs
-            differ in size without preprocessing; the message names the file or folder.
+            differ in size without preprocessing; the message names the file or folder. If the surround is a
+            number above 1 and there is none, or if canvases would fill more than a quarter of the memory.
 
     Example:
         >>> images, labels = load_images("mnist")
@@ -76,6 +86,14 @@ def load_images(
     """
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
+    check_surround(surround)
+    ratio = 1.0 if surround == "none" else AUTO_RATIO if surround == "auto" else surround
+    crops = source not in SOURCES and classifier is not None and classifier.preprocessing is not None
+    if not (crops or isinstance(surround, str) or surround == 1):
+        raise ValueError(
+            f"surround is {surround:g}, but nothing is cropped: digits, and photographs without "
+            "preprocessing, have no surround, so leave it out"
+        )
     if source in SOURCES:
         if class_map is not None:
             raise ValueError(f"a class map is for folders of photographs; {source} has its labels already")
@@ -94,9 +112,15 @@ def load_images(
     labels = torch.tensor([logits[_class_folder(path)] for path in all_paths])
     index = stratified_subset(labels, limit or len(labels), seed)
     paths = [all_paths[i] for i in index]
-    images, bad = read_photos(
-        folder, paths, classifier, skip_bad=skip_bad, progress=progress, workers=workers
-    )
+    reading: dict[str, Any] = {"skip_bad": skip_bad, "progress": progress, "workers": workers}
+    canvases = None
+    if classifier is not None and crops and ratio > 1:
+        canvases, bad = read_canvases(folder, paths, classifier, ratio, **reading)
+        images = canvases.crops
+        if canvases.ratio == 1:  # there is nothing around
+            canvases = None
+    else:
+        images, bad = read_photos(folder, paths, classifier, **reading)
     kept = [i for i in range(len(paths)) if i not in bad]
     return ImageSet(
         images,
@@ -104,6 +128,7 @@ def load_images(
         index[kept],
         tuple(paths[i] for i in kept),
         tuple(f"{paths[i]}: {reason}" for i, reason in bad.items()),
+        canvases,
     )
 
 

@@ -25,7 +25,9 @@ from itn.functional.spatial import (
     rms_displacement,
     spatial_identity,
     warp,
+    warp_canvas,
 )
+from itn.functional.surround import Surround, crops_of, fill_outside
 
 __all__ = [
     "COLOR_FAMILIES",
@@ -33,14 +35,17 @@ __all__ = [
     "PADDINGS",
     "Family",
     "SpatialParts",
+    "Surround",
     "apply_color",
     "check_images",
     "color_family_matrix",
     "color_identity",
+    "crops_of",
     "decompose_color",
     "decompose_spatial",
     "displacement",
     "family_matrix",
+    "fill_outside",
     "pixel_centers",
     "register_family",
     "rms_displacement",
@@ -50,4 +55,5 @@ __all__ = [
     "unit_float",
     "unit_vectors",
     "warp",
+    "warp_canvas",
 ]

@@ -6,11 +6,14 @@ frame (``align_corners=False``), y points down, and ``output(p) = input(A @ [p, 
 therefore shrinks the content.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from itn.functional.surround import Surround, crops_of, fill_outside, fold_into_box
 
 PADDINGS = ("zeros", "border", "reflection")
 
@@ -20,28 +23,102 @@ def spatial_identity(like: Tensor) -> Tensor:
     return torch.eye(2, 3, dtype=like.dtype, device=like.device)
 
 
-def warp(images: Tensor, matrix: Tensor, padding: str = "zeros") -> Tensor:
+def warp(images: Tensor, matrix: Tensor, padding: str = "zeros", surround: Surround | None = None) -> Tensor:
     """Sample images bilinearly at positions given by an affine map.
 
     Args:
-        images: B x C x H x W with any values, such as feature maps.
-        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates.
-        padding: What lies outside the frame: ``"zeros"``, ``"border"`` or ``"reflection"``.
+        images: B x C x H x W with any values, such as feature maps; with a surround the canvases,
+            B x C x H' x W'.
+        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates; with a surround those of the
+            crop.
+        padding: What lies outside the frame: ``"zeros"``, ``"border"`` or ``"reflection"``. With a surround
+            it begins where the photograph ends.
+        surround: Where the crops lie in the canvases, and where each photograph ends; None: nothing is known
+            beyond the frame.
 
     Returns:
-        Warped images of the same shape and dtype. Where a matrix is the identity, the image is returned
-        bit for bit. Half precision is sampled in the precision of the matrix.
+        Warped images of the same shape and dtype; with a surround the warped crops, B x C x H x W. Where a
+        matrix is the identity, the image, or the crop, is returned bit for bit. Half precision is sampled in
+        the precision of the matrix.
     """
     with torch.autocast(images.device.type, enabled=False):
         dtype = torch.promote_types(images.dtype, matrix.dtype)
         matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
-        grid = _sampling_grid(matrix, *images.shape[-2:])
-        warped = F.grid_sample(images.to(dtype), grid, "bilinear", padding, align_corners=False)
-        # grid_sample rounds its coordinates, but the identity must be exact: it takes its values from the
-        # image and its gradients from the sampling, so that learning can start from it.
-        exact = images.detach() + (warped - warped.detach()) if warped.requires_grad else images
-        is_identity = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
-        return torch.where(is_identity, exact, warped).to(images.dtype)
+        unchanged = crops_of(images, surround)
+        if surround is None:
+            grid = _sampling_grid(matrix, *images.shape[-2:])
+            warped = F.grid_sample(images.to(dtype), grid, "bilinear", padding, align_corners=False)
+        else:
+            to_canvas = _to_canvas(matrix, surround, images.shape[-2:])
+            warped = _sample_canvas(images.to(dtype), to_canvas, padding, surround, surround.size)
+        return _exact_at_identity(unchanged, warped, matrix)
+
+
+def warp_canvas(images: Tensor, matrix: Tensor, padding: str, surround: Surround) -> Tensor:
+    """Return whole canvases warped as ``warp`` does their crops, for a warp that follows.
+
+    Args:
+        images: Canvases, B x C x H' x W'.
+        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates of the crop.
+        padding: What lies outside the photograph.
+        surround: Where the crops lie in the canvases, and where each photograph ends.
+
+    Returns:
+        Canvases of the same shape and dtype; the padding fills them, so that their surround is
+        ``surround.filling(images)``.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        dtype = torch.promote_types(images.dtype, matrix.dtype)
+        matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
+        height, width = images.shape[-2:]
+        scale, shift = _canvas_coordinates(surround, (height, width), matrix)
+        columns = _to_canvas(matrix, surround, (height, width))
+        linear = columns[:, :, :2] / scale
+        whole = torch.cat([linear, columns[:, :, 2:] - (linear * shift).sum(2, keepdim=True)], 2)
+        warped = _sample_canvas(images.to(dtype), whole, padding, surround, (height, width))
+        return _exact_at_identity(fill_outside(images, surround, padding), warped, matrix)
+
+
+def _exact_at_identity(images: Tensor, warped: Tensor, matrix: Tensor) -> Tensor:
+    """Return warped images, but the images themselves where a matrix is the identity.
+
+    grid_sample rounds its coordinates, but the identity must be exact: it takes its values from the image and
+    its gradients from the sampling, so that learning can start from it.
+    """
+    exact = images.detach() + (warped - warped.detach()) if warped.requires_grad else images
+    is_identity = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
+    return torch.where(is_identity, exact, warped).to(images.dtype)
+
+
+def _sample_canvas(
+    canvases: Tensor, matrix: Tensor, padding: str, surround: Surround, size: tuple[int, int]
+) -> Tensor:
+    """Sample canvases by matrices from an output frame of a size to the normalized canvas, B x 2 x 3."""
+    canvas = (canvases.shape[-2], canvases.shape[-1])
+    grid = _sampling_grid(matrix, *size)
+    if padding == "zeros":
+        canvases = fill_outside(canvases, surround, padding)
+    else:
+        grid = fold_into_box(grid, surround, canvas, padding)
+    return F.grid_sample(canvases, grid, "bilinear", "zeros", align_corners=False)
+
+
+def _to_canvas(matrix: Tensor, surround: Surround, canvas: Sequence[int]) -> Tensor:
+    """Return matrices, B x 2 x 3, whose input is in coordinates of the canvas instead of the crop.
+
+    No product of matrices, which TF32 would round.
+    """
+    scale, shift = _canvas_coordinates(surround, canvas, matrix)
+    offset = torch.cat([shift.new_zeros(2, 2), shift[:, None]], 1)
+    return scale[:, None] * matrix + offset
+
+
+def _canvas_coordinates(surround: Surround, canvas: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, x and y, from normalized coordinates of the crop to those of the canvas."""
+    height, width = canvas
+    x, y = surround.width / width, surround.height / height
+    shift = x + 2 * surround.left / width - 1, y + 2 * surround.top / height - 1
+    return like.new_tensor([x, y]), like.new_tensor(shift)
 
 
 def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:

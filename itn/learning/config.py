@@ -13,6 +13,7 @@ from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
 from itn.learning.constrained.objective import Constrained
 from itn.learning.objective import Objective
 from itn.learning.switched import Switched
+from itn.models.canvases import SurroundSetting, check_surround
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
 from itn.runtime.source_text import code_sha256, source_text, state_text
@@ -82,8 +83,11 @@ class LearnConfig:
     spatial_bound: float | None = None
     """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
     padding: str = "zeros"
-    """What lies outside the frame: zeros, border or reflection. Of transformers that are given as objects,
-    padding, family, bounds and hidden width are their own."""
+    """What lies outside the frame, with a surround outside the photograph: zeros, border or reflection. Of
+    transformers that are given as objects, padding, family, bounds and hidden width are their own."""
+    surround: SurroundSetting = "auto"
+    """What geometry brings in from around the images of an ``ImageSet``: all that it holds (auto), nothing
+    (none), or canvases so many times as large as the crop (a number, at least 1)."""
     precision: Precision = "float32"
     """Precision of the classifier; matrices and statistics are always in float32 or more. Gradients can be
     too small for float16: prefer bfloat16."""
@@ -104,6 +108,7 @@ class LearnConfig:
         check_choice("family", self.family, FAMILIES)
         check_choice("color-family", self.color_family, COLOR_FAMILIES)
         check_choice("padding", self.padding, PADDINGS)
+        check_surround(self.surround)
         check_choice("precision", self.precision, get_args(Precision))
         check_fractions(self, "confidence", "train_fraction")
         for name in ("batch_size", "hidden", "topk"):

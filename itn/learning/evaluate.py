@@ -143,6 +143,7 @@ def evaluate(
         calibration=None if calibrated is None else calibrated.points,
         split=split,
         provenance=provenance | {"seed": config.seed},
+        surround=held_out.data.surround,
     )
 
 

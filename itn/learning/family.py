@@ -9,6 +9,7 @@ from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
+from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import evaluate
 from itn.learning.load import make_net
@@ -37,8 +38,8 @@ class LearnResult:
 
 def learn(
     classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | ImageSet,
+    labels: Tensor | None = None,
     config: LearnConfig | None = None,
     out: str | Path | None = None,
     *,
@@ -50,8 +51,9 @@ def learn(
 
     Args:
         classifier: The classifier under study; it is not changed. The work is done on its device.
-        images: N x C x H x W, uint8 or float in [0, 1].
-        labels: N integers in [0, K).
+        images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
+            around these.
+        labels: N integers in [0, K); None: those of the ``ImageSet``.
         config: Settings; None takes the defaults.
         out: Folder for config.json, result.json, timing.json, history.jsonl, model.safetensors and
             figures/; new or empty, or that of an unfinished run with the same settings, which is then

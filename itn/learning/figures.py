@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.functional import unit_float
+from itn.functional import Surround, unit_float
 from itn.learning import class_plots, plots
 from itn.learning.evaluate import control_deviations
 from itn.learning.records import LearnRecord, PerClassRecord
@@ -22,14 +22,15 @@ STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 @torch.inference_mode()
 def strips(
-    net: InvariantTransformerNet, images: Tensor, ts: Sequence[float]
+    net: InvariantTransformerNet, images: Tensor, ts: Sequence[float], surround: Surround | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return images under [t, 0] for the k of each part, the others at 0, and their classes.
 
     Args:
         net: The net.
-        images: R x C x H x W, uint8 or float in [0, 1].
+        images: R x C x H x W, uint8 or float in [0, 1]; with a surround canvases.
         ts: T values in [0, 1].
+        surround: Where the crops, which are shown, lie in the canvases.
 
     Returns:
         For each part that is learned, pictures R x T x C x H x W and predicted classes R x T.
@@ -38,39 +39,49 @@ def strips(
     device, rows = next(net.parameters()).device, len(images)
     k = torch.tensor([[t, 0.0] for t in ts], device=device).repeat(rows, 1)
     repeated = unit_float(images.to(device)).repeat_interleave(len(ts), 0)
+    if surround is not None:
+        surround = surround._replace(boxes=surround.boxes.to(device).repeat_interleave(len(ts), 0))
     for part in net.parts:
-        transformed = net.transform(repeated, *net.driving(part, k))
+        transformed = net.transform(repeated, *net.driving(part, k), surround=surround)
         pictures[part] = transformed.unflatten(0, (rows, len(ts))).cpu()
         predictions[part] = net.classifier(transformed).argmax(1).unflatten(0, (rows, len(ts))).cpu()
     return pictures, predictions
 
 
 @torch.inference_mode()
-def grid(net: InvariantTransformerNet, images: Tensor, k1: Sequence[float], k2: Sequence[float]) -> Tensor:
+def grid(
+    net: InvariantTransformerNet,
+    images: Tensor,
+    k1: Sequence[float],
+    k2: Sequence[float],
+    surround: Surround | None = None,
+) -> Tensor:
     """Return images under F((a, a), (b, b)), len(k1) x len(k2) x R x C x H x W, a in k1, b in k2.
 
-    k1 and k2 are those of the last two parts; the ks of others are 0.
+    k1 and k2 are those of the last two parts; the ks of others are 0. With a surround, images are canvases.
     """
     device = next(net.parameters()).device
     images = unit_float(images.to(device))
     others = [torch.zeros(2)] * (len(net.controls) - 2)
 
     def cell(*ends: float) -> Tensor:
-        return net.transform(images, *others, *(torch.full((2,), end) for end in ends[-len(net.controls) :]))
+        ks = *others, *(torch.full((2,), end) for end in ends[-len(net.controls) :])
+        return net.transform(images, *ks, surround=surround)
 
     cells = [[cell(a, b) for b in k2] for a in k1]
     return torch.stack([torch.stack(row) for row in cells]).cpu()
 
 
 def directions(
-    net: InvariantTransformerNet, image: Tensor, points: int = 11
+    net: InvariantTransformerNet, image: Tensor, points: int = 11, surround: Surround | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return, for each part, where a square grid of k leads, and an image at the vertices of the square.
 
     Args:
         net: The net.
-        image: 1 x C x H x W, uint8 or float in [0, 1].
+        image: 1 x C x H x W, uint8 or float in [0, 1]; with a surround a canvas.
         points: Along each side of the grid, n.
+        surround: Where the crop, which is shown, lies in the canvas.
 
     Returns:
         Deviations from the identity, n x n x entries, the first index for k[0]; and the image under
@@ -81,12 +92,15 @@ def directions(
     vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     vertices = vertices.to(next(net.parameters()).device)
     images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
+    shape = image.shape if surround is None else (*image.shape[:2], *surround.size)
+    if surround is not None:
+        surround = surround._replace(boxes=surround.boxes.expand(4, -1))
     grids, pictures = {}, {}
     for part in net.parts:
-        deviations = control_deviations(net.part(part), square, image.shape)
+        deviations = control_deviations(net.part(part), square, shape)
         grids[part] = deviations.unflatten(0, (points, points))
         with torch.no_grad():
-            pictures[part] = net.transform(images, *net.driving(part, vertices)).cpu()
+            pictures[part] = net.transform(images, *net.driving(part, vertices), surround=surround).cpu()
     return grids, pictures
 
 
@@ -120,23 +134,30 @@ def draw(
         class_name: From a class index to its name.
     """
     rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
-    four = held_out.part(one_per_class(held_out.labels, 4)).images
-    pictures, predictions = strips(net, rows.images, STRIP_TS)
+    four = held_out.part(one_per_class(held_out.labels, 4))
+    images, surround = four.stored
+    first = None if surround is None else surround.part(slice(1))
+    canvases, around = rows.stored
+    pictures, predictions = strips(net, canvases, STRIP_TS, around)
     return {
         "losses": losses,
         "classes": plots.class_strips(
             pictures, predictions, rows.labels, class_name, STRIP_TS, strip_titles(net)
         ),
         "grid": plots.control_grid(
-            unit_float(four), grid(net, four, GRID_KS, GRID_KS), GRID_KS, GRID_KS, control_names(net)
+            unit_float(four.images),
+            grid(net, images, GRID_KS, GRID_KS, surround),
+            GRID_KS,
+            GRID_KS,
+            control_names(net),
         ),
         "curves": plots.accuracy_and_displacement(record, net.controls),
-        "directions": plots.control_directions(*directions(net, four[:1]), net.controls),
+        "directions": plots.control_directions(*directions(net, images[:1], surround=first), net.controls),
     } | ({} if record.certificate is None else {"baselines": plots.baselines(record)})
 
 
 def draw_classes(
-    examples: Mapping[int, tuple[InvariantTransformerNet, Tensor]],
+    examples: Mapping[int, tuple[InvariantTransformerNet, CheckedImages]],
     losses: Figure,
     record: PerClassRecord,
     class_name: Callable[[int], str],
@@ -144,13 +165,16 @@ def draw_classes(
     """Return the figures of a run with a family for each class by name.
 
     Args:
-        examples: By label, the net of a class and one of its images, 1 x C x H x W; not all are drawn.
+        examples: By label, the net of a class and one of its images; not all are drawn.
         losses: The figure of the objective.
         record: Its record.
         class_name: From a class index to its name.
     """
     labels = list(examples)[:: -(-len(examples) // STRIP_ROWS)]
-    rows = [strips(*examples[label], STRIP_TS) for label in labels]
+    rows = []
+    for net, image in (examples[label] for label in labels):
+        canvas, surround = image.stored
+        rows.append(strips(net, canvas, STRIP_TS, surround))
     pictures, predictions = (
         {part: torch.cat([row[i][part] for row in rows]) for part in record.parts} for i in (0, 1)
     )

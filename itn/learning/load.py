@@ -117,6 +117,7 @@ def load_augmentation(
     scale: float = 1.0,
     label: int | None = None,
     transformers: Parts | None = None,
+    crop: tuple[int, int] | None = None,
 ) -> LearnedAugmentation:
     """Return the family that a finished run has learned, as a random transform.
 
@@ -125,11 +126,12 @@ def load_augmentation(
         scale: Factor on k; 1 leaves the family as it was learned, or certified.
         label: Whose family, if the run has learned one for each class.
         transformers: As for ``load_net``.
+        crop: Height and width of what it returns, if it is given larger images.
 
     Raises:
         ValueError: As ``load_net``, or if the scale is negative.
     """
-    return LearnedAugmentation(*_learned(folder, label, transformers), scale=scale)
+    return LearnedAugmentation(*_learned(folder, label, transformers), scale=scale, crop=crop)
 
 
 def _learned(

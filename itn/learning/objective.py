@@ -5,7 +5,7 @@ An objective holds its settings and makes a learner; the learner takes steps. Fo
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, classifier_of
+from itn.functional import Surround
 from itn.learning.records import LearnStep
-from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.models.classifier import Classifier
+from itn.nn import CONTROLS, Composition, InvariantTransformerNet
 from itn.runtime.sharded_forward import ShardedForward
 from itn.runtime.validation import check_types, require
 from itn.stats import generator
@@ -162,12 +164,9 @@ class Learner:
 
     def logits(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         """Return logits of indexed images under parameters of each part, B x P; processes share them."""
-        images = self.data.pixels(index, self.classifier.device)
-
-        def transformed_logits(images: Tensor, *parameters: Tensor) -> Tensor:
-            return self.classifier.logits(self.net.render(images, parameters))
-
-        return self.sharded_forward(transformed_logits, images, *parameters)
+        images, surround = self.data.with_surround(index, self.classifier.device)
+        logits = transformed_logits(self.net, self.classifier, surround)
+        return self.sharded_forward(logits, images, boxes_of(surround), *parameters)
 
     def displacements(self, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return the displacements of each part, B."""
@@ -201,6 +200,23 @@ class Learner:
     def images_at_once(self) -> int | None:
         """How many images were in the last pass."""
         return self.sharded_forward.last_chunk
+
+
+def transformed_logits(
+    net: Composition, classifier: Classifier, surround: Surround | None
+) -> Callable[..., Tensor]:
+    """Return the function of images, boxes and parameters of each part that ``ShardedForward`` calls."""
+
+    def logits(images: Tensor, boxes: Tensor | None, *parameters: Tensor) -> Tensor:
+        of_rows = None if surround is None or boxes is None else surround._replace(boxes=boxes)
+        return classifier.logits(net.render(images, parameters, of_rows))
+
+    return logits
+
+
+def boxes_of(surround: Surround | None) -> Tensor | None:
+    """Return the boxes of a surround, whose rows are divided as those of the images are."""
+    return None if surround is None else surround.boxes
 
 
 def mean(steps: Sequence[LearnStep], name: str) -> float:

@@ -36,6 +36,7 @@ from itn.certification.records import (
     certify,
 )
 from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
+from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import Response, recognized, respond
 from itn.learning.load import make_net
@@ -91,8 +92,8 @@ class ClassOutcome(NamedTuple):
 
 def learn_per_class(
     classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | ImageSet,
+    labels: Tensor | None = None,
     config: LearnConfig | None = None,
     out: str | Path | None = None,
     *,
@@ -106,11 +107,10 @@ def learn_per_class(
 
     Args:
         classifier: The classifier under study; it is not changed. The work is done on its device.
-        images: N x C x H x W, uint8 or float in [0, 1].
-        labels: N integers in [0, K); at least 20 images of each class are needed to learn from.
+        images: As those of ``learn``.
+        labels: Likewise; at least 20 images of each class are needed to learn from.
         config: Settings; None takes the defaults. The objective is the constrained one.
-        out: Folder as that of ``learn``. model.safetensors holds the weights of all families, under names
-            that begin with the class's number.
+        out: As for ``learn``; names in model.safetensors begin with the number of the class.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
@@ -213,6 +213,7 @@ class _ClassFamilies:
             ),
             split=split,
             provenance=provenance | {"seed": self.config.seed},
+            surround=self.parts[-1].data.surround,
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -225,7 +226,7 @@ class _ClassFamilies:
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import
 
-        examples = {c.label: (c.net, c.held_out.data.images[:1]) for c in self.classes}
+        examples = {c.label: (c.net, c.held_out.data.part(torch.arange(1))) for c in self.classes}
         losses = self.config.goal.figure(history)
         return draw_classes(examples, losses, record, self.classifier.class_name)
 

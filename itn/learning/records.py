@@ -133,6 +133,9 @@ class LearnRecord(Record):
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
+    surround: float | None = None
+    """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
+    known around them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,6 +213,8 @@ class PerClassRecord(Record):
     split: dict[str, Any]
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
+    surround: float | None = None
+    """As in ``LearnRecord``."""
 
 
 @dataclasses.dataclass(frozen=True)

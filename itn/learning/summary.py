@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from itn.certification.records import Baseline, Headline
 from itn.learning.records import ChangeShares, LearnRecord, PerClassRecord
+from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.stats import clopper_pearson
 
@@ -34,6 +35,7 @@ def summary(record: LearnRecord) -> str:
             text_table(parts, header),
             *_displacements(record),
             f"({_SHIFT}; {_BOUND})" if any(row[3] for row in parts) else f"({_BOUND})",
+            *([surround_text(record.surround)] if any(row[3] for row in parts) else []),
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
             *(
@@ -129,6 +131,7 @@ def class_summary(record: PerClassRecord) -> str:
             "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; worst k: found by a "
             f"search on training images; drop: what is lost by the criterion {record.criterion})",
             f"({_DISPLACEMENT}; at full strength)",
+            *([surround_text(record.surround)] if _moves_pixels(record) else []),
             f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
             "each. A single class has fewer images, so its own bound on the drop is wider; it holds with "
             f"{100 * certificate.confidence:g} % confidence for each class by itself.",
@@ -144,6 +147,10 @@ def class_summary(record: PerClassRecord) -> str:
             f"{100 * certificate.searched.accuracy_per_image:.2f} % with each image at its own.",
         ]
     )
+
+
+def _moves_pixels(record: PerClassRecord) -> bool:
+    return any(part.rms_shift_uniform is not None for part in record.parts.values())
 
 
 def _certified(record: LearnRecord) -> Iterator[str]:

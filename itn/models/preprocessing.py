@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from itn.runtime.validation import is_of
@@ -54,6 +56,45 @@ class Preprocessing:
         Raises:
             ValueError: If the image is so thin that resizing its shorter side makes it huge.
         """
+        from torchvision.transforms import functional as tvf  # noqa: PLC0415  # slow to import
+
+        return tvf.center_crop(self._resized(image), list(self.crop))
+
+    def margins(self, ratio: float) -> "Margins":
+        """Return by how much a canvas, ``ratio`` times as high and wide as the crop, exceeds it.
+
+        Where photographs are resized to a height and a width, a canvas never exceeds these.
+        """
+        above, beside = (round((ratio - 1) * n / 2) for n in self.crop)
+        if isinstance(self.resize, int):
+            return Margins(above, above, beside, beside)
+        (top, left), (height, width) = _offset(self.resize, self.crop), self.crop
+        below, right = self.resize[0] - top - height, self.resize[1] - left - width
+        return Margins(min(above, top), min(above, below), min(beside, left), min(beside, right))
+
+    def canvas(self, image: Image.Image, margins: "Margins") -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+        """Return the resized image cut with margins around the crop, and how far it reaches there.
+
+        Returns:
+            The canvas, H' x W' x C, black beyond the image; the crop in it is the one that calling gives, bit
+            for bit. And the left, top, right and bottom edge of the image in the canvas, in pixels.
+
+        Raises:
+            ValueError: As calling does.
+        """
+        pixels = np.atleast_3d(np.asarray(self._resized(image)))
+        (height, width), (crop_height, crop_width) = pixels.shape[:2], self.crop
+        top, left = _offset((height, width), self.crop)
+        canvas_height = margins.top + crop_height + margins.bottom
+        canvas_width = margins.left + crop_width + margins.right
+        top, left = margins.top - top, margins.left - left  # where the image begins in the canvas
+        box = max(0, left), max(0, top), min(canvas_width, left + width), min(canvas_height, top + height)
+        canvas = np.zeros((canvas_height, canvas_width, pixels.shape[2]), np.uint8)
+        seen = pixels[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+        canvas[box[1] : box[3], box[0] : box[2]] = seen
+        return canvas, box
+
+    def _resized(self, image: Image.Image) -> Image.Image:
         from torchvision.transforms import InterpolationMode  # noqa: PLC0415  # slow to import
         from torchvision.transforms import functional as tvf  # noqa: PLC0415  # slow to import
 
@@ -64,8 +105,21 @@ class Preprocessing:
             size = [self.resize]
         else:
             size = list(self.resize)
-        resized = tvf.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
-        return tvf.center_crop(resized, list(self.crop))
+        return tvf.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
+
+
+class Margins(NamedTuple):
+    """By how many pixels a canvas exceeds the crop on each side."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def _offset(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
+    """Return top and left of the central crop of an image, both H x W, rounded as torchvision does."""
+    return round((size[0] - crop[0]) / 2), round((size[1] - crop[1]) / 2)
 
 
 def _height_width(name: str, size: Any) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from itn.functional import check_images, unit_float
+from itn.functional import Surround, check_images, unit_float
 from itn.models.classifier import Classifier
 from itn.nn.color_transformer import ColorTransformer
 from itn.nn.composition import Composition, Parts
@@ -25,6 +25,8 @@ class LearnedAugmentation(Composition):
             place.
         spatial: The spatial transformer, or None.
         scale: Factor on k. 1 is the family as learned or certified; 1.5 goes beyond it.
+        crop: Height and width of what is returned, if images are larger: the central crop of each, into which
+            geometry brings what lies around it. None: images of the same size.
 
     Example:
         >>> augment = itn.load_augmentation("runs/learn", scale=1.5)
@@ -36,12 +38,13 @@ class LearnedAugmentation(Composition):
         color: ColorTransformer | Parts | None = None,
         spatial: SpatialTransformer | None = None,
         scale: float = 1.0,
+        crop: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(color, spatial)
         if not 0 <= scale < float("inf"):
             raise ValueError(f"scale must be at least 0, got {scale}")
         self.requires_grad_(False)
-        self.scale = scale
+        self.scale, self.crop = scale, crop
 
     def forward(self, *inputs: Any) -> Any:
         """Return transformed images, float in [0, 1], of the same shape, with a separate draw for each image.
@@ -74,6 +77,10 @@ class LearnedAugmentation(Composition):
         plain = images.as_subclass(Tensor)
         batch = plain if plain.ndim == 4 else plain[None]
         check_images(batch)
+        surround = None
+        if self.crop is not None:
+            surround = Surround.central((plain.shape[-2], plain.shape[-1]), self.crop, len(batch))
+            surround = surround.to(batch.device)
         for part in self.members:
             part.check_frame(batch.shape)
         draws = self.scale * torch.rand(len(self.controls), len(batch), CONTROLS, device=batch.device)
@@ -81,7 +88,8 @@ class LearnedAugmentation(Composition):
             k.to(part.head.output.weight)
             for part, k in zip(self.members, self.of_parts(draws.unbind()), strict=True)
         ]
-        transformed = self.render(unit_float(batch), self.generate(*ks)).clamp(0, 1).view(plain.shape)
+        transformed = self.render(unit_float(batch), self.generate(*ks), surround).clamp(0, 1)
+        transformed = transformed.view(*plain.shape[:-2], *transformed.shape[-2:])
         return type(images)(transformed) if _kind(images) == "Image" else transformed
 
     @torch.inference_mode()

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from itn.functional import check_images, unit_float
+from itn.functional import Surround, check_images, unit_float
 from itn.nn.color_transformer import ColorTransformer
 from itn.nn.control_head import check_controls
+from itn.nn.rendering import render
 from itn.nn.spatial_transformer import SpatialTransformer
-from itn.nn.transformer import MatrixTransformer, Transformer
+from itn.nn.transformer import Transformer
 
 Parts = Mapping[str, Transformer]
 
@@ -87,33 +88,26 @@ class Composition(nn.Module):
         """Return the parameters of each transformer for valid controls of each, B x 2, unchecked."""
         return [part.generate(k) for part, k in zip(self.members, ks, strict=True)]
 
-    def render(self, images: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    def render(
+        self, images: Tensor, parameters: Sequence[Tensor], surround: Surround | None = None
+    ) -> Tensor:
         """Return float images transformed by parameters of each transformer, unchecked, for inner loops.
 
-        Neighbors that have a matrix of the same kind are applied as one. Values may leave [0, 1] by rounding,
-        since interpolation weights sum to 1 only up to that.
+        With a surround, images are canvases and the crops are returned; see ``itn.nn.rendering``.
         """
-        pending: tuple[MatrixTransformer, Tensor] | None = None
-        for part, p in zip(self.members, parameters, strict=True):
-            frame = part.frame(images.shape)
-            if pending is not None and not pending[0].fuses_with(part):
-                images, pending = pending[0].apply_matrix(images, pending[1], pending[0].padding), None
-            if not isinstance(part, MatrixTransformer) or not part.is_plain:
-                images = part.apply_parameters(images, p, frame).clamp(0, 1)
-            elif pending is None:
-                pending = part, part.matrix_from(p, frame)
-            else:
-                pending = part, part.compose(pending[1], part.matrix_from(p, frame))
-        return images if pending is None else pending[0].apply_matrix(images, pending[1], pending[0].padding)
+        return render(self.members, images, parameters, surround)
 
-    def transform(self, images: Tensor, *ks: Tensor, **named: Tensor) -> Tensor:
+    def transform(
+        self, images: Tensor, *ks: Tensor, surround: Surround | None = None, **named: Tensor
+    ) -> Tensor:
         """Return F(k1, k2, ...) of the images: float in [0, 1], same shape.
 
         Args:
-            images: B x C x H x W, uint8 or float in [0, 1].
+            images: B x C x H x W, uint8 or float in [0, 1]; with a surround canvases, B x C x H' x W'.
             ks: Controls of each transformer, (2,), (1, 2) or (B, 2), in [0, 1]; the first is that of color,
                 the second that of space, also where one of them is missing. At 0 the images are returned bit
                 for bit.
+            surround: Where the crops, which are returned, lie in the canvases.
             named: The same by their names, k1, k2 and so on.
 
         Raises:
@@ -128,13 +122,13 @@ class Composition(nn.Module):
                     f"k of {name} has {len(k)} rows for {len(images)} images: give one row, or one per image"
                 )
         for part in self.members:
-            part.check_frame(images.shape)
+            part.check_frame(images.shape if surround is None else (*images.shape[:2], *surround.size))
         images = unit_float(images)
         used = [
             k.to(part.head.output.weight).expand(len(images), -1)
             for part, k in zip(self.members, self.of_parts(rows), strict=True)
         ]
-        return self.render(images, self.generate(*used)).clamp(0, 1)
+        return self.render(images, self.generate(*used), surround).clamp(0, 1)
 
     def _in_order(self, ks: Sequence[Tensor], named: Mapping[str, Tensor]) -> list[Tensor]:
         """Return the ks of all controls, or raise ValueError."""

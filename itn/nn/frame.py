@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from itn.functional import Surround
+
 
 class Frame(NamedTuple):
     """Channels and size of images, and what lies outside them."""
@@ -12,6 +14,8 @@ class Frame(NamedTuple):
     width: int
     padding: str = "zeros"
     """Zeros (black), border or reflection."""
+    surround: Surround | None = None
+    """Of canvases that a transformer with ``takes_surround`` is given; the size is that of their crops."""
 
     @property
     def aspect(self) -> float:

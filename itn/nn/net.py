@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from itn.functional import Surround
 from itn.models.classifier import Classifier
 from itn.nn.color_transformer import ColorTransformer
 from itn.nn.composition import Composition, Parts
@@ -51,9 +52,11 @@ class InvariantTransformerNet(Composition):
         self.classifier.eval()
         return self
 
-    def forward(self, images: Tensor, *ks: Tensor, **named: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, *ks: Tensor, surround: Surround | None = None, **named: Tensor
+    ) -> Tensor:
         """Return the classifier's logits, B x K, of the transformed images; see ``transform``."""
-        transformed = self.transform(images, *ks, **named)
+        transformed = self.transform(images, *ks, surround=surround, **named)
         if isinstance(self.classifier, Classifier):  # the images have been checked
             return self.classifier.logits(transformed)
         logits: Tensor = self.classifier(transformed)

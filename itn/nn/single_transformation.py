@@ -24,12 +24,15 @@ class SingleTransformation(NamedTuple):
     """Of the magnitude."""
     generate: Callable[[Tensor], Tensor]
     """From scales, B, to what ``apply`` needs, one row for each: parameters or matrices."""
-    apply: Callable[[Tensor, Tensor], Tensor]
-    """From float images and such rows to images."""
+    apply: Callable[..., Tensor]
+    """From float images and such rows to images; if it takes a surround, also from canvases, such rows and
+    their surround to crops."""
     displacements: Callable[[Tensor], Tensor]
     """From such rows to displacements, B."""
     parameters: Callable[[float], Tensor] | None = None
     """From a scale to the parameters, P, if the transformer that names this baseline has them."""
+    takes_surround: bool = False
+    """Whether ``apply`` looks around the frame."""
 
     def displacement(self, scale: float) -> float:
         """Return the displacement at a scale."""
@@ -44,8 +47,9 @@ def of_matrices(
     name: str,
     max_offset: float,
     matrices: Callable[[Tensor], Tensor],
-    apply: Callable[[Tensor, Tensor], Tensor],
+    apply: Callable[..., Tensor],
     member: bool,
+    takes_surround: bool = False,
 ) -> SingleTransformation:
     """Return the baseline of a transformation of the screening table.
 
@@ -53,8 +57,9 @@ def of_matrices(
         name: A key of ``itn.TRANSFORMS``.
         max_offset: Magnitude minus identity at scale 1, signed.
         matrices: From scales, B, to matrices, B x (n-1) x n; at 0 the identity.
-        apply: From float images and such matrices to images.
+        apply: From float images and such matrices to images; see ``SingleTransformation``.
         member: Whether the parameters of the family are the entries of the matrix minus the identity.
+        takes_surround: Whether ``apply`` looks around the frame.
     """
 
     def deviation(scale: float) -> Tensor:
@@ -71,4 +76,5 @@ def of_matrices(
         apply,
         displacement,
         deviation if member else None,
+        takes_surround,
     )

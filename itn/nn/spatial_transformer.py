@@ -10,6 +10,7 @@ from typing_extensions import override
 from itn.functional import (
     FAMILIES,
     SpatialParts,
+    Surround,
     decompose_spatial,
     family_matrix,
     rms_displacement,
@@ -92,6 +93,17 @@ class SpatialTransformer(MatrixTransformer):
     def apply_matrix(images: Tensor, matrix: Tensor, padding: str) -> Tensor:
         return warp(images, matrix, padding)
 
+    @property
+    @override
+    def takes_surround(self) -> bool:
+        return self.is_plain and type(self).apply_matrix is SpatialTransformer.apply_matrix
+
+    @override
+    def apply_in(self, images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
+        if frame.surround is None:
+            return self.apply_matrix(images, matrix, frame.padding)
+        return warp(images, matrix, frame.padding, frame.surround)
+
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
@@ -153,9 +165,10 @@ class SpatialTransformer(MatrixTransformer):
             def matrices(scale: Tensor) -> Tensor:
                 return transform.function(transform.identity + max_offset * scale, aspect)
 
-            return of_matrices(
-                name, max_offset, matrices, lambda images, matrix: warp(images, matrix, frame.padding), member
-            )
+            def apply(images: Tensor, matrix: Tensor, surround: Surround | None = None) -> Tensor:
+                return warp(images, matrix, frame.padding, surround)
+
+            return of_matrices(name, max_offset, matrices, apply, member, takes_surround=True)
 
         return [baseline(name, sign * offset) for name, offset in offsets.items() for sign in (1, -1)]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from itn.functional import PADDINGS, check_images, displacement, sampled_displacement, unit_vectors
+from itn.functional import PADDINGS, Surround, check_images, displacement, sampled_displacement, unit_vectors
 from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
@@ -59,6 +59,16 @@ class Transformer(nn.Module):
     """Bound on their absolute values."""
     seed_name = ""
     """Name in seeds, where it is not that of the part: results of an earlier name stay the same."""
+
+    @property
+    def takes_surround(self) -> bool:
+        """Whether ``apply_parameters`` looks around the frame.
+
+        Where photographs are known beyond it, it is then given canvases, with ``frame.surround`` and the size
+        of the crops, and returns crops. All others act on crops, or on whole canvases as if these were the
+        images if a transformer that looks around follows.
+        """
+        return False
 
     def __init__(
         self,
@@ -135,6 +145,10 @@ class Transformer(nn.Module):
 
     def along(self, name: str, direction: Tensor, max_offset: float, frame: Frame) -> SingleTransformation:
         """Return the baseline whose parameters are a scale times a direction, P."""
+
+        def apply(images: Tensor, p: Tensor, surround: Surround | None = None) -> Tensor:
+            return self.apply_parameters(images, p, frame._replace(surround=surround))
+
         return SingleTransformation(
             name,
             "+" if max_offset > 0 else "-",
@@ -142,9 +156,10 @@ class Transformer(nn.Module):
             max_offset,
             "",
             lambda scale: scale[:, None] * direction.to(scale),
-            lambda images, p: self.apply_parameters(images, p, frame),
+            apply,
             lambda p: self.displacement(p.to(self.head.bound.device), frame),
             lambda scale: scale * direction,
+            self.takes_surround,
         )
 
     def frame(self, shape: Sequence[int]) -> Frame:
@@ -242,7 +257,11 @@ class MatrixTransformer(Transformer):
 
     @override
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
-        return self.apply_matrix(images, self.matrix_from(p, frame), frame.padding)
+        return self.apply_in(images, self.matrix_from(p, frame), frame)
+
+    def apply_in(self, images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
+        """Return images transformed by matrices, B x (n-1) x n, in a frame, which may have a surround."""
+        return self.apply_matrix(images, matrix, frame.padding)
 
     @override
     def displacement(self, p: Tensor, frame: Frame) -> Tensor:

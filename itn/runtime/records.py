@@ -28,10 +28,13 @@ class Record:
     """The command that writes such records, for errors."""
     schema_version: int = SCHEMA_VERSION
 
+    optional: ClassVar[tuple[str, ...]] = ("surround",)
+    """Keys that are absent in JSON where they are None."""
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""
         content: dict[str, Any] = msgspec.to_builtins(self)
-        return content
+        return {key: value for key, value in content.items() if value is not None or key not in self.optional}
 
     @classmethod
     def from_json(cls, content: Any) -> Self:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 from itn.functional import PADDINGS
+from itn.models.canvases import SurroundSetting, check_surround
 from itn.runtime.validation import (
     Precision,
     check_choice,
@@ -55,7 +56,10 @@ class ScreenConfig:
     fresh_noise: bool = False
     """Whether to draw new noise at each magnitude; otherwise each image has the same noise at all of them."""
     padding: str = "zeros"
-    """What lies outside the frame: zeros, border or reflection."""
+    """What lies outside the frame: zeros, border or reflection; with a surround outside the photograph."""
+    surround: SurroundSetting = "auto"
+    """What spatial transformations bring in from around the images of an ``ImageSet``: all that it holds
+    (auto), nothing (none), or canvases so many times as large as the crop (a number, at least 1)."""
     precision: Precision = "float32"
     """Precision of the classifier; transformations and statistics are always in float32 or more."""
     channels_last: bool = False
@@ -90,6 +94,7 @@ class ScreenConfig:
         """Check what does not depend on which transformations there are."""
         check_types(self)
         check_choice("padding", self.padding, PADDINGS)
+        check_surround(self.surround)
         check_choice("precision", self.precision, get_args(Precision))
         check_choice("criterion", self.criterion, get_args(CriterionName))
         require(self.topk >= 1, f"topk must be at least 1, got {self.topk}")

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from itn.data.loading import ImageSet
 from itn.functional import check_images
+from itn.models.canvases import SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.screening.config import ScreenConfig
@@ -17,25 +19,28 @@ from itn.transforms import Transform
 
 def flip_magnitudes(
     classifier: Classifier,
-    images: Tensor,
+    images: Tensor | ImageSet,
     transform: Transform | str,
     magnitudes: Sequence[float] | None = None,
     *,
     bisections: int = ScreenConfig.bisections,
     batch_size: int = ScreenConfig.batch_size,
     padding: str = ScreenConfig.padding,
+    surround: SurroundSetting = ScreenConfig.surround,
     seed: int = ScreenConfig.seed,
 ) -> dict[str, Flips]:
     """Find, for each image, the smallest magnitude on each side at which its prediction changes.
 
     Args:
         classifier: The classifier to study; its device does the work.
-        images: N x C x H x W, uint8 or float in [0, 1].
+        images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
+            around these.
         transform: A transformation, or a name from ``itn.TRANSFORMS``.
         magnitudes: Magnitudes to try, on either side of the identity or both; default its own.
         bisections: How often to halve the bracket that holds a flip.
         batch_size: Images in one forward pass.
         padding: What lies outside the frame: zeros, border or reflection.
+        surround: What is looked at around the images of an ``ImageSet``, as in ``ScreenConfig``.
         seed: Seed of the noise, if the transformation needs any.
 
     Returns:
@@ -48,6 +53,8 @@ def flip_magnitudes(
         >>> flips = flip_magnitudes(clf, images, "rotate", range(-180, 181, 5))
         >>> flips["above"].magnitude[flips["above"].flipped]  # degrees
     """
+    known = images.canvases if isinstance(images, ImageSet) else None
+    images = images.images if isinstance(images, ImageSet) else images
     check_images(images, classifier.channels)
     name = transform if isinstance(transform, str) else transform.name
     config = ScreenConfig(
@@ -56,10 +63,14 @@ def flip_magnitudes(
         bisections=bisections,
         batch_size=batch_size,
         padding=padding,
+        surround=surround,
         seed=seed,
     )
     unused = torch.zeros(len(images), dtype=torch.int64)  # neither labels nor clean predictions are needed
-    screener = Screener(classifier, CheckedImages(images, unused, unused), config)
+    canvases = chosen_canvases(known, surround)
+    images = images if canvases is None else canvases.crops
+    data = CheckedImages(images, unused, unused, canvases=canvases)
+    screener = Screener(classifier, data, config)
     clean = screener.predictions(unchanged)
     resolved = config.resolved[name]
     return {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itn.functional import pixel_centers, square_matrix, warp
+from itn.functional import Surround, fill_outside, pixel_centers, square_matrix, warp, warp_canvas
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.models.forward import Change, Output, forward
@@ -173,35 +173,84 @@ class Screener:
             statistics["top"] = output.logits.topk(self.config.topk).indices.int()
         return statistics
 
-    def at(self, transform: Transform, v: Tensor | float) -> Change:
-        """Return a transformation at one magnitude, or at one for each of all images."""
+    def at(self, transform: Transform, v: Tensor | float, *, surround: bool = True) -> Change:
+        """Return a transformation at one magnitude, or at one for each of all images.
+
+        Args:
+            transform: The transformation; a spatial one brings in what is known around the images.
+            v: The magnitude, or magnitudes.
+            surround: False: nothing is known around them.
+        """
         magnitudes = torch.as_tensor(v, dtype=torch.float32).reshape(-1)
 
         def change(images: Tensor, index: Tensor) -> Tensor:
-            of_batch = magnitudes if len(magnitudes) == 1 else magnitudes[index]
+            of_batch = (magnitudes if len(magnitudes) == 1 else magnitudes[index]).to(images.device)
+            if transform.spatial and surround:
+                images, around = self._around(images, index)
+                return transform.apply(images, of_batch, self.config.padding, surround=around)
             noise = self._noise(images, index, of_batch) if transform.random else None
-            return transform.apply(images, of_batch.to(images.device), self.config.padding, noise)
+            return transform.apply(images, of_batch, self.config.padding, noise)
 
         return change
 
+    def _around(self, images: Tensor, index: Tensor) -> tuple[Tensor, Surround | None]:
+        """Return the canvases of indexed images with their surround; without one, the images themselves."""
+        if self.data.canvases is None:
+            return images, None
+        return self.data.with_surround(index, images.device)
+
     def round_trip(self, transform: Transform, v: float) -> Change:
-        """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
+        """Return a spatial transformation followed by its inverse: interpolation and cut-off alone.
+
+        With a surround, whole canvases are warped, and what leaves these is cut off.
+        """
         matrix = self._matrix(transform, v)
         inverse = torch.linalg.inv(square_matrix(matrix))[:, :2]
         padding = self.config.padding
 
         def change(images: Tensor, index: Tensor) -> Tensor:
-            return warp(warp(images, matrix.to(images), padding), inverse.to(images), padding).clamp(0, 1)
+            images, around = self._around(images, index)
+            if around is None:
+                there = warp(images, matrix.to(images), padding)
+            else:
+                there = warp_canvas(images, matrix.to(images), padding, around)
+                around = around.filling(there)
+            return warp(there, inverse.to(images), padding, around).clamp(0, 1)
 
         return change
 
     def pair(self, first: Transform, v: float, second: Transform, w: float) -> Change:
-        """Return one transformation after another; two spatial ones as a single warp, cutting off once."""
+        """Return one transformation after another; two spatial ones as a single warp, cutting off once.
+
+        With a surround, the first one changes whole canvases if the second one is spatial.
+        """
+        if second.spatial and not first.spatial and self.data.canvases is not None:
+            return self._in_front_of_warp(first, v, second, w)
         if not (first.spatial and second.spatial):
             change_first, change_second = self.at(first, v), self.at(second, w)
             return lambda images, index: change_second(change_first(images, index), index)
         matrix = (square_matrix(self._matrix(first, v)) @ square_matrix(self._matrix(second, w)))[:, :2]
-        return lambda images, index: warp(images, matrix.to(images), self.config.padding).clamp(0, 1)
+
+        def change(images: Tensor, index: Tensor) -> Tensor:
+            images, around = self._around(images, index)
+            return warp(images, matrix.to(images), self.config.padding, around).clamp(0, 1)
+
+        return change
+
+    def _in_front_of_warp(self, first: Transform, v: float, second: Transform, w: float) -> Change:
+        """Return a transformation of whole canvases, followed by a spatial one of their crops."""
+        padding = self.config.padding
+        first_at, second_at = (torch.tensor([m], dtype=torch.float32) for m in (v, w))
+
+        def change(images: Tensor, index: Tensor) -> Tensor:
+            images, around = self._around(images, index)
+            assert around is not None
+            canvases = fill_outside(images, around, padding)
+            noise = self._noise(canvases, index, first_at) if first.random else None
+            canvases = first.apply(canvases, first_at.to(images.device), padding, noise)
+            return second.apply(canvases, second_at.to(images.device), padding, surround=around)
+
+        return change
 
     def _matrix(self, transform: Transform, *magnitudes: float) -> Tensor:
         return transform.matrix(torch.tensor(magnitudes, dtype=torch.float64), self.images)
@@ -233,6 +282,9 @@ class Screener:
 
     def lost_content(self, transform: Transform, magnitudes: Sequence[float]) -> Arrays:
         """Return which share of the frame's area, and of each image's intensity, leaves the frame.
+
+        This is what the classifier saw before and sees no longer. A surround changes nothing about it: with
+        one, more of the photograph comes in instead, without one padding does.
 
         A pixel leaves when its center is mapped outside the frame. Both arrays have shape M; intensity is
         the mean over images, and an image that is black throughout loses nothing.

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from itn.runtime.records import Record
+from itn.screening.border import BorderCost
 from itn.screening.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -135,6 +136,9 @@ class SweepRecord:
     kept: tuple[bool, ...] | None = None
     """Of a discrete transformation, which has no range: whether the criterion keeps at least
     ``accuracy_fraction``, at each magnitude. None, and absent in JSON, for all others."""
+    border: dict[str, BorderCost] | None = None
+    """By side with an accuracy threshold, what the border of the images costs there. None, and absent in
+    JSON, where nothing is known around the images, or the transformation is not spatial."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,13 +190,17 @@ class ScreenRecord(Record):
     left_out: dict[str, str]
     """Transformations that were not swept, and why."""
     provenance: dict[str, Any]
+    surround: float | None = None
+    """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
+    known around them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""
         content = super().to_json()
         for sweep in content["transforms"].values():
-            if sweep.get("kept") is None:
-                sweep.pop("kept", None)
+            for key in ("kept", "border"):
+                if sweep.get(key) is None:
+                    sweep.pop(key, None)
         return content
 
 

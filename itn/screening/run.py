@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.data.inputs import RunInputs
+from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
+from itn.screening.border import border_costs
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
 from itn.screening.passes import Screener
@@ -30,8 +32,8 @@ from itn.transforms import TRANSFORMS
 
 def screen(
     classifier: Classifier,
-    images: Tensor,
-    labels: Tensor,
+    images: Tensor | ImageSet,
+    labels: Tensor | None = None,
     config: ScreenConfig | None = None,
     out: str | Path | None = None,
     *,
@@ -44,14 +46,15 @@ def screen(
 
     Args:
         classifier: The classifier to study; it is not changed, and its device does the work.
-        images: N x C x H x W, uint8 or float in [0, 1].
-        labels: N integers in [0, K).
+        images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
+            around these.
+        labels: N integers in [0, K); None: those of the ``ImageSet``.
         config: Settings; None takes the defaults. Names mean what is registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
             flips.csv and figures/: a new or empty one, or that of an unfinished run with the same settings,
             which then continues. None writes nothing.
         source: Where the images come from, for the record.
-        names: Names of the images in flips.csv; default: their numbers.
+        names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
 
@@ -83,9 +86,11 @@ def screen(
     folder, n = run.folder, len(run.data)
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each image, got {len(names)}")
+    if names is None and isinstance(images, ImageSet):
+        names = images.paths or None
     screener = Screener(classifier, run.data, config)
     screener.check()
-    left_out = _left_out(config, images.shape[1])
+    left_out = _left_out(config, run.data.images.shape[1])
     swept = [name for name in config.names if name not in left_out]
     total = count_passes(config, swept)
     with folder or nullcontext(), progress_bar("screen", total, "passes", progress) as bar:
@@ -100,6 +105,10 @@ def screen(
             for name in swept:
                 sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
+                if sweep.transform.spatial and run.data.canvases is not None:
+                    measure = partial(work.accuracy_at, sweep.transform)
+                    costs = border_costs(measure, records[name].thresholds.of_criterion)
+                    records[name] = replace(records[name], border=costs)
                 curves += curve_rows(sweep, samples, config)
                 class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += class_means
@@ -124,6 +133,7 @@ def screen(
                 criterion=config.criterion,
                 topk=config.topk,
                 padding=config.padding,
+                surround=run.data.surround,
                 transforms=records,
                 pairs={name: pair_record(rows, config) for name, rows in pairs.items()},
                 left_out=left_out,

@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
+from itn.screening.border import border_notes
 from itn.screening.criteria import level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
@@ -23,6 +25,10 @@ def screen_summary(record: ScreenRecord) -> str:
     if record.transforms:
         fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
         lines += ["", *_table(record, fraction), "", *_notes(record, fraction)]
+        costs = {name: sweep.border for name, sweep in record.transforms.items() if sweep.border}
+        units = {name: unit_text(name, sweep.unit) for name, sweep in record.transforms.items()}
+        lines += border_notes(costs, record.clean_accuracy, units)
+        lines.append(surround_text(record.surround))
     lines += [_pair(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)

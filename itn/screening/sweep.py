@@ -109,6 +109,7 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         thresholds=_thresholds(sweep, samples, config, sides),
         recoveries=_recoveries(sweep, samples, sides),
         kept=tuple(share >= judged.level for share in judged.share) if sweep.transform.discrete else None,
+        border=None,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.functional import PADDINGS, check_images, unit_float, warp
+from itn.functional import PADDINGS, Surround, check_images, unit_float, warp
 from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
 
@@ -141,10 +141,21 @@ class Transform:
             )
         return self.apply(images, v.reshape(-1), padding, noise)
 
-    def apply(self, images: Tensor, v: Tensor, padding: str = "zeros", noise: Tensor | None = None) -> Tensor:
-        """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,)."""
+    def apply(
+        self,
+        images: Tensor,
+        v: Tensor,
+        padding: str = "zeros",
+        noise: Tensor | None = None,
+        surround: Surround | None = None,
+    ) -> Tensor:
+        """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,).
+
+        A spatial transformation with a surround takes canvases and returns crops.
+        """
         if self.spatial:
-            return warp(images, self.matrix(v, images), padding).clamp(0, 1)
+            frame = images if surround is None else surround.crops(images)
+            return warp(images, self.matrix(v, frame), padding, surround).clamp(0, 1)
         optional = {"padding": padding, "noise": noise}
         v = v.view(-1, 1, 1, 1)
         changed = self.function(

@@ -448,6 +448,8 @@ def test_a_screen_of_real_photographs(folder):
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["n"] == 12
     assert result["clean_accuracy"] == 1
+    assert result["surround"] == 1.5
+    assert "what photographs show around the images, up to 1.5 times their size" in done.stdout
     classes = result["transforms"]["blur"]["thresholds"]["classes"]
     assert set(classes) == {"espresso", "missile", "Egyptian cat"}
     assert classes["Egyptian cat"]["above"]["value"] < 8
@@ -468,6 +470,8 @@ REFUSED_BY_SCREEN = [
     (["--topk", "10"], "topk must be less than the 10 outputs of lenet5, got 10"),
     (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
     (["--class-map", "mine.py"], "mnist has its labels already"),
+    (["--surround", "0.5"], "surround must be auto, none, or the size of the canvas over that of the crop"),
+    (["--surround", "1.5"], "surround is 1.5, but nothing is cropped: digits"),
     (["--data", "nowhere"], "unknown images 'nowhere': give one of mnist"),
     (["--model", "torchvision:resnet19"], "nearest are torchvision:resnet1"),
 ]

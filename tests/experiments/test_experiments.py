@@ -19,6 +19,7 @@ DOCUMENTED = [name for name, text in SCRIPTS.items() if "def readme(" in text]
 OWN = {  # in no document
     *("largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"),
     "exact_tests",
+    "photographs",
     "threshold_coverage",
 }
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))

@@ -123,3 +123,49 @@ def test_a_very_thin_image_is_refused_before_it_fills_the_memory():
     with pytest.raises(ValueError, match="60000 x 1 pixels are too thin to resize the short side"):
         Preprocessing(256, (224, 224))(Image.new("L", (60_000, 1)))
     assert Preprocessing((8, 8), (8, 8))(Image.new("L", (60_000, 1))).size == (8, 8)
+
+
+RATIOS = (1.0, 1.2, 1.5, 3.0)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(256, (224, 224), "bicubic"),
+        Preprocessing(61, (51, 44)),
+        Preprocessing(37, (37, 30), "nearest"),
+        Preprocessing((43, 70), (31, 51), "lanczos"),
+        Preprocessing((40, 40), (40, 40)),
+    ],
+    ids=str,
+)
+def test_a_canvas_is_the_resized_photograph_around_the_crop(preprocessing, size, ratio):
+    image = noise_image(size)
+    margins = preprocessing.margins(ratio)
+    canvas, (left, top, right, bottom) = preprocessing.canvas(image, margins)
+    height, width = preprocessing.crop
+    crop = canvas[margins.top : margins.top + height, margins.left : margins.left + width]
+    np.testing.assert_array_equal(crop, np.asarray(preprocessing(image)))
+    assert canvas.shape[:2] == (margins.top + height + margins.bottom, margins.left + width + margins.right)
+
+    # An oracle: the same crop of an image to which PIL has added a black border
+    resized = preprocessing._resized(image)
+    y, x = (round((n - c) / 2) for n, c in zip(resized.size[::-1], preprocessing.crop, strict=True))
+    corners = (x - margins.left, y - margins.top, x + width + margins.right, y + height + margins.bottom)
+    np.testing.assert_array_equal(canvas, np.asarray(resized.crop(corners)))
+    white = Image.new("L", resized.size, 255).crop(corners)
+    inside = np.zeros(canvas.shape[:2], np.uint8)
+    inside[top:bottom, left:right] = 255
+    np.testing.assert_array_equal(np.asarray(white), inside)
+
+
+def test_a_canvas_is_as_large_as_was_asked_for_where_photographs_differ():
+    assert Preprocessing(256, (224, 224)).margins(1.5) == (56, 56, 56, 56)
+    assert Preprocessing(61, (51, 44)).margins(2) == (26, 26, 22, 22)
+
+
+def test_a_canvas_is_no_larger_than_what_all_photographs_are_resized_to():
+    assert Preprocessing((43, 70), (31, 51)).margins(3) == (6, 6, 10, 9)
+    assert Preprocessing((40, 40), (40, 40)).margins(3) == (0, 0, 0, 0)

@@ -134,3 +134,29 @@ def test_it_belongs_into_pipelines_of_torchvision():
     boxes = tv_tensors.BoundingBoxes([[0, 0, 3, 3]], format="XYXY", canvas_size=(9, 12))
     with pytest.raises(ValueError, match="transforms images alone, got BoundingBoxes beside them"):
         pipeline(tv_tensors.Image(IMAGES[0]), boxes)
+
+
+def test_larger_images_are_warped_and_cropped():
+    """Shifts by up to 0.1 of the crop bring in what lies around it; photographs end where the images do."""
+    large = torch.rand(5, 1, 19, 22, generator=generator(0, "large"))
+    augment = itn.LearnedAugmentation(None, family().part("spatial"), crop=(9, 12))
+    torch.manual_seed(4)
+    crops = augment(large)
+    assert crops.shape == (5, 1, 9, 12)
+    torch.manual_seed(4)
+    k = torch.rand(2, 5, 2)[1]
+    shift = augment.part("spatial").matrix(k, (9, 12))[:, 0, 2] * 12 / 2
+    assert shift.max() > 0.5
+    columns = torch.arange(12) + 5 + shift[:, None]
+    left = columns.floor().long()
+    share = (columns - left)[:, None, None, :]
+    rows = [image[:, 5:14] for image in large]
+    expected = torch.stack(
+        [row[..., n] * (1 - s) + row[..., n + 1] * s for row, n, s in zip(rows, left, share, strict=True)]
+    )
+    torch.testing.assert_close(crops, expected, atol=1e-5, rtol=0)
+    assert augment(large[0]).shape == (1, 9, 12)
+    unchanged = itn.LearnedAugmentation(None, family().part("spatial"), 0.0, (9, 12))
+    assert torch.equal(unchanged(large), large[..., 5:14, 5:17])
+    with pytest.raises(ValueError, match="a crop of 9 x 12 does not fit into 9 x 11"):
+        augment(large[..., :9, :11])

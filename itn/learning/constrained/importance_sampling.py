@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from itn.functional import Surround
 from itn.learning.constrained.problem import FamilyProblem
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
@@ -61,12 +62,20 @@ class ImageSampler:
             weights.append(share / len(members) / chances[index])
         return torch.stack(indices), torch.stack(weights)
 
-    def pixels(self, index: Tensor, copies: int) -> Tensor:
-        """Return images of indices, problems x draws, copied for the restarts of a problem."""
-        problems, draws = index.shape
-        images = self.data.pixels(index.flatten(), self.data.labels.device)
-        images = images.unflatten(0, (problems, 1, draws))
-        return images.expand(-1, copies, *images.shape[2:]).flatten(0, 2)
+    def pixels(self, index: Tensor, copies: int) -> tuple[Tensor, Surround | None]:
+        """Return images of indices, problems x draws, copied for the restarts of a problem.
+
+        Where photographs are known around them, these are canvases with their surround.
+        """
+
+        def copied(rows: Tensor) -> Tensor:
+            rows = rows.unflatten(0, (len(index), 1, -1))
+            return rows.expand(-1, copies, *rows.shape[2:]).flatten(0, 2)
+
+        images, surround = self.data.with_surround(index.flatten(), self.data.labels.device)
+        if surround is not None:
+            surround = surround._replace(boxes=copied(surround.boxes))
+        return copied(images), surround
 
     def known(self, index: Tensor, copies: int) -> tuple[Tensor, Tensor]:
         """Return references and labels of indices, problems x draws, likewise."""

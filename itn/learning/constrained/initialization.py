@@ -64,9 +64,9 @@ def parameter_units(net: Composition, images: EvaluationSet, batch_size: int) ->
 
     def evaluate_batch(rows: slice) -> list[Tensor]:
         labels = data.labels[rows]
-        pixels = data.pixels(rows, labels.device)
+        pixels, surround = data.with_surround(rows, labels.device)
         zeros = [pixels.new_zeros(len(labels), len(part.names)).requires_grad_() for part in net.members]
-        logits = classifier.logits(net.render(pixels, zeros))
+        logits = classifier.logits(net.render(pixels, zeros, surround))
         margin = criterion.surrogate(logits, data.reference[rows], labels)
         slopes = torch.autograd.grad(margin.sum(), zeros)
         return [(slope / (margin.detach()[:, None] + 1e-3)).square() for slope in slopes]

@@ -14,7 +14,7 @@ from itn.learning.constrained.initialization import initial_families
 from itn.learning.constrained.primal_dual import PrimalDual
 from itn.learning.constrained.problem import family_problem
 from itn.learning.constrained.restarts import scores, standings
-from itn.learning.objective import LearnProblem
+from itn.learning.objective import LearnProblem, boxes_of, transformed_logits
 from itn.learning.records import LearnStep
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
@@ -158,8 +158,11 @@ class ConstrainedLearner:
             parameters: For each part those of the remaining families, rows x draws x P; each family
                 transforms the images of its problem.
         """
-        images = self.sampler.pixels(index, self.families.restarts)
-        return self.sharded_forward(self._transformed_logits, images, *(p.flatten(0, 1) for p in parameters))
+        images, surround = self.sampler.pixels(index, self.families.restarts)
+        logits = transformed_logits(self.net, self.classifier, surround)
+        return self.sharded_forward(
+            logits, images, boxes_of(surround), *(p.flatten(0, 1) for p in parameters)
+        )
 
     def soft_changes(self, index: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         """Return smooth changes of transformed images, rows x draws in [-1, 1]; arguments: ``logits``."""
@@ -171,9 +174,6 @@ class ConstrainedLearner:
     def images_at_once(self) -> int | None:
         """How many images were in the last pass."""
         return self.sharded_forward.last_chunk
-
-    def _transformed_logits(self, images: Tensor, *parameters: Tensor) -> Tensor:
-        return self.classifier.logits(self.net.render(images, parameters))
 
     def _draws(self) -> int:
         """Return how many images each restart gets in a step."""

@@ -1,0 +1,119 @@
+"""The surround of crops: what photographs show beyond them, and where they end.
+
+Crops lie at one place in larger *canvases*. The box of each canvas says how far the photograph reaches in it;
+what lies outside the box is not part of the photograph, whatever values are there.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+
+class Surround(NamedTuple):
+    """Where crops lie in their canvases, and where in these each photograph ends; all in pixels."""
+
+    top: int
+    """Rows of a canvas above the crop."""
+    left: int
+    """Columns of a canvas left of the crop."""
+    height: int
+    """Of the crop."""
+    width: int
+    """Of the crop."""
+    boxes: Tensor
+    """Left, top, right and bottom edge of each photograph in its canvas, integers, B x 4. The crop lies
+    inside."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the crops."""
+        return self.height, self.width
+
+    @classmethod
+    def central(cls, canvas: tuple[int, int], crop: tuple[int, int], images: int) -> Self:
+        """Return the surround of central crops of photographs that fill their canvases; both are H x W.
+
+        Raises:
+            ValueError: If the crop is larger than the canvas.
+        """
+        (height, width), (crop_height, crop_width) = canvas, crop
+        if not (1 <= crop_height <= height and 1 <= crop_width <= width):
+            raise ValueError(f"a crop of {crop_height} x {crop_width} does not fit into {height} x {width}")
+        box = torch.tensor([0, 0, width, height]).expand(images, 4)
+        # Rounded as torchvision's center_crop does
+        top, left = round((height - crop_height) / 2), round((width - crop_width) / 2)
+        return cls(top, left, crop_height, crop_width, box)
+
+    def crops(self, canvases: Tensor) -> Tensor:
+        """Return the crops, ... x H x W, of canvases, ... x H' x W': a view."""
+        rows = slice(self.top, self.top + self.height)
+        return canvases[..., rows, self.left : self.left + self.width]
+
+    def filling(self, canvases: Tensor) -> Self:
+        """Return this surround for photographs that fill these canvases."""
+        height, width = canvases.shape[-2:]
+        box = self.boxes.new_tensor([0, 0, width, height])
+        return self._replace(boxes=box.expand(len(self.boxes), 4))
+
+    def part(self, index: Tensor | slice) -> Self:
+        """Return the surround of the crops at an index."""
+        return self._replace(boxes=self.boxes[index])
+
+    def to(self, device: torch.device) -> Self:
+        """Return this surround with its boxes on a device."""
+        return self._replace(boxes=self.boxes.to(device))
+
+
+def crops_of(images: Tensor, surround: Surround | None) -> Tensor:
+    """Return the crops of canvases, contiguous; images without a surround as they are."""
+    return images if surround is None else surround.crops(images).contiguous()
+
+
+def fill_outside(canvases: Tensor, surround: Surround, padding: str) -> Tensor:
+    """Return canvases, B x C x H' x W', with the padding outside the box of each photograph.
+
+    Args:
+        canvases: With any values there.
+        surround: The boxes.
+        padding: ``"zeros"``, ``"border"`` (the nearest pixel of the photograph) or ``"reflection"`` (mirrored
+            at its edge).
+    """
+    left, top, right, bottom = surround.boxes.to(canvases.device)[:, :, None].unbind(1)
+    y, x = (torch.arange(n, device=canvases.device) for n in canvases.shape[-2:])
+    if padding == "zeros":
+        rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)  # B x H', B x W'
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        return canvases.where(inside, canvases.new_zeros(()))
+    rows, columns = _inside(y, top, bottom, padding), _inside(x, left, right, padding)
+    image = torch.arange(len(canvases), device=canvases.device)[:, None, None, None]
+    channel = torch.arange(canvases.shape[1], device=canvases.device)[:, None, None]
+    return canvases[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _inside(index: Tensor, low: Tensor, high: Tensor, padding: str) -> Tensor:
+    """Return which pixel between low and high stands for each pixel of a row; low and high are B x 1."""
+    if padding == "border":
+        return torch.minimum(torch.maximum(index, low), high - 1)
+    span = high - low
+    offset = (index - low).remainder(2 * span)
+    return low + torch.minimum(offset, 2 * span - 1 - offset)
+
+
+def fold_into_box(grid: Tensor, surround: Surround, canvas: tuple[int, int], padding: str) -> Tensor:
+    """Return sampling positions that are moved into the box of each photograph, B x H x W x 2.
+
+    Args:
+        grid: Positions in normalized coordinates of the canvas.
+        surround: The boxes.
+        canvas: Height and width of the canvas.
+        padding: ``"border"`` or ``"reflection"``, as ``grid_sample`` has it at the edge of an image.
+    """
+    size = grid.new_tensor([canvas[1], canvas[0]])
+    boxes = surround.boxes.to(grid)[:, None, None, :]
+    low, high = boxes[..., :2], boxes[..., 2:]
+    position = (grid + 1) * size / 2  # in pixels, from the outer edge
+    if padding == "reflection":
+        span = high - low
+        position = high - ((position - low).remainder(2 * span) - span).abs()
+    return 2 * torch.minimum(torch.maximum(position, low + 0.5), high - 0.5) / size - 1

@@ -1,0 +1,55 @@
+"""What the border of the images costs at a threshold, beside what the transformation itself costs.
+
+A photograph that is turned and then cropped shows more of itself in the corners; a crop that is turned shows
+padding there. Where photographs are known around the images, both are measured at the threshold of accuracy.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+from itn.screening.thresholds import Threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class BorderCost:
+    """Accuracy at the threshold on one side, with and without what is known around the images."""
+
+    magnitude: float
+    accuracy: float
+    accuracy_without: float
+    """Padding is brought in from outside the images instead of what photographs show there."""
+
+
+def border_costs(
+    accuracy_at: Callable[[float, bool], float], thresholds: Mapping[str, Threshold]
+) -> dict[str, BorderCost]:
+    """Return the costs at the threshold of each side on which there is one.
+
+    Args:
+        accuracy_at: Returns accuracy at a magnitude, with a surround or without.
+        thresholds: Of the criterion, by side.
+    """
+    return {
+        side: BorderCost(v, accuracy_at(v, True), accuracy_at(v, False))
+        for side, threshold in thresholds.items()
+        if (v := threshold.value) is not None
+    }
+
+
+def border_notes(
+    costs: Mapping[str, Mapping[str, BorderCost]], clean_accuracy: float, units: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a sentence on each threshold.
+
+    Args:
+        costs: By transformation and side.
+        clean_accuracy: Accuracy on unchanged images.
+        units: By transformation, in words.
+    """
+    for name, sides in costs.items():
+        for cost in sides.values():
+            yield (
+                f"{name} by {cost.magnitude:.3g} ({units[name]}) costs "
+                f"{100 * (clean_accuracy - cost.accuracy):.1f} points of accuracy, the border "
+                f"{100 * (cost.accuracy - cost.accuracy_without):.1f} more where padding is brought in"
+            )
