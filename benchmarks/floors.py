@@ -202,7 +202,10 @@ def _learners(classifier: itn.Classifier, data: itn.CheckedImages, batch: int) -
         *("", "+", 0.0, 1.0, ""), lambda scale: scale, lambda images, scale: images, lambda scale: 0.1 * scale
     )
     none = {part: [EstimatedBaseline(known, 1.0)] for part in config.parts}
-    yield "constrained", _learner(classifier, data, config, FamilyBaselines(none, config.goal.tolerance))
+    yield (
+        "constrained",
+        _learner(classifier, data, config, FamilyBaselines(none, config.terms.test(len(data), config.asks))),
+    )
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
     wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
     for asks, accuracy, images in (("displacement", 0.0, data), ("cross-entropy", 1.0, wrong)):
@@ -232,7 +235,7 @@ def _rank_restarts(learner: ConstrainedLearner) -> None:
     before = families.remaining
     for pruned in range(len(settings.prune_at)):
         families.remaining = before[: settings.restarts // settings.keep_one_in**pruned]
-        standings(families, learner.sampler, learner.margins, learner.config.batch_size, settings)
+        standings(families, learner.sampler, learner.soft_changes, learner.config.batch_size, settings)
     families.remaining = before
 
 

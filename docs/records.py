@@ -50,7 +50,7 @@ KEYS = {  # what a figure is called in JSON
     "others_displacement": "baseline_displacement",
     "searched": "searched",
     "training_images": "split.training",
-    "class_bound": "break_rate_upper_bound",
+    "class_bound": "worst.drop_upper_bound",
     "recoveries": "recoveries",
 }
 Record = Mapping[str, Any]

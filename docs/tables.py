@@ -109,11 +109,23 @@ def per_class() -> str:
     for family in read("per_class")["classes"]:
         largest = largest_estimated(family)
         baseline = f"{largest['transform']} {largest['estimated_magnitude']:.3g}"
-        shares = (family["clean_accuracy"], value(family, "accuracy_full"), value(family, "class_bound"))
+        shares = (
+            family["clean_accuracy"],
+            family["full"]["accuracy"],
+            family["worst"]["accuracy"],
+            value(family, "class_bound"),
+        )
         displacements = (value(family, "color"), value(family, "spatial"), largest["estimated_displacement"])
         cells = (*map(percent, shares), *(f"{displacement:.3f}" for displacement in displacements))
         rows.append((family["name"], str(family["images"]), *cells, baseline))
-    header = ("digit", "held-out images", "unchanged %", "full strength %", "broken, at most %")
+    header = (
+        "digit",
+        "held-out images",
+        "unchanged %",
+        "full strength %",
+        "worst k %",
+        "drop there, at most %",
+    )
     return table((*header, "color", "spatial", "largest baseline", "which is, about"), rows)
 
 

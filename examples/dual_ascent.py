@@ -34,17 +34,16 @@ class DualAscentLearner(itn.Learner):
             k[: len(k) // 2] = 1
         parameters, images = self.net.generate(*ks), self.data.part(index)
         answers = self.logits(index, parameters), images.reference, images.labels
-        margin, change = self.criterion.surrogate(*answers), self.criterion.change(*answers)
+        margin = self.criterion.surrogate(*answers)
         displacements, target = self.displacements(parameters), self.problem.baselines.target
         gain = sum((values + 1e-9).log().mean() for values in displacements.values()) / len(displacements)
         self.optimizer.zero_grad()
         (self.multiplier * (self.share * (-margin).sigmoid().mean() / target) - gain).backward()
         self.optimizer.step()
-        drop = self.share * change.float().mean()
+        drop = self.share * self.criterion.change(*answers).float().mean()
         self.multiplier *= float((self.objective.dual_rate * (drop / target - 1).clamp(-1, 1)).exp())
         means = {part: values.mean().item() for part, values in displacements.items()}
-        values = {"drop": drop.item(), "multiplier": self.multiplier}
-        return itn.LearnStep(number, means, values)
+        return itn.LearnStep(number, means, {"drop": drop.item(), "multiplier": self.multiplier})
 
     def state(self) -> dict:
         """Return all that the next step depends on, so that runs can be resumed."""

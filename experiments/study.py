@@ -35,6 +35,7 @@ from itn import plotting
 from itn.runtime import batching
 from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import data_fingerprint, provenance
+from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import write_whole
 from itn.screening.summary import kept_text, range_text
 from itn.stats import training_split
@@ -333,6 +334,17 @@ def example(name: str) -> ModuleType:
     return module
 
 
+def earlier(records: Mapping[str, Record]) -> str:
+    """Return what to know of families that were learned and certified before there was a criterion."""
+    if all("schema_version" in record for record in records.values()):
+        return ""
+    return (
+        "\n*The learned families are of an earlier version and have not been learned again: their criterion "
+        "was broken (right unchanged, wrong transformed); half of the images that were not learned from "
+        "chose the scale, the other half was held out. Today's default is accuracy.*\n"
+    )
+
+
 def names() -> list[str]:
     """Return the names of all studies."""
     return sorted(path.parent.name for path in HERE.glob("*/run.py"))
@@ -368,7 +380,12 @@ def run(script: ModuleType) -> None:
             torch.device("cuda" if gpu else "cpu"),
             vars(args),
         )
-        record = {"study": name, "protocol": protocol.name, **script.measure(protocol)}
+        record = {
+            "study": name,
+            "protocol": protocol.name,
+            "schema_version": SCHEMA_VERSION,
+            **script.measure(protocol),
+        }
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
     for figure_name, figure in script.figures(record).items():

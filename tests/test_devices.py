@@ -546,8 +546,8 @@ def test_evaluation_of_every_baseline():
 
 @pytest.mark.parametrize(
     "criterion",
-    [None, Broken(), Agreement(2), Halved()],
-    ids=["accuracy", "broken", "top-2 agreement", "a number is remembered"],
+    [None, Broken(), Agreement(), Halved()],
+    ids=["accuracy", "broken", "agreement", "a number is remembered"],
 )
 def test_evaluation_of_a_net(criterion):
     def work(device):
@@ -567,7 +567,7 @@ def test_evaluation_of_a_net(criterion):
 
     results = agree(work)
     assert len(results[0].unique()) > 100
-    assert 0 < results[6].sum() < 150
+    assert 0 < (results[6] != 0).sum() < 150
 
 
 @dataclasses.dataclass(frozen=True)

@@ -260,7 +260,7 @@ def of(kind):
     """Draw a value of an annotation."""
     origin, inner = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        hints, fixed = get_type_hints(kind), ("command", "schema_version")
+        hints, fixed = get_type_hints(kind), ("command", "schema_version", "optional")
         return st.builds(kind, **{name: of(hint) for name, hint in hints.items() if name not in fixed})
     if origin in (Union, types.UnionType):
         return st.one_of(*map(of, inner))

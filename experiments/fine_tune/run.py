@@ -190,6 +190,7 @@ def readme(records: dict[str, Record]) -> str:
     changes = {key: f"{100 * abs(gain):.0f} %" for key, gain in gains.items()}
     return f"""
 # Does a learned family help as augmentation?
+{study.earlier(records)}
 
 lenet5 is fine-tuned for {record["epochs"]} epochs on the digits that it was trained on: once on unchanged
 digits, once on digits transformed by its own learned family at {record["scale"]:g} times the certified

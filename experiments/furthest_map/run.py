@@ -347,6 +347,7 @@ def readme(records: dict[str, Record]) -> str:
     ]
     return f"""
 # How far can one affine map go before 1 % of the digits break?
+{study.earlier(records)}
 
 Here maps grow until {100 * record["tolerance"]:g} % of all {record["images"]:,} digits that the
 classifiers were not trained on break, with colors unchanged. Nothing is held out, so there is no

@@ -279,6 +279,7 @@ def readme(records: dict[str, Record]) -> str:
     full, color = photographs["certificate"]["full"], photographs["headline"]["color"]
     return f"""
 # How large a family does each objective learn?
+{study.earlier(records)}
 
 This study compares the [displacement](../../docs/glossary.md) of a learned family at full strength with
 that of the largest baseline; their quotient is the *ratio*. Baselines are the single transformations of

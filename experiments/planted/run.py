@@ -361,6 +361,7 @@ def readme(records: dict[str, Record]) -> str:
     shares = " and ".join(f"{run['affine']['share']:.3f}" for run in record["runs"] if run["affine"])
     return f"""
 # Do screening and learning find invariances that were planted?
+{study.earlier(records)}
 
 Six small classifiers are trained on 50,000 digits that are transformed at random within a known, planted
 range, and one on unchanged digits. They generalize beyond that range. The true range of each is therefore

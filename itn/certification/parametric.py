@@ -10,12 +10,13 @@ from torch import Tensor
 from itn.certification.criteria import Accuracy, Broken, Criterion
 from itn.functional import Surround, crops_of
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, among_first
+from itn.models.classifier import Classifier, among_first, check_topk
 from itn.models.forward import Output, forward
 from itn.nn import CONTROLS, Composition, InvariantTransformerNet, SingleTransformation, Transformer
 from itn.nn.rendering import render
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
+from itn.runtime.errors import RunError
 from itn.runtime.journal import Journal
 
 
@@ -145,7 +146,7 @@ class EvaluationSet(NamedTuple):
             return torch.stack(
                 [
                     self.criterion.surrogate(logits, reference, labels).float(),
-                    self.criterion.change(logits, reference, labels).float(),
+                    self._change(output, reference).float(),
                     among_first(logits, labels, self.topk).float(),
                     among_first(logits, predictions, self.topk).float(),
                 ],
@@ -159,12 +160,24 @@ class EvaluationSet(NamedTuple):
         """Return how images change under controls times scale k, numbers in {-1, 0, 1}, int8, N."""
         return self._once(lambda: self._changes(transform, k))
 
+    def recognized(self) -> Tensor:
+        """Return whether the class of each unchanged image is among the first, bool, N."""
+        if self.topk == 1:
+            return self.data.clean
+        nothing = ParametricTransform(1, lambda k: [k], lambda images, rows: images)
+        return self.outcomes(nothing, torch.zeros(1, 1)).right
+
+    def _change(self, output: Output, reference: Tensor) -> Tensor:
+        """Return what the criterion says of each image of a batch; better ones only where they count."""
+        change = self.criterion.change(output.logits, reference, output.labels)
+        return change if self.criterion.mends else change.clamp_min(0)
+
     def _once(self, evaluate: Callable[[], Tensor]) -> Tensor:
         return evaluate() if self.journal is None else self.journal.once(evaluate)
 
     def _changes(self, transform: ParametricTransform, k: Tensor) -> Tensor:
         def of_batch(output: Output, reference: Tensor, predictions: Tensor) -> Tensor:
-            return self.criterion.change(output.logits, reference, output.labels).to(torch.int8)
+            return self._change(output, reference).to(torch.int8)
 
         result = torch.zeros(len(self.data), dtype=torch.int8)
         index = self.changeable.nonzero().flatten()
@@ -191,6 +204,11 @@ class EvaluationSet(NamedTuple):
 
         def evaluate_batch(rows: slice) -> Tensor:
             output: Output = forward(self.classifier, self.data, rows, change)
+            if not output.logits.isfinite().all():
+                raise RunError(
+                    f"the logits of {self.classifier.name} are not finite on transformed images: check its "
+                    "weights, or use --precision float32"
+                )
             reference, predictions = (
                 known[rows].to(output.logits.device) for known in (self.data.reference, self.data.predictions)
             )
@@ -254,6 +272,7 @@ def remember(images: EvaluationSet) -> CheckedImages:
 
     def evaluate_batch(rows: slice) -> Tensor:
         output = forward(images.classifier, data, rows, lambda images, rows: images)
+        check_topk(max(images.topk, getattr(criterion, "topk", 1)), output.logits.shape[1])
         return criterion.reference(output.logits, output.labels).cpu()
 
     batches, _ = map_in_memory(len(data), images.batch_size, evaluate_batch)

@@ -249,20 +249,27 @@ def _statement(
 def _obstacle(sequence: FixedSequence, criterion: Criterion) -> str:
     """Return why not even the smallest scale passes, and what would help."""
     test = sequence.test
-    count = max((Count.of(change) for change in sequence.changes[0]), key=lambda count: count.drop)
-    changed = f"{count.broken:,} of {test.n:,} images became worse"
-    if criterion.mends:
-        changed += f" and {count.mended:,} better"
+
+    def excess(count: Count) -> int:
+        return count.broken - test.signed * count.mended - test.largest(count.broken + count.mended)
+
+    count = max(map(Count.of, sequence.changes[0]), key=excess)
     most = test.largest(count.broken + count.mended)
-    allowed = f"at most {most:,}" + (" more worse than better" if criterion.mends else "")
-    help_ = "More images or a larger tolerance would help" + (
-        "."
-        if criterion.mends
-        else "; so may the criterion accuracy, by which images that become right make up for others."
-    )
+    changed = f"{count.broken:,} of {test.n:,} images became worse"
+    if not criterion.mends:
+        allowed = f"at most {most:,}" if most >= 0 else "fewer than none: these are too few images"
+        help_ = "; so may the criterion accuracy, by which images that become right make up for others"
+    else:
+        changed += f" and {count.mended:,} better"
+        allowed = (
+            f"at most {most:,} more worse than better"
+            if most >= 0
+            else f"at least {-most:,} more better than worse"
+        )
+        help_ = ""
     return (
         f"At the smallest scale that was tried, {changed}; to prove {100 * test.tolerance:g} % it may be "
-        f"{allowed if most >= 0 else 'none, and more images'}. {help_}"
+        f"{allowed}. More images or a larger tolerance would help{help_}."
     )
 
 

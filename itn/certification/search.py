@@ -15,6 +15,7 @@ from itn.nn import CONTROLS
 from itn.stats import DropTest, last_scale
 
 IMAGES = 4000  # that an estimate is made from, at most
+SMALLEST = 0.002  # scale of a family that an estimate can be: calibration needs somewhere to begin
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
@@ -57,7 +58,7 @@ def estimate_scale_and_worst_k(
         scale = estimate_along(candidate, before)
         if scale < before or torch.equal(worst, family.full_strength):
             worst = candidate
-    return scale, worst
+    return max(scale, SMALLEST), worst
 
 
 class WorstCase(NamedTuple):
@@ -84,12 +85,13 @@ def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale:
     combinations of up to four controls; of more, those of two controls at a time, the others at the worst so
     far. The worst of these are tried on all images too, and the worst of all that were wins.
     """
-    on_all = _Search(images, transform, scale)
+    clean = images.recognized()
+    on_all = _Search(images, clean, transform, scale)
     for k in (transform.full_strength[0], *torch.eye(transform.controls)):
         on_all.evaluate(k[None])
     nearest = on_all.nearness.argsort(descending=True, stable=True)
     vulnerable = nearest[: max(1, len(nearest) // VULNERABLE)]
-    on_some = _Search(images.part(vulnerable), transform, scale)
+    on_some = _Search(images.part(vulnerable), clean[vulnerable], transform, scale)
     on_some.evaluate(on_all.worst)
 
     width = together(transform.controls)
@@ -120,13 +122,15 @@ def key(k: Tensor) -> tuple[float, ...]:
 class _Search:
     """What some images have become under the controls that were tried, each once."""
 
-    def __init__(self, images: EvaluationSet, transform: ParametricTransform, scale: float) -> None:
+    def __init__(
+        self, images: EvaluationSet, clean: Tensor, transform: ParametricTransform, scale: float
+    ) -> None:
         self.images, self.transform, self.scale = images, transform, scale
         self.outcomes_at: dict[tuple[float, ...], Outcomes] = {}
         self.badness: dict[tuple[float, ...], tuple[int, float]] = {}
         self.nearness = torch.zeros(len(images.data))
         """How near each image came to changing: the largest value of a sigmoid."""
-        self.right_everywhere = images.data.clean.clone()
+        self.right_everywhere = clean.clone()
 
     def evaluate(self, k: Tensor) -> None:
         """Try controls, 1 x controls, unless they are 0 or were tried before."""

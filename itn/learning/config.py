@@ -126,6 +126,14 @@ class LearnConfig:
             isinstance(self.criterion, Criterion) or self.criterion in tuple(CRITERIA),
             f"criterion must be {', '.join(CRITERIA)}, or an itn.Criterion, got {self.criterion!r}",
         )
+        require(
+            self.topk == 1 or not isinstance(self.criterion, Criterion),
+            "topk belongs to criteria that are named: give it to the criterion itself",
+        )
+        require(
+            self.goal.asks or self.asks == Accuracy(),
+            f"the objective {self.goal} compares accuracies: criterion and topk belong to others",
+        )
         self.goal.check(self._single(), self._narrowest())
 
     @property

@@ -92,7 +92,7 @@ def evaluate(
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if it was calibrated."""
     family, n = ParametricTransform.of_net(net), len(held_out.data)
-    clean = recognized(held_out)
+    clean = held_out.recognized()
     randomness = generator(config.seed, "evaluation")
     ks = torch.rand(len(net.controls), n, CONTROLS, generator=randomness)
     uniform = respond(net, held_out, net.of_parts(ks.unbind()))
@@ -145,14 +145,6 @@ def evaluate(
         provenance=provenance | {"seed": config.seed},
         surround=held_out.data.surround,
     )
-
-
-def recognized(images: EvaluationSet) -> Tensor:
-    """Return whether each unchanged image's class is among the first, bool, N."""
-    if images.topk == 1:
-        return images.data.clean
-    nothing = ParametricTransform(1, lambda k: [k], lambda pixels, rows: pixels)
-    return images.outcomes(nothing, torch.zeros(1, 1)).right
 
 
 def change_shares(clean: Tensor, outcomes: Outcomes) -> ChangeShares:

@@ -87,6 +87,8 @@ class Objective:
     """In records; empty: the name of the class."""
     certifies: ClassVar[bool] = True
     """Whether the scale of the family is chosen on calibration images, with a certificate."""
+    asks: ClassVar[bool] = True
+    """Whether it reads the criterion of the run."""
     side_by_side: ClassVar[bool] = False
     """Whether its learner takes several problems at a time, such as one for each class."""
     columns: ClassVar[tuple[str, ...]] = ()

@@ -38,7 +38,7 @@ from itn.certification.records import (
 from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
 from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
-from itn.learning.evaluate import Response, recognized, respond
+from itn.learning.evaluate import Response, change_shares, respond
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
@@ -194,7 +194,8 @@ class _ClassFamilies:
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
     ) -> PerClassRecord:
         outcomes = self._outcomes()
-        certificate = self._certificate(outcomes)
+        measured = _joined(outcomes)
+        certificate = self._certificate(measured)
         full = self._mean_displacements([len(c.held_out.data) for c in self.classes])
         return PerClassRecord(
             objective=str(self.config.goal),
@@ -204,11 +205,23 @@ class _ClassFamilies:
             clean_accuracy=certificate.clean_accuracy,
             accuracy_uniform=certificate.uniform.accuracy,
             accuracy_full=certificate.full.accuracy,
+            changes={
+                "uniform": change_shares(measured.clean, measured.uniform),
+                "full": change_shares(measured.clean, measured.full),
+                "worst": change_shares(measured.clean, measured.worst),
+            },
             parts={part: _classes_part(part, outcomes, displacement) for part, displacement in full.items()},
             certificate=certificate,
             calibration=self.points,
             classes=tuple(
-                _class_record(c, outcome, worst_k, self.classifier.class_name(c.label), self.config)
+                _class_record(
+                    c,
+                    outcome,
+                    worst_k,
+                    self.classifier.class_name(c.label),
+                    self.config,
+                    certificate.scale,
+                )
                 for c, outcome, worst_k in zip(self.classes, outcomes, self.worst_ks, strict=True)
             ),
             split=split,
@@ -247,7 +260,7 @@ class _ClassFamilies:
             family = ParametricTransform.of_net(c.net)
             outcomes.append(
                 ClassOutcome(
-                    recognized(c.held_out),
+                    c.held_out.recognized(),
                     respond(c.net, c.held_out, c.net.of_parts(ks.unbind())),
                     c.held_out.outcomes(family, family.full_strength),
                     c.held_out.outcomes(family, worst_k),
@@ -256,28 +269,33 @@ class _ClassFamilies:
             )
         return outcomes
 
-    def _certificate(self, outcomes: Sequence[ClassOutcome]) -> Certificate:
+    def _certificate(self, measured: Measured) -> Certificate:
         """Certify all classes together, each at its own worst k."""
         assert self.sequence is not None
-        searched = WorstCase(
-            torch.zeros(1, 0),
-            Outcomes.joined([outcome.searched.outcomes for outcome in outcomes]),
-            torch.cat([outcome.searched.right_everywhere for outcome in outcomes]),
-        )
         return certify(
-            Measured(
-                torch.cat([outcome.clean for outcome in outcomes]),
-                Outcomes.joined([outcome.uniform.outcomes for outcome in outcomes]),
-                Outcomes.joined([outcome.full for outcome in outcomes]),
-                Outcomes.joined([outcome.worst for outcome in outcomes]),
-                searched,
-            ),
+            measured,
             self.sequence,
             self.config.asks,
             self.config.confidence,
             None,
             " and each image under the family of its class",
         )
+
+
+def _joined(outcomes: Sequence[ClassOutcome]) -> Measured:
+    """Return what became of the images of all classes."""
+    searched = WorstCase(
+        torch.zeros(1, 0),
+        Outcomes.joined([outcome.searched.outcomes for outcome in outcomes]),
+        torch.cat([outcome.searched.right_everywhere for outcome in outcomes]),
+    )
+    return Measured(
+        torch.cat([outcome.clean for outcome in outcomes]),
+        Outcomes.joined([outcome.uniform.outcomes for outcome in outcomes]),
+        Outcomes.joined([outcome.full for outcome in outcomes]),
+        Outcomes.joined([outcome.worst for outcome in outcomes]),
+        searched,
+    )
 
 
 def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
@@ -312,7 +330,7 @@ def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full
 
 
 def _class_record(
-    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig
+    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig, scale: float
 ) -> ClassFamily:
     """Return the record of one class."""
     n, shape = len(c.held_out.data), c.held_out.data.images.shape
@@ -325,7 +343,9 @@ def _class_record(
             accuracy=right / n,
             lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
             drop=count.drop,
-            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends),
+            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends)
+            if scale
+            else 0.0,  # nothing changes
             k=None if k is None else tuple(k[0].tolist()),
         )
 

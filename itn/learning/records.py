@@ -203,6 +203,8 @@ class PerClassRecord(Record):
     """k1 and k2 uniform on [0, 1]^2, one draw for each image."""
     accuracy_full: float
     """Full strength, k1 = k2 = (1, 1)."""
+    changes: dict[str, ChangeShares]
+    """Which images of all classes change: uniform, full strength, and worst, each class at its own."""
     parts: dict[str, ClassesPart]
     certificate: Certificate
     """Of all classes together, each at its own worst k; its scale is a factor on what was estimated for each

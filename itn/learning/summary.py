@@ -124,7 +124,16 @@ def class_summary(record: PerClassRecord) -> str:
                 _baseline_text(baseline, baseline.estimated_magnitude),
             )
         )
-    beyond = [f.name for f in record.classes if f.worst.drop > 2 * certificate.tolerance]
+    beyond = [f.name for f in record.classes if max(f.worst.drop, f.full.drop) > 2 * certificate.tolerance]
+    proven = (
+        [
+            f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
+            "each. A single class has fewer images, so its own bound on the drop is wider; it holds with "
+            f"{100 * certificate.confidence:g} % confidence for each class by itself."
+        ]
+        if certificate.scale
+        else []
+    )
     return "\n".join(
         [
             text_table(rows, header),
@@ -132,13 +141,19 @@ def class_summary(record: PerClassRecord) -> str:
             f"search on training images; drop: what is lost by the criterion {record.criterion})",
             f"({_DISPLACEMENT}; at full strength)",
             *([surround_text(record.surround)] if _moves_pixels(record) else []),
-            f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
-            "each. A single class has fewer images, so its own bound on the drop is wider; it holds with "
-            f"{100 * certificate.confidence:g} % confidence for each class by itself.",
+            *proven,
             *(
-                [f"At its worst k more than twice the tolerance is lost by {', '.join(beyond)}."]
+                [f"More than twice the tolerance is lost, there or at full strength, by {', '.join(beyond)}."]
                 if beyond
                 else []
+            ),
+            *(
+                f"All classes, {where}: {100 * shares.broken:.2f} % broken, {100 * shares.mended:.2f} % "
+                f"mended, {100 * shares.agreement:.2f} % of predictions unchanged."
+                for where, shares in (
+                    ("at full strength", record.changes["full"]),
+                    ("each at its worst k", record.changes["worst"]),
+                )
             ),
             certificate.statement,
             *([] if certificate.obstacle is None else [certificate.obstacle]),
@@ -161,6 +176,16 @@ def _certified(record: LearnRecord) -> Iterator[str]:
     yield certificate.statement
     if certificate.obstacle is not None:
         yield certificate.obstacle
+    conditions = {
+        "full strength": certificate.full,
+        "worst k": certificate.worst,
+        "k uniform": certificate.uniform,
+    }
+    bounds = (
+        f"{100 * condition.drop:.2f} %, at most {100 * condition.drop_upper_bound:.2f} % ({name})"
+        for name, condition in conditions.items()
+    )
+    yield f"lost by {certificate.criterion}: {'; '.join(bounds)}"
     for part, headline in (record.headline or {}).items():
         yield f"{part}: {_compared(headline, (record.baselines or {})[part], certificate.confidence)}"
 

@@ -47,6 +47,7 @@ class Switched(Objective):
 
     name: ClassVar[str] = "switched"
     certifies: ClassVar[bool] = False
+    asks: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = (
         *("cross_entropy", "transformer_loss", "accuracy", "clean_accuracy", "asked_cross_entropy"),
     )

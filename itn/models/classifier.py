@@ -176,11 +176,20 @@ def margins(logits: Tensor, labels: Tensor, topk: int = 1) -> Tensor:
 def among_first(logits: Tensor, labels: Tensor, topk: int = 1) -> Tensor:
     """Return whether the label is among the ``topk`` classes with the largest logits, bool, B.
 
+    Of equal logits the first counts as larger, as it does to argmax.
+
     Raises:
         ValueError: If there are no more classes than that.
     """
     if topk == 1:
         return logits.argmax(1) == labels
-    if topk >= logits.shape[1]:
-        raise ValueError(f"the top {topk} of {logits.shape[1]} classes are all of them: give a smaller topk")
-    return (logits > logits.gather(1, labels[:, None])).sum(1) < topk
+    check_topk(topk, logits.shape[1])
+    label, number = labels[:, None], torch.arange(logits.shape[1], device=logits.device)
+    own = logits.gather(1, label)
+    return ((logits > own) | ((logits == own) & (number < label))).sum(1) < topk
+
+
+def check_topk(topk: int, classes: int) -> None:
+    """Raise ValueError unless there are more classes than count as right."""
+    if topk >= classes > 1:
+        raise ValueError(f"the top {topk} of {classes} classes are all of them: give a smaller topk")

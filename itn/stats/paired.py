@@ -19,7 +19,11 @@ from itn.stats.intervals import binomial_tail, clopper_pearson
 
 GAMMA = 0.02
 """Chance that the bound on the churn fails, as a share of what the test may err: 0.001 of 0.05."""
-_CHURNS = 9  # values of the churn at which the largest p-value is looked for
+_CHURNS = (
+    9,
+    65,
+)  # values of the churn at which the largest p-value is looked for; where nearly all may change
+_NEARLY_ALL = 0.9  # from there on the chance goes up and down with the parity of the churn count
 _SPREAD = 9.0  # standard deviations of the churn count that are summed over; less than 1e-17 is left out
 
 
@@ -46,7 +50,7 @@ def _highest_churn(churn: int, n: int, gamma: float) -> float:
 
 def _largest_tail(difference: int, n: int, tolerance: float, highest: float) -> float:
     """Return the largest chance, over the churn, that broken - mended is at most a number."""
-    churns = np.linspace(tolerance, highest, _CHURNS)
+    churns = np.linspace(tolerance, highest, _CHURNS[highest > _NEARLY_ALL])
     return max(_tail(difference, n, tolerance, churn) for churn in churns)
 
 

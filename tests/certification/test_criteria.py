@@ -139,6 +139,9 @@ def test_equal_logits_never_change_by_themselves():
     for criterion in (Accuracy(), Broken(), Agreement(), Accuracy(2), Agreement(2)):
         reference = criterion.reference(logits, labels)
         assert not criterion.change(logits, reference, labels).any()
+    # And no more than two classes are among the first two
+    right = [Accuracy(2).reference(logits[:1], torch.tensor([label])).item() for label in range(4)]
+    assert sum(right) == 2
 
 
 def checked(values, labels):
@@ -192,6 +195,57 @@ def test_what_is_known_since_the_check_is_not_evaluated_again():
     assert remember(images) is given
     assert images.held.all()
     assert remember(EvaluationSet(SHADES, given, 250, Agreement())).reference.tolist() == [0, 1, 1, 2]
+
+
+class Undone(itn.Criterion):
+    """Says that bright images have become better, which does not count unless it says so."""
+
+    def surrogate(self, logits, reference, labels):
+        return margins(logits, labels)
+
+    def change(self, logits, reference, labels):
+        return super().change(logits, reference, labels) - (logits.argmax(1) == 2).long()
+
+
+class Made(Undone):
+    """The same, and it counts."""
+
+    mends = True
+
+
+def test_better_images_count_only_where_the_criterion_says_so():
+    k = torch.tensor([[0.45]])
+    for criterion, expected in ((Undone(), {0, 1}), (Made(), {-1, 0, 1})):
+        images = EvaluationSet(SHADES, DATA, 250, criterion)
+        images = images._replace(data=remember(images))
+        changes = images.changes(BRIGHTEN, k)
+        assert set(changes.tolist()) <= expected
+        assert torch.equal(changes, images.outcomes(BRIGHTEN, k).change)
+    assert (changes < 0).any()
+
+
+class Overflow(NearestShade):
+    """Logits are no numbers for bright images."""
+
+    def forward(self, images):
+        return super().forward(images) / (images.mean((1, 2, 3)) < 0.8)[:, None]
+
+
+@pytest.mark.parametrize("criterion", [Accuracy(2), Agreement(), Broken()], ids=str)
+def test_answers_that_are_no_numbers_are_refused(criterion):
+    classifier = itn.Classifier(Overflow(), name="overflow")
+    images = EvaluationSet(classifier, checked([0.1, 0.4], [0, 0]), 250, criterion)
+    images = images._replace(data=remember(images))
+    images.changes(BRIGHTEN, torch.tensor([[0.1]]))
+    for evaluate in (images.changes, images.outcomes, images.tally):
+        with pytest.raises(itn.RunError, match="logits of overflow are not finite"):
+            evaluate(BRIGHTEN, torch.tensor([[0.75]]))
+
+
+def test_too_many_classes_are_refused_before_anything_is_learned(shades):
+    for settings in ({"topk": 3}, {"topk": 3, "criterion": "agreement"}):
+        with pytest.raises(ValueError, match="the top 3 of 3 classes are all of them"):
+            itn.learn(SHADES, *shades, dataclasses.replace(QUICK, **settings))
 
 
 QUICK = itn.LearnConfig(parts=("color",), color_family="bias", tolerance=0.06, steps=20, batch_size=64)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from itn.certification.criteria import Accuracy, Agreement, Broken
-from itn.certification.records import Measured, Terms, certify
+from itn.certification.records import Measured, Terms, _obstacle, certify
 from itn.certification.search import search_worst_k
-from itn.stats import fixed_sequence_test, max_failures
+from itn.stats import FixedSequence, fixed_sequence_test, max_failures
 from itn.stats.fixed_sequence import SEQUENCE
 from itn.stats.sampling import generator
 from tests.certification.test_parametric import DARKEN, SHADE, evaluation_set, flat_images, scaled
@@ -94,6 +94,26 @@ def test_where_nothing_passes_it_says_why_and_what_would_help():
     assert expected in found.obstacle
     assert "so may the criterion accuracy" in found.obstacle
     assert certified(evaluation_set(data), DARKEN, (1e-7,), torch.rand(1000, 1), 0.05).obstacle is None
+
+
+def test_what_is_in_the_way_is_the_condition_that_fails():
+    """At full strength more images are lost, but at the worst k too many change in both directions."""
+    n = 2000
+    full, worst = torch.zeros(2, n, dtype=torch.int8)
+    full[:20] = 1
+    worst[:150], worst[150:285] = 1, -1
+    test = Terms(0.02, 0.95, 0).test(n, Accuracy())
+    sequence = FixedSequence((0.1,), torch.stack([full, worst])[None], test)
+    assert sequence.scale == 0
+    most = test.largest(285)
+    text = _obstacle(sequence, Accuracy())
+    assert f"150 of 2,000 images became worse and 135 better; to prove 2 % it may be at most {most}" in text
+    many = torch.zeros(n, dtype=torch.int8)
+    many[:300], many[300:597] = 1, -1
+    sequence = FixedSequence((0.1,), torch.stack([many, many])[None], test)
+    assert f"it may be at least {-test.largest(597)} more better than worse" in _obstacle(
+        sequence, Accuracy()
+    )
 
 
 @pytest.mark.parametrize("criterion", [Accuracy(), Broken(), Agreement()], ids=str)

@@ -7,14 +7,16 @@ import torch
 
 import itn
 from itn.certification.criteria import Accuracy
-from itn.certification.parametric import Count, ParametricTransform
+from itn.certification.parametric import Count, EvaluationSet, ParametricTransform, remember
 from itn.certification.search import (
+    SMALLEST,
     estimate_scale_and_worst_k,
     expected_to_pass,
     search_worst_k,
 )
 from itn.stats import DropTest, fixed_sequence_test, max_failures, smallest_tolerance
 from itn.stats.fixed_sequence import SEQUENCE
+from tests.certification.test_criteria import BRIGHTEN, SHADES
 from tests.certification.test_parametric import CLASSIFIER, SHADE, evaluation_set, flat_images, of_matrix
 
 
@@ -237,3 +239,26 @@ def test_counts_of_some_images_say_what_others_may_expect():
     test = DropTest(1000, 0.02)
     assert expected_to_pass(Count(5, 2, 500), test)
     assert not expected_to_pass(Count(11, 1, 500), test)
+
+
+def test_with_top_k_an_image_is_right_everywhere_if_its_class_is_among_the_first():
+    """Of three shades the second one is always among the first two, whatever is done."""
+    values = torch.linspace(0.26, 0.74, 64)
+    images = values.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
+    labels = torch.ones(64, dtype=torch.long)
+    labels[::2] = 0  # top-1 wrong, and among the first two below a half
+    data = itn.CheckedImages(images, labels, SHADES(images).argmax(1))
+    evaluation = EvaluationSet(SHADES, data, 250, Accuracy(2), topk=2)
+    evaluation = evaluation._replace(data=remember(evaluation))
+    worst = search_worst_k(evaluation, BRIGHTEN, 0.01)
+    clean = evaluation.recognized()
+    assert not data.clean[::2].any()
+    assert clean[::2].any()
+    assert int(worst.right_everywhere.sum()) >= int(clean.sum()) - 4
+
+
+def test_an_estimate_is_never_nothing():
+    """Where any motion breaks the image, calibration still has a scale to begin with."""
+    images = evaluation_set(flat_images(torch.full((200,), 0.50000001)))
+    scale, _ = estimate_scale_and_worst_k(SHADE, images, DropTest(300, 0.02, signed=False))
+    assert scale == SMALLEST

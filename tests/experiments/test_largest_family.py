@@ -75,8 +75,8 @@ def ascended(experiment, flats, brightness):
 
 
 def test_the_multiplier_of_dual_ascent_rises_above_the_target_and_falls_below_it(ascended):
-    # No image is ever mended: about as many are broken as change
-    result, target = ascended(), itn.stats.DropTest(120, 0.1, 0.96).target(0)
+    # With 120 images less could be proven than what learning aims at
+    result, target = ascended(), 0.75 * 0.1
     before, rises = 1.0, []
     for step in result.history:
         rate, multiplier = step.values["drop"], step.values["multiplier"]

@@ -74,6 +74,10 @@ def test_settings_of_an_objective_are_described_beside_its_name():
         ({"parts": {"a b": itn.ColorTransformer()}}, "'a b' cannot name a transformer"),
         ({"objective": "best"}, "objective must be constrained or switched, or an itn.Objective, got 'best'"),
         ({"objective": itn.Switched}, "objective must be constrained"),
+        ({"objective": "switched", "criterion": "agreement"}, "switched compares accuracies"),
+        ({"objective": "switched", "topk": 5}, "switched compares accuracies"),
+        ({"criterion": itn.certification.criteria.Accuracy(), "topk": 5}, "give it to the criterion itself"),
+        ({"topk": 0}, "topk must be at least 1, got 0"),
         (
             {"criterion": "kept"},
             "criterion must be accuracy, broken, agreement, or an itn.Criterion, got 'kept'",

@@ -29,6 +29,27 @@ def test_a_drop_of_the_tolerance_or_more_passes_as_rarely_as_promised(n, toleran
     assert max(sizes) > 0.3 * (1 - confidence)  # and not so rarely that nothing could ever be shown
 
 
+@pytest.mark.parametrize(
+    ("n", "tolerance", "confidence", "churn"),
+    [(37, 0.02, 0.96, 0.98), (20, 0.05, 0.96, 0.961), (149, 0.01, 0.96, 0.993), (60, 0.1, 0.95, 0.982)],
+)
+def test_nor_does_it_pass_more_often_where_nearly_all_images_change(n, tolerance, confidence, churn):
+    """The chance then goes up and down with the parity of the churn count."""
+    test = DropTest(n, tolerance, confidence)
+    for share in np.linspace(churn - 0.01, min(1, churn + 0.01), 7):
+        assert chance_to_pass(test, (share + tolerance) / 2, (share - tolerance) / 2) <= 1 - confidence
+
+
+@pytest.mark.parametrize(("n", "tolerance"), [(100, 0.3), (60, 0.1), (20, 0.05)])
+def test_counts_pass_together_as_each_alone(n, tolerance):
+    test = DropTest(n, tolerance, 0.96)
+    counts = [(b, m) for b in range(n + 1) for m in range(n + 1 - b) if b + m >= 0.8 * n]
+    broken, mended = map(torch.tensor, zip(*counts, strict=True))
+    alone = [not test.passes(b, m) for b, m in counts]
+    assert test.rejected(broken, mended).tolist() == alone
+    assert len(set(alone)) == 2
+
+
 def test_no_drop_passes_nearly_always_with_enough_images():
     test = DropTest(2000, 0.02, 0.96)
     rng = np.random.default_rng(0)

@@ -38,14 +38,13 @@ class ConstrainedLearner:
     def __init__(
         self, problems: Sequence[LearnProblem], config: "LearnConfig", objective: "Constrained"
     ) -> None:
-        settings, baselines = objective.settings, problems[0].baselines
-        assert baselines is not None
+        settings, all_baselines = objective.settings, [problem.baselines for problem in problems]
         restarts = settings.restarts if len(problems) == 1 else settings.restarts_of_class
         self.problems = [family_problem(problem, config.seed, restarts) for problem in problems]
         self.config, self.objective, self.settings = config, objective, settings
         self.net = problems[0].net  # all nets have the same parts
         self.classifier, self.criterion = classifier_of(self.net), problems[0].training.criterion
-        tolerated = baselines.target
+        tolerated = sum(b.target for b in all_baselines if b is not None) / len(problems)
         self.target = settings.target_odds * tolerated / (1 + (settings.target_odds - 1) * tolerated)
         self.sharded_forward = ShardedForward(config.batch_size)
         self.generator = generator(config.seed, "batches")

@@ -14,7 +14,7 @@ from itn.learning.constrained.importance_sampling import ImageSampler
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
-FEWEST = 0.02  # of the images that restarts are compared on: a smaller drop counts as this one
+FEWEST = 0.1  # of the images that change: where as many become right as wrong, so many count as lost
 SoftChanges = Callable[[Tensor, Sequence[Tensor]], Tensor]
 """From indices, problems x draws, and parameters, rows x draws x P, to smooth changes, rows x draws."""
 
@@ -49,16 +49,16 @@ def standings(
     index, present = sampler.most_vulnerable(min(settings.ranking_images, 4 * batch_size))
     present = present.to(families.log_scale).repeat_interleave(families.restarts, 0)
     width = max(1, batch_size // len(families.remaining))
-    # Where as many images become right as wrong, the ratio of two counts says nothing
-    floor = FEWEST * index.shape[1] if sampler.criterion.mends else 0.0
 
     def soft_count(log_scale: Tensor) -> Tensor:
         """Return how many of the images are lost at full strength, by the sigmoid of the margin."""
-        parameters, counts = families.full_strength(log_scale), []
+        parameters, changes = families.full_strength(log_scale), []
         for some, counted in zip(index.split(width, 1), present.split(width, 1), strict=True):
             expanded = [p.expand(-1, some.shape[1], -1) for p in parameters]
-            counts.append((soft_changes(some, expanded) * counted).sum(1))
-        return torch.stack(counts).sum(0).clamp_min(floor) + 1e-6
+            changes.append(soft_changes(some, expanded) * counted)
+        lost = torch.stack([change.sum(1) for change in changes]).sum(0)
+        changed = torch.stack([change.abs().sum(1) for change in changes]).sum(0)
+        return torch.maximum(lost, FEWEST * changed) + 1e-6
 
     usual = settings.growth_exponent
     log_scale = families.log_scale[families.remaining]
