@@ -18,20 +18,44 @@ from itn.stats import stratified_subset
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Labeled images and their origin; unpacks into images and labels."""
+    """Labeled images and their origin; unpacks into images and labels.
+
+    Raises:
+        ValueError: If there are canvases of which the images are not the crops.
+    """
 
     images: Tensor
     """N x C x H x W, uint8."""
     labels: Tensor
     """N, int64."""
     index: Tensor
-    """Position of each image in the whole source, int64, N, ascending."""
+    """Position of each image in the whole source, int64, N; ascending as loaded."""
     paths: tuple[str, ...] = ()
     """Path of each image relative to the folder, with "/"; empty for MNIST."""
     skipped: tuple[str, ...] = ()
     """"path: reason" of each image that was left out because it cannot be read."""
     canvases: Canvases | None = None
     """The photographs cut larger, of which the images are the crops; None: nothing is known around them."""
+
+    def __post_init__(self) -> None:
+        if self.canvases is not None and not _same(self.images, self.canvases.crops):
+            raise ValueError(
+                "images are not the crops of the canvases, which would replace them: take some with "
+                "part(index), or give canvases=None with images of your own"
+            )
+
+    def part(self, index: Tensor) -> "ImageSet":
+        """Return the images at an index tensor, positions or a mask, with all that belongs to them."""
+        rows = torch.arange(len(self.images))[index]
+        canvases = None if self.canvases is None else self.canvases.part(rows)
+        return dataclasses.replace(
+            self,
+            images=self.images[rows] if canvases is None else canvases.crops,
+            labels=self.labels[rows],
+            index=self.index[rows],
+            paths=tuple(self.paths[row] for row in rows.tolist()) if self.paths else (),
+            canvases=canvases,
+        )
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.images, self.labels))
@@ -130,6 +154,14 @@ def load_images(
         tuple(f"{paths[i]}: {reason}" for i, reason in bad.items()),
         canvases,
     )
+
+
+def _same(images: Tensor, crops: Tensor) -> bool:
+    """Return whether images are the crops: the same view of the canvases, or a copy."""
+    if images.shape != crops.shape or images.dtype != crops.dtype:
+        return False
+    is_view = images.data_ptr() == crops.data_ptr() and images.stride() == crops.stride()
+    return is_view or torch.equal(images, crops.to(images.device))
 
 
 def _class_folder(path: str) -> str:

@@ -1,5 +1,6 @@
 """What photographs show around the crop: loaded with them, chosen by a setting, kept within the memory."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -142,6 +143,38 @@ def test_labels_are_those_of_the_images_unless_others_are_given(photographs):
     assert labeled_images(photographs, other, "none")[1:] == (other, None)
     with pytest.raises(ValueError, match="labels are missing: give one for each image, or the ImageSet"):
         labeled_images(photographs.images, None, "auto")
+
+
+def test_images_that_are_no_crops_of_the_canvases_are_refused(photographs):
+    """A set whose images were replaced would be studied on the old ones."""
+    images, order = photographs.images, torch.tensor([3, 2, 1, 0])
+    for other in (images[order], images[:2], 255 - images, images.float()):
+        with pytest.raises(ValueError, match="images are not the crops of the canvases"):
+            dataclasses.replace(photographs, images=other)
+    copied = dataclasses.replace(photographs, images=images.clone())
+    assert copied.canvases is photographs.canvases
+    own = dataclasses.replace(photographs, images=255 - images, canvases=None)
+    assert torch.equal(own.images, 255 - images)
+
+
+@pytest.mark.parametrize("surround", ["auto", "none"])
+def test_a_part_takes_all_that_belongs_to_its_images(surround, folder, classifier):
+    whole = itn.load_images(folder, classifier, surround=surround)
+    order = torch.tensor([3, 0])
+    part = whole.part(order)
+    for name in ("images", "labels", "index"):
+        assert torch.equal(getattr(part, name), getattr(whole, name)[order])
+    assert part.paths == (whole.paths[3], whole.paths[0])
+    if surround == "none":
+        assert part.canvases is None
+    else:
+        assert torch.equal(part.canvases.pixels, whole.canvases.pixels[order])
+        assert torch.equal(part.canvases.surround.boxes, whole.canvases.surround.boxes[order])
+    masked = whole.part(torch.tensor([True, False, False, True]))
+    assert masked.paths == (whole.paths[0], whole.paths[3])
+    assert torch.equal(masked.images, whole.images[[0, 3]])
+    digits = itn.load_images("mnist", limit=20).part(torch.tensor([5]))
+    assert (len(digits.images), digits.paths) == (1, ())
 
 
 def test_canvases_follow_the_images(photographs):
