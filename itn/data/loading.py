@@ -1,6 +1,7 @@
 """Labeled images as uint8 tensors: MNIST, which is in the package, and folders of photographs."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from itn.data.decoding import read_canvases, read_photos
 from itn.data.digits import SOURCES, load_digits
 from itn.models.canvases import AUTO_RATIO, Canvases, SurroundSetting, check_surround
 from itn.models.classifier import Classifier
+from itn.models.preprocessing import Preprocessing
 from itn.stats import stratified_subset
 
 
@@ -87,7 +89,8 @@ def load_images(
         surround: What to keep of what photographs show beyond the classifier's crop, for geometric
             transformations to look at. "auto": canvases 1.5 times as high and wide as the crop, which take
             2.25 times its memory; a number: so many times; "none": nothing. Digits, and photographs that no
-            preprocessing crops, have no surround.
+            preprocessing crops, have no surround. Where photographs are resized to a height and a width,
+            canvases are no larger than these; a warning says so if a number asks for more.
         limit: Load a random subset of this many images, with the same share of every class; 0: all.
         seed: Seed of the subset.
         skip_bad: Leave out photographs that cannot be read, instead of raising.
@@ -101,7 +104,7 @@ def load_images(
     Raises:
         ValueError: If the source is unknown, a file is damaged, a folder has no class, or photographs
             differ in size without preprocessing; the message names the file or folder. If the surround is a
-            number above 1 and there is none, or if canvases would fill more than a quarter of the memory.
+            number above 1 and there can be none, or if canvases would fill more than a quarter of the memory.
 
     Example:
         >>> images, labels = load_images("mnist")
@@ -111,13 +114,13 @@ def load_images(
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     check_surround(surround)
+    preprocessing = None if source in SOURCES or classifier is None else classifier.preprocessing
     ratio = 1.0 if surround == "none" else AUTO_RATIO if surround == "auto" else surround
-    crops = source not in SOURCES and classifier is not None and classifier.preprocessing is not None
-    if not (crops or isinstance(surround, str) or surround == 1):
-        raise ValueError(
-            f"surround is {surround:g}, but nothing is cropped: digits, and photographs without "
-            "preprocessing, have no surround, so leave it out"
-        )
+    possible = 1.0  # what can be had
+    if preprocessing is not None:
+        possible = preprocessing.margins(ratio).ratio(preprocessing.crop)
+    if not isinstance(surround, str) and possible < surround - 1e-6:
+        _say_what_can_be_had(surround, possible, preprocessing)
     if source in SOURCES:
         if class_map is not None:
             raise ValueError(f"a class map is for folders of photographs; {source} has its labels already")
@@ -138,11 +141,9 @@ def load_images(
     paths = [all_paths[i] for i in index]
     reading: dict[str, Any] = {"skip_bad": skip_bad, "progress": progress, "workers": workers}
     canvases = None
-    if classifier is not None and crops and ratio > 1:
+    if classifier is not None and possible > 1:
         canvases, bad = read_canvases(folder, paths, classifier, ratio, **reading)
         images = canvases.crops
-        if canvases.ratio == 1:  # there is nothing around
-            canvases = None
     else:
         images, bad = read_photos(folder, paths, classifier, **reading)
     kept = [i for i in range(len(paths)) if i not in bad]
@@ -153,6 +154,22 @@ def load_images(
         tuple(paths[i] for i in kept),
         tuple(f"{paths[i]}: {reason}" for i, reason in bad.items()),
         canvases,
+    )
+
+
+def _say_what_can_be_had(surround: float, possible: float, preprocessing: Preprocessing | None) -> None:
+    """Warn that canvases are smaller than asked for, or raise ValueError if there can be none."""
+    if preprocessing is None or possible == 1:
+        raise ValueError(
+            f"surround is {surround:g}, but nothing is cropped: digits, photographs without preprocessing, "
+            "and those that are resized to the size of the crop have no surround, so leave it out"
+        )
+    height, width = preprocessing.resize if isinstance(preprocessing.resize, tuple) else preprocessing.crop
+    warnings.warn(
+        f"surround is {surround:g}, but all photographs are resized to {height} x {width} before they are "
+        f"cropped to {preprocessing.crop[0]} x {preprocessing.crop[1]}: canvases are {possible:.3g} times as "
+        "large as the crop",
+        stacklevel=3,
     )
 
 

@@ -1,6 +1,7 @@
 """From a photograph of any size to a classifier's input: resize, then crop the center."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args
@@ -65,7 +66,7 @@ class Preprocessing:
 
         Where photographs are resized to a height and a width, a canvas never exceeds these.
         """
-        above, beside = (round((ratio - 1) * n / 2) for n in self.crop)
+        above, beside = margin(ratio, self.crop[0]), margin(ratio, self.crop[1])
         if isinstance(self.resize, int):
             return Margins(above, above, beside, beside)
         (top, left), (height, width) = _offset(self.resize, self.crop), self.crop
@@ -115,6 +116,19 @@ class Margins(NamedTuple):
     bottom: int
     left: int
     right: int
+
+    def ratio(self, crop: tuple[int, int]) -> float:
+        """Return the size of the canvas over that of the crop, the larger one of height and width."""
+        height, width = crop
+        return 1 + max((self.top + self.bottom) / height, (self.left + self.right) / width)
+
+
+def margin(ratio: float, size: int) -> int:
+    """Return by how many pixels a canvas, ``ratio`` times the crop, exceeds its size on either side.
+
+    Rounded up, so that a ratio above 1 always has a margin, and none is smaller than asked for.
+    """
+    return math.ceil((ratio - 1) * size / 2 - 1e-9)  # 1.2 - 1 exceeds 0.2 by rounding
 
 
 def _offset(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:

@@ -42,7 +42,7 @@ def photographs(folder, classifier):
 def test_crops_are_the_same_whatever_is_kept_around_them(folder, classifier):
     plain = itn.load_images(folder, classifier, surround="none")
     assert plain.canvases is None
-    for surround, size in (("auto", (12, 14)), (1.25, (10, 12)), (3.0, (24, 30))):
+    for surround, size in (("auto", (12, 16)), (1.25, (10, 14)), (3.0, (24, 30))):
         images = itn.load_images(folder, classifier, surround=surround)
         crops, labels = images
         assert torch.equal(crops, plain.images)
@@ -65,9 +65,9 @@ def test_boxes_end_where_the_photographs_do(photographs):
         inside[top:bottom, left:right] = True
         assert torch.equal(pixels.amin(0) > 0, inside)
     # 30 x 20 becomes 18 x 12: wider than the canvas, and as high
-    assert canvases.surround.boxes[0].tolist() == [0, 0, 14, 12]
-    # 20 x 20 becomes 12 x 12: one column is missing on each side
-    assert canvases.surround.boxes[1].tolist() == [1, 0, 13, 12]
+    assert canvases.surround.boxes[0].tolist() == [0, 0, 16, 12]
+    # 20 x 20 becomes 12 x 12: two columns are missing on each side
+    assert canvases.surround.boxes[1].tolist() == [2, 0, 14, 12]
 
 
 def test_unreadable_photographs_are_left_out_of_the_canvases_too(folder, classifier):
@@ -85,7 +85,7 @@ def test_what_nothing_is_cropped_from_has_no_surround(folder):
     fixed = itn.Preprocessing(resize=(8, 10), crop=(8, 10))
     clf = itn.Classifier(nn.Flatten(), (0.5,) * 3, (0.5,) * 3, preprocessing=fixed)
     assert itn.load_images(folder, clf).canvases is None
-    for source, classifier in (("mnist", None), (folder, None)):
+    for source, classifier in (("mnist", None), (folder, None), (folder, clf)):
         with pytest.raises(ValueError, match=r"surround is 1\.5, but nothing is cropped"):
             itn.load_images(source, classifier, surround=1.5)
 
@@ -103,7 +103,7 @@ def test_other_settings_are_refused(surround):
 
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the system does not say how much memory there is")
 def test_canvases_that_would_fill_the_memory_are_refused(folder, classifier, monkeypatch):
-    size = 4 * 3 * 12 * 14
+    size = 4 * 3 * 12 * 16
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 4 * size - 1}.get)
     with pytest.raises(ValueError, match=r"4 photographs .* more than a quarter .*--surround none"):
         itn.load_images(folder, classifier)
@@ -119,7 +119,7 @@ def test_a_setting_takes_what_there_is(photographs):
     assert chosen_canvases(canvases, "none") is None
     assert chosen_canvases(canvases, 1) is None
     assert chosen_canvases(None, "auto") is None
-    with pytest.raises(ValueError, match=r"surround is 2, but the canvases .* are 1\.5 times"):
+    with pytest.raises(ValueError, match=r"surround is 2, but the canvases .* are 1\.6 times"):
         chosen_canvases(canvases, 2)
     with pytest.raises(ValueError, match=r"surround is 1\.5, but nothing is known around these images"):
         chosen_canvases(None, 1.5)
@@ -132,6 +132,32 @@ def test_smaller_canvases_are_those_that_would_have_been_loaded(photographs, fol
         assert torch.equal(cut.pixels, loaded.pixels)
         assert torch.equal(cut.surround.boxes, loaded.surround.boxes)
         assert cut.surround[:4] == loaded.surround[:4]
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop", "asked"), [(33, 28, 1.1), (33, 28, 1.01), (52, 48, 1.1), (12, 10, 1.2), (32, 28, 1.5)]
+)
+def test_what_has_been_loaded_can_be_used(resize, crop, asked, folder):
+    """Margins are rounded up, in both places."""
+    size = (resize, resize) if resize == 32 else resize
+    preprocessing = itn.Preprocessing(resize=size, crop=(crop, crop))
+    clf = itn.Classifier(nn.Flatten(), (0.5,) * 3, (0.5,) * 3, preprocessing=preprocessing)
+    if resize == 32:  # there is less than was asked for
+        with pytest.warns(UserWarning, match=r"1\.5, but all .* to 32 x 32 .* canvases are 1\.14 times"):
+            images = itn.load_images(folder, clf, surround=asked)
+        assert images.canvases.pixels.shape[-2:] == (32, 32)
+        with pytest.raises(ValueError, match=r"the canvases of these images are 1\.14 times"):
+            chosen_canvases(images.canvases, asked)
+    else:
+        images = itn.load_images(folder, clf, surround=asked)
+        margin = (images.canvases.pixels.shape[-1] - crop) / 2
+        assert 0 <= margin - (asked - 1) * crop / 2 < 1
+        assert margin > 0
+    _, _, canvases = labeled_images(images, None, asked, preprocessing)
+    assert torch.equal(canvases.pixels, images.canvases.pixels)
+    fewer = itn.load_images(folder, clf, surround=1 + 1 / crop).canvases
+    with pytest.raises(ValueError, match=r"load them with load_images\(..., surround=2\)"):
+        chosen_canvases(fewer, 2)
 
 
 def test_labels_are_those_of_the_images_unless_others_are_given(photographs):
