@@ -117,9 +117,14 @@ def measure(criterion: str, topk: int = 1) -> str:
     words = {
         "accuracy": f"{top}accuracy",
         "broken": f"the share of {top}right images still right",
-        "agreement": f"the share of predictions {f'still among the top {topk}' if top else 'unchanged'}",
+        "agreement": f"the share of predictions {agreement_text(topk)}",
     }
     return words[criterion]
+
+
+def agreement_text(topk: int) -> str:
+    """Return what predictions are that agree with those on the unchanged images, in words."""
+    return f"still among the top {topk}" if topk > 1 else "unchanged"
 
 
 def level_text(criterion: str, fraction: float) -> str:

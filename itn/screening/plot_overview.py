@@ -123,10 +123,10 @@ def _draw_extents(ax: Axes, sweep: SweepRecord) -> None:
         _bar(ax, -0.4, medians, sweep, ORANGE, "s")
         return
     ax.spines["bottom"].set_visible(False)
-    unchanged = [share >= 0.5 for share in sweep.agreement]
+    unchanged = [share >= 0.5 for share in sweep.unchanged]
     shares = sweep.accuracy if sweep.thresholds.criterion == "accuracy" else sweep.kept_share
     _points(ax, 0.4, sweep, sweep.kept, shares, BLUE, "o")
-    _points(ax, -0.4, sweep, unchanged, sweep.agreement, ORANGE, "s")
+    _points(ax, -0.4, sweep, unchanged, sweep.unchanged, ORANGE, "s")
 
 
 def _points(

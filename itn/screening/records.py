@@ -96,7 +96,7 @@ class SweepRecord:
     """One transformation at ascending magnitudes; curves have one value for each magnitude.
 
     Accuracy and agreement are fractions of all images; agreement is with the prediction on the unchanged
-    image. Their intervals are those of Clopper and Pearson.
+    image, which is among the answers. Their intervals are those of Clopper and Pearson.
     """
 
     unit: str
@@ -136,9 +136,18 @@ class SweepRecord:
     kept: tuple[bool, ...] | None = None
     """Of a discrete transformation, which has no range: whether the criterion keeps at least
     ``accuracy_fraction``, at each magnitude. None, and absent in JSON, for all others."""
+    first_unchanged: Curve | None = None
+    """Of a discrete transformation with ``topk`` above 1: the fraction of images whose prediction, the first
+    of the answers, is that on the unchanged image, at each magnitude. None, and absent in JSON, for all
+    others, whose ``flips`` or ``agreement`` say it."""
     border: dict[str, BorderCost] | None = None
-    """By side with an accuracy threshold, what the border of the images costs there. None, and absent in
-    JSON, where nothing is known around the images, or the transformation is not spatial."""
+    """By side with a threshold of the criterion, what the border of the images costs there. None, and absent
+    in JSON, where nothing is known around the images, or the transformation is not spatial."""
+
+    @property
+    def unchanged(self) -> Curve:
+        """Fraction of the images whose prediction is that on the unchanged image, of a discrete one."""
+        return self.agreement if self.first_unchanged is None else self.first_unchanged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +207,7 @@ class ScreenRecord(Record):
         """Return the record as what json.dumps takes."""
         content = super().to_json()
         for sweep in content["transforms"].values():
-            for key in ("kept", "border"):
+            for key in ("kept", "first_unchanged", "border"):
                 if sweep.get(key) is None:
                     sweep.pop(key, None)
         return content

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.screening.border import border_notes
-from itn.screening.criteria import level_text, measure, short_text
+from itn.screening.criteria import agreement_text, level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
 
@@ -111,7 +111,7 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
         "tested",
         "unit",
         "pixel change",
-        "broken - mended, unchanged there",
+        f"broken - mended, {agreement_text(record.topk)} there",
     )
     rows = []
     for name, change in breaking_order(record):
@@ -147,10 +147,10 @@ def _extents(sweep: SweepRecord) -> tuple[str, str]:
     if sweep.kept is not None:
         shares = sweep.accuracy if criterion == "accuracy" else sweep.kept_share
         what = {"accuracy": "right", "broken": "still right", "agreement": "kept"}[criterion]
-        unchanged = [share >= 0.5 for share in sweep.agreement]
+        unchanged = [share >= 0.5 for share in sweep.unchanged]
         return (
             kept_text(sweep.kept, shares, what, *frame),
-            kept_text(unchanged, sweep.agreement, "unchanged", *frame),
+            kept_text(unchanged, sweep.unchanged, "unchanged", *frame),
         )
     medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
     return range_text(sweep.thresholds.of_criterion, *frame), range_text(medians, *frame)
@@ -163,8 +163,8 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
         "full range"
     )
     yield (
-        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; unchanged: "
-        f"{measure('agreement', record.topk)}"
+        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; "
+        f"{agreement_text(record.topk)}: {measure('agreement', record.topk)}"
     )
     first, change = breaking_order(record)[0]
     if change is None:

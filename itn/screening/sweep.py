@@ -109,8 +109,17 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         thresholds=_thresholds(sweep, samples, config, sides),
         recoveries=_recoveries(sweep, samples, sides),
         kept=tuple(share >= judged.level for share in judged.share) if sweep.transform.discrete else None,
+        first_unchanged=_first_unchanged(sweep, config),
         border=None,
     )
+
+
+def _first_unchanged(sweep: Sweep, config: ScreenConfig) -> Curve | None:
+    """Return the share of the predictions that are unchanged, if no other curve of the record has it."""
+    if not sweep.transform.discrete or config.topk == 1:
+        return None
+    clean = sweep.clean["predictions"]
+    return tuple(float((point["predictions"] == clean).mean()) for point in sweep.points)
 
 
 def averaged(kind: type) -> list[str]:
