@@ -5,9 +5,7 @@ padding there. Where photographs are known around the images, both are measured 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-
-from itn.screening.thresholds import Threshold
+from collections.abc import Iterator, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,22 +16,6 @@ class BorderCost:
     accuracy: float
     accuracy_without: float
     """Padding is brought in from outside the images instead of what photographs show there."""
-
-
-def border_costs(
-    accuracy_at: Callable[[float, bool], float], thresholds: Mapping[str, Threshold]
-) -> dict[str, BorderCost]:
-    """Return the costs at the threshold of each side on which there is one.
-
-    Args:
-        accuracy_at: Returns accuracy at a magnitude, with a surround or without.
-        thresholds: Of the criterion, by side.
-    """
-    return {
-        side: BorderCost(v, accuracy_at(v, True), accuracy_at(v, False))
-        for side, threshold in thresholds.items()
-        if (v := threshold.value) is not None
-    }
 
 
 def border_notes(

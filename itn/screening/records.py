@@ -58,7 +58,8 @@ class Thresholds:
     """Root mean square change of the pixels at the threshold of the criterion on each side, a fraction of the
     full range; None where it lies beyond the magnitudes tried."""
     at: dict[str, OutcomeShares | None]
-    """What images do at the threshold of the criterion on each side, interpolated."""
+    """What images do at the threshold of the criterion on each side: measured there if the border is, else
+    interpolated."""
     classes: dict[str, Sides]
     """By class, where the true class stops having the largest mean softmax; the interval comes from the
     approximate one of the margin (see ``Screener.class_statistics``)."""

@@ -105,6 +105,10 @@ def test_at_its_threshold_a_transformation_is_told_from_the_border(classifier, p
     assert 0.6 < cost.magnitude < 0.9
     assert (cost.accuracy, cost.accuracy_without) == (1.0 if cost.magnitude < 0.8 else 0.5, 0.5)
     assert sweep.record.transforms["blur"].border is None
+    # Nothing is mended, so that both are about the same images at the same magnitude
+    there = sweep.record.transforms["translate_x"].thresholds.at["above"]
+    assert (there.broken, there.mended) == (1 - cost.accuracy, 0)
+    assert there.agreement == cost.accuracy
     text = screen_summary(sweep.record)
     difference = 100 * (cost.accuracy - 0.5)
     assert f"the border {difference:.1f} more where padding is brought in" in text
