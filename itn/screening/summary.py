@@ -9,6 +9,7 @@ from itn.screening.border import border_notes
 from itn.screening.criteria import agreement_text, level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
+from itn.transforms import TRANSFORMS
 
 MOST_RECOVERIES = 5  # named in the closing table
 SHRINKING = ("zoom", "scale_x", "scale_y")  # factors whose direction is not evident
@@ -28,10 +29,19 @@ def screen_summary(record: ScreenRecord) -> str:
         costs = {name: sweep.border for name, sweep in record.transforms.items() if sweep.border}
         units = {name: unit_text(name, sweep.unit) for name, sweep in record.transforms.items()}
         lines += border_notes(costs, record.clean_accuracy, units)
+    if _has_geometry(record):
         lines.append(surround_text(record.surround))
     lines += [_pair(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
+
+
+def _has_geometry(record: ScreenRecord) -> bool:
+    """Return whether anything brings in what lies around the images."""
+    swept = {name: sweep.lost_content is not None for name, sweep in record.transforms.items()}
+    names = {*swept, *(name for pair in record.pairs.values() for name in (pair.x, pair.y))}
+    # A pair may hold one that is not registered, of which the record does not say what it is
+    return any(swept.get(name, name not in TRANSFORMS or TRANSFORMS[name].spatial) for name in names)
 
 
 def _pair(pair: PairRecord, clean_accuracy: float) -> str:

@@ -124,7 +124,7 @@ def _first_unchanged(sweep: Sweep, config: ScreenConfig) -> Curve | None:
 
 
 def with_border(record: SweepRecord, outcomes_at: Callable[[float, bool], Outcomes]) -> SweepRecord:
-    """Return a record with what is measured at its thresholds, with what is known around the images or without.
+    """Return a record with what is measured at its thresholds, with and without what is around the images.
 
     Args:
         record: Of a spatial transformation.

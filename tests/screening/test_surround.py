@@ -115,6 +115,24 @@ def test_at_its_threshold_a_transformation_is_told_from_the_border(classifier, p
     assert "up to 1.4 times their size" in text
 
 
+@pytest.mark.parametrize(
+    ("transforms", "pairs", "said"),
+    [
+        (("blur",), (), False),
+        (("translate_y",), (), True),
+        ((), (("blur", "contrast"),), False),
+        ((), (("blur", "translate_y"),), True),
+        (("blur",), (("translate_y", "blur"),), True),
+    ],
+)
+def test_the_surround_is_named_where_there_is_geometry(transforms, pairs, said, classifier, photographs):
+    magnitudes = {"blur": (0.0, 0.5), "translate_y": (0.0, 0.2), "contrast": (1.0, 1.2)}
+    used = {*transforms, *(name for pair in pairs for name in pair)}
+    config = itn.ScreenConfig(transforms, pairs, {name: magnitudes[name] for name in used}, bisections=0)
+    text = str(itn.screen(classifier, photographs, config=config))
+    assert ("surround: geometry brings in" in text) == said
+
+
 @pytest.fixture
 def screener(classifier):
     """Noise with a box in the middle of its canvas."""
