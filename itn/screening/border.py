@@ -30,8 +30,13 @@ def border_notes(
     """
     for name, sides in costs.items():
         for cost in sides.values():
+            lost, without = clean_accuracy - cost.accuracy, clean_accuracy - cost.accuracy_without
+            share = f", {100 * (without - lost):.1f} of them from the border" if 0 <= lost <= without else ""
             yield (
-                f"{name} by {cost.magnitude:.3g} ({units[name]}) costs "
-                f"{100 * (clean_accuracy - cost.accuracy):.1f} points of accuracy, the border "
-                f"{100 * (cost.accuracy - cost.accuracy_without):.1f} more where padding is brought in"
+                f"at {name} {cost.magnitude:.3g} ({units[name]}) accuracy is {_points_lower(lost)}; without "
+                f"the surround it would be {_points_lower(without)}{share}"
             )
+
+
+def _points_lower(lost: float) -> str:
+    return f"{100 * abs(lost):.1f} points {'lower' if round(lost, 3) >= 0 else 'higher'}"

@@ -11,6 +11,7 @@ from torch import nn
 
 import itn
 from itn.models.checked_images import CheckedImages
+from itn.screening.border import BorderCost, border_notes
 from itn.screening.passes import Screener, unchanged
 from itn.screening.summary import screen_summary
 
@@ -110,9 +111,21 @@ def test_at_its_threshold_a_transformation_is_told_from_the_border(classifier, p
     assert (there.broken, there.mended) == (1 - cost.accuracy, 0)
     assert there.agreement == cost.accuracy
     text = screen_summary(sweep.record)
-    difference = 100 * (cost.accuracy - 0.5)
-    assert f"the border {difference:.1f} more where padding is brought in" in text
+    lost = 100 * (1 - cost.accuracy)
+    assert (
+        f"at translate_x {cost.magnitude:.3g} (fraction of the width) accuracy is {lost:.1f} points lower; "
+        f"without the surround it would be 50.0 points lower, {50 - lost:.1f} of them from the border"
+    ) in text
     assert "up to 1.4 times their size" in text
+
+
+def test_accuracy_that_rises_at_a_threshold_is_said_to_be_higher():
+    """Which the other criteria allow; then there is no share of the border to name."""
+    costs = {"zoom": {"above": BorderCost(1.25, 0.86, 0.84), "below": BorderCost(0.5, 0.81, 0.83)}}
+    above, below = border_notes(costs, 0.85, {"zoom": "factor"})
+    without = "; without the surround it would be"
+    assert above == f"at zoom 1.25 (factor) accuracy is 1.0 points higher{without} 1.0 points lower"
+    assert below == f"at zoom 0.5 (factor) accuracy is 4.0 points lower{without} 2.0 points lower"
 
 
 @pytest.mark.parametrize(
