@@ -38,10 +38,10 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         one_side = not isinstance(self.resize, Iterable)
-        resized = _height_width("resize", (self.resize, self.resize) if one_side else self.resize)
+        resized = height_width("resize", (self.resize, self.resize) if one_side else self.resize)
         # Lists, and numbers of numpy, become what the fields are declared with
         object.__setattr__(self, "resize", resized[0] if one_side else resized)
-        object.__setattr__(self, "crop", _height_width("crop", self.crop))
+        object.__setattr__(self, "crop", height_width("crop", self.crop))
         if resized[0] < self.crop[0] or resized[1] < self.crop[1]:
             raise ValueError(
                 f"crop {self.crop} exceeds resize {self.resize}, which leaves a black border: "
@@ -136,7 +136,7 @@ def _offset(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
     return round((size[0] - crop[0]) / 2), round((size[1] - crop[1]) / 2)
 
 
-def _height_width(name: str, size: Any) -> tuple[int, int]:
+def height_width(name: str, size: Any) -> tuple[int, int]:
     """Return two positive whole numbers, of any type, as integers."""
     values = tuple(size) if isinstance(size, Iterable) else (size,)
     if len(values) != 2 or not all(is_of(v, (Real,)) and v >= 1 and float(v).is_integer() for v in values):
