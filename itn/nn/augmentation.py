@@ -64,8 +64,8 @@ class LearnedAugmentation(Composition):
                 comes back as one.
 
         Raises:
-            ValueError: If there is no image, or it is invalid or smaller than the crop, or if the sample holds
-                boxes, masks or key points, which would not follow the image.
+            ValueError: If there is no image, if it is invalid or smaller than the crop, or if the sample
+                holds boxes, masks or key points, which would not follow the image.
         """
         leaves, structure = tree_flatten(inputs if len(inputs) != 1 else inputs[0])
         kinds = [_kind(leaf) for leaf in leaves]
