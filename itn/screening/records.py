@@ -5,6 +5,7 @@ from typing import Any
 
 from itn.runtime.records import Record
 from itn.screening.border import BorderCost
+from itn.screening.criteria import level_of
 from itn.screening.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -170,6 +171,20 @@ class PairRecord:
     softmax_true: tuple[Curve, ...]
     broken: tuple[Curve, ...]
     mended: tuple[Curve, ...]
+
+    def kept_of_all(self, clean_accuracy: float) -> tuple[tuple[Curve, ...], float]:
+        """Return how much the criterion keeps, as a share of all images, and the least share that is enough.
+
+        Both are those of ``criteria.kept`` for the same counts, so that ties are ties.
+        """
+        right = round(clean_accuracy * self.n)
+        if self.criterion == "agreement":
+            return self.agreement, level_of(self.accuracy_fraction, self.n, self.n)
+        level = level_of(self.accuracy_fraction, right, self.n)
+        if self.criterion == "accuracy":
+            return self.accuracy, level
+        both = tuple(tuple((right - round(share * self.n)) / self.n for share in row) for row in self.broken)
+        return both, level
 
     def kept_share(self, clean_accuracy: float) -> tuple[Curve, ...]:
         """Return how much the criterion keeps, as a fraction of what unchanged images have."""

@@ -45,10 +45,9 @@ def _has_geometry(record: ScreenRecord) -> bool:
 
 
 def _pair(pair: PairRecord, clean_accuracy: float) -> str:
-    shares, level = pair.kept_share(clean_accuracy), pair.accuracy_fraction
-    if pair.criterion == "accuracy":  # not divided, so that nothing is rounded
-        shares, level = pair.accuracy, level * clean_accuracy
-    kept = sum(share >= level for row in shares for share in row)
+    of_all, level = pair.kept_of_all(clean_accuracy)
+    kept = sum(share >= level for row in of_all for share in row)
+    shares = pair.accuracy if pair.criterion == "accuracy" else pair.kept_share(clean_accuracy)
     cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
     return (
         f"{pair.x} x {pair.y}: {measure(pair.criterion, pair.topk)} is at least "
