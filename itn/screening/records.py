@@ -83,6 +83,7 @@ class Thresholds:
 class Recoveries:
     """Stretches of magnitudes, first and last, on which accuracy or a class has recovered after breaking.
 
+    Accuracy is below ``accuracy_fraction`` of its clean value in between, whatever the criterion is.
     Both the break and the recovery are clear of the intervals. Discrete transformations have no stretches.
     """
 
