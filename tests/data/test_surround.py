@@ -113,6 +113,24 @@ def test_canvases_that_would_fill_the_memory_are_refused(folder, classifier, mon
     assert itn.load_images(folder, classifier, surround="none").canvases is None
 
 
+def test_memory_is_that_of_the_container_shared_by_the_processes(
+    folder, classifier, monkeypatch, tmp_path_factory
+):
+    size, limit = 4 * 3 * 12 * 16, tmp_path_factory.mktemp("cgroup") / "memory.max"
+    monkeypatch.setattr(decoding, "CGROUP_LIMIT", limit)
+    limit.write_text("max\n")
+    assert itn.load_images(folder, classifier).canvases is not None
+    limit.write_text(f"{4 * size - 1}\n")
+    with pytest.raises(ValueError, match=r"4 photographs .* GB, more than a quarter"):
+        itn.load_images(folder, classifier)
+    limit.write_text(f"{12 * size}\n")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert itn.load_images(folder, classifier).canvases is not None
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match="GB in each of 4 processes, more than a quarter"):
+        itn.load_images(folder, classifier)
+
+
 def test_a_setting_takes_what_there_is(photographs):
     canvases = photographs.canvases
     assert chosen_canvases(canvases, "auto") is canvases
