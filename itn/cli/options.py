@@ -45,7 +45,21 @@ def parse_magnitudes(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     return magnitudes
 
 
+def parse_surround(type_: object, tokens: Sequence[Token]) -> SurroundSetting:
+    """Read ``auto``, ``none`` or a number."""
+    match tokens[0].value:
+        case "auto" | "none" as word:
+            return word
+        case text:
+            pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"expected auto, none or a number, canvas over crop, got {text}") from None
+
+
 Part = Literal["color", "spatial"]
+Surrounding = Annotated[SurroundSetting, Parameter(converter=parse_surround, n_tokens=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +74,9 @@ class LearnOptions(LearnConfig):
     criterion: Literal["accuracy", "broken", "agreement"] = "accuracy"
     """What the tolerance is of: how far accuracy may fall, the share of images that are right unchanged and
     wrong transformed (broken), or the share of predictions that change (agreement)."""
+    surround: Surrounding = "auto"
+    """What geometry brings in from around the crop of photographs: auto (canvases 1.5 times the crop; digits
+    have none), none (padding), or a number, canvas over crop."""
     acc_orig: Literal["paired", "measured"] | float | None = None
     """switched: what a batch's accuracy is compared with: the same batch's clean accuracy (paired, the
     default), the clean accuracy of all training images (measured), or a number in [0, 1]."""
@@ -95,6 +112,9 @@ class ScreenOptions(ScreenConfig):
     magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
         default_factory=dict
     )
+    surround: Surrounding = "auto"
+    """What geometry brings in from around the crop of photographs: auto (canvases 1.5 times the crop; digits
+    have none), none (padding), or a number, canvas over crop."""
     round_trip: Annotated[bool, Parameter(negative="--no-round-trip")] = ScreenConfig.round_trip
     """Classify, beside each spatial curve, the same images warped and warped back, which shows what
     interpolation and cut-off alone cost."""

@@ -24,6 +24,8 @@ from itn.runtime.progress import progress_bar
 
 CANVAS_SHARE = 0.25  # of the memory, that canvases may fill; learning copies them once for its split
 
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, which may have less than the machine
+
 
 def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None) -> NDArray[np.uint8]:
     """Read an image file of any mode, H x W x C; for an animation the first frame.
@@ -182,13 +184,24 @@ def _read_all(
 
 def _check_memory(images: int, size: int) -> None:
     """Raise ValueError if canvases of so many bytes each are too large to keep."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-    if memory is not None and images * size > CANVAS_SHARE * memory:
+    memory, processes = _memory(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if memory is not None and images * size > CANVAS_SHARE * memory / processes:
+        each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
-            f"{images:,} photographs with what they show around the crop need {images * size / 1e9:.1f} GB, "
-            f"more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (--limit), a smaller "
-            "--surround such as 1.2, or --surround none"
+            f"{images:,} photographs with what they show around the crop need {images * size / 1e9:.1f} GB"
+            f"{each}, more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (--limit), a "
+            "smaller --surround such as 1.2, or --surround none"
         )
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that processes on this machine share, None if unknown."""
+    limits = []
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
+        limits.append(int(CGROUP_LIMIT.read_text()))
+    return min(limits, default=None)
 
 
 @contextlib.contextmanager

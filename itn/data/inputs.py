@@ -16,6 +16,7 @@ from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.models.fingerprint import answers, rounding
 from itn.models.preflight import check_gradient, preflight, suitable_batch
+from itn.models.preprocessing import Preprocessing
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
@@ -37,15 +38,18 @@ class Settings(Protocol):
 
 
 def labeled_images(
-    images: Tensor | ImageSet, labels: Tensor | None, surround: SurroundSetting
+    images: Tensor | ImageSet,
+    labels: Tensor | None,
+    surround: SurroundSetting,
+    preprocessing: Preprocessing | None = None,
 ) -> tuple[Tensor, Tensor, Canvases | None]:
-    """Return images, labels and canvases of what a user gives.
+    """Return images, labels and canvases of what a user gives; the preprocessing is that of photographs.
 
     Raises:
         ValueError: If there are no labels, or the surround asks for more than the images have.
     """
     known = images.canvases if isinstance(images, ImageSet) else None
-    canvases = chosen_canvases(known, surround)
+    canvases = chosen_canvases(known, surround, preprocessing)
     if isinstance(images, ImageSet):
         return images.images, images.labels if labels is None else labels, canvases
     if labels is None:
@@ -88,7 +92,7 @@ class RunInputs:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
-        images, labels, canvases = labeled_images(images, labels, config.surround)
+        images, labels, canvases = labeled_images(images, labels, config.surround, classifier.preprocessing)
         check_images(images, classifier.channels)
         self.classifier, self.config = classifier, config
         self.provenance = provenance(classifier.device)

@@ -40,7 +40,12 @@ def warp(images: Tensor, matrix: Tensor, padding: str = "zeros", surround: Surro
         Warped images of the same shape and dtype; with a surround the warped crops, B x C x H x W. Where a
         matrix is the identity, the image, or the crop, is returned bit for bit. Half precision is sampled in
         the precision of the matrix.
+
+    Raises:
+        ValueError: If the surround is not that of the canvases.
     """
+    if surround is not None:
+        surround.check(images)
     with torch.autocast(images.device.type, enabled=False):
         dtype = torch.promote_types(images.dtype, matrix.dtype)
         matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)

@@ -45,6 +45,22 @@ class Surround(NamedTuple):
         top, left = round((height - crop_height) / 2), round((width - crop_width) / 2)
         return cls(top, left, crop_height, crop_width, box)
 
+    def check(self, canvases: Tensor) -> None:
+        """Raise ValueError unless this is the surround of these canvases, B x C x H' x W'."""
+        (height, width), images = canvases.shape[-2:], len(canvases)
+        if self.boxes.shape != (images, 4):
+            raise ValueError(
+                f"the surround has boxes of shape {tuple(self.boxes.shape)} for {images} canvases: give one "
+                "row for each, left, top, right and bottom, such as those of surround.part(index)"
+            )
+        fits = 0 <= self.top <= height - self.height and 0 <= self.left <= width - self.width
+        if not (fits and self.height >= 1 and self.width >= 1):
+            raise ValueError(
+                f"the surround has crops of {self.height} x {self.width} at row {self.top} and column "
+                f"{self.left}, which do not fit into canvases of {height} x {width}: give the canvases, not "
+                "the crops"
+            )
+
     def crops(self, canvases: Tensor) -> Tensor:
         """Return the crops, ... x H x W, of canvases, ... x H' x W': a view."""
         rows = slice(self.top, self.top + self.height)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itn.functional import Surround
+from itn.models.preprocessing import Margins, Preprocessing, margin
 from itn.runtime.validation import is_of, require
 
 SurroundSetting = Literal["auto", "none"] | float
@@ -32,8 +33,14 @@ class Canvases:
     @property
     def ratio(self) -> float:
         """Size of the canvases over that of the crops, the larger one of height and width."""
-        height, width = self.pixels.shape[-2:]
-        return max(height / self.surround.height, width / self.surround.width)
+        return self.margins.ratio(self.surround.size)
+
+    @property
+    def margins(self) -> Margins:
+        """By how many pixels the canvases exceed the crops."""
+        (height, width), around = self.pixels.shape[-2:], self.surround
+        below, right = height - around.top - around.height, width - around.left - around.width
+        return Margins(around.top, below, around.left, right)
 
     @classmethod
     def joined(cls, sets: Sequence[Self]) -> Self:
@@ -53,7 +60,7 @@ class Canvases:
     def cut(self, ratio: float) -> "Canvases":
         """Return smaller canvases, ``ratio`` times as large as the crop: a view, no larger than these are."""
         old, (height, width) = self.surround, self.pixels.shape[-2:]
-        above, beside = (round((ratio - 1) * n / 2) for n in old.size)
+        above, beside = (margin(ratio, n) for n in old.size)
         top, left = max(0, old.top - above), max(0, old.left - beside)
         bottom = min(height, old.top + old.height + above)
         right = min(width, old.left + old.width + beside)
@@ -83,11 +90,18 @@ def check_surround(value: Any) -> None:
     )
 
 
-def chosen_canvases(canvases: Canvases | None, surround: SurroundSetting) -> Canvases | None:
+def chosen_canvases(
+    canvases: Canvases | None, surround: SurroundSetting, preprocessing: Preprocessing | None = None
+) -> Canvases | None:
     """Return what a setting takes of the canvases that images have, or None.
 
+    Args:
+        canvases: What is known around the images.
+        surround: The setting.
+        preprocessing: What the photographs went through: a number never asks for more than it leaves.
+
     Raises:
-        ValueError: If a number asks for more than there is.
+        ValueError: If a number asks for more than there is, but could be had.
     """
     if surround in {"none", 1} or (surround == "auto" and canvases is None):
         return None
@@ -99,7 +113,13 @@ def chosen_canvases(canvases: Canvases | None, surround: SurroundSetting) -> Can
             f"surround is {surround:g}, but nothing is known around these images: give the ImageSet that "
             'load_images has returned for a folder of photographs and their classifier, or surround="auto"'
         )
-    if surround > canvases.ratio + 0.01:
+    crop = canvases.surround.size
+    if preprocessing is not None and preprocessing.crop == crop:
+        wanted = preprocessing.margins(surround)
+    else:
+        above, beside = (margin(surround, n) for n in crop)
+        wanted = Margins(above, above, beside, beside)
+    if any(n > known for n, known in zip(wanted, canvases.margins, strict=True)):
         raise ValueError(
             f"surround is {surround:g}, but the canvases of these images are {canvases.ratio:.3g} times as "
             f"large as the crop: load them with load_images(..., surround={surround:g})"

@@ -1,6 +1,7 @@
 """From a photograph of any size to a classifier's input: resize, then crop the center."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args
@@ -37,10 +38,10 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         one_side = not isinstance(self.resize, Iterable)
-        resized = _height_width("resize", (self.resize, self.resize) if one_side else self.resize)
+        resized = height_width("resize", (self.resize, self.resize) if one_side else self.resize)
         # Lists, and numbers of numpy, become what the fields are declared with
         object.__setattr__(self, "resize", resized[0] if one_side else resized)
-        object.__setattr__(self, "crop", _height_width("crop", self.crop))
+        object.__setattr__(self, "crop", height_width("crop", self.crop))
         if resized[0] < self.crop[0] or resized[1] < self.crop[1]:
             raise ValueError(
                 f"crop {self.crop} exceeds resize {self.resize}, which leaves a black border: "
@@ -65,7 +66,7 @@ class Preprocessing:
 
         Where photographs are resized to a height and a width, a canvas never exceeds these.
         """
-        above, beside = (round((ratio - 1) * n / 2) for n in self.crop)
+        above, beside = margin(ratio, self.crop[0]), margin(ratio, self.crop[1])
         if isinstance(self.resize, int):
             return Margins(above, above, beside, beside)
         (top, left), (height, width) = _offset(self.resize, self.crop), self.crop
@@ -116,13 +117,26 @@ class Margins(NamedTuple):
     left: int
     right: int
 
+    def ratio(self, crop: tuple[int, int]) -> float:
+        """Return the size of the canvas over that of the crop, the larger one of height and width."""
+        height, width = crop
+        return 1 + max((self.top + self.bottom) / height, (self.left + self.right) / width)
+
+
+def margin(ratio: float, size: int) -> int:
+    """Return by how many pixels a canvas, ``ratio`` times the crop, exceeds its size on either side.
+
+    Rounded up, so that a ratio above 1 always has a margin, and none is smaller than asked for.
+    """
+    return math.ceil((ratio - 1) * size / 2 - 1e-9)  # 1.2 - 1 exceeds 0.2 by rounding
+
 
 def _offset(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
     """Return top and left of the central crop of an image, both H x W, rounded as torchvision does."""
     return round((size[0] - crop[0]) / 2), round((size[1] - crop[1]) / 2)
 
 
-def _height_width(name: str, size: Any) -> tuple[int, int]:
+def height_width(name: str, size: Any) -> tuple[int, int]:
     """Return two positive whole numbers, of any type, as integers."""
     values = tuple(size) if isinstance(size, Iterable) else (size,)
     if len(values) != 2 or not all(is_of(v, (Real,)) and v >= 1 and float(v).is_integer() for v in values):

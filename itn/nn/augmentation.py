@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from itn.functional import Surround, check_images, unit_float
 from itn.models.classifier import Classifier
+from itn.models.preprocessing import height_width
 from itn.nn.color_transformer import ColorTransformer
 from itn.nn.composition import Composition, Parts
 from itn.nn.control_head import CONTROLS
@@ -26,7 +27,10 @@ class LearnedAugmentation(Composition):
         spatial: The spatial transformer, or None.
         scale: Factor on k. 1 is the family as learned or certified; 1.5 goes beyond it.
         crop: Height and width of what is returned, if images are larger: the central crop of each, into which
-            geometry brings what lies around it. None: images of the same size.
+            geometry brings what lies around it; one number means a square. None: images of the same size.
+
+    Raises:
+        ValueError: If there is no transformer, or a number is out of its range.
 
     Example:
         >>> augment = itn.load_augmentation("runs/learn", scale=1.5)
@@ -38,16 +42,20 @@ class LearnedAugmentation(Composition):
         color: ColorTransformer | Parts | None = None,
         spatial: SpatialTransformer | None = None,
         scale: float = 1.0,
-        crop: tuple[int, int] | None = None,
+        crop: tuple[int, int] | int | None = None,
     ) -> None:
         super().__init__(color, spatial)
         if not 0 <= scale < float("inf"):
             raise ValueError(f"scale must be at least 0, got {scale}")
         self.requires_grad_(False)
-        self.scale, self.crop = scale, crop
+        if isinstance(crop, int):
+            crop = crop, crop
+        self.scale, self.crop = scale, None if crop is None else height_width("crop", crop)
 
     def forward(self, *inputs: Any) -> Any:
-        """Return transformed images, float in [0, 1], of the same shape, with a separate draw for each image.
+        """Return transformed images, float in [0, 1], with a separate draw for each image.
+
+        They have the shape of the images, or height and width of the crop.
 
         Args:
             inputs: Images, C x H x W or B x C x H x W, uint8 or float in [0, 1]; or samples that hold them,
@@ -56,8 +64,8 @@ class LearnedAugmentation(Composition):
                 comes back as one.
 
         Raises:
-            ValueError: If there is no image or it is invalid, or if the sample holds boxes, masks or key
-                points, which would not follow the image.
+            ValueError: If there is no image, if it is invalid or smaller than the crop, or if the sample
+                holds boxes, masks or key points, which would not follow the image.
         """
         leaves, structure = tree_flatten(inputs if len(inputs) != 1 else inputs[0])
         kinds = [_kind(leaf) for leaf in leaves]
@@ -82,7 +90,7 @@ class LearnedAugmentation(Composition):
             surround = Surround.central((plain.shape[-2], plain.shape[-1]), self.crop, len(batch))
             surround = surround.to(batch.device)
         for part in self.members:
-            part.check_frame(batch.shape)
+            part.check_frame(batch.shape if self.crop is None else (*batch.shape[:2], *self.crop))
         draws = self.scale * torch.rand(len(self.controls), len(batch), CONTROLS, device=batch.device)
         ks = [
             k.to(part.head.output.weight)

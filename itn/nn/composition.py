@@ -111,10 +111,12 @@ class Composition(nn.Module):
             named: The same by their names, k1, k2 and so on.
 
         Raises:
-            ValueError: If images or controls are invalid.
+            ValueError: If images or controls are invalid, or the surround is not that of the canvases.
         """
         if not torch.compiler.is_compiling():
             check_images(images, self.channels)
+        if surround is not None:
+            surround.check(images)
         rows = [check_controls(torch.as_tensor(k)) for k in self._in_order(ks, named)]
         for name, k in zip(self.controls, rows, strict=True):
             if len(k) not in (1, len(images)):

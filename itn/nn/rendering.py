@@ -2,7 +2,9 @@
 
 Where a surround is known, images are *canvases* until the last transformer that looks around the crop: it
 returns crops, and those after it act on crops. Those before it act on whole canvases, so that what it brings
-in from outside the crop has been changed as the crop has.
+in from outside the crop has been changed as the crop has. Except for those that move pixels and do not look
+around: on canvases they would move them farther than on crops, so they are given crops, and nothing is known
+around these from there on.
 """
 
 from collections.abc import Sequence
@@ -39,12 +41,19 @@ def render(
         if pending is not None and not pending[0].fuses_with(part):
             images, surround = _apply_matrix(*pending, images, surround, number > last)
             pending = None
+        if surround is not None and number < last and _needs_crops(part, p, images, surround):
+            images, surround = crops_of(images, surround), None
         if not isinstance(part, MatrixTransformer) or not part.is_plain:
             images, surround = _apply(part, p, images, surround, number == last)
             continue
         matrix = part.matrix_from(p, _frame(part, images, surround))
         pending = part, matrix if pending is None else part.compose(pending[1], matrix)
     return images if pending is None else _apply_matrix(*pending, images, surround, True)[0]
+
+
+def _needs_crops(part: Transformer, p: Tensor, images: Tensor, surround: Surround) -> bool:
+    """Return whether a transformer moves pixels without looking around."""
+    return not part.takes_surround and part.rms_shift(p[:1], _frame(part, images, surround)) is not None
 
 
 def _frame(part: Transformer, images: Tensor, surround: Surround | None) -> Frame:

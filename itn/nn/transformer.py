@@ -65,8 +65,8 @@ class Transformer(nn.Module):
         """Whether ``apply_parameters`` looks around the frame.
 
         Where photographs are known beyond it, it is then given canvases, with ``frame.surround`` and the size
-        of the crops, and returns crops. All others act on crops, or on whole canvases as if these were the
-        images if a transformer that looks around follows.
+        of the crops, and returns crops. All others act on crops; if a transformer that looks around follows
+        and they have no ``rms_shift``, on whole canvases as if these were the images.
         """
         return False
 

@@ -5,9 +5,7 @@ padding there. Where photographs are known around the images, both are measured 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-
-from itn.screening.thresholds import Threshold
+from collections.abc import Iterator, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,22 +16,6 @@ class BorderCost:
     accuracy: float
     accuracy_without: float
     """Padding is brought in from outside the images instead of what photographs show there."""
-
-
-def border_costs(
-    accuracy_at: Callable[[float, bool], float], thresholds: Mapping[str, Threshold]
-) -> dict[str, BorderCost]:
-    """Return the costs at the threshold of each side on which there is one.
-
-    Args:
-        accuracy_at: Returns accuracy at a magnitude, with a surround or without.
-        thresholds: Of the criterion, by side.
-    """
-    return {
-        side: BorderCost(v, accuracy_at(v, True), accuracy_at(v, False))
-        for side, threshold in thresholds.items()
-        if (v := threshold.value) is not None
-    }
 
 
 def border_notes(
@@ -48,8 +30,13 @@ def border_notes(
     """
     for name, sides in costs.items():
         for cost in sides.values():
+            lost, without = clean_accuracy - cost.accuracy, clean_accuracy - cost.accuracy_without
+            share = f", {100 * (without - lost):.1f} of them from the border" if 0 <= lost <= without else ""
             yield (
-                f"{name} by {cost.magnitude:.3g} ({units[name]}) costs "
-                f"{100 * (clean_accuracy - cost.accuracy):.1f} points of accuracy, the border "
-                f"{100 * (cost.accuracy - cost.accuracy_without):.1f} more where padding is brought in"
+                f"at {name} {cost.magnitude:.3g} ({units[name]}) accuracy is {_points_lower(lost)}; without "
+                f"the surround it would be {_points_lower(without)}{share}"
             )
+
+
+def _points_lower(lost: float) -> str:
+    return f"{100 * abs(lost):.1f} points {'lower' if round(lost, 3) >= 0 else 'higher'}"

@@ -1,6 +1,7 @@
 """The criteria of a screen: what has to be kept of the answers to unchanged images, and how much is."""
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -79,6 +80,15 @@ class Kept(NamedTuple):
         return tuple(tuple(value / self.whole for value in curve) for curve in self[:3])  # type: ignore[return-value]
 
 
+def level_of(fraction: float, whole: int, n: int) -> float:
+    """Return the share of n images at which exactly a fraction of ``whole`` images is kept.
+
+    A count over n that ties with it is equal to it, since both are rounded once. The fraction is taken as the
+    decimal number that is written.
+    """
+    return float(Fraction(repr(float(fraction))) * whole / n)
+
+
 def kept(criterion: str, counts: Iterable[Outcomes], fraction: float, confidence: float) -> Kept:
     """Return how much of the answers to unchanged images is kept, by one criterion.
 
@@ -97,7 +107,7 @@ def kept(criterion: str, counts: Iterable[Outcomes], fraction: float, confidence
     if criterion == "agreement":
         share = [c.agreeing / n for c in counts]
         low, high = zip(*(clopper_pearson(c.agreeing, n, confidence) for c in counts), strict=True)
-        return Kept(tuple(share), low, high, fraction, 1.0)
+        return Kept(tuple(share), low, high, level_of(fraction, n, n), 1.0)
     whole = right / n
     if criterion == "broken":
         share = [c.both / n for c in counts]
@@ -108,7 +118,7 @@ def kept(criterion: str, counts: Iterable[Outcomes], fraction: float, confidence
         ratio_low, ratio_high = paired_ratio(both, broken, mended, confidence)
         ends = list(zip(ratio_low.tolist(), ratio_high.tolist(), strict=True))
     low, high = (tuple(end * whole for end in curve) for curve in zip(*ends, strict=True))
-    return Kept(tuple(share), low, high, fraction * whole, whole)
+    return Kept(tuple(share), low, high, level_of(fraction, right, n), whole)
 
 
 def measure(criterion: str, topk: int = 1) -> str:
@@ -117,9 +127,14 @@ def measure(criterion: str, topk: int = 1) -> str:
     words = {
         "accuracy": f"{top}accuracy",
         "broken": f"the share of {top}right images still right",
-        "agreement": f"the share of predictions {f'still among the top {topk}' if top else 'unchanged'}",
+        "agreement": f"the share of predictions {agreement_text(topk)}",
     }
     return words[criterion]
+
+
+def agreement_text(topk: int) -> str:
+    """Return what predictions are that agree with those on the unchanged images, in words."""
+    return f"still among the top {topk}" if topk > 1 else "unchanged"
 
 
 def level_text(criterion: str, fraction: float) -> str:

@@ -67,7 +67,7 @@ def flip_magnitudes(
         seed=seed,
     )
     unused = torch.zeros(len(images), dtype=torch.int64)  # neither labels nor clean predictions are needed
-    canvases = chosen_canvases(known, surround)
+    canvases = chosen_canvases(known, surround, classifier.preprocessing)
     images = images if canvases is None else canvases.crops
     data = CheckedImages(images, unused, unused, canvases=canvases)
     screener = Screener(classifier, data, config)

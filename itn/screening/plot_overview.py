@@ -29,9 +29,8 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
         clean_accuracy: Accuracy on unchanged images; the pair breaks the classifier beyond the red contour,
             where less than ``pair.accuracy_fraction`` of it, or of what the criterion asks for, is kept.
     """
-    level, kept = pair.accuracy_fraction, 100 * np.array(pair.kept_share(clean_accuracy))
-    if pair.criterion == "accuracy":  # not divided, so that nothing is rounded
-        level, kept = level * clean_accuracy, 100 * np.array(pair.accuracy)
+    shares, level = pair.kept_of_all(clean_accuracy)
+    kept = 100 * np.array(shares)
     figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
     ax = figure.subplots()
     table = 100 * np.array(pair.accuracy)
@@ -123,10 +122,10 @@ def _draw_extents(ax: Axes, sweep: SweepRecord) -> None:
         _bar(ax, -0.4, medians, sweep, ORANGE, "s")
         return
     ax.spines["bottom"].set_visible(False)
-    unchanged = [share >= 0.5 for share in sweep.agreement]
+    unchanged = [share >= 0.5 for share in sweep.unchanged]
     shares = sweep.accuracy if sweep.thresholds.criterion == "accuracy" else sweep.kept_share
     _points(ax, 0.4, sweep, sweep.kept, shares, BLUE, "o")
-    _points(ax, -0.4, sweep, unchanged, sweep.agreement, ORANGE, "s")
+    _points(ax, -0.4, sweep, unchanged, sweep.unchanged, ORANGE, "s")
 
 
 def _points(

@@ -5,6 +5,7 @@ from typing import Any
 
 from itn.runtime.records import Record
 from itn.screening.border import BorderCost
+from itn.screening.criteria import level_of
 from itn.screening.thresholds import Threshold
 
 Curve = tuple[float, ...]
@@ -58,7 +59,8 @@ class Thresholds:
     """Root mean square change of the pixels at the threshold of the criterion on each side, a fraction of the
     full range; None where it lies beyond the magnitudes tried."""
     at: dict[str, OutcomeShares | None]
-    """What images do at the threshold of the criterion on each side, interpolated."""
+    """What images do at the threshold of the criterion on each side: measured there if the border is, else
+    interpolated."""
     classes: dict[str, Sides]
     """By class, where the true class stops having the largest mean softmax; the interval comes from the
     approximate one of the margin (see ``Screener.class_statistics``)."""
@@ -81,6 +83,7 @@ class Thresholds:
 class Recoveries:
     """Stretches of magnitudes, first and last, on which accuracy or a class has recovered after breaking.
 
+    Accuracy is below ``accuracy_fraction`` of its clean value in between, whatever the criterion is.
     Both the break and the recovery are clear of the intervals. Discrete transformations have no stretches.
     """
 
@@ -96,7 +99,7 @@ class SweepRecord:
     """One transformation at ascending magnitudes; curves have one value for each magnitude.
 
     Accuracy and agreement are fractions of all images; agreement is with the prediction on the unchanged
-    image. Their intervals are those of Clopper and Pearson.
+    image, which is among the answers. Their intervals are those of Clopper and Pearson.
     """
 
     unit: str
@@ -136,9 +139,18 @@ class SweepRecord:
     kept: tuple[bool, ...] | None = None
     """Of a discrete transformation, which has no range: whether the criterion keeps at least
     ``accuracy_fraction``, at each magnitude. None, and absent in JSON, for all others."""
+    first_unchanged: Curve | None = None
+    """Of a discrete transformation with ``topk`` above 1: the fraction of images whose prediction, the first
+    of the answers, is that on the unchanged image, at each magnitude. None, and absent in JSON, for all
+    others, whose ``flips`` or ``agreement`` say it."""
     border: dict[str, BorderCost] | None = None
-    """By side with an accuracy threshold, what the border of the images costs there. None, and absent in
-    JSON, where nothing is known around the images, or the transformation is not spatial."""
+    """By side with a threshold of the criterion, what the border of the images costs there. None, and absent
+    in JSON, where nothing is known around the images, or the transformation is not spatial."""
+
+    @property
+    def unchanged(self) -> Curve:
+        """Fraction of the images whose prediction is that on the unchanged image, of a discrete one."""
+        return self.agreement if self.first_unchanged is None else self.first_unchanged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +172,20 @@ class PairRecord:
     softmax_true: tuple[Curve, ...]
     broken: tuple[Curve, ...]
     mended: tuple[Curve, ...]
+
+    def kept_of_all(self, clean_accuracy: float) -> tuple[tuple[Curve, ...], float]:
+        """Return how much the criterion keeps, as a share of all images, and the least share that is enough.
+
+        Both are those of ``criteria.kept`` for the same counts, so that ties are ties.
+        """
+        right = round(clean_accuracy * self.n)
+        if self.criterion == "agreement":
+            return self.agreement, level_of(self.accuracy_fraction, self.n, self.n)
+        level = level_of(self.accuracy_fraction, right, self.n)
+        if self.criterion == "accuracy":
+            return self.accuracy, level
+        both = tuple(tuple((right - round(share * self.n)) / self.n for share in row) for row in self.broken)
+        return both, level
 
     def kept_share(self, clean_accuracy: float) -> tuple[Curve, ...]:
         """Return how much the criterion keeps, as a fraction of what unchanged images have."""
@@ -198,7 +224,7 @@ class ScreenRecord(Record):
         """Return the record as what json.dumps takes."""
         content = super().to_json()
         for sweep in content["transforms"].values():
-            for key in ("kept", "border"):
+            for key in ("kept", "first_unchanged", "border"):
                 if sweep.get(key) is None:
                     sweep.pop(key, None)
         return content

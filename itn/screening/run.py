@@ -17,7 +17,6 @@ from itn.models.classifier import Classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.screening.border import border_costs
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
 from itn.screening.passes import Screener
@@ -25,7 +24,7 @@ from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, Soft
 from itn.screening.result import ScreenResult, write_tables
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.stored_passes import StoredPasses, count_passes
-from itn.screening.sweep import Samples, sweep_record
+from itn.screening.sweep import Samples, sweep_record, with_border
 from itn.stats import clopper_pearson
 from itn.transforms import TRANSFORMS
 
@@ -106,9 +105,7 @@ def screen(
                 sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
                 if sweep.transform.spatial and run.data.canvases is not None:
-                    measure = partial(work.accuracy_at, sweep.transform)
-                    costs = border_costs(measure, records[name].thresholds.of_criterion)
-                    records[name] = replace(records[name], border=costs)
+                    records[name] = with_border(records[name], partial(work.outcomes_at, sweep.transform))
                 curves += curve_rows(sweep, samples, config)
                 class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += class_means

@@ -15,7 +15,7 @@ from itn.runtime.errors import NOTHING_KEPT
 from itn.runtime.progress import ProgressBar
 from itn.runtime.run_dir import POINTS, RunFolder
 from itn.screening.config import ScreenConfig
-from itn.screening.criteria import is_right, kept, outcomes
+from itn.screening.criteria import Outcomes, kept, outcomes
 from itn.screening.flips import Flips
 from itn.screening.passes import Arrays, Screener, unchanged
 from itn.screening.sweep import Sweep
@@ -72,15 +72,15 @@ class StoredPasses:
             for v, w in product(self.config.pair_sweep(x.name), self.config.pair_sweep(y.name))
         }
 
-    def accuracy_at(self, transform: Transform, v: float, surround: bool) -> float:
-        """Return accuracy at a magnitude, with what is known around the images or without."""
+    def outcomes_at(self, transform: Transform, v: float, surround: bool) -> Outcomes:
+        """Return what images do at a magnitude, with what is known around them or without."""
         change = self.screener.at(transform, v, surround=surround)
         self.bar.expect(self.bar.total + 1)
         found = self._once(
             f"{transform.name}/{'with' if surround else 'without'} surround {v!r}",
             partial(self.screener.image_statistics, change),
         )
-        return float(is_right(found, self.screener.labels.cpu().numpy()).mean())
+        return outcomes([found], self.clean, self.screener.labels.cpu().numpy())[0]
 
     def kept(self) -> str:
         """Return what a run that ends now leaves behind, in words."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.screening.border import border_notes
-from itn.screening.criteria import level_text, measure, short_text
+from itn.screening.criteria import agreement_text, level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
 from itn.screening.thresholds import Threshold
+from itn.transforms import TRANSFORMS
 
 MOST_RECOVERIES = 5  # named in the closing table
 SHRINKING = ("zoom", "scale_x", "scale_y")  # factors whose direction is not evident
@@ -28,17 +29,25 @@ def screen_summary(record: ScreenRecord) -> str:
         costs = {name: sweep.border for name, sweep in record.transforms.items() if sweep.border}
         units = {name: unit_text(name, sweep.unit) for name, sweep in record.transforms.items()}
         lines += border_notes(costs, record.clean_accuracy, units)
+    if _has_geometry(record):
         lines.append(surround_text(record.surround))
     lines += [_pair(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
 
 
+def _has_geometry(record: ScreenRecord) -> bool:
+    """Return whether anything brings in what lies around the images."""
+    swept = {name: sweep.lost_content is not None for name, sweep in record.transforms.items()}
+    names = {*swept, *(name for pair in record.pairs.values() for name in (pair.x, pair.y))}
+    # A pair may hold one that is not registered, of which the record does not say what it is
+    return any(swept.get(name, name not in TRANSFORMS or TRANSFORMS[name].spatial) for name in names)
+
+
 def _pair(pair: PairRecord, clean_accuracy: float) -> str:
-    shares, level = pair.kept_share(clean_accuracy), pair.accuracy_fraction
-    if pair.criterion == "accuracy":  # not divided, so that nothing is rounded
-        shares, level = pair.accuracy, level * clean_accuracy
-    kept = sum(share >= level for row in shares for share in row)
+    of_all, level = pair.kept_of_all(clean_accuracy)
+    kept = sum(share >= level for row in of_all for share in row)
+    shares = pair.accuracy if pair.criterion == "accuracy" else pair.kept_share(clean_accuracy)
     cells = len(pair.magnitudes_x) * len(pair.magnitudes_y)
     return (
         f"{pair.x} x {pair.y}: {measure(pair.criterion, pair.topk)} is at least "
@@ -111,7 +120,7 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
         "tested",
         "unit",
         "pixel change",
-        "broken - mended, unchanged there",
+        f"broken - mended, {agreement_text(record.topk)} there",
     )
     rows = []
     for name, change in breaking_order(record):
@@ -147,10 +156,10 @@ def _extents(sweep: SweepRecord) -> tuple[str, str]:
     if sweep.kept is not None:
         shares = sweep.accuracy if criterion == "accuracy" else sweep.kept_share
         what = {"accuracy": "right", "broken": "still right", "agreement": "kept"}[criterion]
-        unchanged = [share >= 0.5 for share in sweep.agreement]
+        unchanged = [share >= 0.5 for share in sweep.unchanged]
         return (
             kept_text(sweep.kept, shares, what, *frame),
-            kept_text(unchanged, sweep.agreement, "unchanged", *frame),
+            kept_text(unchanged, sweep.unchanged, "unchanged", *frame),
         )
     medians = {side: flips.median for side, flips in sweep.thresholds.flips.items()}
     return range_text(sweep.thresholds.of_criterion, *frame), range_text(medians, *frame)
@@ -163,8 +172,8 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
         "full range"
     )
     yield (
-        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; unchanged: "
-        f"{measure('agreement', record.topk)}"
+        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; "
+        f"{agreement_text(record.topk)}: {measure('agreement', record.topk)}"
     )
     first, change = breaking_order(record)[0]
     if change is None:

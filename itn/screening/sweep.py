@@ -1,14 +1,15 @@
 """The measurements of one transformation, and their record: curves, thresholds and recoveries."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from itn.screening.border import BorderCost
 from itn.screening.config import ScreenConfig
-from itn.screening.criteria import CriterionName, Kept, is_right, kept, outcomes
+from itn.screening.criteria import CriterionName, Kept, Outcomes, is_right, kept, outcomes
 from itn.screening.flips import Flips, median_flip
 from itn.screening.passes import IMAGE_STATISTICS, Arrays
 from itn.screening.records import (
@@ -109,8 +110,39 @@ def sweep_record(sweep: Sweep, samples: Samples, config: ScreenConfig) -> SweepR
         thresholds=_thresholds(sweep, samples, config, sides),
         recoveries=_recoveries(sweep, samples, sides),
         kept=tuple(share >= judged.level for share in judged.share) if sweep.transform.discrete else None,
+        first_unchanged=_first_unchanged(sweep, config),
         border=None,
     )
+
+
+def _first_unchanged(sweep: Sweep, config: ScreenConfig) -> Curve | None:
+    """Return the share of the predictions that are unchanged, if no other curve of the record has it."""
+    if not sweep.transform.discrete or config.topk == 1:
+        return None
+    clean = sweep.clean["predictions"]
+    return tuple(float((point["predictions"] == clean).mean()) for point in sweep.points)
+
+
+def with_border(record: SweepRecord, outcomes_at: Callable[[float, bool], Outcomes]) -> SweepRecord:
+    """Return a record with what is measured at its thresholds, with and without what is around the images.
+
+    Args:
+        record: Of a spatial transformation.
+        outcomes_at: Returns what images do at a magnitude, with a surround or without.
+    """
+    border, at = {}, dict(record.thresholds.at)
+    for side, threshold in record.thresholds.of_criterion.items():
+        if (v := threshold.value) is not None:
+            seen, blind = outcomes_at(v, True), outcomes_at(v, False)
+            border[side] = BorderCost(v, seen.right / seen.n, blind.right / blind.n)
+            at[side] = _outcome_shares(seen)
+    return dataclasses.replace(
+        record, border=border, thresholds=dataclasses.replace(record.thresholds, at=at)
+    )
+
+
+def _outcome_shares(counts: Outcomes) -> OutcomeShares:
+    return OutcomeShares(counts.broken / counts.n, counts.mended / counts.n, counts.agreeing / counts.n)
 
 
 def averaged(kind: type) -> list[str]:
@@ -154,7 +186,7 @@ class _Side(NamedTuple):
         config: ScreenConfig,
     ) -> "_Side":
         counts = outcomes(points, sweep.clean, samples.labels)
-        shares = tuple(OutcomeShares(c.broken / c.n, c.mended / c.n, c.agreeing / c.n) for c in counts)
+        shares = tuple(map(_outcome_shares, counts))
         by_criterion = {
             criterion: kept(criterion, counts, config.accuracy_fraction, config.confidence)
             for criterion in get_args(CriterionName)

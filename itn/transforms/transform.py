@@ -154,6 +154,8 @@ class Transform:
         A spatial transformation with a surround takes canvases and returns crops.
         """
         if self.spatial:
+            if surround is not None:
+                surround.check(images)
             frame = images if surround is None else surround.crops(images)
             return warp(images, self.matrix(v, frame), padding, surround).clamp(0, 1)
         optional = {"padding": padding, "noise": noise}

@@ -471,6 +471,7 @@ REFUSED_BY_SCREEN = [
     (["--topk", "10"], "topk must be less than the 10 outputs of lenet5, got 10"),
     (["--limit", "-3"], "limit must be a number of images, or 0 for all, got -3"),
     (["--class-map", "mine.py"], "mnist has its labels already"),
+    (["--surround", "abc"], "--surround: expected auto, none or a number, canvas over crop, got abc"),
     (["--surround", "0.5"], "surround must be auto, none, or the size of the canvas over that of the crop"),
     (["--surround", "1.5"], "surround is 1.5, but nothing is cropped: digits"),
     (["--data", "nowhere"], "unknown images 'nowhere': give one of mnist"),

@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+from cyclopts import Token
 
 import itn
-from itn.cli.options import LearnOptions, ScreenOptions
+from itn.cli.main import main
+from itn.cli.options import LearnOptions, ScreenOptions, parse_surround
 
 
 def test_no_option_gives_the_default_settings():
@@ -33,6 +35,21 @@ def test_every_setting_has_an_option_and_every_setting_of_the_switch():
     options = {field.name for field in dataclasses.fields(LearnOptions)}
     assert {field.name for field in dataclasses.fields(itn.LearnConfig)} <= options
     assert {field.name for field in dataclasses.fields(itn.Switched)} <= options
+
+
+@pytest.mark.parametrize("command", ["screen", "learn"])
+def test_help_says_what_a_surround_is_to_users_of_the_command_line(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main([command, "--help"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "--surround" in line)
+    assert "around the crop of photographs: auto (canvases 1.5 times the crop; digits have none)" in line
+    assert "or a number, canvas over crop" in line
+    assert "ImageSet" not in line
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("none", "none"), ("1.25", 1.25), ("2", 2.0)])
+def test_a_surround_is_a_word_or_a_number(text, value):
+    assert parse_surround(object, [Token(value=text)]) == value
 
 
 def test_the_criterion_of_a_screen_is_an_option():

@@ -8,6 +8,7 @@ import scipy.ndimage
 import torch
 from torchvision.transforms.functional import center_crop
 
+import itn
 from itn.functional import PADDINGS, Surround, crops_of, family_matrix, fill_outside, warp, warp_canvas
 from itn.functional.spatial import spatial_identity
 
@@ -101,6 +102,33 @@ def test_a_turned_photograph_is_cropped_afterwards(canvases):
     images = torch.from_numpy(photograph)[None, None]
     result = warp(images, matrix, surround=surround)
     np.testing.assert_allclose(result[0, 0].numpy(), turned[11:20, 16:29], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("surround", "message"),
+    [
+        (SURROUND.part(slice(1)), r"boxes of shape \(1, 4\) for 3 canvases"),
+        (SURROUND._replace(boxes=SURROUND.boxes[:3, :3]), r"boxes of shape \(3, 3\) for 3 canvases"),
+        (SURROUND._replace(height=100), r"crops of 100 x \d+ at row .* do not fit into canvases of"),
+        (SURROUND._replace(left=-1), "do not fit"),
+        (SURROUND._replace(width=0), "do not fit"),
+    ],
+)
+def test_a_surround_of_other_canvases_is_refused(surround, message, canvases):
+    canvases = canvases[:3]
+    eye, two = torch.eye(2, 3), torch.zeros(2)
+    net = itn.InvariantTransformerNet(torch.nn.Identity(), None, itn.SpatialTransformer())
+    colors = itn.InvariantTransformerNet(torch.nn.Identity(), itn.ColorTransformer(canvases.shape[1]))
+    canvases = canvases.float()
+    assert warp(canvases, eye, surround=SURROUND.part(slice(3))).shape[-2:] == SURROUND.size
+    for call in (
+        lambda: warp(canvases, eye, surround=surround),
+        lambda: net(canvases, two, two, surround=surround),
+        lambda: colors.transform(canvases, two, two, surround=surround),
+        lambda: itn.TRANSFORMS["rotate"].apply(canvases, two[:1], surround=surround),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_where_the_crop_is_not_left_its_surround_does_not_matter(canvases):

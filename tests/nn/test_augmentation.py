@@ -160,3 +160,26 @@ def test_larger_images_are_warped_and_cropped():
     assert torch.equal(unchanged(large), large[..., 5:14, 5:17])
     with pytest.raises(ValueError, match="a crop of 9 x 12 does not fit into 9 x 11"):
         augment(large[..., :9, :11])
+
+
+@pytest.mark.parametrize("crop", [0, -3, (9, 0), (9,), (9, 12, 1), (9, 1.5), "9", True, float("nan")])
+def test_a_crop_is_two_positive_numbers(crop):
+    with pytest.raises(ValueError, match="crop must be positive pixels, height and width"):
+        itn.LearnedAugmentation(family().part("color"), crop=crop)
+
+
+def test_one_number_is_a_square_crop():
+    augment = itn.LearnedAugmentation(family().part("color"), crop=7)
+    assert augment.crop == (7, 7)
+    assert augment(IMAGES).shape == (6, 1, 7, 7)
+
+
+def test_transformers_are_asked_about_the_frame_of_the_crop():
+    class Fixed(itn.ColorTransformer):
+        def check_frame(self, shape):
+            if tuple(shape) != (6, 1, 7, 5):
+                raise ValueError("other frame")
+
+    assert itn.LearnedAugmentation({"color": Fixed(1)}, crop=(7, 5))(IMAGES).shape == (6, 1, 7, 5)
+    with pytest.raises(ValueError, match="other frame"):
+        itn.LearnedAugmentation({"color": Fixed(1)})(IMAGES)

@@ -41,6 +41,19 @@ class Peek(Smear):
         return crops + share * (left.crops(images) - crops)
 
 
+class Slide(Smear):
+    """Shifts along x by a share of the width, and sees no more than it is given."""
+
+    def apply_parameters(self, images, p, frame):
+        assert images.shape[-2:] == frame.size
+        zeros, ones = torch.zeros_like(p), torch.ones_like(p)
+        rows = torch.cat([ones, zeros, -2 * p, zeros, ones, zeros], 1)
+        return warp(images, rows.view(-1, 2, 3))
+
+    def rms_shift(self, p, frame):
+        return p[:, 0].abs()
+
+
 @pytest.fixture
 def canvases():
     return 0.25 + 0.5 * torch.rand(4, 3, *CANVAS, generator=torch.Generator().manual_seed(2))
@@ -102,6 +115,21 @@ def test_any_transformer_in_front_of_a_warp_sees_the_padded_photograph(padding, 
     smeared = smear.apply_parameters(filled, p["smear"], smear.frame(canvases.shape))
     expected = warp(smeared, matrix_of(spatial, p["spatial"]), "zeros", surround)
     torch.testing.assert_close(result, expected.clamp(0, 1))
+
+
+def test_one_that_moves_pixels_moves_them_as_far_in_front_of_a_warp(canvases, surround):
+    """On a canvas of twice the width the same share would be twice as many pixels."""
+    slide, spatial, color = trained(Slide(), 1), trained(SpatialTransformer(), 2, 0.2), ColorTransformer(3)
+    color = trained(color, 3, 0.15)
+    result, p = rendered({"color": color, "slide": slide, "spatial": spatial}, canvases, surround)
+    crops = crops_of(canvases, surround)
+    assert p["slide"].abs().min() > 0.05
+    colored = color.apply_parameters(crops, p["color"], color.frame(crops.shape)).clamp(0, 1)
+    slid = slide.apply_parameters(colored, p["slide"], slide.frame(crops.shape)).clamp(0, 1)
+    expected = warp(slid, matrix_of(spatial, p["spatial"])).clamp(0, 1)
+    torch.testing.assert_close(result, expected)
+    alone, p = rendered({"slide": slide}, canvases, surround)
+    assert torch.equal(alone, slide.apply_parameters(crops, p["slide"], slide.frame(crops.shape)))
 
 
 def test_without_a_warp_behind_it_a_transformer_sees_the_crop(canvases, surround):

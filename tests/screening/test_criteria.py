@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from itn import ScreenConfig, screen
 from itn.runtime.progress import progress_bar
 from itn.screening.criteria import Outcomes, kept, outcomes
 from itn.screening.passes import Screener
+from itn.screening.records import PairRecord
 from itn.screening.stored_passes import StoredPasses
 from itn.stats import clopper_pearson, paired_ratio
 
@@ -53,6 +55,38 @@ def test_what_is_kept_by_each_criterion():
     )
     assert [curve[1] for curve in broken.relative()] == pytest.approx([64 / 70, *clopper_pearson(640, 700)])
     assert [curve[1] for curve in agreement.relative()] == pytest.approx([0.85, *clopper_pearson(850, 1000)])
+
+
+@pytest.mark.parametrize("criterion", ["accuracy", "broken", "agreement"])
+@pytest.mark.parametrize("n", [20, 70, 100, 500])
+def test_ties_with_the_level_are_kept_in_sweeps_and_in_pairs(criterion, n):
+    """All counts that are exactly the asked for share of the right ones, and one fewer."""
+    ties = 0
+    for written in ("0.7", "0.8", "0.9", "0.95", "0.98"):
+        for right in [n] if criterion == "agreement" else range(n // 2, n + 1):
+            least = Fraction(written) * right
+            if least.denominator > 1:
+                continue
+            ties += 1
+            counts = [
+                Outcomes(n, both=int(least) - less, broken=right - int(least) + less, mended=0, agreeing=c)
+                for less, c in ((0, int(least)), (1, int(least) - 1))
+            ]
+            judged = kept(criterion, counts, float(written), 0.95)
+            assert [share >= judged.level for share in judged.share] == [True, False]
+            tables = {
+                "accuracy": (tuple(c.right / n for c in counts),),
+                "agreement": (tuple(c.agreeing / n for c in counts),),
+                "broken": (tuple(c.broken / n for c in counts),),
+            }
+            unused = dict.fromkeys(("ci_low", "ci_high", "softmax_true", "mended"), ())
+            pair = PairRecord(
+                "blur", "zoom", criterion, 1, float(written), (0.0, 1.0), (1.0,), n, **tables, **unused
+            )
+            shares, level = pair.kept_of_all(right / n)
+            assert [share >= level for share in shares[0]] == [True, False]
+            assert (shares[0], level) == (judged.share, judged.level)
+    assert ties >= 3
 
 
 class Churning(nn.Module):

@@ -83,9 +83,11 @@ def test_factors_break_where_arithmetic_says(brightness, flats):
     assert found["contrast"].lost_content is None
 
 
-def test_a_recovery_is_found_by_the_sweep_and_reported(side, blobs):
+@pytest.mark.parametrize("criterion", ["accuracy", "broken", "agreement"])
+def test_a_recovery_of_accuracy_is_found_by_the_sweep_and_reported(criterion, side, blobs):
     """Turned by 90 to 270 degrees the blobs lie on the other side; from there they are back."""
-    config = ScreenConfig(("rotate",), magnitudes={"rotate": itn.transforms.builtin.steps(0, 360, 40)})
+    magnitudes = {"rotate": itn.transforms.builtin.steps(0, 360, 40)}
+    config = ScreenConfig(("rotate",), magnitudes=magnitudes, criterion=criterion)
     found = screen(side, *blobs, config)
     assert (
         "breaks, then recovers under rotate (degrees): accuracy from 280 to 360; class 0 from 280 to 360; "

@@ -6,8 +6,10 @@ import json
 
 import pytest
 import torch
+from matplotlib.text import Text
 
 import itn
+from itn.screening import plot_overview
 from itn.screening.records import CurveRow, FlipRow, ScreenRecord
 from itn.screening.summary import breaking_order, statement
 from itn.screening.tables import to_csv
@@ -143,6 +145,36 @@ def test_a_discrete_transformation_has_a_verdict_on_each_magnitude(side, blobs, 
     )
     first, _ = breaking_order(result.record)[0]
     assert statement(first, result.record.transforms[first], 0.95) in str(result)
+
+
+@pytest.fixture
+def lenet5_flips():
+    images, labels = itn.load_images("mnist", limit=100)
+    config = itn.ScreenConfig(("horizontal_flip", "brightness"), topk=5, bisections=0, accuracy_bisections=0)
+    return itn.screen(itn.load_classifier("lenet5"), images, labels, config)
+
+
+def figure_texts(figure):
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_predictions_are_unchanged_by_the_first_answer_whatever_counts_as_right(lenet5_flips):
+    """Half of the predictions unchanged is about predictions; agreement is among the answers."""
+    result = lenet5_flips
+    sweep = result.record.transforms["horizontal_flip"]
+    flips = sweep.thresholds.flips["above"]
+    assert sweep.unchanged == (1, (flips.n - flips.flipped) / flips.n)
+    assert sweep.unchanged[1] < 0.5 < sweep.agreement[1]
+    lines = {line.split()[0]: line for line in str(result).splitlines() if line}
+    assert f"breaks at 1: {100 * sweep.unchanged[1]:.1f} % unchanged" in lines["horizontal_flip"]
+    assert "broken - mended, still among the top 5 there" in lines["transformation"]
+    assert "still among the top 5: the share of predictions still among the top 5" in str(result)
+    assert f"{100 * sweep.unchanged[1]:.1f} %" in figure_texts(
+        plot_overview.thresholds(result.record, itn.TRANSFORMS)
+    )
+    content = json.loads(json.dumps(result.record.to_json()))
+    assert ScreenRecord.from_json(content) == result.record
+    assert "first_unchanged" not in content["transforms"]["brightness"]
 
 
 def test_a_discrete_transformation_is_kept_where_nothing_changes(brightness, flats, registered_quarters):

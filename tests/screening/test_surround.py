@@ -11,6 +11,7 @@ from torch import nn
 
 import itn
 from itn.models.checked_images import CheckedImages
+from itn.screening.border import BorderCost, border_notes
 from itn.screening.passes import Screener, unchanged
 from itn.screening.summary import screen_summary
 
@@ -105,10 +106,44 @@ def test_at_its_threshold_a_transformation_is_told_from_the_border(classifier, p
     assert 0.6 < cost.magnitude < 0.9
     assert (cost.accuracy, cost.accuracy_without) == (1.0 if cost.magnitude < 0.8 else 0.5, 0.5)
     assert sweep.record.transforms["blur"].border is None
+    # Nothing is mended, so that both are about the same images at the same magnitude
+    there = sweep.record.transforms["translate_x"].thresholds.at["above"]
+    assert (there.broken, there.mended) == (1 - cost.accuracy, 0)
+    assert there.agreement == cost.accuracy
     text = screen_summary(sweep.record)
-    difference = 100 * (cost.accuracy - 0.5)
-    assert f"the border {difference:.1f} more where padding is brought in" in text
+    lost = 100 * (1 - cost.accuracy)
+    assert (
+        f"at translate_x {cost.magnitude:.3g} (fraction of the width) accuracy is {lost:.1f} points lower; "
+        f"without the surround it would be 50.0 points lower, {50 - lost:.1f} of them from the border"
+    ) in text
     assert "up to 1.4 times their size" in text
+
+
+def test_accuracy_that_rises_at_a_threshold_is_said_to_be_higher():
+    """Which the other criteria allow; then there is no share of the border to name."""
+    costs = {"zoom": {"above": BorderCost(1.25, 0.86, 0.84), "below": BorderCost(0.5, 0.81, 0.83)}}
+    above, below = border_notes(costs, 0.85, {"zoom": "factor"})
+    without = "; without the surround it would be"
+    assert above == f"at zoom 1.25 (factor) accuracy is 1.0 points higher{without} 1.0 points lower"
+    assert below == f"at zoom 0.5 (factor) accuracy is 4.0 points lower{without} 2.0 points lower"
+
+
+@pytest.mark.parametrize(
+    ("transforms", "pairs", "said"),
+    [
+        (("blur",), (), False),
+        (("translate_y",), (), True),
+        ((), (("blur", "contrast"),), False),
+        ((), (("blur", "translate_y"),), True),
+        (("blur",), (("translate_y", "blur"),), True),
+    ],
+)
+def test_the_surround_is_named_where_there_is_geometry(transforms, pairs, said, classifier, photographs):
+    magnitudes = {"blur": (0.0, 0.5), "translate_y": (0.0, 0.2), "contrast": (1.0, 1.2)}
+    used = {*transforms, *(name for pair in pairs for name in pair)}
+    config = itn.ScreenConfig(transforms, pairs, {name: magnitudes[name] for name in used}, bisections=0)
+    text = str(itn.screen(classifier, photographs, config=config))
+    assert ("surround: geometry brings in" in text) == said
 
 
 @pytest.fixture
