@@ -129,6 +129,23 @@ def per_class() -> str:
     return table((*header, "color", "spatial", "largest baseline", "which is, about"), rows)
 
 
+def class_displacements(digits: str) -> list[float]:
+    """Return the spatial displacements of the families of some digits."""
+    families = {family["name"]: family for family in read("per_class")["classes"]}
+    return [value(families[digit], "spatial") for digit in digits]
+
+
+def below_text() -> str:
+    """Return which families of classes are smaller than a single transformation, in a sentence."""
+    names = classes_below_baseline()
+    if not names:
+        return "All families are larger than the largest single transformation, by its estimate."
+    return (
+        f"The families of {', '.join(names)} are smaller than the largest single transformation, by its "
+        "estimate from training images."
+    )
+
+
 def classes_below_baseline() -> list[str]:
     """Return the classes whose family has less displacement than their largest baseline."""
     return [
