@@ -17,7 +17,7 @@ from itn.nn import SingleTransformation
 from itn.stats import DropTest, FixedSequence, fixed_sequence_test, last_scale
 from itn.stats.fixed_sequence import SEQUENCE
 
-SMALLEST = 0.001  # fraction of its bound that an estimate can be: calibration needs somewhere to begin
+SMALLEST = 0.001  # fraction of its bound that a search tries: where that fails, calibration begins with it
 IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
 CONTENDER = 0.4
 """Baselines below this fraction of the largest estimate are not calibrated; one estimated at 0.55 of it
@@ -68,7 +68,7 @@ def estimate_baselines(
             evaluations[scale] = images.tally(transform, torch.tensor([[scale]]), test.tolerance)
             return expected_to_pass(evaluations[scale], test)
 
-        scale = max(SMALLEST, last_scale(holds_at, largest=1.0, bisections=BISECTIONS))
+        scale = last_scale(holds_at, largest=1.0, bisections=BISECTIONS)
         return EstimatedBaseline(baseline, scale, tuple(sorted(evaluations.items())))
 
     return [estimate(baseline) for baseline in baselines]
@@ -91,7 +91,8 @@ def calibrate_baselines(
     """
 
     def calibrate(estimate: EstimatedBaseline) -> FixedSequence:
-        scales = sorted({min(1.0, estimate.scale * factor) for factor in SEQUENCE})
+        start = estimate.scale or SMALLEST / SEQUENCE[0]
+        scales = sorted({min(1.0, start * factor) for factor in SEQUENCE})
         transform = ParametricTransform.of_single(estimate.baseline)
         return fixed_sequence_test(
             lambda scale: images.changes(transform, torch.tensor([[scale]]))[None], scales, test, BEYOND

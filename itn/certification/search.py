@@ -13,9 +13,10 @@ from torch import Tensor
 from itn.certification.parametric import Count, EvaluationSet, Outcomes, ParametricTransform
 from itn.nn import CONTROLS
 from itn.stats import DropTest, last_scale
+from itn.stats.fixed_sequence import SEQUENCE
 
 IMAGES = 4000  # that an estimate is made from, at most
-SMALLEST = 0.002  # scale of a family that an estimate can be: calibration needs somewhere to begin
+SMALLEST = 0.002  # scale of a family that a search tries: where that fails, calibration begins with it
 GRID = (0.0, 0.5, 1.0)
 REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
@@ -58,7 +59,7 @@ def estimate_scale_and_worst_k(
         scale = estimate_along(candidate, before)
         if scale < before or torch.equal(worst, family.full_strength):
             worst = candidate
-    return max(scale, SMALLEST), worst
+    return scale or SMALLEST / SEQUENCE[0], worst
 
 
 class WorstCase(NamedTuple):

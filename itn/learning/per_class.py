@@ -7,47 +7,42 @@ it proves is that all images together keep to the tolerance, each transformed by
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from itn.certification.baselines import BEYOND, baseline_record
+from itn.certification.baselines import BEYOND
 from itn.certification.calibration import calibration_points
 from itn.certification.criteria import Criterion
-from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
+from itn.certification.family_baselines import estimate_family_baselines
 from itn.certification.parametric import (
-    Count,
     EvaluationSet,
-    Outcomes,
     ParametricTransform,
     displacements_full,
-    parameters_full,
     rescale,
 )
 from itn.certification.records import (
-    PLANNED,
     CalibrationPoint,
     Certificate,
-    ConditionRecord,
     Measured,
-    SearchedRecord,
     certify,
 )
-from itn.certification.search import WorstCase, estimate_scale_and_worst_k, search_worst_k
+from itn.certification.search import estimate_scale_and_worst_k, search_worst_k
 from itn.data.loading import ImageSet
+from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
 from itn.learning.config import LearnConfig
-from itn.learning.evaluate import Response, change_shares, respond
+from itn.learning.evaluate import change_shares, respond
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem, Steps
-from itn.learning.records import ClassesPart, ClassFamily, ClassPart, LearnStep, PerClassRecord
+from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
-from itn.stats import FixedSequence, clopper_pearson, drop_upper_bound, fixed_sequence_test, generator
+from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
 if TYPE_CHECKING:
@@ -67,27 +62,6 @@ class PerClassResult:
 
     def __str__(self) -> str:
         return class_summary(self.record)
-
-
-class ClassProblem(NamedTuple):
-    """A class with its family and its share of each part of the images."""
-
-    label: int
-    net: InvariantTransformerNet
-    training: EvaluationSet
-    held_out: EvaluationSet
-    baselines: FamilyBaselines
-
-
-class ClassOutcome(NamedTuple):
-    """What the held-out images of one class say of its family."""
-
-    clean: Tensor
-    """Whether each unchanged image is recognized, bool, N."""
-    uniform: Response
-    full: Outcomes
-    worst: Outcomes
-    searched: WorstCase
 
 
 def learn_per_class(
@@ -194,7 +168,7 @@ class _ClassFamilies:
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
     ) -> PerClassRecord:
         outcomes = self._outcomes()
-        measured = _joined(outcomes)
+        measured = joined(outcomes)
         certificate = self._certificate(measured)
         full = self._mean_displacements([len(c.held_out.data) for c in self.classes])
         return PerClassRecord(
@@ -210,11 +184,11 @@ class _ClassFamilies:
                 "full": change_shares(measured.clean, measured.full),
                 "worst": change_shares(measured.clean, measured.worst),
             },
-            parts={part: _classes_part(part, outcomes, displacement) for part, displacement in full.items()},
+            parts={part: classes_part(part, outcomes, displacement) for part, displacement in full.items()},
             certificate=certificate,
             calibration=self.points,
             classes=tuple(
-                _class_record(
+                class_record(
                     c,
                     outcome,
                     worst_k,
@@ -282,22 +256,6 @@ class _ClassFamilies:
         )
 
 
-def _joined(outcomes: Sequence[ClassOutcome]) -> Measured:
-    """Return what became of the images of all classes."""
-    searched = WorstCase(
-        torch.zeros(1, 0),
-        Outcomes.joined([outcome.searched.outcomes for outcome in outcomes]),
-        torch.cat([outcome.searched.right_everywhere for outcome in outcomes]),
-    )
-    return Measured(
-        torch.cat([outcome.clean for outcome in outcomes]),
-        Outcomes.joined([outcome.uniform.outcomes for outcome in outcomes]),
-        Outcomes.joined([outcome.full for outcome in outcomes]),
-        Outcomes.joined([outcome.worst for outcome in outcomes]),
-        searched,
-    )
-
-
 def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
     """Raise ValueError if a class has too few recognized training images, or no other ones."""
     able = split.training.labels[criterion.held(split.training.reference)]
@@ -313,58 +271,3 @@ def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) ->
 
 def _of_class(images: EvaluationSet, label: int) -> EvaluationSet:
     return images.part((images.data.labels == label).nonzero().flatten())
-
-
-def _classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full: float) -> ClassesPart:
-    """Return the record of one part, mean over the images of all classes."""
-
-    def mean(values: list[Tensor]) -> float:
-        return torch.cat([value.double() for value in values]).mean().item()
-
-    shifts = [outcome.uniform.rms_shift[part] for outcome in outcomes if part in outcome.uniform.rms_shift]
-    return ClassesPart(
-        displacement_uniform=mean([outcome.uniform.displacement[part] for outcome in outcomes]),
-        displacement_full=displacement_full,
-        rms_shift_uniform=mean(shifts) if shifts else None,
-    )
-
-
-def _class_record(
-    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig, scale: float
-) -> ClassFamily:
-    """Return the record of one class."""
-    n, shape = len(c.held_out.data), c.held_out.data.images.shape
-    # One scale of several was chosen, for all classes; two conditions have two bounds each
-    level = (1 - config.confidence) / (4 * PLANNED)
-
-    def bounded(outcomes: Outcomes, k: Tensor | None = None) -> ConditionRecord:
-        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
-        return ConditionRecord(
-            accuracy=right / n,
-            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
-            drop=count.drop,
-            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends)
-            if scale
-            else 0.0,  # nothing changes
-            k=None if k is None else tuple(k[0].tolist()),
-        )
-
-    displacements = displacements_full(c.net, shape)
-    matrices = {
-        name: c.net.part(name).details(p, c.net.part(name).frame(shape)).get("matrix_full")
-        for name, p in parameters_full(c.net).items()
-    }
-    return ClassFamily(
-        label=c.label,
-        name=name,
-        images=n,
-        clean_accuracy=int(outcome.clean.sum()) / n,
-        accuracy_uniform=int(outcome.uniform.outcomes.right.sum()) / n,
-        full=bounded(outcome.full),
-        worst=bounded(outcome.worst, worst_k),
-        searched=SearchedRecord.of(outcome.searched),
-        parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
-        baselines={
-            part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
-        },
-    )

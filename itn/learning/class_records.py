@@ -1,0 +1,110 @@
+"""What single classes do under their own families, and its records."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from itn.certification.baselines import baseline_record
+from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.parametric import Count, EvaluationSet, Outcomes, displacements_full, parameters_full
+from itn.certification.records import PLANNED, ConditionRecord, Measured, SearchedRecord
+from itn.certification.search import WorstCase
+from itn.learning.config import LearnConfig
+from itn.learning.evaluate import Response
+from itn.learning.records import ClassesPart, ClassFamily, ClassPart
+from itn.nn import InvariantTransformerNet
+from itn.stats import clopper_pearson, drop_upper_bound
+
+
+class ClassProblem(NamedTuple):
+    """A class with its family and its share of each part of the images."""
+
+    label: int
+    net: InvariantTransformerNet
+    training: EvaluationSet
+    held_out: EvaluationSet
+    baselines: FamilyBaselines
+
+
+class ClassOutcome(NamedTuple):
+    """What the held-out images of one class say of its family."""
+
+    clean: Tensor
+    """Whether each unchanged image is recognized, bool, N."""
+    uniform: Response
+    full: Outcomes
+    worst: Outcomes
+    searched: WorstCase
+
+
+def joined(outcomes: Sequence[ClassOutcome]) -> Measured:
+    """Return what became of the images of all classes."""
+    searched = WorstCase(
+        torch.zeros(1, 0),
+        Outcomes.joined([outcome.searched.outcomes for outcome in outcomes]),
+        torch.cat([outcome.searched.right_everywhere for outcome in outcomes]),
+    )
+    return Measured(
+        torch.cat([outcome.clean for outcome in outcomes]),
+        Outcomes.joined([outcome.uniform.outcomes for outcome in outcomes]),
+        Outcomes.joined([outcome.full for outcome in outcomes]),
+        Outcomes.joined([outcome.worst for outcome in outcomes]),
+        searched,
+    )
+
+
+def classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full: float) -> ClassesPart:
+    """Return the record of one part, mean over the images of all classes."""
+
+    def mean(values: list[Tensor]) -> float:
+        return torch.cat([value.double() for value in values]).mean().item()
+
+    shifts = [outcome.uniform.rms_shift[part] for outcome in outcomes if part in outcome.uniform.rms_shift]
+    return ClassesPart(
+        displacement_uniform=mean([outcome.uniform.displacement[part] for outcome in outcomes]),
+        displacement_full=displacement_full,
+        rms_shift_uniform=mean(shifts) if shifts else None,
+    )
+
+
+def class_record(
+    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig, scale: float
+) -> ClassFamily:
+    """Return the record of one class."""
+    n, shape = len(c.held_out.data), c.held_out.data.images.shape
+    # One scale of several was chosen, for all classes; two conditions have two bounds each
+    level = (1 - config.confidence) / (4 * PLANNED)
+
+    def bounded(outcomes: Outcomes, k: Tensor | None = None) -> ConditionRecord:
+        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
+        return ConditionRecord(
+            accuracy=right / n,
+            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
+            drop=count.drop,
+            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends)
+            if scale
+            else 0.0,  # nothing changes
+            k=None if k is None else tuple(k[0].tolist()),
+        )
+
+    displacements = displacements_full(c.net, shape)
+    matrices = {
+        name: c.net.part(name).details(p, c.net.part(name).frame(shape)).get("matrix_full")
+        for name, p in parameters_full(c.net).items()
+    }
+    return ClassFamily(
+        label=c.label,
+        name=name,
+        images=n,
+        clean_accuracy=int(outcome.clean.sum()) / n,
+        accuracy_uniform=int(outcome.uniform.outcomes.right.sum()) / n,
+        full=bounded(outcome.full),
+        worst=bounded(outcome.worst, worst_k),
+        searched=SearchedRecord.of(outcome.searched),
+        parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
+        baselines={
+            part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
+        },
+    )
