@@ -122,7 +122,7 @@ LINES = {
 SCRIPTS = (
     ("floors.py", "screening and learning over the bare classifier on the same batches", "20"),
     ("processes.py", "how much faster two processes screen than one", "10"),
-    ("threads.py", "how threads should wait for each other, alone and beside busy processes", "30"),
+    ("threads.py", "how threads should wait for each other, alone and beside busy processes", "12"),
     ("rivals.py", "Captum, foolbox, torchvision, imagecorruptions, and a learner like Augerino", "40"),
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("kills.py", "runs killed at random moments and continued", "30"),
