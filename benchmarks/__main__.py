@@ -63,7 +63,7 @@ def _processes(record: Record) -> Iterator[tuple[str, str]]:
 
 def _threads(record: Record) -> Iterator[tuple[str, str]]:
     names = {"quiet": "alone", "busy": f"beside {record['busy_processes']} busy processes"}
-    waits = {"unset": "that spin first, as is usual,", "active": "that only spin"}
+    waits = {"unset": "that spin first, as is usual,", "short": "that spin for a short time"}
     for condition, where in names.items():
         ratios = record[condition]["over_passive"]
         for policy, how in waits.items():
