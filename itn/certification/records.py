@@ -1,6 +1,7 @@
 """Records of what is certified, and of single transformations beside it; accuracies are fractions."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -44,6 +45,34 @@ class ConditionRecord:
     drop_upper_bound: float
     k: tuple[float, ...] | None = None
     """The k of all images, part after part; None at full strength, and where k differs between images."""
+
+    @classmethod
+    def of(
+        cls,
+        outcomes: Outcomes,
+        level: float,
+        signed: bool,
+        proven: float,
+        k: tuple[float, ...] | None = None,
+    ) -> "ConditionRecord":
+        """Return the record of what became of N images.
+
+        Args:
+            outcomes: Of the images.
+            level: Chance that each of the two bounds may fail with.
+            signed: Whether images can be mended.
+            proven: What the drop is known to be at most.
+            k: For the record.
+        """
+        n, right, count = len(outcomes.right), int(outcomes.right.sum()), Count.of(outcomes.change)
+        bound = drop_upper_bound(count.broken, count.mended, n, 1 - level, signed)
+        return cls(
+            accuracy=right / n,
+            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
+            drop=count.drop,
+            drop_upper_bound=min(bound, proven),
+            k=k,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,17 +219,7 @@ def certify(
     # For each scale that might have been chosen, three conditions with two bounds each
     level = (1 - SEQUENCE_SHARE) * (1 - confidence) / (6 * PLANNED)
 
-    def bounded(outcomes: Outcomes, proven: float, k: tuple[float, ...] | None = None) -> ConditionRecord:
-        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
-        bound = drop_upper_bound(count.broken, count.mended, n, 1 - level, criterion.mends)
-        return ConditionRecord(
-            accuracy=right / n,
-            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
-            drop=count.drop,
-            drop_upper_bound=min(bound, proven),
-            k=k,
-        )
-
+    bounded = functools.partial(ConditionRecord.of, level=level, signed=criterion.mends)
     proven = tolerance if sequence.scale else 0.0  # at scale 0 nothing changes
     clean_accuracy = int(measured.clean.sum()) / n
     return Certificate(
@@ -211,10 +230,12 @@ def certify(
         scale=sequence.scale,
         images=n,
         clean_accuracy=clean_accuracy,
-        uniform=bounded(measured.uniform, 1.0 if sequence.scale else 0.0),
-        full=bounded(measured.full, proven),
+        uniform=bounded(measured.uniform, proven=1.0 if sequence.scale else 0.0),
+        full=bounded(measured.full, proven=proven),
         worst=bounded(
-            measured.worst, proven, None if worst_k is None else tuple(itertools.chain(*worst_k.values()))
+            measured.worst,
+            proven=proven,
+            k=None if worst_k is None else tuple(itertools.chain(*worst_k.values())),
         ),
         searched=SearchedRecord.of(measured.searched),
         obstacle=None if sequence.scale else _obstacle(sequence, criterion),

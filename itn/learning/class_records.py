@@ -1,5 +1,6 @@
 """What single classes do under their own families, and its records."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,14 +9,13 @@ from torch import Tensor
 
 from itn.certification.baselines import baseline_record
 from itn.certification.family_baselines import FamilyBaselines
-from itn.certification.parametric import Count, EvaluationSet, Outcomes, displacements_full, parameters_full
+from itn.certification.parametric import EvaluationSet, Outcomes, displacements_full, parameters_full
 from itn.certification.records import PLANNED, ConditionRecord, Measured, SearchedRecord
 from itn.certification.search import WorstCase
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import Response
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart
 from itn.nn import InvariantTransformerNet
-from itn.stats import clopper_pearson, drop_upper_bound
 
 
 class ClassProblem(NamedTuple):
@@ -77,18 +77,8 @@ def class_record(
     # One scale of several was chosen, for all classes; two conditions have two bounds each
     level = (1 - config.confidence) / (4 * PLANNED)
 
-    def bounded(outcomes: Outcomes, k: Tensor | None = None) -> ConditionRecord:
-        right, count = int(outcomes.right.sum()), Count.of(outcomes.change)
-        return ConditionRecord(
-            accuracy=right / n,
-            lower_bound=clopper_pearson(right, n, 1 - 2 * level)[0],
-            drop=count.drop,
-            drop_upper_bound=drop_upper_bound(count.broken, count.mended, n, 1 - level, config.asks.mends)
-            if scale
-            else 0.0,  # nothing changes
-            k=None if k is None else tuple(k[0].tolist()),
-        )
-
+    proven = 1.0 if scale else 0.0  # at scale 0 nothing changes
+    bounded = functools.partial(ConditionRecord.of, level=level, signed=config.asks.mends, proven=proven)
     displacements = displacements_full(c.net, shape)
     matrices = {
         name: c.net.part(name).details(p, c.net.part(name).frame(shape)).get("matrix_full")
@@ -101,7 +91,7 @@ def class_record(
         clean_accuracy=int(outcome.clean.sum()) / n,
         accuracy_uniform=int(outcome.uniform.outcomes.right.sum()) / n,
         full=bounded(outcome.full),
-        worst=bounded(outcome.worst, worst_k),
+        worst=bounded(outcome.worst, k=tuple(worst_k[0].tolist())),
         searched=SearchedRecord.of(outcome.searched),
         parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
         baselines={
