@@ -9,6 +9,7 @@ tests of few changed images would have to fear that all change.
 """
 
 import functools
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,8 @@ from itn.stats.intervals import binomial_tail, clopper_pearson
 
 GAMMA = 0.02
 """Chance that the bound on the churn fails, as a share of what the test may err: 0.001 of 0.05."""
-_CHURNS = (
-    9,
-    65,
-)  # values of the churn at which the largest p-value is looked for; where nearly all may change
+_CHURNS = 9  # values of the churn at which the largest p-value is looked for
+_CHURNS_NEARLY_ALL = 65  # the same where nearly all images may change
 _NEARLY_ALL = 0.9  # from there on the chance goes up and down with the parity of the churn count
 _SPREAD = 9.0  # standard deviations of the churn count that are summed over; less than 1e-17 is left out
 
@@ -50,7 +49,8 @@ def _highest_churn(churn: int, n: int, gamma: float) -> float:
 
 def _largest_tail(difference: int, n: int, tolerance: float, highest: float) -> float:
     """Return the largest chance, over the churn, that broken - mended is at most a number."""
-    churns = np.linspace(tolerance, highest, _CHURNS[highest > _NEARLY_ALL])
+    number = _CHURNS_NEARLY_ALL if highest > _NEARLY_ALL else _CHURNS
+    churns = np.linspace(tolerance, highest, number)
     return max(_tail(difference, n, tolerance, churn) for churn in churns)
 
 
@@ -123,12 +123,9 @@ class DropTest(NamedTuple):
 
     def target(self, churn: float) -> float:
         """Return the largest drop, as a share, that is expected to pass where this share or more changes."""
-        low, high = -self.n, round(self.tolerance * self.n) + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            changed = max(round(churn * self.n), middle)
-            low, high = (middle, high) if middle <= self.largest(changed) else (low, middle)
-        return (low + 0.5) / self.n
+        drops, changed = range(-self.n + 1, round(self.tolerance * self.n) + 1), round(churn * self.n)
+        count = bisect_left(drops, True, key=lambda drop: drop > self.largest(max(changed, drop)))
+        return (count - self.n + 0.5) / self.n
 
     def rejected(self, broken: Tensor, mended: Tensor) -> Tensor:
         """Return which of many counts do not pass, bool; whole numbers, of any shape."""
@@ -164,14 +161,7 @@ def _largest_difference(test: DropTest, churn: int) -> int:
 def max_failures(n: int, tolerance: float, confidence: float = 0.95) -> int:
     """Return the largest number of failures among n images that certifies the tolerance; -1 if none does."""
     # The chance of so few broken images grows with their count, if the tolerance is exceeded
-    low, high = -1, n
-    while high - low > 1:
-        middle = (low + high) // 2
-        if binomial_tail(n - middle, n, 1 - tolerance) <= 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return low
+    return bisect_right(range(n), 1 - confidence, key=lambda c: binomial_tail(n - c, n, 1 - tolerance)) - 1
 
 
 def smallest_tolerance(n: int, confidence: float = 0.95) -> float:
