@@ -11,12 +11,11 @@ from itn.certification.criteria import Accuracy, Broken, Criterion
 from itn.functional import Surround, crops_of
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first, check_topk
-from itn.models.forward import Output, forward
+from itn.models.forward import Output, forward, not_finite
 from itn.nn import CONTROLS, Composition, InvariantTransformerNet, SingleTransformation, Transformer
 from itn.nn.rendering import render
 from itn.runtime import distributed
 from itn.runtime.batching import map_in_memory
-from itn.runtime.errors import RunError
 from itn.runtime.journal import Journal
 
 
@@ -205,10 +204,7 @@ class EvaluationSet(NamedTuple):
         def evaluate_batch(rows: slice) -> Tensor:
             output: Output = forward(self.classifier, self.data, rows, change)
             if not output.logits.isfinite().all():
-                raise RunError(
-                    f"the logits of {self.classifier.name} are not finite on transformed images: check its "
-                    "weights, or use --precision float32"
-                )
+                raise not_finite(self.classifier)
             reference, predictions = (
                 known[rows].to(output.logits.device) for known in (self.data.reference, self.data.predictions)
             )

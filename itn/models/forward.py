@@ -7,6 +7,7 @@ from torch import Tensor
 
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
+from itn.runtime.errors import RunError
 
 Change = Callable[[Tensor, Any], Tensor]
 """From float images and their index in the data, a tensor or a slice, to changed images."""
@@ -20,6 +21,14 @@ class Output(NamedTuple):
     labels: Tensor
     logits: Tensor
     """Float32."""
+
+
+def not_finite(classifier: Classifier) -> RunError:
+    """Return the error for answers that are no numbers."""
+    return RunError(
+        f"the logits of {classifier.name} are not finite on transformed images: check its weights, or use "
+        "--precision float32"
+    )
 
 
 def forward(classifier: Classifier, data: CheckedImages, index: Tensor | slice, change: Change) -> Output:

@@ -11,10 +11,10 @@ from torch import Tensor
 from itn.functional import Surround, fill_outside, pixel_centers, square_matrix, warp, warp_canvas
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.forward import Change, Output, forward
+from itn.models.forward import Change, Output, forward, not_finite
 from itn.models.preflight import SAMPLE, suitable_batch
 from itn.runtime.batching import map_in_memory
-from itn.runtime.errors import RunError, first_line
+from itn.runtime.errors import first_line
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
 from itn.stats import generator, margin_over_rivals
@@ -133,10 +133,7 @@ class Screener:
         n = (self.classes[:, None] == self.labels).sum(1).cpu().numpy()
         mean, square, margin_square = (sum(sums).cpu().numpy() / n[:, None] for sums in sums_of_batches)
         if not np.isfinite(mean).all():
-            raise RunError(
-                f"the logits of {self.classifier.name} are not finite on transformed images: "
-                "check its weights, or use --precision float32"
-            )
+            raise not_finite(self.classifier)
         classes = self.classes.cpu().numpy()
         margin = margin_over_rivals(classes, mean, square, margin_square, n, self.config.confidence)
         return {
