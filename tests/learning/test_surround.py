@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import itn
@@ -12,34 +11,18 @@ from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.functional import Surround
 from itn.learning.figures import directions, grid, strips
 from itn.learning.objective import Learner, LearnProblem
-
-SHADES = {"dark": 64, "light": 191}
-
-
-class Brightness(nn.Module):
-    """Says whether the mean of an image exceeds one half."""
-
-    def forward(self, images):
-        excess = 20 * (images.mean((1, 2, 3)) - 0.5)
-        return torch.stack([-excess, excess], 1)
+from tests.shades import shade_classifier, shade_photographs
 
 
 @pytest.fixture
 def classifier():
-    preprocessing = itn.Preprocessing(resize=8, crop=(8, 8))
-    return itn.Classifier(
-        Brightness(), (0,) * 3, (1,) * 3, preprocessing=preprocessing, class_names=list(SHADES)
-    )
+    return shade_classifier(0.5, 8)
 
 
 @pytest.fixture
 def photographs(tmp_path, classifier):
     """Of one shade each, 16 x 8: half the crop to its left and right, nothing above it."""
-    for name, shade in SHADES.items():
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(60):
-            Image.new("RGB", (16, 8), (shade,) * 3).save(tmp_path / "photos" / name / f"{number:02}.png")
-    return itn.load_images(tmp_path / "photos", classifier, surround=2)
+    return shade_photographs(tmp_path / "photos", classifier, 60)
 
 
 def config(**settings):

@@ -6,42 +6,24 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import nn
 
 import itn
 from itn.models.checked_images import CheckedImages
 from itn.screening.border import BorderCost, border_notes
 from itn.screening.passes import Screener, unchanged
 from itn.screening.summary import screen_summary
-
-SHADES = {"dark": 64, "light": 191}
-
-
-class Brightness(nn.Module):
-    """Says whether the mean of an image exceeds 0.3."""
-
-    def forward(self, images):
-        excess = 20 * (images.mean((1, 2, 3)) - 0.3)
-        return torch.stack([-excess, excess], 1)
+from tests.shades import shade_classifier, shade_photographs
 
 
 @pytest.fixture
 def classifier():
-    preprocessing = itn.Preprocessing(resize=20, crop=(20, 20))
-    return itn.Classifier(
-        Brightness(), (0,) * 3, (1,) * 3, preprocessing=preprocessing, class_names=list(SHADES)
-    )
+    return shade_classifier(0.3, 20)
 
 
 @pytest.fixture
 def photographs(tmp_path, classifier):
     """Of one shade each, 40 x 20: half the crop to its left and right, nothing above it."""
-    for name, shade in SHADES.items():
-        (tmp_path / name).mkdir()
-        for number in range(20):
-            Image.new("RGB", (40, 20), (shade,) * 3).save(tmp_path / name / f"{number:02}.png")
-    return itn.load_images(tmp_path, classifier, surround=2)
+    return shade_photographs(tmp_path, classifier, 20)
 
 
 def screened(classifier, images, **settings):
