@@ -144,6 +144,8 @@ def load_images(
     if classifier is not None and possible > 1:
         canvases, bad = read_canvases(folder, paths, classifier, ratio, **reading)
         images = canvases.crops
+        if surround == "auto" and not canvases.shows_more:
+            images, canvases = images.clone(), None
     else:
         images, bad = read_photos(folder, paths, classifier, **reading)
     kept = [i for i in range(len(paths)) if i not in bad]

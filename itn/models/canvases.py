@@ -31,6 +31,15 @@ class Canvases:
         return self.surround.crops(self.pixels)
 
     @property
+    def shows_more(self) -> bool:
+        """Whether any photograph goes on beyond its crop."""
+        around = self.surround
+        first = torch.tensor([around.left, around.top])
+        last = first + torch.tensor([around.width, around.height])
+        boxes = self.surround.boxes.cpu()
+        return bool((boxes[:, :2] < first).any() or (boxes[:, 2:] > last).any())
+
+    @property
     def ratio(self) -> float:
         """Size of the canvases over that of the crops, the larger one of height and width."""
         return self.margins.ratio(self.surround.size)

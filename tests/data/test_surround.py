@@ -90,6 +90,22 @@ def test_what_nothing_is_cropped_from_has_no_surround(folder):
             itn.load_images(source, classifier, surround=1.5)
 
 
+def test_photographs_that_end_with_their_crops_have_no_surround_and_cost_nothing(tmp_path):
+    """Square images such as those of CIFAR, resized by the shorter side to what the crop takes."""
+    square = itn.Classifier(
+        nn.Flatten(), (0.5,) * 3, (0.5,) * 3, preprocessing=itn.Preprocessing(resize=8, crop=(8, 8))
+    )
+    (tmp_path / "0").mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(1, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "0" / f"{number}.png")
+    images = itn.load_images(tmp_path, square)
+    assert images.canvases is None
+    assert images.images.untyped_storage().nbytes() == 3 * 3 * 8 * 8
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "0" / "wider.png")
+    assert itn.load_images(tmp_path, square).canvases is not None
+
+
 @pytest.mark.parametrize("surround", ["all", 0.9, -1, float("nan"), float("inf"), True, None])
 def test_other_settings_are_refused(surround):
     message = "surround must be auto, none, or the size of the canvas over that of the crop, at least 1"
