@@ -1,4 +1,4 @@
-"""Random controls of each part, mostly where a family is at its largest."""
+"""Controls of each draw, mostly where a family is at its largest or its worst."""
 
 from typing import NamedTuple
 
@@ -10,52 +10,40 @@ from itn.learning.constrained.settings import ConstrainedSettings
 VERTICES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
 
-class Groups(NamedTuple):
-    """Draws of controls by where they lie: a vertex for each k, or on edges."""
-
-    controls: int
-    """How many ks there are."""
-
-    @property
-    def full_strength(self) -> int:
-        """The group in which every k is (1, 1)."""
-        return self.edges - 1
-
-    @property
-    def edges(self) -> int:
-        """The group of draws on edges; the combinations of vertices come before it."""
-        return len(VERTICES) ** self.controls
-
-    @property
-    def total(self) -> int:
-        """Number of groups."""
-        return self.edges + 1
-
-
 class ControlDraw(NamedTuple):
-    """Controls, draws x 2 for each k, and the group that each draw belongs to."""
+    """Controls by what they are drawn for: first full strength, then the worst k, then all others."""
 
     ks: list[Tensor]
-    group: Tensor
-    """The vertices of all ks as the digits of one number, base 3; on edges the number after the last."""
+    """Rows x draws x 2 for each k."""
+    full: slice
+    """The draws at full strength."""
+    worst: slice
+    """The draws at the worst k of each row."""
 
 
 def draw_controls(
-    groups: Groups, count: int, random: torch.Generator, settings: ConstrainedSettings, device: torch.device
+    worst: Tensor, count: int, random: torch.Generator, settings: ConstrainedSettings
 ) -> ControlDraw:
-    """Draw controls: first full strength, then combinations of vertices, then points on the outer edges."""
-    full = round(settings.full_strength_share * count)
-    vertices = slice(full, full + round(settings.vertex_share * count))
-    group = torch.full((count,), groups.edges)
-    group[:full] = groups.full_strength
-    group[vertices] = 0
+    """Draw controls: full strength, the worst of each row, vertices, and points on the outer edges.
+
+    Args:
+        worst: The worst controls that are known of each row, rows x ks x 2.
+        count: How many draws.
+        random: On the CPU.
+        settings: Shares of each.
+    """
+    ends = (
+        torch.tensor([settings.full_strength_share, settings.worst_share, settings.vertex_share]) * count
+    ).round()
+    first, second, third = ends.long().cumsum(0).tolist()
+    full, at_worst, vertices = slice(first), slice(first, second), slice(second, third)
     ks = []
-    for digit in reversed(range(groups.controls)):
+    for of_row in worst.unbind(1):
         along, side = torch.rand(2, count, generator=random)
         k = torch.stack([along.where(side < 0.5, 1.0), along.where(side >= 0.5, 1.0)], -1)
-        vertex = torch.randint(len(VERTICES), group[vertices].shape, generator=random)
-        k[vertices] = VERTICES[vertex]
-        k[:full] = 1
-        group[vertices] += len(VERTICES) ** digit * vertex
-        ks.append(k.to(device))
-    return ControlDraw(ks, group.to(device))
+        k[vertices] = VERTICES[torch.randint(len(VERTICES), (third - second,), generator=random)]
+        k[full] = 1
+        of_rows = k.to(worst.device).repeat(len(worst), 1, 1)
+        of_rows[:, at_worst] = of_row[:, None]
+        ks.append(of_rows)
+    return ControlDraw(ks, full, at_worst)

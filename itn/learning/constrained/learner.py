@@ -14,8 +14,10 @@ from itn.learning.constrained.initialization import initial_families
 from itn.learning.constrained.primal_dual import PrimalDual
 from itn.learning.constrained.problem import family_problem
 from itn.learning.constrained.restarts import scores, standings
+from itn.learning.constrained.worst_controls import search_worst_controls
 from itn.learning.objective import LearnProblem, boxes_of, transformed_logits
 from itn.learning.records import LearnStep
+from itn.nn import CONTROLS
 from itn.runtime import distributed
 from itn.runtime.errors import RunError
 from itn.runtime.sharded_forward import ShardedForward
@@ -24,6 +26,8 @@ from itn.stats import generator
 if TYPE_CHECKING:
     from itn.learning.config import LearnConfig
     from itn.learning.constrained.objective import Constrained
+
+MOST_AT_ONCE = 1.0  # change of a log scale when restarts are compared
 
 
 class ConstrainedLearner:
@@ -50,6 +54,9 @@ class ConstrainedLearner:
         self.generator = generator(config.seed, "batches")
         self.families = initial_families(self.problems, self.classifier, config.batch_size, settings)
         self.primal_dual = PrimalDual(self.families, self.target, objective.learning_rate, settings)
+        controls = len(self.net.controls)
+        self.worst = self.families.log_scale.new_ones(len(self.families.log_scale), controls, CONTROLS)
+        """The worst controls that are known of each row, rows x ks x 2."""
         self.sampler = ImageSampler(
             self.problems, self.classifier, config.batch_size, settings.vulnerable_share
         )
@@ -66,13 +73,14 @@ class ConstrainedLearner:
         objective, settings, families = self.objective, self.settings, self.families
         primal_dual, remaining, restarts = self.primal_dual, families.remaining, families.restarts
         draws = self._draws()
-        groups = primal_dual.groups
-        ks, group = draw_controls(groups, draws, self.generator, settings, self.classifier.device)
+        if number % max(1, round(settings.search_every * objective.steps)) == 0:
+            self._search_worst()
+        controls = draw_controls(self.worst[remaining], draws, self.generator, settings)
         index, weight = self.sampler.draw(draws, self.generator)
         weight = weight.to(self.classifier.device).repeat_interleave(restarts, 0)
 
         log_scale = families.log_scale[remaining].requires_grad_()
-        parameters = families.parameters(log_scale, self.net.of_parts(ks))
+        parameters = families.parameters(log_scale, self.net.of_parts(controls.ks))
         logits = self.logits(index, parameters)
         known = self.sampler.known(index, restarts)
         margin = self.criterion.surrogate(logits, *known).view(-1, draws)
@@ -82,10 +90,12 @@ class ConstrainedLearner:
             )
         breaking = torch.sigmoid(-margin)
         change = self.criterion.change(logits, *known).view(-1, draws) * weight
-        factors = primal_dual.vertex_factors(group.expand(len(remaining), -1), change, number)
-        loss = (breaking * weight * factors).mean(1)
-        importance = torch.where(group == groups.full_strength, 1.0, settings.partial_strength_weight)
-        gain = (importance * families.log_displacement(parameters)).mean(1) - families.alignment(log_scale)
+        loss = (breaking * weight * primal_dual.factors(controls)).mean(1)
+        importance = weight.new_full((draws,), settings.partial_strength_weight)
+        importance[controls.full] = 1
+        aligned, lacking = families.directions(log_scale, settings.least_arm)
+        gain = (importance * families.log_displacement(parameters)).mean(1)
+        gain = gain - aligned + settings.arm_weight * lacking
 
         learned = [log_scale, *families.weights]
         loss_slopes, *loss_gradients = torch.autograd.grad(loss.sum(), learned, retain_graph=True)
@@ -94,8 +104,8 @@ class ConstrainedLearner:
             turning = torch.where(self.criterion.held(known[0]).view(-1, draws), breaking, 1 - breaking)
             self.sampler.update(index, turning.sqrt().view(-1, restarts, draws).mean(1))
             memory = max(min(1.0, draws / settings.average_over), 1 / (number + 1))
-            full = change[:, : round(settings.full_strength_share * draws)].mean(1)
-            primal_dual.update_means(full, loss_slopes.sum(1), memory)
+            drops = torch.stack([change[:, part].mean(1) for part in (controls.full, controls.worst)], 1)
+            primal_dual.update_means(drops, loss_slopes.sum(1), memory)
             multiplier = primal_dual.multiplier(gain_slopes.sum(1))
             fade = 0.5 * (1 + math.cos(math.pi * number / objective.steps))
             primal_dual.step_directions(
@@ -109,7 +119,7 @@ class ConstrainedLearner:
             step=number,
             displacement=dict(zip(self.net.parts, displacements.mean(0).tolist(), strict=True)),
             values={
-                "drop": primal_dual.drop[remaining[best]].mean().item(),
+                "drop": primal_dual.largest_drop[remaining[best]].mean().item(),
                 "multiplier": multiplier[best].mean().item(),
                 "restarts": restarts,
             },
@@ -180,10 +190,30 @@ class ConstrainedLearner:
         batch = max(batch // len(self.problems), min(batch, self.settings.min_batch))
         return max(2, batch // self.families.restarts)
 
+    def _search_worst(self) -> None:
+        """Look again for the k at which each of the remaining families is worst."""
+        remaining = self.families.remaining
+        found = search_worst_controls(
+            self.families,
+            self.worst[remaining],
+            self.sampler,
+            self.soft_changes,
+            self.generator,
+            self.config.batch_size,
+            self.settings,
+        )
+        # As for restarts, one process decides for all
+        self.worst[remaining] = distributed.on_rank_zero(found.cpu).to(self.worst)
+
     def _prune(self) -> None:
         """Keep only the best restarts of each problem."""
         families, settings = self.families, self.settings
-        table = standings(families, self.sampler, self.soft_changes, self.config.batch_size, settings)
+        self._search_worst()
+        worst = self.worst[families.remaining]
+        table, steps = standings(
+            families, self.sampler, self.soft_changes, worst, self.config.batch_size, settings
+        )
+        families.log_scale[families.remaining] += steps.clamp(-MOST_AT_ONCE, MOST_AT_ONCE)[:, None]
         table = table.view(-1, families.restarts)
         # One process decides for all: others may round differently and would keep other restarts
         order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
@@ -197,7 +227,7 @@ class ConstrainedLearner:
         parameters = families.full_strength(families.log_scale[remaining])
         ranking = scores(
             families.log_displacement(parameters)[:, 0],
-            self.primal_dual.drop[remaining],
+            self.primal_dual.largest_drop[remaining],
             self.target,
             self.settings.growth_exponent,
         )
@@ -213,8 +243,8 @@ class ConstrainedLearner:
             *families.weights,
             *families.units,
             families.log_scale,
-            primal_dual.drop,
+            primal_dual.drops,
             primal_dual.loss_slope,
-            primal_dual.group_drop,
+            self.worst,
             self.sampler.vulnerability,
         ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from itn.learning.constrained.controls import Groups
+from itn.learning.constrained.controls import ControlDraw
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies, normalized
 
@@ -31,46 +31,39 @@ class PrimalDual:
         self, families: StackedFamilies, target: float, learning_rate: float, settings: ConstrainedSettings
     ) -> None:
         self.families, self.target, self.settings = families, target, settings
-        self.groups = Groups(len(families.net.controls))
         self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
         rows, device = len(families.log_scale), families.log_scale.device
-        self.drop = torch.full((rows,), math.nan, device=device)
-        """Running mean at full strength, by row."""
-        self.loss_slope = self.drop.clone()
+        self.drops = torch.full((rows, 2), math.nan, device=device)
+        """Running means at full strength and at the worst k, by row."""
+        self.loss_slope = self.drops[:, 0].clone()
         """Running mean of the slope of the loss along the log scale."""
-        self.group_drop = torch.full((rows, self.groups.total), target, device=device)
-        """Running mean at each combination of vertices, and on edges."""
 
-    def update_means(self, drop: Tensor, loss_slope: Tensor, memory: float) -> None:
-        """Update the running means of the remaining rows with those of a batch; both are rows."""
+    @property
+    def largest_drop(self) -> Tensor:
+        """The larger running mean of each row."""
+        return self.drops.amax(1)
+
+    def update_means(self, drops: Tensor, loss_slope: Tensor, memory: float) -> None:
+        """Update the running means of the remaining rows with those of a batch, rows x 2 and rows."""
         rows = self.families.remaining
-        self.drop[rows] = _follow(self.drop[rows], drop, memory)
+        self.drops[rows] = _follow(self.drops[rows], drops, memory)
         self.loss_slope[rows] = _follow(self.loss_slope[rows], loss_slope, memory)
 
     def multiplier(self, gain_slope: Tensor) -> Tensor:
         """Return the multiplier at which gain and loss have the same slope along the scale; rows."""
         return gain_slope / self.loss_slope[self.families.remaining].clamp_min(0.3 * self.target)
 
-    def vertex_factors(self, group: Tensor, change: Tensor, number: int) -> Tensor:
-        """Update the drop of each group; return factors on the multiplier, rows x draws.
+    def factors(self, draw: ControlDraw) -> Tensor:
+        """Return factors on the multiplier, rows x draws: 1 where a row loses more, less where less.
 
-        Args:
-            group: Group of each draw, rows x draws.
-            change: Weight of each worse image, minus that of a better one, 0 for others, rows x draws.
-            number: Index of the step.
+        Full strength and the worst k are two constraints; the one that binds gets the multiplier.
         """
-        settings, rows = self.settings, self.families.remaining
-        zero = change.new_zeros(len(rows), self.groups.total)
-        draws = zero.scatter_add(1, group, torch.ones_like(change))
-        shares = zero.scatter_add(1, group, change) / draws.clamp_min(1)
-        memory = torch.maximum(
-            (draws / settings.vertex_average_over).clamp(max=1), (draws > 0) / (number + 1)
-        )
-        rate = self.group_drop[rows]
-        self.group_drop[rows] = rate = rate + memory * (shares - rate)
-        factors = (rate / (settings.vertex_target * self.target)).pow(3).clamp(*settings.vertex_factors)
-        factors[:, self.groups.full_strength] = 1  # there the scale controls the drop
-        return factors.gather(1, group)
+        settings, target = self.settings, self.target
+        drops = self.drops[self.families.remaining].nan_to_num(target).clamp_min(0) + 0.1 * target
+        shares = (drops / drops.amax(1, keepdim=True)).pow(3).clamp_min(settings.least_factor)
+        factors = shares.new_full((len(shares), draw.ks[0].shape[1]), settings.other_factor)
+        factors[:, draw.full], factors[:, draw.worst] = shares[:, :1], shares[:, 1:]
+        return factors
 
     def step_directions(
         self,
@@ -105,7 +98,7 @@ class PrimalDual:
         """
         families, settings = self.families, self.settings
         remaining, log_scale = families.remaining, families.log_scale
-        missing = (self.target / (self.drop[remaining].clamp_min(0) + 0.1 * self.target)).log()
+        missing = (self.target / (self.largest_drop[remaining].clamp_min(0) + 0.1 * self.target)).log()
         missing = missing / settings.growth_exponent
         slopes = gain_slopes - multiplier[:, None] * loss_slopes
         uneven = (slopes - slopes.mean(1, keepdim=True)).clamp(-2, 2)

@@ -37,10 +37,14 @@ def standings(
     families: StackedFamilies,
     sampler: ImageSampler,
     soft_changes: SoftChanges,
+    worst: Tensor,
     batch_size: int,
     settings: ConstrainedSettings,
-) -> Tensor:
-    """Return the log displacement of each row at a scale at which all break equally many images; rows.
+) -> tuple[Tensor, Tensor]:
+    """Return how far each row goes at a scale at which all break equally many images.
+
+    Returns the log displacement there, rows, and the step of the log scale that leads there, rows.
+    What counts is full strength or the worst k that is known, rows x ks x 2, whichever breaks more.
 
     The scale is found on the most vulnerable images, in two steps: the first assumes the usual exponent,
     the second uses the exponent that the first has shown.
@@ -49,10 +53,14 @@ def standings(
     index, present = sampler.most_vulnerable(min(settings.ranking_images, 4 * batch_size))
     present = present.to(families.log_scale).repeat_interleave(families.restarts, 0)
     width = max(1, batch_size // len(families.remaining))
+    ks = [families.net.of_parts(list(k[:, :, None].unbind(1))) for k in (torch.ones_like(worst), worst)]
 
     def soft_count(log_scale: Tensor) -> Tensor:
-        """Return how many of the images are lost at full strength, by the sigmoid of the margin."""
-        parameters, changes = families.full_strength(log_scale), []
+        """Return how many of the images are lost, by the sigmoid of the margin."""
+        return torch.maximum(*(count_at(families.parameters(log_scale, k)) for k in ks))
+
+    def count_at(parameters: Sequence[Tensor]) -> Tensor:
+        changes = []
         for some, counted in zip(index.split(width, 1), present.split(width, 1), strict=True):
             expanded = [p.expand(-1, some.shape[1], -1) for p in parameters]
             changes.append(soft_changes(some, expanded) * counted)
@@ -68,4 +76,4 @@ def standings(
     after = soft_count(log_scale + step[:, None])
     exponent = ((after / before).log() / step).nan_to_num(usual).clamp(usual / 2, 2 * usual)
     step = step + (common / after).log() / exponent
-    return families.log_displacement(families.full_strength(log_scale + step[:, None]))[:, 0]
+    return families.log_displacement(families.full_strength(log_scale + step[:, None]))[:, 0], step

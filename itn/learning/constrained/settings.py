@@ -17,10 +17,18 @@ class ConstrainedSettings:
     """Restarts are pruned after these shares of the steps."""
     keep_one_in: int = 4
     """Pruning keeps one restart in this many."""
-    full_strength_share: float = 0.5
+    full_strength_share: float = 0.4
     """Share of the draws with k1 = k2 = (1, 1)."""
-    vertex_share: float = 0.3
+    worst_share: float = 0.3
+    """Share of the draws at the worst k that is known of each restart."""
+    vertex_share: float = 0.15
     """Share of the draws with k1 and k2 at vertices; all others lie on edges between vertices."""
+    search_every: float = 0.04
+    """The worst k is searched again after this share of the steps."""
+    search_batches: int = 4
+    """Batches that one such search takes, about."""
+    search_images: int = 16
+    """Images on which controls are compared there, at least."""
     partial_strength_weight: float = 0.1
     """Weight of displacement at less than full strength."""
     surplus_weight: float = 0.1
@@ -37,8 +45,6 @@ class ConstrainedSettings:
     """Images on which restarts are compared before pruning, at most."""
     average_over: int = 400
     """Images over which running means are taken."""
-    vertex_average_over: int = 200
-    """Images over which the running mean at a pair of vertices is taken."""
     growth_exponent: float = 2.5
     """The drop grows with about this power of the scale."""
     balance_rate: float = 0.05
@@ -47,12 +53,16 @@ class ConstrainedSettings:
     """Largest log scale, which a part that cannot move reaches."""
     saturation: float = 3.0
     """Largest raw parameter, as a multiple of its bound: tanh 3 is 0.995, so that growth ends there."""
-    vertex_factors: tuple[float, float] = (0.2, 30.0)
-    """Least and largest factor on the multiplier at a pair of vertices."""
+    least_factor: float = 0.05
+    """Least factor on the multiplier, of full strength and of the worst k, whichever loses less."""
+    other_factor: float = 0.2
+    """Factor on the multiplier at all other k."""
+    least_arm: float = 0.3
+    """Displacement that each entry of k by itself should reach, as a fraction of that at full strength."""
+    arm_weight: float = 0.5
+    """Weight of the log displacement that it lacks."""
     target_odds: float = 2.0
     """Odds of the target drop, as a multiple of the tolerated odds."""
-    vertex_target: float = 0.7
-    """Drop that vertices may have, as a fraction of the target: calibration meets the worst of them."""
 
 
 DEFAULT_SETTINGS = ConstrainedSettings()

@@ -1,11 +1,13 @@
 """The families of all restarts, as stacked weights of their control heads."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from itn.learning.constrained.controls import VERTICES
 from itn.learning.constrained.problem import FamilyProblem
 from itn.nn import CONTROLS, ControlHead
 
@@ -115,15 +117,28 @@ class StackedFamilies:
         surplus = ratios.clamp_min(1).log() * self.discount[self.remaining, None]
         return (ratios.log() - surplus).mean(-1)
 
-    def alignment(self, log_scale: Tensor) -> Tensor:
-        """Return how much both entries of k push along the same line, rows: squares of cosines."""
-        total = log_scale.new_zeros(len(log_scale))
-        unit_controls = torch.eye(CONTROLS).to(log_scale).expand(len(log_scale), -1, -1)
+    def directions(self, log_scale: Tensor, least_arm: float) -> tuple[Tensor, Tensor]:
+        """Return how both entries of k work together, rows each.
+
+        Args:
+            log_scale: rows x parts.
+            least_arm: Displacement that an entry by itself should reach, as a fraction of full strength.
+
+        Returns:
+            How much both push along the same line, the sum of squares of cosines, and the log displacement
+            that they lack, at most 0.
+        """
+        aligned, lacking = log_scale.new_zeros(2, len(log_scale)).unbind()
+        controls = VERTICES.to(log_scale).expand(len(log_scale), -1, -1)
         for number, weights in enumerate(self.output):
             if weights.shape[1] > 1:  # a single parameter has only one direction
-                first, second = self.of_part(number, log_scale, unit_controls).unbind(1)
-                total = total + torch.cosine_similarity(first, second, dim=-1).square()
-        return total
+                p = self.of_part(number, log_scale, controls)
+                aligned = aligned + torch.cosine_similarity(p[:, 0], p[:, 1], dim=-1).square()
+                part, frame = self.members[number], self.frames[number]
+                logs = (part.displacement(p.flatten(0, 1), frame).view(p.shape[:2]) + 1e-9).log()
+                arms = logs[:, :2] - logs[:, 2:] - math.log(least_arm)
+                lacking = lacking + arms.clamp_max(0).sum(1)
+        return aligned, lacking
 
 
 def normalized(weights: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 import torch
 
 import itn
+from itn.learning.constrained.controls import draw_controls
+from itn.stats import generator
 
 
 @torch.no_grad()
 def step_of_scales(learner, drop, rate):
     """Return how log scales change at a drop, with color and spatial in balance."""
-    learner.primal_dual.drop[:] = drop
+    learner.primal_dual.drops[:] = drop
     before = learner.families.log_scale.clone()
     learner.primal_dual.step_scales(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(4), rate)
     return learner.families.log_scale - before
@@ -34,7 +36,7 @@ def test_growth_ends_where_tanh_is_flat(make_learner, blobs, side):
 def test_the_part_that_lags_catches_up(make_learner, blobs, side):
     """Where more color would gain and more spatial would not, color grows at the cost of spatial."""
     learner = make_learner(side, itn.preflight(side, *blobs))
-    learner.primal_dual.drop[:] = learner.target / 1.1 * 0.99  # the scale as a whole is nearly at rest
+    learner.primal_dual.drops[:] = learner.target / 1.1 * 0.99  # the scale as a whole is nearly at rest
     before = learner.families.log_scale.clone()
     with torch.no_grad():
         learner.primal_dual.step_scales(
@@ -52,3 +54,14 @@ def test_steps_in_direction_keep_the_norm_of_weights(make_learner, blobs, side):
         learner.step(number)
     for weights, norm in zip(learner.families.output, norms, strict=True):
         torch.testing.assert_close(weights.detach().square().mean((1, 2)), norm)
+
+
+def test_the_constraint_that_binds_gets_the_multiplier(make_learner, blobs, side):
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    target = learner.target
+    learner.primal_dual.drops[:] = torch.tensor([[1.0, 0.45], [0.45, 1.0], [1.0, 1.0], [1.0, -3.0]]) * target
+    draw = draw_controls(learner.worst, 10, generator(0, "batches"), learner.settings)
+    factors = learner.primal_dual.factors(draw)
+    expected = [[1.0, 0.125], [0.125, 1.0], [1.0, 1.0], [1.0, 0.05]]
+    torch.testing.assert_close(factors[:, [0, 4]], torch.tensor(expected))
+    assert (factors[:, 7:] == learner.settings.other_factor).all()

@@ -25,8 +25,13 @@ def test_restarts_are_compared_as_if_all_broke_equally_many(make_learner, blobs,
             learner.families.output[0][restart] = 0
             learner.families.output[0][restart, restart % 2] = 0.5  # x, y, x, y
         learner.families.log_scale += torch.tensor([[0.0], [0.0], [0.5], [0.5]])
-    x, y, x_larger, y_larger = standings(
-        learner.families, learner.sampler, learner.soft_changes, learner.config.batch_size, learner.settings
+    (x, y, x_larger, y_larger), _ = standings(
+        learner.families,
+        learner.sampler,
+        learner.soft_changes,
+        learner.worst,
+        learner.config.batch_size,
+        learner.settings,
     )
     assert min(y, y_larger) > max(x, x_larger)
     # Among restarts with the same direction, scale does not count

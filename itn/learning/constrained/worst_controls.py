@@ -1,0 +1,66 @@
+"""The search, while families are learned, for the controls at which each of them is worst."""
+
+import torch
+from torch import Tensor
+
+from itn.learning.constrained.importance_sampling import ImageSampler
+from itn.learning.constrained.restarts import SoftChanges
+from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.constrained.stacked_families import StackedFamilies
+
+CANDIDATES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.0]])
+
+
+@torch.no_grad()
+def search_worst_controls(
+    families: StackedFamilies,
+    worst: Tensor,
+    sampler: ImageSampler,
+    soft_changes: SoftChanges,
+    random: torch.Generator,
+    batch_size: int,
+    settings: ConstrainedSettings,
+) -> Tensor:
+    """Return for each remaining row controls at which it loses most, rows x ks x 2.
+
+    One k after the other is tried at its vertices, at the middle of its edges and at 0, the others staying at
+    the worst so far: the cost grows with the number of ks, not with that of their combinations.
+
+    Args:
+        families: The families.
+        worst: The worst so far of the remaining rows, rows x ks x 2.
+        sampler: Draws images, the same ones for all controls.
+        soft_changes: How the images change.
+        random: For the draws.
+        batch_size: Images in a forward pass.
+        settings: How many images are worth it.
+    """
+    driven = [list(families.net.controls).index(part) for part in families.net.parts]
+    passes = 2 + len(CANDIDATES) * len(driven)
+    rows = len(families.remaining)
+    images = settings.search_batches * batch_size // (passes * rows)
+    index, weight = sampler.draw(max(settings.search_images, images), random)
+    weight = weight.to(worst).repeat_interleave(families.restarts, 0)
+    log_scale = families.log_scale[families.remaining]
+
+    def lost(ks: Tensor) -> Tensor:
+        """Return the drop of each row at controls of its own, rows."""
+        parameters = families.parameters(log_scale, families.net.of_parts(list(ks[:, :, None].unbind(1))))
+        shape = (-1, index.shape[1], -1)
+        return (soft_changes(index, [p.expand(*shape) for p in parameters]) * weight).mean(1)
+
+    best, most = torch.ones_like(worst), lost(torch.ones_like(worst))
+
+    def consider(ks: Tensor) -> None:
+        nonlocal best, most
+        now = lost(ks)
+        best = torch.where((now > most)[:, None, None], ks, best)
+        most = torch.maximum(now, most)
+
+    consider(worst)
+    for number in driven:
+        for values in CANDIDATES:
+            ks = best.clone()
+            ks[:, number] = values.to(ks)
+            consider(ks)
+    return best
