@@ -18,7 +18,7 @@ from itn.stats import DropTest, FixedSequence, fixed_sequence_test, last_scale
 from itn.stats.fixed_sequence import SEQUENCE
 
 SMALLEST = 0.001  # fraction of its bound that a search tries: where that fails, calibration begins with it
-IMAGES, BISECTIONS = 2000, 4  # of an estimate; the bisections halve a quarter of the way
+IMAGES, BISECTIONS = 1000, 4  # of an estimate; the bisections halve a quarter of the way
 CONTENDER = 0.4
 """Baselines below this fraction of the largest estimate are not calibrated; one estimated at 0.55 of it
 turned out largest."""
@@ -54,7 +54,7 @@ def estimate_baselines(
     """Estimate the scale up to which each single transformation passes a test, at most 1.
 
     Args:
-        images: What to estimate it from; at most 2,000 of them, evenly spaced, are used.
+        images: What to estimate it from; at most 1,000 of them, evenly spaced, are used.
         baselines: The single transformations of one part.
         test: Of the images that will calibrate them.
     """

@@ -220,37 +220,41 @@ class EvaluationSet(NamedTuple):
     def tally(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> Count:
         """Count what changes under controls times scale k, 1 x controls.
 
-        As soon as the drop is certain to exceed ``enough``, no further image is evaluated, and the counts are
-        those of the images that were, drawn at random, out of ``n``.
+        As soon as the drop is certain to exceed ``enough``, no further image is evaluated; the counts are
+        then estimates for all images. Those that can be mended come first: before, nothing is certain.
         """
         counts = self._once(lambda: torch.tensor(self._tally(transform, k, enough)))
         return Count(*counts.tolist())
 
     def _tally(self, transform: ParametricTransform, k: Tensor, enough: float) -> Count:
-        n, index, held = len(self.data), self.changeable.nonzero().flatten(), self.held
-        order = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))
-        batches = index[order].split(self.batch_size)
-        mendable = (
-            [0] * len(batches) if not self.criterion.mends else [int((~held[b]).sum()) for b in batches]
+        random, held = torch.Generator().manual_seed(0), self.held
+        wrong, right = (
+            index[torch.randperm(len(index), generator=random)]
+            for index in ((self.changeable & ~held).nonzero().flatten(), held.nonzero().flatten())
         )
-        limit, left = enough * n, sum(mendable)  # images that could still be mended
-        broken = mended = evaluated = 0
+        first = self._count(transform, k, wrong, None)
+        then = self._count(transform, k, right, first.mended + enough * len(self.data) - first.broken)
+        stands_for = len(right) / then.n if then.n else 1.0
+        broken, mended = (round(stands_for * count) for count in then[:2])
+        return Count(first.broken + broken, first.mended + mended, len(self.data))
+
+    def _count(self, transform: ParametricTransform, k: Tensor, index: Tensor, most: float | None) -> Count:
+        """Count changes of indexed images, in their order, until more than ``most`` are broken."""
+        batches = [batch for batch in index.split(self.batch_size) if len(batch)]
+        total = Count(0, 0, 0)
 
         def of_batch(index: Tensor) -> Count:
             return Count.of(self.part(index)._changes(transform, k))
 
         for start in range(0, len(batches), distributed.world_size()):
-            together = range(start, min(start + distributed.world_size(), len(batches)))
-            counts = distributed.map_batches([batches[number] for number in together], of_batch)
-            # Counted one after the other: several processes must stop where one would
-            for number, of_these in zip(together, counts, strict=True):
-                if broken - mended - left <= limit:
-                    broken, mended = broken + of_these.broken, mended + of_these.mended
-                    left, evaluated = left - mendable[number], evaluated + of_these.n
-            if broken - mended - left > limit:
+            together = batches[start : start + distributed.world_size()]
+            for of_these in distributed.map_batches(together, of_batch):
+                # Counted one after the other: several processes must stop where one would
+                if most is None or total.broken <= most:
+                    total = Count(*map(sum, zip(total, of_these, strict=True)))
+            if most is not None and total.broken > most:
                 break
-        stands_for = n if evaluated == len(index) else round(evaluated * n / max(1, len(index)))
-        return Count(broken, mended, stands_for)
+        return total
 
 
 @torch.inference_mode()

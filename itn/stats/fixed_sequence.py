@@ -81,11 +81,11 @@ def fixed_sequence_test(
 
 # Scales to test, as multiples of an estimate. The chosen scale is on average half a step below the largest
 # that would pass; less for the longest of several baselines. The first are so small that they only fail where
-# hardly any motion is harmless. The last, up to 5.8, are for estimates from few images that were too small
-_FIRST = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.78)
-_LAST = tuple(1.85 * 1.1**i for i in range(13))
-SEQUENCE = (*_FIRST, *(0.85 * 1.03**i for i in range(27)), *_LAST)
+# hardly any motion is harmless. The last, up to 5.7, are for estimates from few images that were too small
+_FIRST = (0.02, 0.1, 0.25, 0.45, 0.65)
+_LAST = tuple(1.9 * 1.2**i for i in range(7))
+SEQUENCE = (*_FIRST, *(0.8 * 1.05**i for i in range(18)), *_LAST)
 
 
 # Finer, for a single parameter, whose range is reported
-FINE = (*_FIRST, *(0.85 * 1.02**i for i in range(40)), *_LAST)
+FINE = (*_FIRST, *(0.8 * 1.025**i for i in range(35)), *_LAST)

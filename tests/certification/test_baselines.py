@@ -132,7 +132,7 @@ def test_calibrated_baselines_keep_to_the_tolerance():
     (record,), ((_, test),) = calibrate_baselines(evaluation_set(data), estimates, fifth(data))
     assert record.estimated_magnitude == pytest.approx(-0.1, abs=0.01)
     provable = max_failures(4000, 0.2) / 4000 / 2  # darker by d, the share 2 d is broken
-    assert provable / 1.03 <= -record.magnitude <= provable + 1e-3  # scales are 3 % apart
+    assert provable / 1.05 <= -record.magnitude <= provable + 1e-3  # scales are 5 % apart
     assert test.scale == -record.magnitude
     assert record.displacement == pytest.approx(record.magnitude**2 / 2)
 
