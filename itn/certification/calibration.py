@@ -13,9 +13,9 @@ from torch import Tensor
 
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.members import choose_family
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import Baseline, CalibrationPoint, Headline, Terms
-from itn.certification.search import estimate_scale_and_worst_k
 from itn.nn import InvariantTransformerNet
 from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import FINE, SEQUENCE
@@ -32,6 +32,8 @@ class CalibrationResult:
     points: tuple[CalibrationPoint, ...]
     baselines: dict[str, tuple[Baseline, ...]]
     headline: dict[str, Headline | None]
+    members: dict[str, str]
+    """Parts that are plain single transformations, or pairs of them: nothing learned goes farther."""
 
 
 def check_certifiable(test: DropTest) -> None:
@@ -52,15 +54,24 @@ def calibrate_family(
     held_out: EvaluationSet,
     baselines: FamilyBaselines,
     terms: Terms,
+    members: bool = False,
 ) -> CalibrationResult:
     """Choose the scale of a family with a guarantee, give it to the net, and compare with its baselines.
 
     The family must keep to the tolerance at full strength and at the k that a search finds worst on training
     images; if that is the worst, it does so in the mean over k as well. A single transformation must do so at
     full strength.
+
+    Args:
+        net: What was learned; receives what was chosen.
+        training: The images that it was learned from.
+        held_out: All others.
+        baselines: Single transformations, estimated on training images.
+        terms: Seed and confidence.
+        members: Whether single transformations, and pairs of them, are candidates beside what was learned.
     """
     family, test = ParametricTransform.of_net(net), baselines.test
-    estimate, worst_k = estimate_scale_and_worst_k(family, training, test)
+    estimate, worst_k, plain = choose_family(net, training, baselines, members)
     scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
     sequence = fixed_sequence_test(
         lambda scale: held_out.changes_at(family, scale, worst_k), scales, test, BEYOND
@@ -81,7 +92,7 @@ def calibrate_family(
         )
     rescale(net, sequence.scale)
     return CalibrationResult(
-        sequence, worst_k, calibration_points(sequence, displacements), records, headline
+        sequence, worst_k, calibration_points(sequence, displacements), records, headline, plain
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,14 @@ from itn.stats import DropTest, last_scale
 AIM = 0.75  # of the tolerance: what learning aims at, at least, where images can be mended
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
+
+
+class Member(NamedTuple):
+    """A family along one single transformation, or along two."""
+
+    name: str
+    ends: Tensor
+    """Parameters at k = (1, 0) and (0, 1), 2 x P; their sum is what happens at full strength."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +73,35 @@ class FamilyBaselines:
             )
         }
 
+    def members(self, part: str) -> list[Member]:
+        """Return the largest single transformations, the largest first, then pairs, none of opposite ones."""
+        promising = contenders(self.estimates[part], PROMISING)
+        promising.sort(key=lambda estimate: estimate.displacement, reverse=True)
+        single = [
+            (f"{e.baseline.name} {e.baseline.sign}", e.baseline.parameters(e.scale))
+            for e in promising
+            if e.baseline.parameters is not None
+        ]
+        pairs = [
+            Member(f"{a} and {b}", torch.stack([p, q]))
+            for (a, p), (b, q) in itertools.combinations(single, 2)
+            if p @ q > -0.5 * p.norm() * q.norm()
+        ]
+        return [*(Member(name, torch.stack([p, p]) / 2) for name, p in single), *pairs]
+
     def promising_pairs(self, part: str) -> Tensor:
         """Return the parameters of the largest single transformations, m x 2 x P; m may be 0.
 
         First those that go together in pairs, none of two opposite ones, then each by itself beside zeros.
         """
-        promising = contenders(self.estimates[part], PROMISING)
-        promising.sort(key=lambda estimate: estimate.displacement, reverse=True)
-        single = [e.baseline.parameters(e.scale) for e in promising if e.baseline.parameters is not None]
-        if not single:
-            return torch.zeros(0, 2, 1)
-        pairs = [(a, b) for a, b in itertools.combinations(single, 2) if a @ b > -0.5 * a.norm() * b.norm()]
-        return torch.stack([torch.stack(pair) for pair in (*pairs, *((a, 0 * a) for a in single))])
+        members = self.members(part)
+        pairs = [member.ends for member in members if " and " in member.name]
+        single = [
+            torch.stack([2 * member.ends[0], 0 * member.ends[0]])
+            for member in members
+            if " and " not in member.name
+        ]
+        return torch.stack([*pairs, *single]) if members else torch.zeros(0, 2, 1)
 
 
 def estimate_family_baselines(net: Composition, training: EvaluationSet, test: DropTest) -> FamilyBaselines:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from itn.certification.baselines import baseline_record
 from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.members import Choice
 from itn.certification.parametric import EvaluationSet, Outcomes, displacements_full, parameters_full
 from itn.certification.records import PLANNED, ConditionRecord, Measured, SearchedRecord
 from itn.certification.search import WorstCase
@@ -70,7 +71,7 @@ def classes_part(part: str, outcomes: Sequence[ClassOutcome], displacement_full:
 
 
 def class_record(
-    c: ClassProblem, outcome: ClassOutcome, worst_k: Tensor, name: str, config: LearnConfig, scale: float
+    c: ClassProblem, outcome: ClassOutcome, choice: Choice, name: str, config: LearnConfig, scale: float
 ) -> ClassFamily:
     """Return the record of one class."""
     n, shape = len(c.held_out.data), c.held_out.data.images.shape
@@ -91,9 +92,12 @@ def class_record(
         clean_accuracy=int(outcome.clean.sum()) / n,
         accuracy_uniform=int(outcome.uniform.outcomes.right.sum()) / n,
         full=bounded(outcome.full),
-        worst=bounded(outcome.worst, k=tuple(worst_k[0].tolist())),
+        worst=bounded(outcome.worst, k=tuple(choice.worst_k[0].tolist())),
         searched=SearchedRecord.of(outcome.searched),
-        parts={part: ClassPart(displacements[part], matrices[part]) for part in c.net.parts},
+        parts={
+            part: ClassPart(displacements[part], matrices[part], choice.members.get(part))
+            for part in c.net.parts
+        },
         baselines={
             part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
         },

@@ -133,7 +133,15 @@ def evaluate(
         accuracy_full_ci=accuracy["full"][1],
         changes={name: change_shares(clean, of_k) for name, of_k in outcomes.items()},
         parts={
-            part: _part_record(net, part, held_out.data.images.shape, uniform, full) for part in net.parts
+            part: _part_record(
+                net,
+                part,
+                held_out.data.images.shape,
+                uniform,
+                full,
+                None if calibrated is None else calibrated.members.get(part),
+            )
+            for part in net.parts
         },
         cross_entropy_share=sum(asked) / len(asked) if asked else None,
         curves=curves(net, held_out.part(subset)),
@@ -165,7 +173,12 @@ def control_deviations(part: Transformer, k: Tensor, shape: Sequence[int]) -> Te
 
 
 def _part_record(
-    net: Composition, name: str, shape: Sequence[int], uniform: Response, full: Response
+    net: Composition,
+    name: str,
+    shape: Sequence[int],
+    uniform: Response,
+    full: Response,
+    member: str | None,
 ) -> PartRecord:
     part, p = net.part(name), parameters_full(net)[name]
     details = {"matrix_full": None, "decomposition_full": None} | part.details(p, part.frame(shape))
@@ -179,6 +192,7 @@ def _part_record(
         description=part.describe(p, part.frame(shape)),
         angle=_angle(part, shape),
         range=_range(part),
+        member=member,
         **details,
     )
 

@@ -111,7 +111,12 @@ class _Family:
     def calibrate(self) -> None:
         assert self.baselines is not None
         self.calibrated = calibrate_family(
-            self.net, self.training, self.held_out, self.baselines, self.config.terms
+            self.net,
+            self.training,
+            self.held_out,
+            self.baselines,
+            self.config.terms,
+            self.config.goal.members,
         )
 
     def evaluate(

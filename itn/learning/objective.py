@@ -87,6 +87,8 @@ class Objective:
     """In records; empty: the name of the class."""
     certifies: ClassVar[bool] = True
     """Whether the scale of the family is chosen on calibration images, with a certificate."""
+    members: ClassVar[bool] = False
+    """Whether single transformations, as members of the family, are candidates beside what is learned."""
     asks: ClassVar[bool] = True
     """Whether it reads the criterion of the run."""
     side_by_side: ClassVar[bool] = False

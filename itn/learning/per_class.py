@@ -17,6 +17,7 @@ from itn.certification.baselines import BEYOND
 from itn.certification.calibration import calibration_points
 from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import estimate_family_baselines
+from itn.certification.members import Choice, choose_family
 from itn.certification.parametric import (
     EvaluationSet,
     ParametricTransform,
@@ -29,7 +30,7 @@ from itn.certification.records import (
     Measured,
     certify,
 )
-from itn.certification.search import estimate_scale_and_worst_k, search_worst_k
+from itn.certification.search import search_worst_k
 from itn.data.loading import ImageSet
 from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
 from itn.learning.config import LearnConfig
@@ -123,7 +124,7 @@ class _ClassFamilies:
         self.config, self.classifier = run.config, run.classifier
         self.parts = [run.evaluation_set(data) for data in run.split]
         self.classes: list[ClassProblem] = []
-        self.worst_ks: list[Tensor] = []
+        self.choices: list[Choice] = []
         self.sequence: FixedSequence | None = None
         self.points: tuple[CalibrationPoint, ...] = ()
 
@@ -143,16 +144,15 @@ class _ClassFamilies:
     def calibrate(self) -> None:
         """Choose one factor on the scales that are estimated for each class, and give it to all families."""
         for c in self.classes:
-            scale, worst_k = estimate_scale_and_worst_k(
-                ParametricTransform.of_net(c.net), c.training, c.baselines.test
-            )
-            rescale(c.net, scale)
-            self.worst_ks.append(worst_k)
+            choice = choose_family(c.net, c.training, c.baselines, self.config.goal.members)
+            rescale(c.net, choice.scale)
+            self.choices.append(choice)
 
         def changes_at(scale: float) -> Tensor:
             of_classes = []
-            for c, worst_k in zip(self.classes, self.worst_ks, strict=True):
-                of_classes.append(c.held_out.changes_at(ParametricTransform.of_net(c.net), scale, worst_k))
+            for c, choice in zip(self.classes, self.choices, strict=True):
+                family = ParametricTransform.of_net(c.net)
+                of_classes.append(c.held_out.changes_at(family, scale, choice.worst_k))
             return torch.cat(of_classes, 1)
 
         sequence = fixed_sequence_test(changes_at, SEQUENCE, self.classes[0].baselines.test, BEYOND)
@@ -191,12 +191,12 @@ class _ClassFamilies:
                 class_record(
                     c,
                     outcome,
-                    worst_k,
+                    choice,
                     self.classifier.class_name(c.label),
                     self.config,
                     certificate.scale,
                 )
-                for c, outcome, worst_k in zip(self.classes, outcomes, self.worst_ks, strict=True)
+                for c, outcome, choice in zip(self.classes, outcomes, self.choices, strict=True)
             ),
             split=split,
             provenance=provenance | {"seed": self.config.seed},
@@ -229,7 +229,7 @@ class _ClassFamilies:
         """Classify the held-out images of each class at uniform k, and where its family is worst."""
         randomness = generator(self.config.seed, "evaluation")
         outcomes = []
-        for c, worst_k in zip(self.classes, self.worst_ks, strict=True):
+        for c, choice in zip(self.classes, self.choices, strict=True):
             ks = torch.rand(len(c.net.controls), len(c.held_out.data), CONTROLS, generator=randomness)
             family = ParametricTransform.of_net(c.net)
             outcomes.append(
@@ -237,7 +237,7 @@ class _ClassFamilies:
                     c.held_out.recognized(),
                     respond(c.net, c.held_out, c.net.of_parts(ks.unbind())),
                     c.held_out.outcomes(family, family.full_strength),
-                    c.held_out.outcomes(family, worst_k),
+                    c.held_out.outcomes(family, choice.worst_k),
                     search_worst_k(c.held_out, family, 1.0),
                 )
             )

@@ -56,6 +56,9 @@ class PartRecord:
     plane. None if one of them changes nothing, or there is but one parameter."""
     range: MagnitudeRange | None
     """The smallest and the largest magnitude over k; None if there are several parameters."""
+    member: str | None = None
+    """The single transformation, or the pair of them, that the part consists of where nothing that was
+    learned was estimated to go farther; None: it was learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +147,8 @@ class ClassPart:
 
     displacement_full: float
     matrix_full: list[list[float]] | None
+    member: str | None = None
+    """As that of ``PartRecord``."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from itn.runtime.tables import text_table
 from itn.stats import clopper_pearson
 
 _BELOW = ": below 1, so this transformation by itself goes further than the learned family"
+_SHARED = "(the parts of a family share the tolerance; each of these transformations has all of it to itself)"
 _NAMED = 4  # baselines that a sentence names, at most
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
@@ -38,6 +39,12 @@ def summary(record: LearnRecord) -> str:
             *([surround_text(record.surround)] if any(row[3] for row in parts) else []),
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
+            *(
+                f"{name}: a plain {part.member}, as a member of the family; nothing that was learned goes "
+                "farther, by estimates on training images"
+                for name, part in record.parts.items()
+                if part.member
+            ),
             *(
                 f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g}"
                 + (f" ({part.range.unit})" if part.range.unit else "")
@@ -125,6 +132,11 @@ def class_summary(record: PerClassRecord) -> str:
             )
         )
     beyond = [f.name for f in record.classes if max(f.worst.drop, f.full.drop) > 2 * certificate.tolerance]
+    members = {
+        family.name: [f"{part}: {of.member}" for part, of in family.parts.items() if of.member]
+        for family in record.classes
+    }
+    plain = [f"{name} ({'; '.join(of_class)})" for name, of_class in members.items() if of_class]
     proven = (
         [
             f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
@@ -142,6 +154,11 @@ def class_summary(record: PerClassRecord) -> str:
             f"({_DISPLACEMENT}; at full strength)",
             *([surround_text(record.surround)] if _moves_pixels(record) else []),
             *proven,
+            *(
+                [f"Plain members, nothing that was learned goes farther: {', '.join(plain)}."]
+                if plain
+                else []
+            ),
             *(
                 [f"More than twice the tolerance is lost, there or at full strength, by {', '.join(beyond)}."]
                 if beyond
@@ -188,6 +205,8 @@ def _certified(record: LearnRecord) -> Iterator[str]:
     yield f"lost by {certificate.criterion}: {'; '.join(bounds)}"
     for part, headline in (record.headline or {}).items():
         yield f"{part}: {_compared(headline, (record.baselines or {})[part], certificate.confidence)}"
+    if sum(headline is not None for headline in (record.headline or {}).values()) > 1:
+        yield _SHARED
 
 
 def _compared(headline: Headline | None, baselines: Sequence[Baseline], confidence: float) -> str:

@@ -26,6 +26,7 @@ class Constrained(Objective):
     """How it samples, steps and prunes; there is no need to change it."""
 
     name: ClassVar[str] = "constrained"
+    members: ClassVar[bool] = True
     side_by_side: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("drop", "multiplier", "restarts")
 

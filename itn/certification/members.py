@@ -1,0 +1,222 @@
+"""The last choice before calibration: single transformations, as members, beside what was learned.
+
+A member drives a part along one single transformation, or along two, one for each entry of k. Every member is
+a family that learning could have found, so it is judged as that is: by how far it is estimated to go at full
+strength and at its own worst k, on training images.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from itn.certification.family_baselines import FamilyBaselines, Member
+from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
+from itn.certification.search import estimate_scale_and_worst_k, expected_to_pass
+from itn.nn import CONTROLS, ControlHead, InvariantTransformerNet
+
+FEW, MORE = 500, 1500  # images: few sort out most candidates, more judge the others
+LOG_LARGEST, BISECTIONS = 7.0, 30  # of a scale
+LARGEST = math.exp(LOG_LARGEST)
+BEYOND_BOUND = 0.9  # of what a part gains beyond a baseline that reached its bound does not count
+AHEAD = 0.05  # in the log displacement: by how much a candidate must be ahead of what it replaces
+SHIFTS = (-0.8, 0.8, -0.4, 0.4)  # of the log displacement of one part, at the cost of the others
+SATURATION = 3.0  # largest raw parameter, as a multiple of its bound
+ROUNDS = 2
+
+
+class Choice(NamedTuple):
+    """The family that calibration starts from."""
+
+    scale: float
+    """Estimate of the scale up to which it passes."""
+    worst_k: Tensor
+    """The controls that a search has found worst, 1 x controls."""
+    members: dict[str, str]
+    """Of parts that are plain members, in words which."""
+
+
+class _Option(NamedTuple):
+    """What one part may do: weights of its head, of some size."""
+
+    name: str
+    """Empty: what was learned."""
+    hidden: Tensor
+    output: Tensor
+
+
+class _Candidate(NamedTuple):
+    """What each part does, and how the parts share displacement."""
+
+    options: tuple[_Option, ...]
+    shares: tuple[float, ...]
+    """Log displacement of each part over its reference, as it is loaded."""
+
+
+def choose_family(
+    net: InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines, members: bool
+) -> Choice:
+    """Give the net the family that is estimated to go farthest; return where its calibration starts.
+
+    Args:
+        net: With the learned weights.
+        training: The images that they were learned from.
+        baselines: Single transformations, estimated on these images.
+        members: Whether members are candidates; otherwise the learned family is the only one.
+    """
+    if not members or net.only_ranges:
+        family = ParametricTransform.of_net(net)
+        return Choice(*estimate_scale_and_worst_k(family, training, baselines.test), {})
+    search = _Search(net, training, baselines)
+    for plain in search.plain():
+        search.consider(plain)
+    for _ in range(ROUNDS):
+        before = search.best
+        for candidate in search.neighbors(before):
+            search.consider(candidate)
+        if search.best is before:
+            break
+    return search.settled()
+
+
+class _Search:
+    """Judges candidates on training images; ``best`` is the best so far, at first the learned family."""
+
+    def __init__(
+        self, net: InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines
+    ) -> None:
+        self.net, self.baselines, self.test = net, baselines, baselines.test
+        self.training, self.images, self.few = training, training.spread(MORE), training.spread(FEW)
+        self.shape, self.family = training.data.images.shape, ParametricTransform.of_net(net)
+        self.options = [
+            [_learned(part.head), *_members(part.head, baselines.members(name))]
+            for name, part in zip(net.parts, net.members, strict=True)
+        ]
+        ratios = [
+            math.log(max(displacement / baselines.references[part], 1e-9))
+            for part, displacement in displacements_full(net, self.shape).items()
+        ]
+        learned = tuple(options[0] for options in self.options)
+        self.best = _Candidate(learned, tuple(ratios))
+        self.score, self.estimate = self._judged(self.best)
+
+    def plain(self) -> list[_Candidate]:
+        """Return candidates of which every part is one of its two largest single transformations."""
+        options = [of_part[1:3] for of_part in self.options]
+        return [_Candidate(each, (0.0,) * len(each)) for each in itertools.product(*options)]
+
+    def neighbors(self, candidate: _Candidate) -> Iterator[_Candidate]:
+        """Yield candidates that share displacement otherwise, or of which one part does something else."""
+        parts = range(len(candidate.shares))
+        for part, shift in itertools.product(parts, SHIFTS if len(parts) > 1 else ()):
+            rest = shift / (len(parts) - 1)
+            shares = [share + (shift if i == part else -rest) for i, share in enumerate(candidate.shares)]
+            yield candidate._replace(shares=tuple(shares))
+        for part in parts:
+            for option in self.options[part]:
+                if option is not candidate.options[part]:
+                    options = list(candidate.options)
+                    options[part] = option
+                    yield candidate._replace(options=tuple(options))
+
+    def consider(self, candidate: _Candidate) -> None:
+        """Make a candidate the best if it is ahead of it.
+
+        Most candidates fail on few images where they would have to be to get ahead.
+        """
+        self._load(candidate)
+        scale = self._scale_of(self.score + AHEAD)
+        k = scale * self.family.full_strength
+        for images in (self.few, self.images):
+            if scale == math.inf or not expected_to_pass(
+                images.tally(self.family, k, self.test.tolerance), self.test
+            ):
+                return
+        score, estimate = self._judged(candidate)
+        if score > self.score + AHEAD:
+            self.best, self.score, self.estimate = candidate, score, estimate
+
+    def settled(self) -> Choice:
+        """Give the net the best candidate."""
+        self._load(self.best)
+        if len(self.images.data) < len(self.training.data):
+            self.estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)
+        names = dict(zip(self.net.parts, (option.name for option in self.best.options), strict=True))
+        return Choice(*self.estimate, {part: name for part, name in names.items() if name})
+
+    def _judged(self, candidate: _Candidate) -> tuple[float, tuple[float, Tensor]]:
+        """Return how far a candidate goes, and where that is."""
+        self._load(candidate)
+        estimate = estimate_scale_and_worst_k(self.family, self.images, self.test)
+        return self._score(estimate[0]), estimate
+
+    def _score(self, scale: float) -> float:
+        """Return the mean log displacement over its reference; beyond a bound it hardly counts."""
+        logs = []
+        for part, displacement in displacements_full(self.net, self.shape, scale).items():
+            log = math.log(max(displacement / self.baselines.references[part], 1e-9))
+            logs.append(log - (BEYOND_BOUND * max(log, 0.0) if part in self.baselines.bounded else 0.0))
+        return sum(logs) / len(logs)
+
+    def _scale_of(self, score: float) -> float:
+        """Return the scale of a score; infinity if none is as large."""
+        return _bisected(self._score, score)
+
+    @torch.no_grad()
+    def _load(self, candidate: _Candidate) -> None:
+        """Give the net the weights of a candidate."""
+        for (name, part), option, share in zip(
+            zip(self.net.parts, self.net.members, strict=True),
+            candidate.options,
+            candidate.shares,
+            strict=True,
+        ):
+            wanted, head = math.log(self.baselines.references[name]) + share, part.head
+            head.hidden.weight.copy_(option.hidden)
+            head.output.weight.copy_(option.output)
+
+            def log_displacement(scale: float, name: str = name) -> float:
+                return math.log(max(displacements_full(self.net, self.shape, scale)[name], 1e-30))
+
+            scale = _bisected(log_displacement, wanted)
+            head.output.weight.mul_(min(scale, _saturating(head)))
+
+
+def _bisected(function: Callable[[float], float], value: float) -> float:
+    """Return the scale at which an increasing function has a value; infinity if it stays below."""
+    low, high = -LOG_LARGEST, LOG_LARGEST
+    if function(math.exp(high)) < value:
+        return math.inf
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(math.exp(middle)) < value else (low, middle)
+    return math.exp(high)
+
+
+def _saturating(head: ControlHead) -> float:
+    """Return the factor on the last layer at which its largest parameter is at its bound; finite."""
+    raw = head.output.weight @ head.hidden.weight.sum(1).relu()
+    largest = float((raw.abs() / head.bound).max())
+    return min(SATURATION / largest, LARGEST) if largest else LARGEST
+
+
+def _learned(head: ControlHead) -> _Option:
+    return _Option("", head.hidden.weight.detach().clone(), head.output.weight.detach().clone())
+
+
+def _members(head: ControlHead, members: Sequence[Member]) -> list[_Option]:
+    """Return members as weights of a head: one hidden unit for each entry of k."""
+    options = []
+    for member in members:
+        ends = member.ends.to(head.bound)
+        if head.hidden.out_features < CONTROLS or (head.nonnegative and bool((ends < 0).any())):
+            continue
+        hidden, output = torch.zeros_like(head.hidden.weight), torch.zeros_like(head.output.weight)
+        hidden[:CONTROLS] = torch.eye(CONTROLS)
+        raw = head.bound * (ends / head.bound).clamp(-1, 1).atanh().clamp(-SATURATION, SATURATION)
+        output[:, :CONTROLS] = raw.T
+        options.append(_Option(member.name, hidden, output))
+    return options

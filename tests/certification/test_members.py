@@ -1,0 +1,79 @@
+"""The last choice: members that need no learning are taken where nothing learned goes farther."""
+
+import pytest
+import torch
+
+import itn
+from itn.certification.criteria import Broken
+from itn.certification.family_baselines import estimate_family_baselines
+from itn.certification.members import choose_family
+from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
+from itn.learning.load import make_net
+
+
+@pytest.fixture
+def problem(flats, brightness):
+    """Return a function to a net of colors, images of two shades, and their baselines.
+
+    The shades are 1/4 and 3/4, told apart at 1/2: a gain alone may be 2/3 or more, a bias alone -1/4 to 1/4.
+    """
+
+    def make(gain, bias, **settings):
+        config = itn.LearnConfig(parts=("color",), color_bound=1.0, tolerance=0.06, **settings)
+        data = itn.preflight(brightness, *flats)
+        net = make_net(brightness, config, data.images.shape)
+        head = net.part("color").head
+        with torch.no_grad():
+            head.hidden.weight.zero_()
+            head.output.weight.zero_()
+            head.hidden.weight[0] = 0.5
+            head.output.weight[:, 0] = torch.tensor([gain, bias])
+        images = EvaluationSet(brightness, data, criterion=Broken())
+        test = config.terms.test(len(data), Broken())
+        return net, images, estimate_family_baselines(net, images, test)
+
+    return make
+
+
+def displacement_of(net, images, scale):
+    return displacements_full(net, images.data.images.shape, scale)["color"]
+
+
+def test_a_single_transformation_is_chosen_where_learning_ended_short_of_it(problem):
+    net, images, baselines = problem(gain=0.0, bias=0.1)
+    choice = choose_family(net, images, baselines, members=True)
+    assert choice.members["color"].split(" and ")[0] == "contrast +"
+    assert displacement_of(net, images, choice.scale) >= 0.95 * baselines.references["color"]
+    # It keeps to the tolerance where it is said to
+    family = ParametricTransform.of_net(net)
+    for k in (family.full_strength, choice.worst_k):
+        assert images.tally(family, choice.scale * k).drop == 0
+
+
+def test_what_was_learned_stays_where_it_goes_farther(problem):
+    """A gain of 2 with a bias of -1/2 leaves the shades on their sides: farther than any single one."""
+    net, images, baselines = problem(gain=0.9, bias=-0.45)
+    before = displacement_of(net, images, 1.0)
+    choice = choose_family(net, images, baselines, members=True)
+    assert choice.members == {}
+    assert displacement_of(net, images, 1.0) == pytest.approx(before, rel=1e-4)
+    assert displacement_of(net, images, choice.scale) > baselines.references["color"]
+
+
+def test_without_members_the_weights_stay_as_they_are(problem):
+    net, images, baselines = problem(gain=0.0, bias=0.1)
+    before = {name: value.clone() for name, value in net.transformer_state().items()}
+    choice = choose_family(net, images, baselines, members=False)
+    assert choice.members == {}
+    assert all(torch.equal(value, before[name]) for name, value in net.transformer_state().items())
+    assert displacement_of(net, images, choice.scale) == pytest.approx(0.25**2 / 2, rel=0.05)
+
+
+def test_heads_that_cannot_hold_a_member_are_left_alone(problem):
+    """Heads without negative outputs have no darker member, heads of one unit no member at all."""
+    net, images, baselines = problem(gain=0.0, bias=0.1, nonnegative=True)
+    choice = choose_family(net, images, baselines, members=True)
+    assert " -" not in choice.members.get("color", "")
+    assert (net.part("color").head.output.weight >= 0).all()
+    net, images, baselines = problem(gain=0.0, bias=0.1, hidden=1)
+    assert choose_family(net, images, baselines, members=True).members == {}
