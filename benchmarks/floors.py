@@ -235,7 +235,14 @@ def _rank_restarts(learner: ConstrainedLearner) -> None:
     before = families.remaining
     for pruned in range(len(settings.prune_at)):
         families.remaining = before[: settings.restarts // settings.keep_one_in**pruned]
-        standings(families, learner.sampler, learner.soft_changes, learner.config.batch_size, settings)
+        standings(
+            families,
+            learner.sampler,
+            learner.soft_changes,
+            learner.worst[families.remaining],
+            learner.config.batch_size,
+            settings,
+        )
     families.remaining = before
 
 

@@ -154,7 +154,7 @@ def _run(
     history = [learner.step(number).values for number in study.track(range(config.goal.steps), name, "steps")]
     uniform = torch.rand(2, len(held_out), 2, generator=generator(seed, "evaluation"))
     at = {"uniform": uniform, "full": torch.ones(2, 1, 2)}
-    family = _family(net, held_out)
+    family = family_numbers(net, held_out)
     return {
         "training_images": int(rows.sum()),
         "held_out": len(held_out),
@@ -213,7 +213,7 @@ def _parts(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages, at: di
 
 
 @torch.no_grad()
-def _family(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Record:
+def family_numbers(net: itn.InvariantTransformerNet, held_out: itn.CheckedImages) -> Record:
     """Return what a family does, at full strength and over k; angles in degrees."""
     color, spatial = (net.part(part).matrix(OVER_K).cpu() for part in ("color", "spatial"))
     aspect = held_out.images.shape[-1] / held_out.images.shape[-2]

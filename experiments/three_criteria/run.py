@@ -344,6 +344,6 @@ python experiments three_criteria --model efficientnet-lite0 --data DIR --tolera
 
 Each transformation grows from the identity to its bound. The threshold is where a criterion first loses more
 than the tolerance, interpolated, with 95 % bootstrap intervals. These are estimates, not certificates. It is
-the *first* such place: a shift by a fraction of a pixel blurs small images, so that accuracy may fall there and
-be back at a whole pixel.
+the *first* such place: a shift by a fraction of a pixel blurs small images, so that accuracy may fall there
+and be back at a whole pixel.
 """

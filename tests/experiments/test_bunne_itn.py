@@ -41,7 +41,7 @@ def test_the_numbers_of_a_known_family(script):
     c, s = 1.5 * np.cos(np.radians(20)), 1.5 * np.sin(np.radians(20))
     gray = torch.full((3, 1, 10, 20), 0.5)
     held = itn.CheckedImages(gray, torch.zeros(3).long(), torch.zeros(3).long())
-    family = script._family(Known([[1.2, -0.3]], [[c, s / 2, 0.4], [-s * 2, c, 0.0]]), held)
+    family = script.family_numbers(Known([[1.2, -0.3]], [[c, s / 2, 0.4], [-s * 2, c, 0.0]]), held)
     assert family["pixel_change"] == pytest.approx(0.2, abs=1e-6)
     assert family["share_of_color_bound"] == pytest.approx(0.6, abs=1e-6)
     for name in ("zoom", "scale_x", "scale_y"):
@@ -56,7 +56,7 @@ def test_the_nearest_rotation_is_that_of_the_polar_decomposition(script):
     matrix = np.array([[1.2, 0.4], [0.1, 0.8]])
     square = itn.CheckedImages(torch.rand(2, 1, 8, 8), torch.zeros(2).long(), torch.zeros(2).long())
     known = Known([[1.0, 0.0]], np.c_[matrix, [0.1, 0.2]].astype("float32").tolist())
-    family = script._family(known, square)
+    family = script.family_numbers(known, square)
     turn, _ = polar(matrix)
     assert family["nearest_rotation"] == pytest.approx(
         np.degrees(np.arctan2(turn[0, 1], turn[0, 0])), abs=1e-4

@@ -21,6 +21,9 @@ OWN = {  # in no document
     "exact_tests",
     "photographs",
     "threshold_coverage",
+    "three_criteria",
+    "color_networks",
+    "small_networks",
 }
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}

@@ -41,7 +41,7 @@ class ConstrainedSettings:
     """Share of the images that are drawn in proportion to their vulnerability; the others are uniform."""
     min_batch: int = 64
     """Images of each of several problems in a step, at least."""
-    ranking_images: int = 1000
+    ranking_images: int = 400
     """Images on which restarts are compared before pruning, at most."""
     average_over: int = 400
     """Images over which running means are taken."""

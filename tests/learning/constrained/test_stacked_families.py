@@ -34,5 +34,5 @@ def test_entries_of_k_should_differ_in_direction_and_both_lead_somewhere(make_le
         aligned, lacking = families.directions(torch.zeros(4, 1), least_arm=0.2)
     torch.testing.assert_close(aligned, torch.tensor([0.0, 1.0, 0.0, 0.0]))
     # Displacement is a square: with a tenth of the shift the second has 1 / 101 of that at full strength
-    torch.testing.assert_close(lacking[2], torch.tensor(5 / 101).log(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(lacking[2], torch.tensor(5 / 101).log(), atol=1e-2, rtol=0)
     assert lacking[[0, 1, 3]].tolist() == [0, 0, 0]
