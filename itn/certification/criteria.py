@@ -23,6 +23,8 @@ class Criterion:
 
     name: ClassVar[str] = ""
     """In records and tables; empty: the name of the class."""
+    needs_labels: ClassVar[bool] = True
+    """Whether it asks for the true classes."""
     mends: ClassVar[bool] = False
     """Whether an image that becomes better makes up for one that becomes worse."""
 
@@ -133,6 +135,7 @@ class Agreement(_OfPredictions):
     """
 
     name: ClassVar[str] = "agreement"
+    needs_labels: ClassVar[bool] = False
 
     def reference(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the predictions, int64, B."""

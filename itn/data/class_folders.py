@@ -23,14 +23,14 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def find_photos(folder: Path) -> tuple[list[str], list[str]]:
-    """List a folder of class folders.
+    """List a folder of class folders, or one that holds images and no folders.
 
     An image is a file below a class folder, at any depth, with an extension that PIL reads. Hidden
     files and folders, other extensions, and files outside the class folders are ignored.
 
     Returns:
         The names of the class folders, empty ones too, and the paths of the images relative to the
-        folder, with "/"; both sorted.
+        folder, with "/"; both sorted. Without class folders no names, and the files of the folder.
 
     Raises:
         ValueError: If a folder cannot be listed or there is no image.
@@ -38,18 +38,18 @@ def find_photos(folder: Path) -> tuple[list[str], list[str]]:
     formats = Image.registered_extensions()
     # An EPS file is a program, which PIL would pass to Ghostscript
     readable = {extension for extension, name in formats.items() if name in Image.OPEN and name != "EPS"}
-    _, classes, _ = next(os.walk(folder, onerror=_raise_unlistable))
+
+    def is_image(file: str) -> bool:
+        return not file.startswith(".") and Path(file).suffix.lower() in readable
+
+    _, classes, files = next(os.walk(folder, onerror=_raise_unlistable))
     classes = sorted(name for name in classes if not name.startswith("."))
-    paths = []
+    paths = [] if classes else [file for file in files if is_image(file)]
     for name in classes:
         for parent, folders, files in os.walk(folder / name, onerror=_raise_unlistable):
             folders[:] = [subfolder for subfolder in folders if not subfolder.startswith(".")]
             below = Path(parent).relative_to(folder)
-            paths += [
-                (below / file).as_posix()
-                for file in files
-                if not file.startswith(".") and Path(file).suffix.lower() in readable
-            ]
+            paths += [(below / file).as_posix() for file in files if is_image(file)]
     if not paths:
         content = f"no image in its class folders {_first_three(classes)}" if classes else "no class folders"
         raise ValueError(

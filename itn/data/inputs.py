@@ -13,13 +13,15 @@ from itn.data.loading import ImageSet
 from itn.functional import check_images
 from itn.models.canvases import Canvases, SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, predict
 from itn.models.fingerprint import answers, rounding
 from itn.models.preflight import check_gradient, preflight, suitable_batch
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
+
+PREDICTED = "predictions of the unchanged images"  # "labels" in a provenance, where none were given
 
 
 class Settings(Protocol):
@@ -28,6 +30,10 @@ class Settings(Protocol):
     @property
     def batch_size(self) -> int:
         """Images in a pass of the preflight; 0: a number that suits them."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the criterion asks for labels."""
 
     @property
     def surround(self) -> SurroundSetting:
@@ -42,8 +48,11 @@ def labeled_images(
     labels: Tensor | None,
     surround: SurroundSetting,
     preprocessing: Preprocessing | None = None,
-) -> tuple[Tensor, Tensor, Canvases | None]:
+    needs_labels: bool = True,
+) -> tuple[Tensor, Tensor | None, Canvases | None]:
     """Return images, labels and canvases of what a user gives; the preprocessing is that of photographs.
+
+    Labels are None where none were given and none are needed.
 
     Raises:
         ValueError: If there are no labels, or the surround asks for more than the images have.
@@ -51,10 +60,21 @@ def labeled_images(
     known = images.canvases if isinstance(images, ImageSet) else None
     canvases = chosen_canvases(known, surround, preprocessing)
     if isinstance(images, ImageSet):
-        return images.images, images.labels if labels is None else labels, canvases
-    if labels is None:
-        raise ValueError("labels are missing: give one for each image, or the ImageSet of itn.load_images")
+        known_labels = images.labels if images.labeled else None
+        images, labels = images.images, known_labels if labels is None else labels
+    if labels is None and needs_labels:
+        raise ValueError(
+            "labels are missing: give one for each image, or photographs in one folder for each class; or "
+            "ask whether predictions stay the same, which needs none: criterion agreement"
+        )
     return images, labels, canvases
+
+
+def no_labels_note(provenance: Mapping[str, Any]) -> list[str]:
+    """Return, for a closing table, that there were no labels; nothing if there were."""
+    if provenance.get("labels") != PREDICTED:
+        return []
+    return ["no labels were given: below, right means the prediction for the unchanged image"]
 
 
 class RunInputs:
@@ -92,10 +112,16 @@ class RunInputs:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
-        images, labels, canvases = labeled_images(images, labels, config.surround, classifier.preprocessing)
+        images, labels, canvases = labeled_images(
+            images, labels, config.surround, classifier.preprocessing, config.needs_labels
+        )
         check_images(images, classifier.channels)
         self.classifier, self.config = classifier, config
         self.provenance = provenance(classifier.device)
+        if labels is None:
+            batch = config.batch_size or suitable_batch(images, classifier.device)
+            labels = predict(classifier, images, batch).cpu()
+            self.provenance["labels"] = PREDICTED
         everything = {
             "command": command,
             "schema_version": SCHEMA_VERSION,

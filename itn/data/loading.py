@@ -13,7 +13,7 @@ from itn.data.class_folders import ClassMap, class_indices, find_photos
 from itn.data.decoding import read_canvases, read_photos
 from itn.data.digits import SOURCES, load_digits
 from itn.models.canvases import AUTO_RATIO, Canvases, SurroundSetting, check_surround
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, predict
 from itn.models.preprocessing import Preprocessing
 from itn.stats import stratified_subset
 
@@ -38,6 +38,8 @@ class ImageSet:
     """"path: reason" of each image that was left out because it cannot be read."""
     canvases: Canvases | None = None
     """The photographs cut larger, of which the images are the crops; None: nothing is known around them."""
+    labeled: bool = True
+    """False: there were no labels, and those here are the classifier's predictions."""
 
     def __post_init__(self) -> None:
         if self.canvases is not None and not _same(self.images, self.canvases.crops):
@@ -135,8 +137,14 @@ def load_images(
     filled = sorted({_class_folder(path) for path in all_paths})
     # Empty folders need no class, but without a classifier they count in the rank
     ranked = classifier is None and class_map is None
-    logits = class_indices(folders if ranked else filled, classifier, class_map)
-    labels = torch.tensor([logits[_class_folder(path)] for path in all_paths])
+    logits = class_indices(folders if ranked else filled, classifier, class_map) if folders else {}
+    labeled = bool(folders)
+    if not labeled and classifier is None:
+        raise ValueError(
+            f"{folder} has no class folders, such as cat/1.jpg: give a classifier, whose predictions then "
+            "stand in for labels, or put images into one folder for each class"
+        )
+    labels = torch.tensor([logits[_class_folder(path)] if labeled else 0 for path in all_paths])
     index = stratified_subset(labels, limit or len(labels), seed)
     paths = [all_paths[i] for i in index]
     reading: dict[str, Any] = {"skip_bad": skip_bad, "progress": progress, "workers": workers}
@@ -151,11 +159,12 @@ def load_images(
     kept = [i for i in range(len(paths)) if i not in bad]
     return ImageSet(
         images,
-        labels[index[kept]],
+        labels[index[kept]] if labeled or classifier is None else predict(classifier, images).cpu(),
         index[kept],
         tuple(paths[i] for i in kept),
         tuple(f"{paths[i]}: {reason}" for i, reason in bad.items()),
         canvases,
+        labeled,
     )
 
 

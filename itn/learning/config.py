@@ -153,6 +153,11 @@ class LearnConfig:
         )
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether the criterion asks for labels."""
+        return self.asks.needs_labels
+
+    @property
     def shown_topk(self) -> int:
         """How many of the largest logits count as right in what is shown."""
         return getattr(self.asks, "topk", self.topk)

@@ -120,6 +120,11 @@ class ScreenConfig:
         object.__setattr__(self, "pairs", tuple(tuple(pair) for pair in self.pairs))
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether the criterion asks for labels."""
+        return self.criterion != "agreement"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the transformations to sweep in one dimension."""
         return tuple(_name(member) for member in self._swept)

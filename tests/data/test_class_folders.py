@@ -48,8 +48,13 @@ def test_a_linked_class_folder_is_followed(tmp_path):
     assert find_photos(tmp_path / "data") == (["cat"], ["cat/1.png"])
 
 
+def test_without_class_folders_the_images_of_the_folder_are_listed(tmp_path):
+    touch(tmp_path, "b.png", "a.jpg", ".c.png", "notes.txt")
+    assert find_photos(tmp_path) == ([], ["a.jpg", "b.png"])
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
-    touch(tmp_path, "1.png")
+    touch(tmp_path, "notes.txt")
     with pytest.raises(ValueError, match="has no class folders: put images into one folder for each class"):
         find_photos(tmp_path)
     touch(tmp_path, *(f"{name}/a.txt" for name in "abcde"))

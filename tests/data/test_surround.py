@@ -201,7 +201,7 @@ def test_labels_are_those_of_the_images_unless_others_are_given(photographs):
     assert canvases is photographs.canvases
     other = torch.zeros(4).long()
     assert labeled_images(photographs, other, "none")[1:] == (other, None)
-    with pytest.raises(ValueError, match="labels are missing: give one for each image, or the ImageSet"):
+    with pytest.raises(ValueError, match="labels are missing: give one for each image, or photographs"):
         labeled_images(photographs.images, None, "auto")
 
 
