@@ -8,7 +8,10 @@ confidence, the drop at the scale where it stops is at most the tolerance.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
@@ -16,7 +19,7 @@ from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.members import choose_family
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import Baseline, CalibrationPoint, Headline, Terms
-from itn.nn import InvariantTransformerNet
+from itn.nn import InvariantTransformerNet, SingleTransformation
 from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
@@ -30,10 +33,33 @@ class CalibrationResult:
     worst_k: Tensor
     """The controls that a search on training images has found worst, 1 x controls."""
     points: tuple[CalibrationPoint, ...]
+    singles: dict[str, list[tuple[SingleTransformation, FixedSequence]]]
+    """By part, the single transformations that were calibrated, with their tests."""
     baselines: dict[str, tuple[Baseline, ...]]
     headline: dict[str, Headline | None]
     members: dict[str, str]
     """Parts that are plain single transformations, or pairs of them: nothing learned goes farther."""
+
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        """Return what each held-out image did at each scale that was tried, for outcomes.npz."""
+        found = sequence_outcomes(self.sequence, self.points)
+        for part, singles in self.singles.items():
+            for single, sequence in singles:
+                name = f"{part}.{single.name}{single.sign}"
+                found[f"{name}.scales"] = np.array(sequence.scales)
+                found[f"{name}.displacement"] = np.array([single.displacement(s) for s in sequence.scales])
+                found[f"{name}.changes"] = sequence.changes.numpy()
+        return found
+
+
+def sequence_outcomes(sequence: FixedSequence, points: Sequence[CalibrationPoint]) -> dict[str, NDArray[Any]]:
+    """Return the scales of a family, the displacement of each part there, and how each image changes."""
+    parts = points[0].displacement_full if points else {}
+    return {
+        "scales": np.array(sequence.scales),
+        "changes": sequence.changes.numpy(),
+        **{f"{part}.displacement": np.array([p.displacement_full[part] for p in points]) for part in parts},
+    }
 
 
 def check_certifiable(test: DropTest) -> None:
@@ -80,9 +106,10 @@ def calibrate_family(
     displacements = [displacements_full(net, shape, scale) for scale in sequence.scales]
     records: dict[str, tuple[Baseline, ...]] = {}
     headline: dict[str, Headline | None] = {}
+    singles = {}
     for part, estimates in baselines.estimates.items():
         tried, calibrated = calibrate_baselines(held_out, estimates, test)
-        records[part] = tuple(tried)
+        records[part], singles[part] = tuple(tried), calibrated
         headline[part] = displacement_ratio(
             sequence,
             [of_parts[part] for of_parts in displacements],
@@ -92,7 +119,7 @@ def calibrate_family(
         )
     rescale(net, sequence.scale)
     return CalibrationResult(
-        sequence, worst_k, calibration_points(sequence, displacements), records, headline, plain
+        sequence, worst_k, calibration_points(sequence, displacements), singles, records, headline, plain
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.certification.calibration import CalibrationResult, calibrate_family
@@ -95,7 +96,7 @@ class _Family:
     """The one family of a run; only a constrained objective certifies how far it goes."""
 
     def __init__(self, run: Run) -> None:
-        self.config = run.config
+        self.run, self.config = run, run.config
         self.training, self.held_out = map(run.evaluation_set, run.split)
         self.net = make_net(run.classifier, run.config, self.held_out.data.images.shape)
         self.baselines: FamilyBaselines | None = None
@@ -126,6 +127,11 @@ class _Family:
 
     def weights(self) -> dict[str, Tensor]:
         return self.net.transformer_state()
+
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        if self.calibrated is None:
+            return {}
+        return {"index": self.run.held_out_index.numpy(), **self.calibrated.outcomes()}
 
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import

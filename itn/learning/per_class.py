@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.certification.baselines import BEYOND
-from itn.certification.calibration import calibration_points
+from itn.certification.calibration import calibration_points, sequence_outcomes
 from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import estimate_family_baselines
 from itn.certification.members import Choice, choose_family
@@ -121,7 +122,7 @@ class _ClassFamilies:
 
     def __init__(self, run: Run) -> None:
         _check_counts(run.split, run.classifier, run.config.asks)
-        self.config, self.classifier = run.config, run.classifier
+        self.run, self.config, self.classifier = run, run.config, run.classifier
         self.parts = [run.evaluation_set(data) for data in run.split]
         self.classes: list[ClassProblem] = []
         self.choices: list[Choice] = []
@@ -209,6 +210,13 @@ class _ClassFamilies:
             for c in self.classes
             for name, value in c.net.transformer_state().items()
         }
+
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        assert self.sequence is not None
+        labels = self.parts[-1].data.labels
+        order = torch.cat([(labels == c.label).nonzero().flatten() for c in self.classes])
+        index = self.run.held_out_index[order]
+        return {"index": index.numpy(), **sequence_outcomes(self.sequence, self.points)}
 
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import

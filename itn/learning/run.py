@@ -4,8 +4,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,6 +24,7 @@ from itn.models.checked_images import CheckedImages
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.journal import Journal
+from itn.stats import training_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +53,9 @@ class Families(Protocol[R]):
     def weights(self) -> dict[str, Tensor]:
         """Return the content of model.safetensors."""
 
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        """Return the content of outcomes.npz; empty if nothing was calibrated."""
+
     def figures(self, history: Sequence[LearnStep], record: R) -> "Mapping[str, Figure]":
         """Return figures by the names of their files."""
 
@@ -72,6 +79,11 @@ class Run(RunInputs):
             ValueError: If there are too few of them.
         """
         return split_images(remember(self.evaluation_set(self.data)), self.config)
+
+    @functools.cached_property
+    def held_out_index(self) -> Tensor:
+        """Which of the images of a run that certifies are held out."""
+        return training_split(self.data.labels, self.config.train_fraction, self.config.seed)[1]
 
     def evaluation_set(self, data: CheckedImages) -> EvaluationSet:
         """Return images with the classifier of the run."""
@@ -126,6 +138,13 @@ class Run(RunInputs):
 
         assert self.folder is not None
         self.folder.write("model.safetensors", partial(save_file, families.weights()))
+        if outcomes := families.outcomes():
+            self.folder.write("outcomes.npz", partial(_write_arrays, outcomes))
         write_figures(self.folder, families.figures(history, record))
         seconds["evaluation"] += self.lap()
         self.folder.finish(record.to_json(), self.timing(seconds, batch_size))
+
+
+def _write_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # of names that are not its own

@@ -22,7 +22,7 @@ LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
 _FILES = (  # glob patterns of everything that a run writes
-    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors"),
+    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors", "outcomes.npz"),
     *(CHECKPOINT, PREVIOUS_CHECKPOINT),
     *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv"),
     *("figures/losses.png", "figures/classes.png", "figures/grid.png", "figures/curves.png"),

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -290,3 +291,34 @@ def test_two_transformers_of_one_kind_have_ends_of_their_own(blobs, side):
     assert max(abs(x.low), abs(x.high)) <= 0.25
     assert max(abs(y.low), abs(y.high)) > 0.27
     assert record.certificate.searched.accuracy_per_image > 0.9
+
+
+def test_the_outcomes_of_calibration_are_kept_for_each_image(blobs, side, tmp_path):
+    """They say again what the record says: at the chosen scale the drop is that of the certificate."""
+    config = LearnConfig(parts=("spatial",), family="translation", tolerance=0.06, steps=20, batch_size=64)
+    result = itn.learn(side, *blobs, config, tmp_path / "run")
+    with np.load(tmp_path / "run" / "outcomes.npz", allow_pickle=False) as file:
+        kept = dict(file)
+    certificate = result.record.certificate
+    place = kept["scales"].tolist().index(certificate.scale)
+    drops = kept["changes"].mean(2)
+    assert drops[place].tolist() == pytest.approx([certificate.full.drop, certificate.worst.drop])
+    points = result.record.calibration
+    assert kept["spatial.displacement"].tolist() == [point.displacement_full["spatial"] for point in points]
+    index, labels = kept["index"], blobs[1]
+    assert len(index) == certificate.images == kept["changes"].shape[2]
+    # Images are named by their position in what was given: what broke at a large scale is of one class
+    broken = labels[index[kept["changes"][-1].max(0) > 0]]
+    assert len(broken)
+    assert len(broken.unique()) == 1
+    for baseline in result.record.baselines["spatial"]:
+        if baseline.displacement is not None:
+            changes = kept[f"spatial.{baseline.transform}{baseline.sign}.changes"]
+            assert changes.shape[1:] == (1, len(index))
+            assert changes.shape[0] == len(baseline.evaluations)
+    assert "outcomes.npz" not in {path.name for path in _run_of(QUICK, side, blobs, tmp_path).iterdir()}
+
+
+def _run_of(config, classifier, blobs, tmp_path):
+    itn.learn(classifier, *blobs, config, tmp_path / "other")
+    return tmp_path / "other"
