@@ -88,7 +88,7 @@ def learned(classifier: itn.Classifier, data: itn.ImageSet, config: itn.LearnCon
     result = itn.learn(classifier, data, config=config, out=folder)
     record = result.record.to_json()
     kept = {key: value for key, value in record.items() if key not in ("curves", "calibration", "objective")}
-    kept["seconds"] = json.loads((folder / "timing.json").read_text())
+    kept["seconds"] = json.loads((folder / "timing.json").read_text())["seconds"]
     if len(config.parts) == 2:
         numbers = family_numbers(result.net, itn.preflight(classifier, data.images, data.labels))
         kept["family"] = numbers

@@ -1,0 +1,52 @@
+"""What the study of networks for color images keeps of a run, and how it shows it."""
+
+import json
+
+import pytest
+import torch
+
+import itn
+
+
+@pytest.fixture
+def script(experiment):
+    return experiment("color_networks.run")
+
+
+@pytest.fixture
+def run(script, flats, brightness, tmp_path):
+    images = itn.ImageSet(flats[0].mul(255).round().to(torch.uint8), flats[1], torch.arange(200))
+    config = itn.LearnConfig(parts=("color",), tolerance=0.1, steps=5)
+    kept = script.learned(brightness, images, config, tmp_path / "unfinished")
+    return json.loads(json.dumps(kept)) | {"objective": "constrained", "learned": "color", "seed": 0}
+
+
+def test_a_finished_run_leaves_no_folder_and_keeps_its_time(script, run, tmp_path):
+    assert list(tmp_path.iterdir()) == []
+    assert set(run["seconds"]) == set(script.PHASES)
+    assert run["certificate"]["statement"]
+    assert "holds" not in run  # the claims are about both parts
+    text = script.times({"runs": [run]})
+    assert text.startswith("constrained, color, seed 0: ")
+
+
+def test_rows_are_ordered_and_say_what_was_learned(script, run):
+    runs = [run | {"seed": 1}, run | {"learned": "both"}, run]
+    names = [name for name, _ in script.named({"runs": runs})]
+    assert names == [f"constrained, {name}" for name in ("color, seed 0", "color, seed 1", "both, seed 0")]
+    member = json.loads(json.dumps(run))
+    member["parts"]["color"]["member"] = "contrast +"
+    assert script.row(member)[-1].endswith("(plain contrast +)")
+    assert "plain" not in script.row(run | {"parts": {"color": run["parts"]["color"] | {"member": None}}})[-1]
+
+
+def test_claims_are_those_of_bunne_with_their_limits(script):
+    family = {"zoom": 1.3, "least_zoom": 0.8, "most_rotation": 3.0, "pixel_change": 0.2}
+    holds = {claim.number: claim.holds(family[claim.number]) for claim in script.CLAIMS}
+    both = {"objective": "constrained", "learned": "both", "seed": 0, "family": family, "holds": holds}
+    text = script.claims({"runs": [both]})
+    assert "1.300, holds" in text
+    assert "0.800, fails" in text
+    assert "3.0, holds" in text
+    assert "0.200, fails" in text
+    assert script.claims({"runs": []}) == "No family of both parts has been learned."
