@@ -119,7 +119,8 @@ class _Search:
     def neighbors(self, candidate: _Candidate) -> Iterator[_Candidate]:
         """Yield candidates that share displacement otherwise, or of which one part does something else."""
         parts = range(len(candidate.shares))
-        for part, shift in itertools.product(parts, SHIFTS if len(parts) > 1 else ()):
+        sharing = parts if len(parts) > 2 else parts[1:]  # of two, one gains what the other loses
+        for part, shift in itertools.product(sharing, SHIFTS):
             rest = shift / (len(parts) - 1)
             shares = [share + (shift if i == part else -rest) for i, share in enumerate(candidate.shares)]
             yield candidate._replace(shares=tuple(shares))
