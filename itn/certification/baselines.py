@@ -75,7 +75,10 @@ def estimate_baselines(
 
 
 def calibrate_baselines(
-    images: EvaluationSet, estimates: list[EstimatedBaseline], test: DropTest
+    images: EvaluationSet,
+    estimates: list[EstimatedBaseline],
+    test: DropTest,
+    factors: Sequence[float] = SEQUENCE,
 ) -> tuple[list[Baseline], list[tuple[SingleTransformation, FixedSequence]]]:
     """Calibrate the single transformations that may have the largest displacement.
 
@@ -85,6 +88,7 @@ def calibrate_baselines(
         images: Calibration images.
         estimates: The single transformations of one part, estimated on other images.
         test: Of these images at one scale.
+        factors: Multiples of an estimate to test, those of the family.
 
     Returns:
         A record for each, and those that were calibrated with their tests.
@@ -92,7 +96,7 @@ def calibrate_baselines(
 
     def calibrate(estimate: EstimatedBaseline) -> FixedSequence:
         start = estimate.scale or SMALLEST / SEQUENCE[0]
-        scales = sorted({min(1.0, start * factor) for factor in SEQUENCE})
+        scales = sorted({min(1.0, start * factor) for factor in factors})
         transform = ParametricTransform.of_single(estimate.baseline)
         return fixed_sequence_test(
             lambda scale: images.changes(transform, torch.tensor([[scale]]))[None], scales, test, BEYOND

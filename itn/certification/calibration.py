@@ -38,7 +38,7 @@ class CalibrationResult:
     baselines: dict[str, tuple[Baseline, ...]]
     headline: dict[str, Headline | None]
     members: dict[str, str]
-    """Parts that are plain single transformations, or pairs of them: nothing learned goes farther."""
+    """Parts that go along single transformations, or pairs of them, in place of what was learned."""
 
     def outcomes(self) -> dict[str, NDArray[Any]]:
         """Return what each held-out image did at each scale that was tried, for outcomes.npz."""
@@ -98,7 +98,8 @@ def calibrate_family(
     """
     family, test = ParametricTransform.of_net(net), baselines.test
     estimate, worst_k, plain = choose_family(net, training, baselines, members)
-    scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
+    factors = FINE if net.only_ranges else SEQUENCE
+    scales = [estimate * factor for factor in factors]
     sequence = fixed_sequence_test(
         lambda scale: held_out.changes_at(family, scale, worst_k), scales, test, BEYOND
     )
@@ -108,7 +109,7 @@ def calibrate_family(
     headline: dict[str, Headline | None] = {}
     singles = {}
     for part, estimates in baselines.estimates.items():
-        tried, calibrated = calibrate_baselines(held_out, estimates, test)
+        tried, calibrated = calibrate_baselines(held_out, estimates, test, factors)
         records[part], singles[part] = tuple(tried), calibrated
         headline[part] = displacement_ratio(
             sequence,

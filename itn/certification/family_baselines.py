@@ -28,7 +28,8 @@ class Member(NamedTuple):
 
     name: str
     ends: Tensor
-    """Parameters at k = (1, 0) and (0, 1), 2 x P; their sum is what happens at full strength."""
+    """Parameters at k = (1, 0) and (0, 1), 2 x P, which add up at full strength."""
+    is_pair: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ class FamilyBaselines:
             if e.baseline.parameters is not None
         ]
         pairs = [
-            Member(f"{a} and {b}", torch.stack([p, q]))
+            Member(f"{a} and {b}", torch.stack([p, q]), is_pair=True)
             for (a, p), (b, q) in itertools.combinations(single, 2)
             if p @ q > -0.5 * p.norm() * q.norm()
         ]
@@ -95,12 +96,9 @@ class FamilyBaselines:
         First those that go together in pairs, none of two opposite ones, then each by itself beside zeros.
         """
         members = self.members(part)
-        pairs = [member.ends for member in members if " and " in member.name]
-        single = [
-            torch.stack([2 * member.ends[0], 0 * member.ends[0]])
-            for member in members
-            if " and " not in member.name
-        ]
+        pairs = [member.ends for member in members if member.is_pair]
+        whole = [member.ends.sum(0) for member in members if not member.is_pair]
+        single = [torch.stack([p, 0 * p]) for p in whole]
         return torch.stack([*pairs, *single]) if members else torch.zeros(0, 2, 1)
 
 

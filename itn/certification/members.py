@@ -15,7 +15,12 @@ from torch import Tensor
 
 from itn.certification.family_baselines import FamilyBaselines, Member
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
-from itn.certification.search import estimate_scale_and_worst_k, expected_to_pass
+from itn.certification.search import (
+    NOTHING_HOLDS,
+    SMALLEST,
+    estimate_scale_and_worst_k,
+    expected_to_pass,
+)
 from itn.nn import CONTROLS, ControlHead, InvariantTransformerNet
 
 FEW, MORE = 500, 1500  # images: few sort out most candidates, more judge the others
@@ -71,7 +76,6 @@ def choose_family(
         family = ParametricTransform.of_net(net)
         return Choice(*estimate_scale_and_worst_k(family, training, baselines.test), {})
     search = _Search(net, training, baselines)
-    learned = search.best, search.score, search.estimate
     for plain in search.plain():
         search.consider(plain)
     for _ in range(ROUNDS):
@@ -80,10 +84,6 @@ def choose_family(
             search.consider(candidate)
         if search.best is before:
             break
-    if search.best is not learned[0]:
-        search.judge()
-        if search.score <= learned[1]:
-            search.best, search.score, search.estimate = learned
     return search.settled()
 
 
@@ -97,7 +97,8 @@ class _Search:
         self.training, self.images, self.few = training, training.spread(MORE), training.spread(FEW)
         self.shape, self.family = training.data.images.shape, ParametricTransform.of_net(net)
         self.options = [
-            [_learned(part.head), *_members(part.head, baselines.members(name))]
+            # A single parameter has a range, of which members know one end
+            [_learned(part.head), *([] if part.single else _members(part.head, baselines.members(name)))]
             for name, part in zip(net.parts, net.members, strict=True)
         ]
         ratios = [
@@ -105,15 +106,16 @@ class _Search:
             for part, displacement in displacements_full(net, self.shape).items()
         ]
         learned = tuple(options[0] for options in self.options)
-        self.best = _Candidate(learned, tuple(ratios))
-        self.judge()
+        self.best = self.learned = _Candidate(learned, tuple(ratios))
+        self.score, self.estimate = self._judged(self.best)
+        self.learned_score, self.passed = self.score, [self.best]
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
         self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
         """Controls at which candidates are tried, each 1 x controls."""
 
     def plain(self) -> list[_Candidate]:
         """Return candidates of which every part is one of its two largest single transformations."""
-        options = [of_part[1:3] for of_part in self.options]
+        options = [of_part[1:3] or of_part[:1] for of_part in self.options]
         return [_Candidate(each, (0.0,) * len(each)) for each in itertools.product(*options)]
 
     def neighbors(self, candidate: _Candidate) -> Iterator[_Candidate]:
@@ -131,20 +133,20 @@ class _Search:
                     options[part] = option
                     yield candidate._replace(options=tuple(options))
 
-    def judge(self) -> None:
-        """Estimate how far the best goes, at full strength and at its own worst k."""
-        self._load(self.best)
-        self.estimate = estimate_scale_and_worst_k(self.family, self.images, self.test)
-        self.score = self._score(self.estimate[0])
-
     def consider(self, candidate: _Candidate) -> None:
         """Make a candidate the best if it is ahead of it, and let it go on as far as it keeps to the test.
 
-        Only the last one is judged at its own worst k: that takes as long as trying ten candidates.
+        It is judged at its own worst k in the end: that takes as long as trying ten candidates.
         """
         self._load(candidate)
-        while self._holds(self.score + AHEAD):
-            self.best, self.score = candidate, self.score + AHEAD
+        step = AHEAD
+        while step >= AHEAD:
+            if self._holds(self.score + step):
+                self.best, self.score, step = candidate, self.score + step, 2 * step
+            else:
+                step /= 4
+        if self.best is candidate:
+            self.passed.append(candidate)
 
     def _holds(self, score: float) -> bool:
         """Return whether the net is expected to pass where it has a score; most fail on few images."""
@@ -156,12 +158,25 @@ class _Search:
         )
 
     def settled(self) -> Choice:
-        """Give the net the best candidate."""
+        """Give the net the last candidate that is ahead of what was learned at its own worst k too."""
+        for candidate in reversed(self.passed):  # the first of them is what was learned
+            self.best = candidate
+            if candidate is self.learned:
+                break
+            score, self.estimate = self._judged(candidate)
+            if score > self.learned_score:
+                break
         self._load(self.best)
-        if len(self.images.data) < len(self.training.data):
+        if self.best is self.learned or len(self.images.data) < len(self.training.data):
             self.estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)
         names = dict(zip(self.net.parts, (option.name for option in self.best.options), strict=True))
         return Choice(*self.estimate, {part: name for part, name in names.items() if name})
+
+    def _judged(self, candidate: _Candidate) -> tuple[float, tuple[float, Tensor]]:
+        """Return how far a candidate goes, at full strength and at its own worst k, and where that is."""
+        self._load(candidate)
+        estimate = estimate_scale_and_worst_k(self.family, self.images, self.test)
+        return self._score(estimate[0] if estimate[0] != NOTHING_HOLDS else SMALLEST), estimate
 
     def _score(self, scale: float) -> float:
         """Return the mean log displacement over its reference; beyond a bound it hardly counts."""
@@ -222,7 +237,10 @@ def _members(head: ControlHead, members: Sequence[Member]) -> list[_Option]:
             continue
         hidden, output = torch.zeros_like(head.hidden.weight), torch.zeros_like(head.output.weight)
         hidden[:CONTROLS] = torch.eye(CONTROLS)
-        raw = head.bound * (ends / head.bound).clamp(-1, 1).atanh().clamp(-SATURATION, SATURATION)
+        # Of a single transformation, which both entries share, exactly at full strength
+        parameters, share = (ends, 1.0) if member.is_pair else (ends.sum(0).expand_as(ends), 0.5)
+        raw = (parameters / head.bound).clamp(-1, 1).atanh().clamp(-SATURATION, SATURATION)
+        raw = share * head.bound * raw
         output[:, :CONTROLS] = raw.T
         options.append(_Option(member.name, hidden, output))
     return options

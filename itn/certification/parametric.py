@@ -233,7 +233,10 @@ class EvaluationSet(NamedTuple):
             for index in ((self.changeable & ~held).nonzero().flatten(), held.nonzero().flatten())
         )
         first = self._count(transform, k, wrong, None)
-        then = self._count(transform, k, right, first.mended + enough * len(self.data) - first.broken)
+        # Where a criterion has its own idea of a change, others than these may be mended
+        known = type(self.criterion).change is Criterion.change
+        most = first.mended + enough * len(self.data) - first.broken if known else None
+        then = self._count(transform, k, right, most)
         stands_for = len(right) / then.n if then.n else 1.0
         broken, mended = (round(stands_for * count) for count in then[:2])
         return Count(first.broken + broken, first.mended + mended, len(self.data))

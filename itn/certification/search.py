@@ -18,6 +18,7 @@ from itn.stats.fixed_sequence import SEQUENCE
 IMAGES = 4000  # that an estimate is made from, at most
 SMALLEST = 0.002  # scale of a family that a search tries: where that fails, calibration begins with it
 GRID = (0.0, 0.5, 1.0)
+NOTHING_HOLDS = SMALLEST / SEQUENCE[0]  # what is returned then: calibration begins with the smallest
 REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
 VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
@@ -59,7 +60,7 @@ def estimate_scale_and_worst_k(
         scale = estimate_along(candidate, before)
         if scale < before or torch.equal(worst, family.full_strength):
             worst = candidate
-    return scale or SMALLEST / SEQUENCE[0], worst
+    return scale or NOTHING_HOLDS, worst
 
 
 class WorstCase(NamedTuple):

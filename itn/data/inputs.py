@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from itn.data.loading import ImageSet
 from itn.functional import check_images
 from itn.models.canvases import Canvases, SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, predict
+from itn.models.classifier import Classifier
 from itn.models.fingerprint import answers, rounding
 from itn.models.preflight import check_gradient, preflight, suitable_batch
 from itn.models.preprocessing import Preprocessing
@@ -84,7 +85,8 @@ class RunInputs:
         command: Value of ``command`` in config.json.
         classifier: The classifier under study, as the run will use it.
         images: N x C x H x W, uint8 or float in [0, 1], or an ``ImageSet``.
-        labels: N integers; None: those of the ``ImageSet``.
+        labels: N integers; None: those of the ``ImageSet``; if there are none, the predictions for the
+            unchanged images, with a criterion that needs none.
         config: Settings.
         out: Output folder, or None.
         source: What the images are, for the record.
@@ -119,8 +121,6 @@ class RunInputs:
         self.classifier, self.config = classifier, config
         self.provenance = provenance(classifier.device)
         if labels is None:
-            batch = config.batch_size or suitable_batch(images, classifier.device)
-            labels = predict(classifier, images, batch).cpu()
             self.provenance["labels"] = PREDICTED
         everything = {
             "command": command,
@@ -133,7 +133,7 @@ class RunInputs:
             "images": {
                 "source": source,
                 "shape": list(images.shape),
-                "sha256": data_fingerprint(images, labels),
+                "sha256": data_fingerprint(images, torch.empty(0) if labels is None else labels),
             }
             | _described(canvases),
             **(settings or {}),

@@ -13,7 +13,7 @@ from itn.data.class_folders import ClassMap, class_indices, find_photos
 from itn.data.decoding import read_canvases, read_photos
 from itn.data.digits import SOURCES, load_digits
 from itn.models.canvases import AUTO_RATIO, Canvases, SurroundSetting, check_surround
-from itn.models.classifier import Classifier, predict
+from itn.models.classifier import Classifier
 from itn.models.preprocessing import Preprocessing
 from itn.stats import stratified_subset
 
@@ -39,7 +39,7 @@ class ImageSet:
     canvases: Canvases | None = None
     """The photographs cut larger, of which the images are the crops; None: nothing is known around them."""
     labeled: bool = True
-    """False: there were no labels, and those here are the classifier's predictions."""
+    """False: there are no labels; those here are -1."""
 
     def __post_init__(self) -> None:
         if self.canvases is not None and not _same(self.images, self.canvases.crops):
@@ -62,6 +62,11 @@ class ImageSet:
         )
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.labeled:
+            raise ValueError(
+                "these photographs have no labels, since there are no class folders such as cat/1.jpg: give "
+                "the ImageSet as it is, with the criterion agreement"
+            )
         return iter((self.images, self.labels))
 
 
@@ -82,7 +87,8 @@ def load_images(
     Args:
         source: ``"mnist"`` (test set), ``"mnist:train"``, ``"mnist:heldout"`` (the last 10,000
             training digits and the test digits: what jennings-cnn and lenet5 were not trained on), or a
-            folder that holds a folder of photographs for each class.
+            folder that holds a folder of photographs for each class. A folder of photographs alone has no
+            labels: it can be given to what needs none, but does not unpack.
         classifier: Determines the channels, preprocessing and labels of photographs. None: RGB, all of one
             size, labeled by the rank of the folder's name.
         class_map: The class of each folder, if its name does not say so (see
@@ -90,9 +96,10 @@ def load_images(
             or a file of lines ``folder,class``.
         surround: What to keep of what photographs show beyond the classifier's crop, for geometric
             transformations to look at. "auto": canvases 1.5 times as high and wide as the crop, which take
-            2.25 times its memory; a number: so many times; "none": nothing. Digits, and photographs that no
-            preprocessing crops, have no surround. Where photographs are resized to a height and a width,
-            canvases are no larger than these; a warning says so if a number asks for more.
+            2.25 times its memory; a number: so many times; "none": nothing. Digits, photographs that no
+            preprocessing crops, and with "auto" those that end with their crops, have no surround. Where
+            photographs are resized to a height and a width, canvases are no larger than these; a warning
+            says so if a number asks for more.
         limit: Load a random subset of this many images, with the same share of every class; 0: all.
         seed: Seed of the subset.
         skip_bad: Leave out photographs that cannot be read, instead of raising.
@@ -139,12 +146,9 @@ def load_images(
     ranked = classifier is None and class_map is None
     logits = class_indices(folders if ranked else filled, classifier, class_map) if folders else {}
     labeled = bool(folders)
-    if not labeled and classifier is None:
-        raise ValueError(
-            f"{folder} has no class folders, such as cat/1.jpg: give a classifier, whose predictions then "
-            "stand in for labels, or put images into one folder for each class"
-        )
-    labels = torch.tensor([logits[_class_folder(path)] if labeled else 0 for path in all_paths])
+    if not labeled and class_map is not None:
+        raise ValueError(f"a class map is for class folders, and {folder} has none")
+    labels = torch.tensor([logits[_class_folder(path)] if labeled else -1 for path in all_paths])
     index = stratified_subset(labels, limit or len(labels), seed)
     paths = [all_paths[i] for i in index]
     reading: dict[str, Any] = {"skip_bad": skip_bad, "progress": progress, "workers": workers}
@@ -159,7 +163,7 @@ def load_images(
     kept = [i for i in range(len(paths)) if i not in bad]
     return ImageSet(
         images,
-        labels[index[kept]] if labeled or classifier is None else predict(classifier, images).cpu(),
+        labels[index[kept]],
         index[kept],
         tuple(paths[i] for i in kept),
         tuple(f"{paths[i]}: {reason}" for i, reason in bad.items()),

@@ -54,11 +54,11 @@ def learn(
         classifier: The classifier under study; it is not changed. The work is done on its device.
         images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
             around these.
-        labels: N integers in [0, K); None: those of the ``ImageSet``.
+        labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
         config: Settings; None takes the defaults.
-        out: Folder for config.json, result.json, timing.json, history.jsonl, model.safetensors and
-            figures/; new or empty, or that of an unfinished run with the same settings, which is then
-            continued. None writes nothing.
+        out: Folder for config.json, result.json, timing.json, history.jsonl, model.safetensors,
+            outcomes.npz and figures/; new or empty, or that of an unfinished run with the same settings,
+            which is then continued. None writes nothing.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.

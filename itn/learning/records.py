@@ -57,8 +57,8 @@ class PartRecord:
     range: MagnitudeRange | None
     """The smallest and the largest magnitude over k; None if there are several parameters."""
     member: str | None = None
-    """The single transformation, or the pair of them, that the part consists of where nothing that was
-    learned was estimated to go farther; None: it was learned."""
+    """The single transformation, or the pair of them, along which the part goes in place of what was learned,
+    where the family was estimated to go farthest so; None: it was learned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,8 +234,8 @@ class LearnStep:
     values: dict[str, float | bool | None] = dataclasses.field(default_factory=dict)
     """What the objective reports beside it, by the names of its columns. Switched: cross_entropy,
     transformer_loss (c_theta L_k1 + L_k2), accuracy and clean_accuracy of the batch, asked_cross_entropy.
-    Constrained: drop (running mean at full strength), multiplier (displacement given up for a share of the
-    images lost), restarts (those still learned)."""
+    Constrained: drop (running mean, the larger of full strength and worst k), multiplier (displacement given
+    up for a share of the images lost), restarts (those still learned)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as a line of history.jsonl, with each value under its own key."""

@@ -65,7 +65,7 @@ def step_curves(history: Sequence[LearnStep], columns: Sequence[str]) -> Figure:
 
 
 def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure:
-    """Draw displacement and drop at full strength over the steps, of the best restart so far.
+    """Draw displacement and drop over the steps, of the best restart so far.
 
     While learning, more than the tolerance is lost; calibration scales back to it afterwards. Vertical
     lines are where restarts were pruned; before the last of them a step may change to another restart.
@@ -86,7 +86,7 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     drops = 100 * _column(history, "drop")
     right.plot(steps, drops, color=INK, linewidth=1.2, label="running mean, sampled")
     right.axhline(100 * tolerance, color=RED, linewidth=0.8, label="tolerance, after calibration")
-    right.set(xlabel="step", ylabel="drop at full strength (%)", title="Drop before calibration")
+    right.set(xlabel="step", ylabel="drop, full strength or worst k (%)", title="Drop before calibration")
     right.legend(fontsize=8, frameon=False)
     for before, after in pairwise(history):
         if before.values["restarts"] != after.values["restarts"]:

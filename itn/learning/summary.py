@@ -41,8 +41,8 @@ def summary(record: LearnRecord) -> str:
             "",
             *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
             *(
-                f"{name}: a plain {part.member}, as a member of the family; nothing that was learned goes "
-                "farther, by estimates on training images"
+                f"{name}: along {part.member}, in place of what was learned: so the family was estimated "
+                "to go farthest, on training images"
                 for name, part in record.parts.items()
                 if part.member
             ),
@@ -158,7 +158,7 @@ def class_summary(record: PerClassRecord) -> str:
             *([surround_text(record.surround)] if _moves_pixels(record) else []),
             *proven,
             *(
-                [f"Plain members, nothing that was learned goes farther: {', '.join(plain)}."]
+                ["In place of what was learned, estimated to go farther: " + ", ".join(plain) + "."]
                 if plain
                 else []
             ),

@@ -15,13 +15,15 @@ GRADIENT_SAMPLE = 8  # images on which gradients are looked for
 
 
 @torch.no_grad()
-def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 256) -> CheckedImages:
+def preflight(
+    classifier: Classifier, images: Tensor, labels: Tensor | None, batch_size: int = 256
+) -> CheckedImages:
     """Check that a classifier and labeled images belong together, before time is spent on them.
 
     Args:
         classifier: The classifier under study.
         images: N x C x H x W, uint8 or float in [0, 1].
-        labels: N, integers in [0, K).
+        labels: N, integers in [0, K); None: there are none, and the predictions stand in for them.
         batch_size: Images in one forward pass.
 
     Returns:
@@ -32,7 +34,8 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             not return repeatable finite logits, or is not better than chance.
     """
     check_images(images, classifier.channels)
-    labels = torch.as_tensor(labels).cpu()
+    given = labels is not None
+    labels = torch.as_tensor(labels).cpu() if given else torch.zeros(len(images), dtype=torch.int64)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
             f"labels must be {len(images)} integers, one per image, "
@@ -50,8 +53,10 @@ def preflight(classifier: Classifier, images: Tensor, labels: Tensor, batch_size
             f"labels run from {labels.min()} to {labels.max()}, but {classifier.name} has {classes} classes, "
             f"0 to {classes - 1}"
         )
-    predictions = predict(classifier, images, batch_size)
-    checked = CheckedImages(images.cpu(), labels.long(), predictions.cpu())
+    predictions = predict(classifier, images, batch_size).cpu().clone()
+    if not given:
+        return CheckedImages(images.cpu(), predictions, predictions)
+    checked = CheckedImages(images.cpu(), labels.long(), predictions)
     correct = int(checked.clean.sum())
     counts = labels.bincount()
     # Several classes reveal a constant prediction; a single one does not

@@ -47,7 +47,7 @@ def screen(
         classifier: The classifier to study; it is not changed, and its device does the work.
         images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
             around these.
-        labels: N integers in [0, K); None: those of the ``ImageSet``.
+        labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
         config: Settings; None takes the defaults. Names mean what is registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
             flips.csv and figures/: a new or empty one, or that of an unfinished run with the same settings,

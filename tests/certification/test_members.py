@@ -6,7 +6,7 @@ import torch
 import itn
 from itn.certification.criteria import Broken
 from itn.certification.family_baselines import estimate_family_baselines
-from itn.certification.members import choose_family
+from itn.certification.members import _Search, choose_family
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
 from itn.learning.load import make_net
 
@@ -77,3 +77,31 @@ def test_heads_that_cannot_hold_a_member_are_left_alone(problem):
     assert (net.part("color").head.output.weight >= 0).all()
     net, images, baselines = problem(gain=0.0, bias=0.1, hidden=1)
     assert choose_family(net, images, baselines, members=True).members == {}
+
+
+def test_a_candidate_that_fails_at_its_own_worst_k_gives_way_to_the_one_before(problem):
+    """Both entries of a pair cancel at full strength: it gets ahead there, and loses where one acts alone."""
+    net, images, baselines = problem(gain=0.0, bias=0.1)
+    search = _Search(net, images, baselines)
+    learned = search.learned
+    single = next(plain for plain in search.plain() if plain.options[0].name == "contrast +")
+    search.consider(single)
+    assert search.passed == [learned, single]
+    cancelling = single.options[0]._replace(name="cancelling", output=single.options[0].output.clone())
+    cancelling.output[1, 0], cancelling.output[1, 1] = 9.0, -9.0  # of the bias
+    search.passed.append(single._replace(options=(cancelling,)))
+    choice = search.settled()
+    assert choice.members == {"color": "contrast +"}
+
+
+def test_a_part_with_a_range_keeps_it_beside_other_parts(flats, brightness):
+    """Members know one end of a range; what was learned knows both."""
+    config = itn.LearnConfig(parts=("color", "spatial"), color_family="bias", tolerance=0.06)
+    data = itn.preflight(brightness, *flats)
+    net = make_net(brightness, config, data.images.shape)
+    images = EvaluationSet(brightness, data, criterion=Broken())
+    baselines = estimate_family_baselines(net, images, config.terms.test(len(data), Broken()))
+    before = net.part("color").head.hidden.weight.clone()
+    choice = choose_family(net, images, baselines, members=True)
+    assert "color" not in choice.members
+    assert torch.equal(net.part("color").head.hidden.weight, before)

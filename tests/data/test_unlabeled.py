@@ -10,6 +10,13 @@ import itn
 AGREEMENT = itn.ScreenConfig(transforms=("brightness",), criterion="agreement")
 
 
+class Pair(torch.nn.Module):
+    """A network that returns two things."""
+
+    def forward(self, images):
+        return images.flatten(1), images
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Forty flat images, dark and light, and a file that is none."""
@@ -27,19 +34,29 @@ def shade(brightness):
     )
 
 
-def test_predictions_stand_in_for_labels(folder, shade):
+def test_photographs_without_class_folders_have_no_labels(folder, shade):
+    """They do not unpack, so that nothing is measured against labels that are none."""
     images = itn.load_images(folder, shade)
     assert not images.labeled
     assert len(images.images) == 40
-    assert torch.equal(images.labels, itn.predict(shade, images.images))
-    assert set(images.labels.tolist()) == {0, 1}
+    assert images.labels.tolist() == 40 * [-1]
     assert not images.part(torch.arange(3)).labeled
     assert len(itn.load_images(folder, shade, limit=7).labels) == 7
+    with pytest.raises(ValueError, match="these photographs have no labels"):
+        _, _ = images
+    with pytest.raises(ValueError, match="labels run from -1"):
+        itn.screen(shade, images.images, images.labels)
+    with pytest.raises(ValueError, match="a class map is for class folders"):
+        itn.load_images(folder, shade, {"a": 0})
 
 
-def test_without_a_classifier_there_is_nothing_to_stand_in(folder):
-    with pytest.raises(ValueError, match=r"no class folders.*give a classifier"):
-        itn.load_images(folder)
+def test_predictions_stand_in_for_labels_once_the_classifier_has_been_checked(folder, shade):
+    images = itn.load_images(folder, shade).images
+    checked = itn.preflight(shade, images, None)
+    assert torch.equal(checked.labels, itn.predict(shade, images))
+    assert checked.clean.all()
+    with pytest.raises(ValueError, match="returns a tuple, expected a tensor"):
+        itn.screen(itn.Classifier(Pair()), images, config=AGREEMENT)
 
 
 def test_agreement_needs_no_labels_and_says_so(folder, shade):
@@ -49,7 +66,8 @@ def test_agreement_needs_no_labels_and_says_so(folder, shade):
     assert sweep.record.clean_accuracy == 1
     of_tensor = itn.screen(shade, images.images, config=AGREEMENT).record
     assert of_tensor.transforms["brightness"].agreement == sweep.record.transforms["brightness"].agreement
-    labeled = itn.screen(shade, images.images, images.labels, AGREEMENT)
+    labels = itn.predict(shade, images.images)
+    labeled = itn.screen(shade, images.images, labels, AGREEMENT)
     assert "no labels" not in str(labeled)
     learned = itn.learn(
         shade,

@@ -32,10 +32,9 @@ def draw_controls(
         random: On the CPU.
         settings: Shares of each.
     """
-    ends = (
-        torch.tensor([settings.full_strength_share, settings.worst_share, settings.vertex_share]) * count
-    ).round()
-    first, second, third = ends.long().cumsum(0).tolist()
+    first = max(1, round(settings.full_strength_share * count))
+    second = first + max(1, round(settings.worst_share * count))
+    third = second + round(settings.vertex_share * count)
     full, at_worst, vertices = slice(first), slice(first, second), slice(second, third)
     ks = []
     for of_row in worst.unbind(1):

@@ -73,7 +73,9 @@ class ConstrainedLearner:
         objective, settings, families = self.objective, self.settings, self.families
         primal_dual, remaining, restarts = self.primal_dual, families.remaining, families.restarts
         draws = self._draws()
-        if number % max(1, round(settings.search_every * objective.steps)) == 0:
+        # A search of many restarts takes as long as many steps: seldom, until most are pruned
+        seldom = max(1, restarts // settings.keep_one_in)
+        if number % max(1, seldom * round(settings.search_every * objective.steps)) == 0:
             self._search_worst()
         controls = draw_controls(self.worst[remaining], draws, self.generator, settings)
         index, weight = self.sampler.draw(draws, self.generator)
@@ -213,12 +215,24 @@ class ConstrainedLearner:
         table, steps = standings(
             families, self.sampler, self.soft_changes, worst, self.config.batch_size, settings
         )
-        families.log_scale[families.remaining] += steps.clamp(-MOST_AT_ONCE, MOST_AT_ONCE)[:, None]
-        table = table.view(-1, families.restarts)
         # One process decides for all: others may round differently and would keep other restarts
-        order = distributed.on_rank_zero(lambda: table.argsort(descending=True).cpu())
+        table, steps = distributed.on_rank_zero(lambda: (table.cpu(), steps.cpu()))
+        self._move(steps.clamp(-MOST_AT_ONCE, MOST_AT_ONCE))
+        order = table.view(-1, families.restarts).argsort(descending=True)
         kept = order[:, : max(1, families.restarts // settings.keep_one_in)]
         families.remaining = families.remaining.view(-1, families.restarts).gather(1, kept).flatten()
+
+    def _move(self, steps: Tensor) -> None:
+        """Change the log scales of the remaining families, and what is known of their drops with them.
+
+        They go on from where they were compared: all lose about as much there, whatever their scale was.
+        """
+        families, primal_dual = self.families, self.primal_dual
+        steps = steps.to(families.log_scale)
+        families.log_scale[families.remaining] += steps[:, None]
+        growth = (self.settings.growth_exponent * steps).exp()
+        primal_dual.drops[families.remaining] *= growth[:, None]
+        primal_dual.loss_slope[families.remaining] *= growth
 
     @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:

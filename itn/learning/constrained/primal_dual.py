@@ -22,7 +22,7 @@ class PrimalDual:
 
     Args:
         families: The families to update.
-        target: Drop at full strength to settle at.
+        target: Drop to settle at, the larger of full strength and worst k.
         learning_rate: Adam's, of the directions.
         settings: Settings.
     """

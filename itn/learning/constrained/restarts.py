@@ -24,7 +24,7 @@ def scores(log_displacement: Tensor, drop: Tensor, target: float, exponent: floa
 
     Args:
         log_displacement: At full strength, rows.
-        drop: Running mean at full strength, rows.
+        drop: Running mean, the larger of full strength and worst k, rows.
         target: Drop to compare at.
         exponent: The drop grows with about this power of the scale.
     """

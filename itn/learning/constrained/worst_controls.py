@@ -8,7 +8,8 @@ from itn.learning.constrained.restarts import SoftChanges
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
-CANDIDATES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.0]])
+# Almost 0 instead of 0, where a displacement need not have a gradient
+CANDIDATES = torch.tensor([[1e-3, 1e-3], [1.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.0]])
 
 
 @torch.no_grad()
@@ -23,8 +24,8 @@ def search_worst_controls(
 ) -> Tensor:
     """Return for each remaining row controls at which it loses most, rows x ks x 2.
 
-    One k after the other is tried at its vertices, at the middle of its edges and at 0, the others staying at
-    the worst so far: the cost grows with the number of ks, not with that of their combinations.
+    One k after the other is tried at its vertices, at the middle of its edges and next to 0; the others stay
+    at the worst so far. The cost grows with the number of ks, not with that of their combinations.
 
     Args:
         families: The families.
@@ -46,8 +47,11 @@ def search_worst_controls(
     def lost(ks: Tensor) -> Tensor:
         """Return the drop of each row at controls of its own, rows."""
         parameters = families.parameters(log_scale, families.net.of_parts(list(ks[:, :, None].unbind(1))))
-        shape = (-1, index.shape[1], -1)
-        return (soft_changes(index, [p.expand(*shape) for p in parameters]) * weight).mean(1)
+        changes = [
+            soft_changes(some, [p.expand(-1, some.shape[1], -1) for p in parameters])
+            for some in index.split(max(1, batch_size // rows), 1)
+        ]
+        return (torch.cat(changes, 1) * weight).mean(1)
 
     best, most = torch.ones_like(worst), lost(torch.ones_like(worst))
 
