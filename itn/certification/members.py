@@ -28,9 +28,9 @@ LOG_LARGEST, BISECTIONS = 7.0, 30  # of a scale
 LARGEST = math.exp(LOG_LARGEST)
 BEYOND_BOUND = 0.9  # of what a part gains beyond a baseline that reached its bound does not count
 AHEAD = 0.1  # in the log displacement: by how much a candidate must be ahead of what it replaces
-SHIFTS = (-0.8, 0.8, -0.4, 0.4)  # of the log displacement of one part, at the cost of the others
+SHIFTS = (-0.6, 0.6)  # of the log displacement of one part, at the cost of the others
 SATURATION = 3.0  # largest raw parameter, as a multiple of its bound
-ROUNDS = 2
+SINGLES, PAIRS = 2, 1  # members of a part that are candidates, at most
 
 
 class Choice(NamedTuple):
@@ -78,12 +78,8 @@ def choose_family(
     search = _Search(net, training, baselines)
     for plain in search.plain():
         search.consider(plain)
-    for _ in range(ROUNDS):
-        before = search.best
-        for candidate in search.neighbors(before):
-            search.consider(candidate)
-        if search.best is before:
-            break
+    for neighbor in search.neighbors(search.best):
+        search.consider(neighbor)
     return search.settled()
 
 
@@ -115,7 +111,7 @@ class _Search:
 
     def plain(self) -> list[_Candidate]:
         """Return candidates of which every part is one of its two largest single transformations."""
-        options = [of_part[1:3] or of_part[:1] for of_part in self.options]
+        options = [of_part[1 : 1 + SINGLES] or of_part[:1] for of_part in self.options]
         return [_Candidate(each, (0.0,) * len(each)) for each in itertools.product(*options)]
 
     def neighbors(self, candidate: _Candidate) -> Iterator[_Candidate]:
@@ -231,7 +227,8 @@ def _learned(head: ControlHead) -> _Option:
 def _members(head: ControlHead, members: Sequence[Member]) -> list[_Option]:
     """Return members as weights of a head: one hidden unit for each entry of k."""
     options = []
-    for member in members:
+    single, pairs = ([m for m in members if m.is_pair == is_pair] for is_pair in (False, True))
+    for member in (*single[:SINGLES], *pairs[:PAIRS]):
         ends = member.ends.to(head.bound)
         if head.hidden.out_features < CONTROLS or (head.nonnegative and bool((ends < 0).any())):
             continue
