@@ -194,7 +194,9 @@ def readme(records: dict[str, Record]) -> str:
         f"![ratios]({name}/families.png)\n\n{claims(record)}\n\nTime: {times(record)}.\n"
         for name, record in records.items()
     ]
-    return "\n".join([INTRODUCTION, *sections])
+    asked = [(claim.published, claim.taken) for claim in CLAIMS]
+    none = f"No result is committed yet. The claims:\n\n{study.markdown(('claim', 'taken as'), asked)}\n"
+    return "\n".join([INTRODUCTION, *(sections or [none])])
 
 
 INTRODUCTION = """

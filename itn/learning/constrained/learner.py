@@ -106,8 +106,7 @@ class ConstrainedLearner:
             turning = torch.where(self.criterion.held(known[0]).view(-1, draws), breaking, 1 - breaking)
             self.sampler.update(index, turning.sqrt().view(-1, restarts, draws).mean(1))
             memory = max(min(1.0, draws / settings.average_over), 1 / (number + 1))
-            drops = torch.stack([change[:, part].mean(1) for part in (controls.full, controls.worst)], 1)
-            primal_dual.update_means(drops, loss_slopes.sum(1), memory)
+            primal_dual.update_means(change, controls, loss_slopes.sum(1), memory, number)
             multiplier = primal_dual.multiplier(gain_slopes.sum(1))
             fade = 0.5 * (1 + math.cos(math.pi * number / objective.steps))
             primal_dual.step_directions(
@@ -230,9 +229,8 @@ class ConstrainedLearner:
         families, primal_dual = self.families, self.primal_dual
         steps = steps.to(families.log_scale)
         families.log_scale[families.remaining] += steps[:, None]
-        growth = (self.settings.growth_exponent * steps).exp()
-        primal_dual.drops[families.remaining] *= growth[:, None]
-        primal_dual.loss_slope[families.remaining] *= growth
+        primal_dual.move_drops(steps)
+        primal_dual.loss_slope[families.remaining] *= (self.settings.growth_exponent * steps).exp()
 
     @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:
@@ -259,6 +257,7 @@ class ConstrainedLearner:
             families.log_scale,
             primal_dual.drops,
             primal_dual.loss_slope,
+            primal_dual.variance,
             self.worst,
             self.sampler.vulnerability,
         ]

@@ -33,21 +33,45 @@ class PrimalDual:
         self.families, self.target, self.settings = families, target, settings
         self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
         rows, device = len(families.log_scale), families.log_scale.device
-        self.drops = torch.full((rows, 2), math.nan, device=device)
-        """Running means at full strength and at the worst k, by row."""
-        self.loss_slope = self.drops[:, 0].clone()
+        self.drops = torch.full((rows, 2), target, device=device)
+        """Running means at full strength and at the worst k, by row; at first as if so much had been lost by
+        ``average_over`` images, or the first few draws would send scales anywhere."""
+        self.loss_slope = torch.full((rows,), math.nan, device=device)
         """Running mean of the slope of the loss along the log scale."""
+        self.variance = self.loss_slope.clone()
+        """Running mean of the square of a single change, by row."""
 
     @property
     def largest_drop(self) -> Tensor:
         """The larger running mean of each row."""
         return self.drops.amax(1)
 
-    def update_means(self, drops: Tensor, loss_slope: Tensor, memory: float) -> None:
-        """Update the running means of the remaining rows with those of a batch, rows x 2 and rows."""
-        rows = self.families.remaining
-        self.drops[rows] = _follow(self.drops[rows], drops, memory)
+    def update_means(
+        self, change: Tensor, draw: ControlDraw, loss_slope: Tensor, memory: float, number: int
+    ) -> None:
+        """Update the running means of the remaining rows.
+
+        A drop is the difference of two shares, broken and mended, which may both be far larger. So it is
+        averaged over as many images as its variance asks for.
+
+        Args:
+            change: Weight of each worse image, minus that of a better one, 0 for others, rows x draws.
+            draw: The controls of the draws.
+            loss_slope: Of the batch, rows.
+            memory: Weight of the batch in the other means, in (0, 1].
+            number: Index of the step.
+        """
+        rows, settings = self.families.remaining, self.settings
         self.loss_slope[rows] = _follow(self.loss_slope[rows], loss_slope, memory)
+        self.variance[rows] = _follow(self.variance[rows], change.square().mean(1), memory)
+        needed = self.variance[rows] / (settings.drop_precision * self.target) ** 2
+        needed = needed.clamp(settings.average_over, settings.most_average_over)
+        for column, part in enumerate((draw.full, draw.worst)):
+            batch = change[:, part]
+            draws = batch.shape[1]
+            seen = settings.average_over + draws * (number + 1)
+            weight = (draws / needed).clamp(min(1.0, draws / seen), 1)
+            self.drops[rows, column] = _follow(self.drops[rows, column], batch.mean(1), weight)
 
     def multiplier(self, gain_slope: Tensor) -> Tensor:
         """Return the multiplier at which gain and loss have the same slope along the scale; rows."""
@@ -87,6 +111,15 @@ class PrimalDual:
         for weights in families.output:
             weights.copy_(normalized(weights))
 
+    def move_drops(self, step: Tensor) -> None:
+        """Let what is known of the drops follow a step of the log scale, rows: their means are older than it.
+
+        A gain, a negative drop, is not taken to grow.
+        """
+        rows = self.families.remaining
+        growth = (self.settings.growth_exponent * step).exp()[:, None]
+        self.drops[rows] *= growth.where(self.drops[rows] > 0, 1.0)
+
     def step_scales(self, gain_slopes: Tensor, loss_slopes: Tensor, multiplier: Tensor, rate: float) -> None:
         """Let scales follow the target, and the parts find their balance.
 
@@ -104,6 +137,7 @@ class PrimalDual:
         uneven = (slopes - slopes.mean(1, keepdim=True)).clamp(-2, 2)
         step = 2 * rate * missing.clamp(-0.3, 0.3)
         log_scale[remaining] += step[:, None] + settings.balance_rate * uneven
+        self.move_drops(step)
         for number, weights in enumerate(families.hidden):
             hidden = weights.sum(-1).relu()  # at k = (1, 1)
             output = families.output_weights(number, log_scale, torch.arange(len(log_scale)))
@@ -113,6 +147,6 @@ class PrimalDual:
         log_scale.clamp_(max=settings.max_log_scale)  # of a family that cannot move
 
 
-def _follow(mean: Tensor, value: Tensor, memory: float) -> Tensor:
+def _follow(mean: Tensor, value: Tensor, memory: float | Tensor) -> Tensor:
     """Return a running mean after one more value; the first value replaces nan."""
     return value.where(mean.isnan(), mean + memory * (value - mean))

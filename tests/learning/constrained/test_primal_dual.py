@@ -65,3 +65,34 @@ def test_the_constraint_that_binds_gets_the_multiplier(make_learner, blobs, side
     expected = [[1.0, 0.125], [0.125, 1.0], [1.0, 1.0], [1.0, 0.05]]
     torch.testing.assert_close(factors[:, [0, 4]], torch.tensor(expected))
     assert (factors[:, 7:] == learner.settings.other_factor).all()
+
+
+def test_drops_are_averaged_over_as_many_images_as_their_variance_asks_for(make_learner, blobs, side):
+    """Rows 0 and 1 break and mend as many; rows 2 and 3 hardly change. A break of all draws follows."""
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    primal_dual, settings = learner.primal_dual, learner.settings
+    draw = draw_controls(learner.worst, 10, generator(0, "batches"), settings)
+    change = torch.zeros(4, 10)
+    change[:2, 0::2], change[:2, 1::2] = 1, -1
+    primal_dual.update_means(change, draw, torch.ones(4), 1.0, number=0)
+    # As if 400 images had lost the target before
+    started = learner.target * torch.tensor([400 / 404, 400 / 404, 396 / 400, 396 / 400])
+    torch.testing.assert_close(primal_dual.drops[:, 0], started)
+    assert primal_dual.variance.tolist() == [1, 1, 0, 0]
+    primal_dual.drops[:] = 0
+    primal_dual.update_means(torch.ones(4, 10), draw, torch.ones(4), 0.0, number=10**6)
+    needed = 1 / (settings.drop_precision * learner.target) ** 2
+    assert settings.average_over < needed < settings.most_average_over
+    expected = torch.tensor([4 / needed, 4 / needed, 4 / 400, 4 / 400])
+    torch.testing.assert_close(primal_dual.drops[:, 0], expected)
+
+
+def test_known_drops_move_with_the_scale(make_learner, blobs, side):
+    learner = make_learner(side, itn.preflight(side, *blobs))
+    before = 0.5 * learner.target
+    step = step_of_scales(learner, drop=before, rate=0.1)[:, 0]
+    expected = before * (learner.settings.growth_exponent * step).exp()
+    torch.testing.assert_close(learner.primal_dual.drops[:, 0], expected)
+    assert (step > 0).all()
+    step_of_scales(learner, drop=-before, rate=0.1)
+    torch.testing.assert_close(learner.primal_dual.drops[:, 0], torch.full((4,), -before))
