@@ -89,7 +89,8 @@ class _Search:
     def __init__(
         self, net: InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines
     ) -> None:
-        self.net, self.baselines, self.test = net, baselines, baselines.test
+        self.net, self.test = net, baselines.test
+        self.references, self.bounded = baselines.references, baselines.bounded
         self.training, self.images, self.few = training, training.spread(MORE), training.spread(FEW)
         self.shape, self.family = training.data.images.shape, ParametricTransform.of_net(net)
         self.options = [
@@ -98,7 +99,7 @@ class _Search:
             for name, part in zip(net.parts, net.members, strict=True)
         ]
         ratios = [
-            math.log(max(displacement / baselines.references[part], 1e-9))
+            math.log(max(displacement / self.references[part], 1e-9))
             for part, displacement in displacements_full(net, self.shape).items()
         ]
         learned = tuple(options[0] for options in self.options)
@@ -178,8 +179,8 @@ class _Search:
         """Return the mean log displacement over its reference; beyond a bound it hardly counts."""
         logs = []
         for part, displacement in displacements_full(self.net, self.shape, scale).items():
-            log = math.log(max(displacement / self.baselines.references[part], 1e-9))
-            logs.append(log - (BEYOND_BOUND * max(log, 0.0) if part in self.baselines.bounded else 0.0))
+            log = math.log(max(displacement / self.references[part], 1e-9))
+            logs.append(log - (BEYOND_BOUND * max(log, 0.0) if part in self.bounded else 0.0))
         return sum(logs) / len(logs)
 
     @torch.no_grad()
@@ -191,7 +192,7 @@ class _Search:
             candidate.shares,
             strict=True,
         ):
-            wanted, head = math.log(self.baselines.references[name]) + share, part.head
+            wanted, head = math.log(self.references[name]) + share, part.head
             head.hidden.weight.copy_(option.hidden)
             head.output.weight.copy_(option.output)
 
