@@ -171,28 +171,20 @@ def table(record: Record) -> str:
 
 def readme(records: dict[str, Record]) -> str:
     """Return the text of README.md."""
+    if not records:
+        named = [
+            (name, network, "yes" if augmented else "no")
+            for name, (network, augmented, *_) in networks().items()
+        ]
+        header = ("network", "architecture", "augmentation")
+        return f"{QUESTION}\nNo result is committed yet. The networks:\n\n{study.markdown(header, named)}\n"
     record = records["small_networks"]
     runs, expected = record["runs"], record["expected"]
     ratios = [run["ratio"] for run in runs]
     behind = sum(ratio < expected["behind"] for ratio in ratios)
     lowest = [min(of) for run in runs for of in run["arms"].values() if run["certified_displacement"]]
     still = sum(run["certified_displacement"] == 0 for run in runs)
-    return f"""
-# Does learning reach what single transformations reach, on networks of many kinds?
-
-Small networks, trained on images that a seed draws: shapes and digits, in gray and in color, of three
-architectures, with and without augmentation. For each, `itn learn` with its defaults and a tolerance of
-{100 * record["tolerance"]:g} % learns a family from 3,000 images. Families and single transformations are
-judged on 20,000 fresh images: how large is the displacement at which accuracy falls by the tolerance? Of a
-family this is at full strength or at the worst k of its certificate, whichever comes first. It is compared
-with the best pair of single transformations, one of color and one of space, in the best of several
-proportions.
-
-```bash
-python experiments small_networks          # 20 minutes; four networks, one seed
-python experiments small_networks --full   # 4 hours; twenty networks, three seeds
-```
-
+    return f"""{QUESTION}
 {table(record)}
 
 ![ratios](ratios.png)
@@ -202,4 +194,21 @@ median above {expected["median"]:g}. Measured: {behind} of {len(ratios)} below, 
 smallest {min(ratios):.2f}. Runs in which nothing was certified: {still}. The smaller of both entries of k by
 itself has at least {100 * min(lowest):.0f} % of the displacement of full strength
 ({100 * median(lowest):.0f} % in the median).
+"""
+
+
+QUESTION = f"""
+# Does learning reach what single transformations reach, on networks of many kinds?
+
+Small networks, trained on images that a seed draws: shapes and digits, in gray and in color, of three
+architectures, with and without augmentation. For each, `itn learn` with its defaults and a tolerance of
+{100 * TOLERANCE:g} % learns a family from 3,000 images. Families and single transformations are judged on
+20,000 fresh images: how large is the displacement at which accuracy falls by the tolerance? Of a family this
+is at full strength or at the worst k of its certificate, whichever comes first. It is compared with the best
+pair of single transformations, one of color and one of space, in the best of several proportions.
+
+```bash
+python experiments small_networks          # 20 minutes; four networks, one seed
+python experiments small_networks --full   # 4 hours; twenty networks, three seeds
+```
 """
