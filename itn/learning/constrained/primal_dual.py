@@ -34,8 +34,7 @@ class PrimalDual:
         self.optimizer = torch.optim.Adam(families.weights, lr=learning_rate, betas=(0.9, 0.95))
         rows, device = len(families.log_scale), families.log_scale.device
         self.drops = torch.full((rows, 2), target, device=device)
-        """Running means at full strength and at the worst k, by row; at first as if so much had been lost by
-        ``average_over`` images, or the first few draws would send scales anywhere."""
+        """Running means at full strength and at the worst k, by row."""
         self.loss_slope = torch.full((rows,), math.nan, device=device)
         """Running mean of the slope of the loss along the log scale."""
         self.variance = self.loss_slope.clone()
@@ -64,14 +63,18 @@ class PrimalDual:
         rows, settings = self.families.remaining, self.settings
         self.loss_slope[rows] = _follow(self.loss_slope[rows], loss_slope, memory)
         self.variance[rows] = _follow(self.variance[rows], change.square().mean(1), memory)
-        needed = self.variance[rows] / (settings.drop_precision * self.target) ** 2
-        needed = needed.clamp(settings.average_over, settings.most_average_over)
+        needed, draws = self._needed(rows), change.shape[1]
+        # At first as if the target had been lost before, or few draws of many changes send scales anywhere
+        seen = needed - settings.average_over + draws * (number + 1)
+        weight = torch.maximum(draws / needed, draws / seen).clamp(max=1)
         for column, part in enumerate((draw.full, draw.worst)):
-            batch = change[:, part]
-            draws = batch.shape[1]
-            seen = settings.average_over + draws * (number + 1)
-            weight = (draws / needed).clamp(min(1.0, draws / seen), 1)
-            self.drops[rows, column] = _follow(self.drops[rows, column], batch.mean(1), weight)
+            self.drops[rows, column] = _follow(self.drops[rows, column], change[:, part].mean(1), weight)
+
+    def _needed(self, rows: Tensor) -> Tensor:
+        """Return over how many images the drops of rows are averaged, rows."""
+        settings = self.settings
+        needed = self.variance[rows] / (settings.drop_precision * self.target) ** 2
+        return needed.nan_to_num(0.0).clamp(settings.average_over, settings.most_average_over)
 
     def multiplier(self, gain_slope: Tensor) -> Tensor:
         """Return the multiplier at which gain and loss have the same slope along the scale; rows."""
@@ -114,10 +117,11 @@ class PrimalDual:
     def move_drops(self, step: Tensor) -> None:
         """Let what is known of the drops follow a step of the log scale, rows: their means are older than it.
 
-        A gain, a negative drop, is not taken to grow.
+        The more so, the longer they reach back. A gain, a negative drop, is not taken to grow.
         """
-        rows = self.families.remaining
-        growth = (self.settings.growth_exponent * step).exp()[:, None]
+        rows, settings = self.families.remaining, self.settings
+        old = 1 - settings.average_over / self._needed(rows)
+        growth = (settings.growth_exponent * old * step).exp()[:, None]
         self.drops[rows] *= growth.where(self.drops[rows] > 0, 1.0)
 
     def step_scales(self, gain_slopes: Tensor, loss_slopes: Tensor, multiplier: Tensor, rate: float) -> None:

@@ -45,9 +45,9 @@ class ConstrainedSettings:
     """Images on which restarts are compared before pruning, at most."""
     average_over: int = 400
     """Images over which running means are taken, at least."""
-    most_average_over: int = 6000
+    most_average_over: int = 3000
     """The same for drops, at most: the more images change, the more it takes to know what is lost."""
-    drop_precision: float = 0.25
+    drop_precision: float = 0.35
     """Standard deviation that the running mean of a drop should have, as a fraction of the target."""
     growth_exponent: float = 2.5
     """The drop grows with about this power of the scale."""

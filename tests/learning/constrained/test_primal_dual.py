@@ -75,24 +75,27 @@ def test_drops_are_averaged_over_as_many_images_as_their_variance_asks_for(make_
     change = torch.zeros(4, 10)
     change[:2, 0::2], change[:2, 1::2] = 1, -1
     primal_dual.update_means(change, draw, torch.ones(4), 1.0, number=0)
-    # As if 400 images had lost the target before
-    started = learner.target * torch.tensor([400 / 404, 400 / 404, 396 / 400, 396 / 400])
-    torch.testing.assert_close(primal_dual.drops[:, 0], started)
     assert primal_dual.variance.tolist() == [1, 1, 0, 0]
-    primal_dual.drops[:] = 0
-    primal_dual.update_means(torch.ones(4, 10), draw, torch.ones(4), 0.0, number=10**6)
     needed = 1 / (settings.drop_precision * learner.target) ** 2
     assert settings.average_over < needed < settings.most_average_over
-    expected = torch.tensor([4 / needed, 4 / needed, 4 / 400, 4 / 400])
+    # Many changes: as if the target had been lost by the images that are needed beyond the least number
+    started = learner.target * (1 - 10 / (needed - 400 + 10))
+    torch.testing.assert_close(primal_dual.drops[:, 0], torch.tensor([started, started, 0, 0]))
+    primal_dual.drops[:] = 0
+    primal_dual.update_means(torch.ones(4, 10), draw, torch.ones(4), 0.0, number=10**7)
+    expected = torch.tensor([10 / needed, 10 / needed, 10 / 400, 10 / 400])
     torch.testing.assert_close(primal_dual.drops[:, 0], expected)
 
 
-def test_known_drops_move_with_the_scale(make_learner, blobs, side):
+def test_known_drops_move_with_the_scale_where_they_reach_far_back(make_learner, blobs, side):
     learner = make_learner(side, itn.preflight(side, *blobs))
-    before = 0.5 * learner.target
+    primal_dual, settings, before = learner.primal_dual, learner.settings, 0.5 * learner.target
+    primal_dual.variance[:] = torch.tensor([0.0, 1.0, 1.0, 100.0])
     step = step_of_scales(learner, drop=before, rate=0.1)[:, 0]
-    expected = before * (learner.settings.growth_exponent * step).exp()
-    torch.testing.assert_close(learner.primal_dual.drops[:, 0], expected)
     assert (step > 0).all()
+    needed = 1 / (settings.drop_precision * learner.target) ** 2
+    old = 1 - 400 / torch.tensor([400, needed, needed, settings.most_average_over])
+    expected = before * (settings.growth_exponent * old * step).exp()
+    torch.testing.assert_close(primal_dual.drops[:, 0], expected)
     step_of_scales(learner, drop=-before, rate=0.1)
-    torch.testing.assert_close(learner.primal_dual.drops[:, 0], torch.full((4,), -before))
+    torch.testing.assert_close(primal_dual.drops[:, 0], torch.full((4,), -before))
