@@ -105,7 +105,7 @@ class _Search:
         learned = tuple(options[0] for options in self.options)
         self.best = self.learned = _Candidate(learned, tuple(ratios))
         self.score, self.estimate = self._judged(self.best)
-        self.learned_score, self.passed = self.score, [self.best]
+        self.learned_score, self.passed = self.score, list[_Candidate]()
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
         self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
         """Controls at which candidates are tried, each 1 x controls."""
@@ -156,18 +156,17 @@ class _Search:
 
     def settled(self) -> Choice:
         """Give the net the last candidate that is ahead of what was learned at its own worst k too."""
-        for candidate in reversed(self.passed):  # the first of them is what was learned
-            self.best = candidate
-            if candidate is self.learned:
-                break
-            score, self.estimate = self._judged(candidate)
+        best, estimate = self.learned, self.estimate
+        for candidate in reversed(self.passed):
+            score, found = self._judged(candidate)
             if score > self.learned_score:
+                best, estimate = candidate, found
                 break
-        self._load(self.best)
-        if self.best is self.learned or len(self.images.data) < len(self.training.data):
-            self.estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)
-        names = dict(zip(self.net.parts, (option.name for option in self.best.options), strict=True))
-        return Choice(*self.estimate, {part: name for part, name in names.items() if name})
+        self._load(best)
+        if len(self.images.data) < len(self.training.data):
+            estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)
+        names = dict(zip(self.net.parts, (option.name for option in best.options), strict=True))
+        return Choice(*estimate, {part: name for part, name in names.items() if name})
 
     def _judged(self, candidate: _Candidate) -> tuple[float, tuple[float, Tensor]]:
         """Return how far a candidate goes, at full strength and at its own worst k, and where that is."""

@@ -83,10 +83,10 @@ def test_a_candidate_that_fails_at_its_own_worst_k_gives_way_to_the_one_before(p
     """Both entries of a pair cancel at full strength: it gets ahead there, and loses where one acts alone."""
     net, images, baselines = problem(gain=0.0, bias=0.1)
     search = _Search(net, images, baselines)
-    learned = search.learned
     single = next(plain for plain in search.plain() if plain.options[0].name == "contrast +")
     search.consider(single)
-    assert search.passed == [learned, single]
+    assert search.best is single
+    assert search.passed == [single]
     cancelling = single.options[0]._replace(name="cancelling", output=single.options[0].output.clone())
     cancelling.output[1, 0], cancelling.output[1, 1] = 9.0, -9.0  # of the bias
     search.passed.append(single._replace(options=(cancelling,)))
@@ -105,3 +105,31 @@ def test_a_part_with_a_range_keeps_it_beside_other_parts(flats, brightness):
     choice = choose_family(net, images, baselines, members=True)
     assert "color" not in choice.members
     assert torch.equal(net.part("color").head.hidden.weight, before)
+
+
+def test_one_part_may_do_something_else_than_was_learned(problem, monkeypatch):
+    """Also where not all parts are single transformations at once: here none is tried so."""
+    monkeypatch.setattr(_Search, "plain", lambda search: [])
+    net, images, baselines = problem(gain=0.0, bias=0.1)
+    choice = choose_family(net, images, baselines, members=True)
+    assert choice.members["color"].startswith("contrast +")
+
+
+def test_neighbors_share_displacement_otherwise_or_change_one_part(flats, brightness):
+    config = itn.LearnConfig(parts=("color", "spatial"), tolerance=0.06)
+    data = itn.preflight(brightness, *flats)
+    net = make_net(brightness, config, data.images.shape)
+    images = EvaluationSet(brightness, data, criterion=Broken())
+    search = _Search(
+        net, images, estimate_family_baselines(net, images, config.terms.test(len(data), Broken()))
+    )
+    found = list(search.neighbors(search.best))
+    shared = [one.shares for one in found if one.options == search.best.options]
+    assert [sum(shares) for shares in shared] == pytest.approx(2 * [sum(search.best.shares)])
+    gains = [shares[1] - search.best.shares[1] for shares in shared]
+    assert gains == pytest.approx([-0.6, 0.6])
+    changed = [one.options for one in found if one.options is not search.best.options]
+    assert len(changed) == sum(len(options) - 1 for options in search.options)
+    for options in changed:
+        differ = [a is not b for a, b in zip(options, search.best.options, strict=True)]
+        assert sum(differ) == 1

@@ -85,8 +85,8 @@ class PrimalDual:
 
         Full strength and the worst k are two constraints; the one that binds gets the multiplier.
         """
-        settings, target = self.settings, self.target
-        drops = self.drops[self.families.remaining].nan_to_num(target).clamp_min(0) + 0.1 * target
+        settings = self.settings
+        drops = self.drops[self.families.remaining].clamp_min(0) + 0.1 * self.target
         shares = (drops / drops.amax(1, keepdim=True)).pow(3).clamp_min(settings.least_factor)
         factors = shares.new_full((len(shares), draw.ks[0].shape[1]), settings.other_factor)
         factors[:, draw.full], factors[:, draw.worst] = shares[:, :1], shares[:, 1:]

@@ -53,11 +53,11 @@ def standings(
     index, present = sampler.most_vulnerable(min(settings.ranking_images, 4 * batch_size))
     present = present.to(families.log_scale).repeat_interleave(families.restarts, 0)
     width = max(1, batch_size // len(families.remaining))
-    ks = [families.net.of_parts(list(k[:, :, None].unbind(1))) for k in (torch.ones_like(worst), worst)]
+    ks = torch.ones_like(worst), worst
 
     def soft_count(log_scale: Tensor) -> Tensor:
         """Return how many of the images are lost, by the sigmoid of the margin."""
-        return torch.maximum(*(count_at(families.parameters(log_scale, k)) for k in ks))
+        return torch.maximum(*(count_at(families.parameters_at(log_scale, k)) for k in ks))
 
     def count_at(parameters: Sequence[Tensor]) -> Tensor:
         changes = []

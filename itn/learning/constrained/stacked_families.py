@@ -98,6 +98,10 @@ class StackedFamilies:
             self.of_part(number, log_scale, k.expand(len(log_scale), -1, -1)) for number, k in enumerate(ks)
         ]
 
+    def parameters_at(self, log_scale: Tensor, ks: Tensor) -> list[Tensor]:
+        """Return the parameters of each part, rows x 1 x P, at controls of each row, rows x ks x 2."""
+        return self.parameters(log_scale, self.net.of_parts(list(ks[:, :, None].unbind(1))))
+
     @torch.no_grad()
     def full_strength(self, log_scale: Tensor) -> list[Tensor]:
         """Return the parameters at full strength, rows x 1 x P."""

@@ -46,7 +46,7 @@ def search_worst_controls(
 
     def lost(ks: Tensor) -> Tensor:
         """Return the drop of each row at controls of its own, rows."""
-        parameters = families.parameters(log_scale, families.net.of_parts(list(ks[:, :, None].unbind(1))))
+        parameters = families.parameters_at(log_scale, ks)
         changes = [
             soft_changes(some, [p.expand(-1, some.shape[1], -1) for p in parameters])
             for some in index.split(max(1, batch_size // rows), 1)
