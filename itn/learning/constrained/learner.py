@@ -97,7 +97,7 @@ class ConstrainedLearner:
         importance[controls.full] = 1
         aligned, lacking = families.directions(log_scale, settings.least_arm)
         gain = (importance * families.log_displacement(parameters)).mean(1)
-        gain = gain - aligned + settings.arm_weight * lacking
+        gain = gain - settings.alignment_weight * aligned + settings.arm_weight * lacking
 
         learned = [log_scale, *families.weights]
         loss_slopes, *loss_gradients = torch.autograd.grad(loss.sum(), learned, retain_graph=True)

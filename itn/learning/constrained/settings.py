@@ -65,6 +65,9 @@ class ConstrainedSettings:
     """Displacement that each entry of k by itself should reach, as a fraction of that at full strength."""
     arm_weight: float = 0.5
     """Weight of the log displacement that it lacks."""
+    alignment_weight: float = 0.1
+    """Weight of how much both entries of k push along the same line: at 1 color gave up half its displacement
+    for a second direction."""
     target_odds: float = 2.0
     """Odds of the target drop, as a multiple of the tolerated odds."""
 
