@@ -24,7 +24,7 @@ class ControlDraw(NamedTuple):
 def draw_controls(
     worst: Tensor, count: int, random: torch.Generator, settings: ConstrainedSettings
 ) -> ControlDraw:
-    """Draw controls: full strength, the worst of each row, vertices, and points on the outer edges.
+    """Draw controls: full strength, the worst of each row, vertices, the way to full strength, outer edges.
 
     Args:
         worst: The worst controls that are known of each row, rows x ks x 2.
@@ -35,12 +35,19 @@ def draw_controls(
     first = max(1, round(settings.full_strength_share * count))
     second = first + max(1, round(settings.worst_share * count))
     third = second + round(settings.vertex_share * count)
-    full, at_worst, vertices = slice(first), slice(first, second), slice(second, third)
-    ks = []
+    fourth = third + round(settings.way_share * count)
+    full, at_worst, vertices, on_way = (
+        slice(first),
+        slice(first, second),
+        slice(second, third),
+        slice(third, fourth),
+    )
+    ways, ks = torch.rand(fourth - third, 1, generator=random), []
     for of_row in worst.unbind(1):
         along, side = torch.rand(2, count, generator=random)
         k = torch.stack([along.where(side < 0.5, 1.0), along.where(side >= 0.5, 1.0)], -1)
         k[vertices] = VERTICES[torch.randint(len(VERTICES), (third - second,), generator=random)]
+        k[on_way] = ways  # all ks together
         k[full] = 1
         of_rows = k.to(worst.device).repeat(len(worst), 1, 1)
         of_rows[:, at_worst] = of_row[:, None]

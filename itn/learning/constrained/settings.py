@@ -21,11 +21,13 @@ class ConstrainedSettings:
     """Share of the draws with k1 = k2 = (1, 1)."""
     worst_share: float = 0.3
     """Share of the draws at the worst k that is known of each restart."""
-    vertex_share: float = 0.15
-    """Share of the draws with k1 and k2 at vertices; all others lie on edges between vertices."""
+    vertex_share: float = 0.1
+    """Share of the draws with k1 and k2 at vertices."""
+    way_share: float = 0.1
+    """Share of the draws on the straight way to full strength; all others lie on edges between vertices."""
     search_every: float = 0.04
     """The worst k is searched again after this share of the steps."""
-    search_batches: int = 4
+    search_batches: int = 5
     """Batches that one such search takes, about."""
     search_images: int = 16
     """Images on which controls are compared there, at least."""

@@ -9,7 +9,10 @@ from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
 # Almost 0 instead of 0, where a displacement need not have a gradient
-CANDIDATES = torch.tensor([[1e-3, 1e-3], [1.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.0]])
+CANDIDATES = torch.tensor(
+    [[1e-3, 1e-3], [1.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.5, 1.0], [0.5, 0.5], [1.0, 1.0]]
+)
+WAYS = (0.25, 0.5, 0.75)  # to full strength: a family that is scaled back goes through these
 
 
 @torch.no_grad()
@@ -24,8 +27,9 @@ def search_worst_controls(
 ) -> Tensor:
     """Return for each remaining row controls at which it loses most, rows x ks x 2.
 
-    One k after the other is tried at its vertices, at the middle of its edges and next to 0; the others stay
-    at the worst so far. The cost grows with the number of ks, not with that of their combinations.
+    Places on the way to full strength are tried, then one k after the other at its vertices, in the middle,
+    at that of its edges and next to 0; the others stay at the worst so far. The cost grows with the number of
+    ks, not with that of their combinations.
 
     Args:
         families: The families.
@@ -37,7 +41,7 @@ def search_worst_controls(
         settings: How many images are worth it.
     """
     driven = [list(families.net.controls).index(part) for part in families.net.parts]
-    passes = 2 + len(CANDIDATES) * len(driven)
+    passes = 2 + len(WAYS) + len(CANDIDATES) * len(driven)
     rows = len(families.remaining)
     images = settings.search_batches * batch_size // (passes * rows)
     index, weight = sampler.draw(max(settings.search_images, images), random)
@@ -62,6 +66,10 @@ def search_worst_controls(
         most = torch.maximum(now, most)
 
     consider(worst)
+    for way in WAYS:
+        ks = torch.ones_like(worst)
+        ks[:, driven] = way
+        consider(ks)
     for number in driven:
         for values in CANDIDATES:
             ks = best.clone()

@@ -29,6 +29,24 @@ def test_the_worst_k_is_where_entries_do_not_make_up_for_each_other(make_learner
     assert learner.worst[:, 1].tolist() == 4 * [worst]
 
 
+def test_the_worst_k_may_lie_on_the_way_to_full_strength(make_learner, blobs, side, monkeypatch):
+    """A family whose middle breaks what its end does not: scaled back it would be no family at all."""
+    data = itn.preflight(side, *blobs)
+    learner = make_learner(side, data, parts=("spatial",), family="translation", padding="border")
+    shift_along_x(learner, 0.9, 0.0)
+    middle = learner.families.parameters(
+        learner.families.log_scale, learner.net.of_parts([torch.full((1, 2), 0.5)] * 2)
+    )[0][0, 0, 0].item()
+
+    def soft_changes(index, parameters):
+        away = parameters[0][..., 0].detach() - middle
+        return torch.exp(-((away / 0.1) ** 2))
+
+    monkeypatch.setattr(learner, "soft_changes", soft_changes)
+    learner._search_worst()
+    assert learner.worst[:, 1].tolist() == 4 * [[0.5, 0.5]]
+
+
 def test_what_drives_nothing_stays_at_full_strength(make_learner, blobs, side):
     learner = make_learner(side, itn.preflight(side, *blobs), parts=("spatial",))
     learner._search_worst()
