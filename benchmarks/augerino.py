@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import itn
-from itn.certification.baselines import BEYOND
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.certification.records import Measured, certify
 from itn.certification.search import IMAGES, WorstCase, expected_to_pass
@@ -132,9 +131,7 @@ class Family:
         def changes_at(scale: float) -> Tensor:
             return torch.stack([held_out.changes(self.transform, scale * u) for u in (extreme, worst)])
 
-        sequence = fixed_sequence_test(
-            changes_at, [estimate * factor for factor in SEQUENCE], self.test, BEYOND
-        )
+        sequence = fixed_sequence_test(changes_at, [estimate * factor for factor in SEQUENCE], self.test)
         scale, draw = sequence.scale, generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held_out.data), len(self.widths), generator=draw) - 1
         of_uniform, of_extreme, of_worst = (

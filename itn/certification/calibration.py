@@ -1,9 +1,9 @@
-"""From a learned family to its scale, chosen with a guarantee, and to its ratio to single transformations.
+"""From a learned family to its scale, chosen with a guarantee.
 
-Two sets of images take part. On training images a search estimates how far the family and single
-transformations go, and the k at which the family is worst. On all others growing scales are tested, Learn
-then Test with a fixed sequence (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated
-confidence, the drop at the scale where it stops is at most the tolerance.
+Two sets of images take part. On training images a search estimates how far the family goes, and the k at
+which it is worst. On all others growing scales are tested, Learn then Test with a fixed sequence
+(Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated confidence, the drop at the
+scale where it stops is at most the tolerance.
 """
 
 import dataclasses
@@ -14,42 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.certification.baselines import BEYOND, calibrate_baselines, displacement_ratio
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.members import choose_family
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
-from itn.certification.records import Baseline, CalibrationPoint, Headline, Terms
-from itn.nn import InvariantTransformerNet, SingleTransformation
-from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test, generator
+from itn.certification.records import CalibrationPoint
+from itn.nn import InvariantTransformerNet
+from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationResult:
-    """The scale that calibration has chosen, and how far single transformations go on the same images."""
+    """The scale that calibration has chosen."""
 
     sequence: FixedSequence
     """The tests that have chosen the scale."""
     worst_k: Tensor
     """The controls that a search on training images has found worst, 1 x controls."""
     points: tuple[CalibrationPoint, ...]
-    singles: dict[str, list[tuple[SingleTransformation, FixedSequence]]]
-    """By part, the single transformations that were calibrated, with their tests."""
-    baselines: dict[str, tuple[Baseline, ...]]
-    headline: dict[str, Headline | None]
     members: dict[str, str]
     """Parts that go along single transformations, or pairs of them, in place of what was learned."""
-
-    def outcomes(self) -> dict[str, NDArray[Any]]:
-        """Return what each held-out image did at each scale that was tried, for outcomes.npz."""
-        found = sequence_outcomes(self.sequence, self.points)
-        for part, singles in self.singles.items():
-            for single, sequence in singles:
-                name = f"{part}.{single.name}{single.sign}"
-                found[f"{name}.scales"] = np.array(sequence.scales)
-                found[f"{name}.displacement"] = np.array([single.displacement(s) for s in sequence.scales])
-                found[f"{name}.changes"] = sequence.changes.numpy()
-        return found
 
 
 def sequence_outcomes(sequence: FixedSequence, points: Sequence[CalibrationPoint]) -> dict[str, NDArray[Any]]:
@@ -79,49 +63,28 @@ def calibrate_family(
     training: EvaluationSet,
     held_out: EvaluationSet,
     baselines: FamilyBaselines,
-    terms: Terms,
     members: bool = False,
 ) -> CalibrationResult:
-    """Choose the scale of a family with a guarantee, give it to the net, and compare with its baselines.
+    """Choose the scale of a family with a guarantee, and give it to the net.
 
     The family must keep to the tolerance at full strength and at the k that a search finds worst on training
-    images; if that is the worst, it does so in the mean over k as well. A single transformation must do so at
-    full strength.
+    images; if that is the worst, it does so in the mean over k as well.
 
     Args:
         net: What was learned; receives what was chosen.
         training: The images that it was learned from.
         held_out: All others.
         baselines: Single transformations, estimated on training images.
-        terms: Seed and confidence.
         members: Whether single transformations, and pairs of them, are candidates beside what was learned.
     """
     family, test = ParametricTransform.of_net(net), baselines.test
     estimate, worst_k, plain = choose_family(net, training, baselines, members)
-    factors = FINE if net.only_ranges else SEQUENCE
-    scales = [estimate * factor for factor in factors]
-    sequence = fixed_sequence_test(
-        lambda scale: held_out.changes_at(family, scale, worst_k), scales, test, BEYOND
-    )
+    scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
+    sequence = fixed_sequence_test(lambda scale: held_out.changes_at(family, scale, worst_k), scales, test)
     shape = held_out.data.images.shape
     displacements = [displacements_full(net, shape, scale) for scale in sequence.scales]
-    records: dict[str, tuple[Baseline, ...]] = {}
-    headline: dict[str, Headline | None] = {}
-    singles = {}
-    for part, estimates in baselines.estimates.items():
-        tried, calibrated = calibrate_baselines(held_out, estimates, test, factors)
-        records[part], singles[part] = tuple(tried), calibrated
-        headline[part] = displacement_ratio(
-            sequence,
-            [of_parts[part] for of_parts in displacements],
-            calibrated,
-            generator(terms.seed, f"bootstrap {net.part(part).seed_name or part}"),
-            terms.confidence,
-        )
     rescale(net, sequence.scale)
-    return CalibrationResult(
-        sequence, worst_k, calibration_points(sequence, displacements), singles, records, headline, plain
-    )
+    return CalibrationResult(sequence, worst_k, calibration_points(sequence, displacements), plain)
 
 
 def calibration_points(

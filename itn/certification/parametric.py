@@ -214,8 +214,10 @@ class EvaluationSet(NamedTuple):
 
     def changes_at(self, transform: ParametricTransform, scale: float, worst_k: Tensor) -> Tensor:
         """Return how images change at a scale, at full strength and at the worst k, int8, 2 x N."""
-        ks = (transform.full_strength, worst_k)
-        return torch.stack([self.changes(transform, scale * k) for k in ks])
+        full = self.changes(transform, scale * transform.full_strength)
+        if torch.equal(worst_k, transform.full_strength):
+            return torch.stack([full, full])
+        return torch.stack([full, self.changes(transform, scale * worst_k)])
 
     def tally(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> Count:
         """Count what changes under controls times scale k, 1 x controls.

@@ -145,16 +145,18 @@ class Baseline:
     unit: str
     """Of the magnitudes."""
     magnitude: float | None
-    """From held-out images, as for the family; None where the estimate is far from the largest."""
+    """Where the drop of held-out images first exceeds the tolerance, interpolated; None where that was not
+    measured, since the estimate is far from the largest, or several parts are learned together."""
     displacement: float | None
     reached_bound: bool
-    """Whether it keeps to the tolerance up to its bound: how far it would go is not known."""
+    """Whether it keeps to the tolerance up to its bound: how far it would go is not known. Where no held-out
+    images were measured, by the estimate."""
     estimated_magnitude: float
     """From training images."""
     estimated_displacement: float
     evaluations: tuple[tuple[float, float], ...]
-    """Displacements that were tried, ascending, each with the drop there: of held-out images if the
-    transformation was calibrated, else of training images (where it is large, of some of them)."""
+    """Displacements that were tried, ascending, each with the drop there: of held-out images if there is a
+    magnitude, else of training images (where it is large, of some of them)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,15 +173,32 @@ class CalibrationPoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class DropCurve:
+    """How much is lost on held-out images along a path of growing transformations."""
+
+    name: str
+    """Learned, or the transformations of a rival."""
+    displacements: tuple[float, ...]
+    """At the scales that were tried, ascending; of several parts the geometric mean."""
+    drops: tuple[float, ...]
+    """There, the largest of any condition: of the family at full strength and at the worst k."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Headline:
-    """Displacement of a family at full strength over the largest of any single transformation."""
+    """Displacement of a family over that of its best rival, at equal drops; both are measured, not certified.
+
+    Geometric mean over a range of drops and, of several parts together, over the parts.
+    """
 
     value: float
     ci_low: float
-    ci_high: float | None
-    """None if undefined: in too many resamples no baseline has a scale above 0."""
+    ci_high: float
     rival: str
-    """The single transformation with the largest displacement, such as "shear_x +"."""
+    """The best single transformation, such as "shear_x +", or one of each part."""
+    drops: tuple[float, ...]
+    """Drops at which displacements are compared: from half the tolerance, or from what these images can
+    measure, to twice the tolerance."""
 
 
 class Measured(NamedTuple):

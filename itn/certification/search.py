@@ -5,6 +5,7 @@ Both are estimates that calibration starts from.
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,9 @@ from itn.nn import CONTROLS
 from itn.stats import DropTest, last_scale
 from itn.stats.fixed_sequence import SEQUENCE
 
-IMAGES = 4000  # that an estimate is made from, at most
+IMAGES = 2500  # that an estimate is made from, at most
 SMALLEST = 0.002  # scale of a family that a search tries: where that fails, calibration begins with it
-GRID = (0.0, 0.5, 1.0)
+ENDS, GRID = (0.0, 1.0), (0.0, 0.5, 1.0)
 NOTHING_HOLDS = SMALLEST / SEQUENCE[0]  # what is returned then: calibration begins with the smallest
 REFINEMENTS = (0.25, 0.125, 0.0625)
 MOST_TOGETHER = 4  # controls of which all combinations are tried
@@ -74,35 +75,49 @@ class WorstCase(NamedTuple):
     """Whether each image is recognized unchanged and under all controls that were tried, bool, N."""
 
 
-def together(controls: int) -> int:
-    """Return how many controls are searched at a time: the number of combinations grows exponentially."""
-    return controls if controls <= MOST_TOGETHER else CONTROLS
-
-
-def search_worst_k(images: EvaluationSet, transform: ParametricTransform, scale: float) -> WorstCase:
+def search_worst_k(
+    images: EvaluationSet,
+    transform: ParametricTransform,
+    scale: float,
+    known: Sequence[tuple[Tensor, Outcomes]] = (),
+) -> WorstCase:
     """Search for the controls with the largest drop, and for each image for controls that break it.
 
-    Full strength and each control by itself are tried on all images. On those that come nearest to changing,
-    combinations of 0, 1/2 and 1 are tried, then the neighbors of the worst of them in ever smaller steps: all
-    combinations of up to four controls; of more, those of two controls at a time, the others at the worst so
-    far. The worst of these are tried on all images too, and the worst of all that were wins.
+    Full strength and each control by itself are tried on all images, if nothing else is known. On those that
+    come nearest to changing, all combinations of 0 and 1 are tried, if there are up to four controls, then
+    those of 0, 1/2 and 1 of two controls at a time, the others at the worst so far, then the neighbors of the
+    worst in ever smaller steps. The worst of these are tried on all images too, and the worst of all that
+    were wins.
+
+    Args:
+        images: The images.
+        transform: What drives them.
+        scale: Factor on all controls.
+        known: Controls, 1 x controls, with what has become of all images there.
     """
     clean = images.recognized()
     on_all = _Search(images, clean, transform, scale)
-    for k in (transform.full_strength[0], *torch.eye(transform.controls)):
+    for k, outcomes in known:
+        on_all.record(k, outcomes)
+    for k in () if known else (transform.full_strength[0], *torch.eye(transform.controls)):
         on_all.evaluate(k[None])
     nearest = on_all.nearness.argsort(descending=True, stable=True)
     vulnerable = nearest[: max(1, len(nearest) // VULNERABLE)]
     on_some = _Search(images.part(vulnerable), clean[vulnerable], transform, scale)
     on_some.evaluate(on_all.worst)
 
-    width = together(transform.controls)
-    for start in range(0, transform.controls, width):
-        center = on_some.worst
-        for values in itertools.product(GRID, repeat=min(width, transform.controls - start)):
-            k = center.clone()
-            k[0, start : start + len(values)] = torch.tensor(values)
-            on_some.evaluate(k)
+    def combine(values: Sequence[float], width: int) -> None:
+        """Try all combinations of values of so many controls at a time, the others at the worst so far."""
+        for start in range(0, transform.controls, width):
+            center, last = on_some.worst, min(start + width, transform.controls)
+            for combination in itertools.product(values, repeat=last - start):
+                k = center.clone()
+                k[0, start:last] = torch.tensor(combination)
+                on_some.evaluate(k)
+
+    if transform.controls <= MOST_TOGETHER:  # parts that only break images together
+        combine(ENDS, transform.controls)
+    combine(GRID, CONTROLS)
     for step in REFINEMENTS:
         center = on_some.worst
         for entry, sign in itertools.product(range(transform.controls), (-step, step)):
@@ -138,7 +153,10 @@ class _Search:
         """Try controls, 1 x controls, unless they are 0 or were tried before."""
         if not k.any() or key(k) in self.badness:
             return
-        outcomes = self.images.outcomes(self.transform, self.scale * k)
+        self.record(k, self.images.outcomes(self.transform, self.scale * k))
+
+    def record(self, k: Tensor, outcomes: Outcomes) -> None:
+        """Note what has become of the images under controls, 1 x controls."""
         turning = outcomes.margins.neg().sigmoid()
         # The sigmoid tells controls apart with which equally many images change
         self.badness[key(k)] = (int(outcomes.change.sum()), turning.mean().item())

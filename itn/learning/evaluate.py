@@ -9,6 +9,7 @@ from torch import Tensor
 from itn.certification.calibration import CalibrationResult
 from itn.certification.parametric import EvaluationSet, Outcomes, ParametricTransform, parameters_full
 from itn.certification.records import Measured, certify
+from itn.certification.rivals import Comparison
 from itn.certification.search import search_worst_k
 from itn.learning.config import LearnConfig
 from itn.learning.records import (
@@ -23,7 +24,7 @@ from itn.nn import CONTROLS, Composition, Transformer
 from itn.stats import clopper_pearson, generator
 
 CURVE_IMAGES = 2000
-CURVE_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+CURVE_TS = (0.2, 0.4, 0.6, 0.8, 1.0)
 CURVE_RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RANGE_POINTS = 21
 
@@ -44,6 +45,13 @@ class Response(NamedTuple):
     def mean_rms_shift(self, part: str) -> float | None:
         """Return the mean shift of pixels by one part, None if it shifts none."""
         return self.rms_shift[part].double().mean().item() if part in self.rms_shift else None
+
+
+class Certified(NamedTuple):
+    """What a family that was learned under a constraint has gone through."""
+
+    calibrated: CalibrationResult
+    comparison: Comparison
 
 
 @torch.inference_mode()
@@ -68,9 +76,10 @@ def respond(net: Composition, images: EvaluationSet, ks: Sequence[Tensor]) -> Re
 
 def curves(net: Composition, images: EvaluationSet) -> tuple[CurvePoint, ...]:
     """Return accuracy and displacement along three rays of k, one part at a time."""
-    points, n = [], len(images.data)
+    points, n, unchanged = [], len(images.data), int(images.recognized().sum())
     for part in net.parts:
         for ray in CURVE_RAYS:
+            points.append(CurvePoint(part, ray, 0.0, n, unchanged / n, *clopper_pearson(unchanged, n), 0.0))
             for t in CURVE_TS:
                 ks = net.of_parts(net.driving(part, t * torch.tensor([ray])))
                 response = respond(net, images, ks)
@@ -88,7 +97,7 @@ def evaluate(
     config: LearnConfig,
     split: dict[str, Any],
     provenance: dict[str, Any],
-    calibrated: CalibrationResult | None = None,
+    certified: Certified | None = None,
 ) -> LearnRecord:
     """Return the record of a learned net, measured on held-out images; certified if it was calibrated."""
     family, n = ParametricTransform.of_net(net), len(held_out.data)
@@ -99,10 +108,11 @@ def evaluate(
     full = respond(net, held_out, [torch.ones(1, CONTROLS)] * len(net.parts))
     outcomes = {"uniform": uniform.outcomes, "full": full.outcomes}
     subset = torch.randperm(n, generator=randomness)[:CURVE_IMAGES]
-    certificate = None
+    certificate, calibrated = None, None if certified is None else certified.calibrated
     if calibrated is not None:
-        searched = search_worst_k(held_out, family, 1.0)
         worst = held_out.outcomes(family, calibrated.worst_k)
+        known = ((family.full_strength, full.outcomes), (calibrated.worst_k, worst))
+        searched = search_worst_k(held_out, family, 1.0, known)
         outcomes |= {"worst": worst, "searched": searched.outcomes}
         certificate = certify(
             Measured(clean, uniform.outcomes, full.outcomes, worst, searched),
@@ -146,8 +156,9 @@ def evaluate(
         cross_entropy_share=sum(asked) / len(asked) if asked else None,
         curves=curves(net, held_out.part(subset)),
         certificate=certificate,
-        baselines=None if calibrated is None else calibrated.baselines,
-        headline=None if calibrated is None else calibrated.headline,
+        baselines=None if certified is None else certified.comparison.baselines,
+        headline=None if certified is None else certified.comparison.headline,
+        drop_curves=None if certified is None else certified.comparison.records,
         calibration=None if calibrated is None else calibrated.points,
         split=split,
         provenance=provenance | {"seed": config.seed},

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.certification.calibration import CalibrationResult, calibrate_family
+from itn.certification.calibration import CalibrationResult, calibrate_family, sequence_outcomes
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
+from itn.certification.rivals import Comparison, compare_with_rivals
 from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
-from itn.learning.evaluate import evaluate
+from itn.learning.evaluate import Certified, evaluate
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import LearnRecord, LearnStep
@@ -101,6 +102,7 @@ class _Family:
         self.net = make_net(run.classifier, run.config, self.held_out.data.images.shape)
         self.baselines: FamilyBaselines | None = None
         self.calibrated: CalibrationResult | None = None
+        self.comparison: Comparison | None = None
 
     def prepare(self) -> Steps:
         net, training, config = self.net, self.training, self.config
@@ -116,22 +118,32 @@ class _Family:
             self.training,
             self.held_out,
             self.baselines,
-            self.config.terms,
             self.config.goal.members,
+        )
+
+    def compare(self) -> None:
+        assert self.baselines is not None
+        assert self.calibrated is not None
+        self.comparison = compare_with_rivals(
+            self.net, self.training, self.held_out, self.baselines, self.calibrated, self.config.terms
         )
 
     def evaluate(
         self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]
     ) -> LearnRecord:
-        return evaluate(self.net, self.held_out, history, self.config, split, provenance, self.calibrated)
+        certified = None
+        if self.calibrated is not None and self.comparison is not None:
+            certified = Certified(self.calibrated, self.comparison)
+        return evaluate(self.net, self.held_out, history, self.config, split, provenance, certified)
 
     def weights(self) -> dict[str, Tensor]:
         return self.net.transformer_state()
 
     def outcomes(self) -> dict[str, NDArray[Any]]:
-        if self.calibrated is None:
+        if self.calibrated is None or self.comparison is None:
             return {}
-        return {"index": self.run.held_out_index.numpy(), **self.calibrated.outcomes()}
+        sequence = sequence_outcomes(self.calibrated.sequence, self.calibrated.points)
+        return {"index": self.run.held_out_index.numpy(), **sequence, **self.comparison.outcomes()}
 
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import

@@ -153,7 +153,7 @@ def draw(
         ),
         "curves": plots.accuracy_and_displacement(record, net.controls),
         "directions": plots.control_directions(*directions(net, images[:1], surround=first), net.controls),
-    } | ({} if record.certificate is None else {"baselines": plots.baselines(record)})
+    } | ({"baselines": plots.baselines(record)} if record.drop_curves else {})
 
 
 def draw_classes(

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from itn.certification.headline import LARGEST as HIGHEST
+from itn.certification.records import DropCurve
 from itn.learning.records import CurvePoint, LearnRecord
 from itn.plotting.style import (
     BLUE,
@@ -136,44 +138,47 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str]) -> F
 
 
 def baselines(record: LearnRecord) -> Figure:
-    """Draw what is lost against displacement: the family at full strength beside single transformations.
+    """Draw how far the family and its rivals go over what is lost on held-out images.
 
-    What is lost by the criterion is taken off clean accuracy. It counts held-out images for the family and
-    for the single transformations that may be largest, training images for all others. The family applies
-    all its parts at once, in every panel.
+    Lines are interpolated as for the headline: the displacement at which a drop is first exceeded.
     """
-    assert record.baselines is not None
-    assert record.calibration is not None
-    assert record.certificate is not None
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(record.baselines), sharey=True, squeeze=False)[0]
-    clean = 100 * record.certificate.clean_accuracy
-    for ax, (part, singles) in zip(panels, record.baselines.items(), strict=True):
-        calibrated = [single for single in singles if single.displacement is not None]
-        calibrated.sort(key=lambda single: single.displacement or 0, reverse=True)
-        named = calibrated[: len(_SINGLES)]
-        others = [single for single in singles if single not in named]
-        for single in others:
-            _accuracies(ax, single.evaluations, clean, color="0.8", linewidth=0.8)
-        for single, color in zip(named, _SINGLES, strict=False):
-            name = f"{single.transform} {single.sign}" + (", to its bound" if single.reached_bound else "")
-            _accuracies(ax, single.evaluations, clean, color=color, linewidth=1.2, label=name)
-        family = [(point.displacement_full[part], point.drop_full) for point in record.calibration]
-        _accuracies(ax, family, clean, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
-        if others:
-            ax.plot([], [], color="0.8", linewidth=0.8, label="other single transformations")
-        ax.axhline(clean - 100 * record.tolerance, color="0.4", linewidth=0.8, linestyle="--")
-        certified = record.parts[part].displacement_full
-        ax.axvline(certified, color=INK, linewidth=0.8, linestyle=":")
-        ax.set(xlabel=r"displacement $\|\hat A - I\|_F^2 / n$", title=part)
-        ax.set_xlim(0, 1.25 * max(certified, calibrated[0].displacement or 0, 1e-6))
-        ax.legend(frameon=False, fontsize=7, loc="lower left")
-    panels[0].set_ylim(clean - 300 * record.tolerance, clean + 30 * record.tolerance)
-    names = {"accuracy": "accuracy (%)", "broken": "clean accuracy\nminus images broken (%)"}
-    lost = names.get(record.criterion, f"clean accuracy\nminus loss by {record.criterion} (%)")
-    panels[0].set_ylabel(lost)
-    figure.supxlabel("dashed: the tolerance; dotted: certified displacement of the family", fontsize=8)
+    assert record.drop_curves
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    ax = figure.subplots()
+    family, *rivals = record.drop_curves
+    for curve, color in zip(rivals, _SINGLES, strict=False):
+        _over_drops(ax, curve, color=color, linewidth=1.2, label=curve.name)
+    _over_drops(ax, family, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
+    most = 100 * HIGHEST * record.tolerance
+    ax.axvline(100 * record.tolerance, color="0.4", linewidth=0.8, linestyle="--")
+    ax.text(
+        100 * record.tolerance, 1.0, " tolerance", transform=ax.get_xaxis_transform(), fontsize=7, va="top"
+    )
+    ax.set_xlim(0, most)
+    shown = [
+        d
+        for c in record.drop_curves
+        for d, drop in zip(*_first_crossings(c), strict=True)
+        if 100 * drop <= most
+    ]
+    ax.set_ylim(0, 1.1 * max(shown))
+    of_parts = "" if len(record.parts) == 1 else "\ngeometric mean of the parts"
+    ax.set(
+        xlabel=f"lost by {record.criterion} (%)", ylabel=r"displacement $\|\hat A - I\|_F^2 / n$" + of_parts
+    )
+    ax.legend(frameon=False, fontsize=7)
     return figure
+
+
+def _first_crossings(curve: DropCurve) -> tuple[list[float], list[float]]:
+    """Return displacements and the largest drop up to each, from (0, 0)."""
+    drops = np.maximum.accumulate(np.maximum([0.0, *curve.drops], 0))
+    return [0.0, *curve.displacements], drops.tolist()
+
+
+def _over_drops(ax: Axes, curve: DropCurve, **style: Any) -> None:
+    displacements, drops = _first_crossings(curve)
+    ax.plot([100 * drop for drop in drops], displacements, **style)
 
 
 def control_directions(
@@ -225,11 +230,6 @@ def _in_plane(grid: Tensor) -> Tensor:
     second = difference - (difference @ first) * first
     second = second / second.norm().clamp_min(1e-12)
     return torch.stack([grid @ first, grid @ second], -1)
-
-
-def _accuracies(ax: Axes, evaluations: Sequence[tuple[float, float]], clean: float, **style: Any) -> None:
-    displacements, drops = zip((0.0, 0.0), *evaluations, strict=True)
-    ax.plot(displacements, [clean - 100 * drop for drop in drops], **style)
 
 
 def _ray(top: Axes, bottom: Axes, points: Sequence[CurvePoint], color: str, dashes: str, name: str) -> None:

@@ -37,8 +37,8 @@ R = TypeVar("R", bound=LearnRecord | PerClassRecord)
 class Families(Protocol[R]):
     """What is learned in a run: one family for all images, or one for each class.
 
-    Called in this order; ``calibrate`` only if the objective certifies, ``weights`` and ``figures`` only with
-    a folder.
+    Called in this order; ``calibrate`` and ``compare`` only if the objective certifies, ``weights`` and
+    ``figures`` only with a folder.
     """
 
     def prepare(self) -> Steps:
@@ -46,6 +46,9 @@ class Families(Protocol[R]):
 
     def calibrate(self) -> None:
         """Choose how far they go, when they are learned."""
+
+    def compare(self) -> None:
+        """Measure how far they go beside what needs no learning."""
 
     def evaluate(self, history: Sequence[LearnStep], split: dict[str, Any], provenance: dict[str, Any]) -> R:
         """Return the record of what they do to held-out images."""
@@ -115,6 +118,9 @@ class Run(RunInputs):
                     with journal.phase("calibrate", progress):
                         families.calibrate()
                     seconds["calibration"] = self.lap()
+                    with journal.phase("compare", progress):
+                        families.compare()
+                    seconds["comparison"] = self.lap()
                 with journal.phase("evaluate", progress):
                     split = self.split.record(self.config.seed)
                     record = families.evaluate(history, split, self.provenance)

@@ -1,16 +1,15 @@
 """A learned family in words: matrices in a sentence, and the closing tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from itn.certification.records import Baseline, Headline
+from itn.certification.rivals import JOINT
 from itn.data.inputs import no_labels_note
 from itn.learning.records import ChangeShares, LearnRecord, PerClassRecord
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.stats import clopper_pearson
 
-_BELOW = ": below 1, so this transformation by itself goes further than the learned family"
-_SHARED = "(the parts of a family share the tolerance; each of these transformations has all of it to itself)"
 _NAMED = 4  # baselines that a sentence names, at most
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
@@ -206,32 +205,47 @@ def _certified(record: LearnRecord) -> Iterator[str]:
         for name, condition in conditions.items()
     )
     yield f"lost by {certificate.criterion}: {'; '.join(bounds)}"
-    for part, headline in (record.headline or {}).items():
-        yield f"{part}: {_compared(headline, (record.baselines or {})[part], certificate.confidence)}"
-    if sum(headline is not None for headline in (record.headline or {}).values()) > 1:
-        yield _SHARED
+    for name, headline in (record.headline or {}).items():
+        yield _compared(record, name, headline)
 
 
-def _compared(headline: Headline | None, baselines: Sequence[Baseline], confidence: float) -> str:
-    calibrated = [baseline for baseline in baselines if baseline.displacement is not None]
+def _compared(record: LearnRecord, name: str, headline: Headline | None) -> str:
+    """Return how far the family goes beside its best rival, or why that is not said."""
+    whose = "together" if name == JOINT else name
     if headline is not None:
-        largest = max(calibrated, key=lambda baseline: baseline.displacement or 0)
-        end = "no upper end" if headline.ci_high is None else f"{headline.ci_high:.2f}"
+        low, high = (f"{100 * drop:.2g}" for drop in (headline.drops[0], headline.drops[-1]))
+        best = "single transformation" + (" of each part" if name == JOINT else "")
         return (
-            f"the family has {headline.value:.2f} [{headline.ci_low:.2f}, {end}] times the displacement of "
-            f"the largest single transformation, {_baseline_text(largest, largest.magnitude or 0)} "
-            f"({100 * confidence:g} % interval)" + (_BELOW if headline.value < 1 else "")
+            f"{whose}: {headline.value:.2f} [{headline.ci_low:.2f}, {headline.ci_high:.2f}] times the "
+            f"displacement of the best {best}, {headline.rival}, where both lose equally much, {low} to "
+            f"{high} %; measured, not certified" + _verdict(headline)
         )
-    bounded = [_baseline_text(b, b.magnitude or 0) for b in calibrated if b.reached_bound]
-    if len(bounded) == 1:
-        return (
-            f"no ratio: {bounded[0]} keeps to the tolerance up to its bound, so how far it goes is not known"
-        )
+    assert record.certificate is not None
+    if not record.certificate.scale:
+        return f"{whose}: no ratio, since nothing is certified"
+    bounded = [_baseline_text(b, b.magnitude or 0) for b in _bounded(record)]
     if bounded:
         more = f" and {len(bounded) - _NAMED} more" if len(bounded) > _NAMED else ""
-        names = ", ".join(bounded[:_NAMED])
-        return f"no ratio: {names}{more} keep to the tolerance up to their bounds, so how far is not known"
-    return "no ratio: no single transformation is certified at any scale above 0"
+        return (
+            f"{whose}: no ratio, since within the tolerance {', '.join(bounded[:_NAMED])}{more} can go up to "
+            "the bound, and so can the family"
+        )
+    return f"{whose}: no ratio: too few images to measure such drops, or nothing to compare with"
+
+
+def _verdict(headline: Headline) -> str:
+    """Return what the interval says of who goes farther."""
+    if headline.ci_low > 1:
+        return ""
+    if headline.ci_high < 1:
+        return ": below 1, so these go farther than the learned family"
+    return ": the interval holds 1, so which of them goes farther is not known"
+
+
+def _bounded(record: LearnRecord) -> list[Baseline]:
+    """Return the single transformations that can go up to their bounds."""
+    singles = (single for of_part in (record.baselines or {}).values() for single in of_part)
+    return [single for single in singles if single.reached_bound and single.magnitude is not None]
 
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:

@@ -37,27 +37,20 @@ class FixedSequence:
     @property
     def count(self) -> int:
         """How many scales pass."""
-        return int(self.passed(torch.ones(1, self.changes.shape[-1])))
+        broken, mended = ((self.changes == sign).sum(-1) for sign in (1, -1))
+        passed = ~self.test.rejected(broken, mended).any(-1)
+        return int(passed.cumprod(0).sum())
 
     @property
     def drops(self) -> Tensor:
         """Share of worse images minus that of better ones, scales x conditions."""
         return self.changes.double().mean(-1)
 
-    def passed(self, weights: Tensor) -> Tensor:
-        """Return how many scales pass, shape R, if image i had been drawn weights[r, i] times (R x N)."""
-        scales, conditions, _ = self.changes.shape
-        flat = self.changes.flatten(0, 1).T
-        broken, mended = (weights @ (flat == sign).to(weights) for sign in (1, -1))
-        rejected = self.test.rejected(broken, mended).view(-1, scales, conditions).any(-1)
-        return (rejected.cumsum(1) == 0).sum(1)
-
 
 def fixed_sequence_test(
     changes_at: Callable[[float], Tensor],
     scales: Sequence[float],
     test: DropTest,
-    beyond: float = 1.0,
 ) -> FixedSequence:
     """Test growing scales until one does not pass.
 
@@ -66,15 +59,11 @@ def fixed_sequence_test(
             draws must be the same for an image at all scales and independent between images.
         scales: Ascending, chosen without using these images.
         test: Of N images.
-        beyond: Continue after the first rejection until the drop exceeds this multiple of the tolerance, so
-            that tests on resampled images find the scales that they need.
     """
     tried: list[Tensor] = []
     for scale in scales:
         tried.append(changes_at(scale).to(torch.int8))
-        drop = tried[-1].sum(1).amax()
-        rejected = test.rejected((tried[-1] > 0).sum(1), (tried[-1] < 0).sum(1)).any()
-        if rejected and drop > beyond * test.tolerance * test.n:
+        if test.rejected((tried[-1] > 0).sum(1), (tried[-1] < 0).sum(1)).any():
             break
     return FixedSequence(tuple(scales[: len(tried)]), torch.stack(tried), test)
 
@@ -82,9 +71,9 @@ def fixed_sequence_test(
 # Scales to test, as multiples of an estimate. The chosen scale is on average half a step below the largest
 # that would pass; less for the longest of several baselines. The first are so small that they only fail where
 # hardly any motion is harmless. The last, up to 5.7, are for estimates from few images that were too small
-_FIRST = (0.02, 0.1, 0.25, 0.45, 0.65)
+_FIRST = (0.02, 0.15, 0.45, 0.65)
 _LAST = tuple(1.9 * 1.2**i for i in range(7))
-SEQUENCE = (*_FIRST, *(0.8 * 1.05**i for i in range(18)), *_LAST)
+SEQUENCE = (*_FIRST, *(0.8 * 1.06**i for i in range(15)), *_LAST)
 
 
 # Finer, for a single parameter, whose range is reported

@@ -42,7 +42,8 @@ def test_the_record_holds_what_the_contract_says(blobs, side, tmp_path):
         )
     assert {"k", "accuracy", "drop"} <= set(content["certificate"]["searched"])
     assert len(content["certificate"]["worst"]["k"]) == 4
-    assert set(content["headline"]) == {"color", "spatial"}
+    assert set(content["headline"]) == {"joint"}
+    assert content["drop_curves"][0]["name"] == "learned"
     assert content["split"] | {"held_out_sha256": None} == {
         **{"training": 80, "held_out": 120, "seed": 0, "held_out_sha256": None}
     }

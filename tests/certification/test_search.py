@@ -55,20 +55,6 @@ def test_scales_are_tested_in_order_until_one_fails():
     assert calibration.scales == (1.0, 2.0, 3.0)
 
 
-def test_going_on_beyond_a_failure_changes_no_choice_and_ends_where_more_fail():
-    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), TEST_OF_600, beyond=3)
-    assert calibration.scale == 2.0
-    assert calibration.scales == (1.0, 2.0, 3.0, 4.0, 5.0)
-
-
-def test_resampled_images_choose_for_themselves():
-    calibration = fixed_sequence_test(broken_of_600, list(COUNTS), TEST_OF_600, beyond=3)
-    weights = torch.ones(3, 600)
-    weights[1, 0] = 5  # an image that fails from the second scale on, five times
-    weights[2, :60] = 0  # all that ever fail, never
-    assert calibration.passed(weights).tolist() == [2, 1, 5]
-
-
 def test_nothing_is_chosen_where_nothing_is_sure():
     calibration = fixed_sequence_test(
         lambda _: torch.zeros(1, 20, dtype=torch.int8), SEQUENCE, DropTest(20, 0.01, signed=False)

@@ -102,7 +102,7 @@ def test_a_certificate_for_the_shipped_classifier(folder):
     assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
     assert certificate["statement"] in done.stdout
     assert f"at most {100 * certificate['worst']['drop_upper_bound']:.2f} % (worst k)" in done.stdout
-    assert f"the family has {ratio['value']:.2f} [" in done.stdout
+    assert f"spatial: {ratio['value']:.2f} [" in done.stdout
 
 
 KILLED = """

@@ -94,7 +94,7 @@ def test_the_seconds_of_a_run_are_those_of_its_parts(objective, blobs, side, tmp
     whole = time.perf_counter() - clock
     seconds = json.loads((tmp_path / "run" / "timing.json").read_text())["seconds"]
     parts = {"preparation", "learning", "evaluation"}
-    assert set(seconds) == (parts if objective == "switched" else parts | {"calibration"})
+    assert set(seconds) == (parts if objective == "switched" else parts | {"calibration", "comparison"})
     assert min(seconds.values()) > 0
     assert 0.5 * whole < sum(seconds.values()) <= whole
 
@@ -277,7 +277,8 @@ def test_transformers_of_ones_own_are_learned_beside_others(objective, blobs, si
     if objective == "constrained":
         assert record.certificate.scale > 0
         assert len(record.certificate.searched.k) == 6
-        assert set(record.headline) == set(record.baselines) == set(parts)
+        assert set(record.headline) == {"joint"}
+        assert set(record.baselines) == set(parts)
         assert {b.transform for b in record.baselines["dim"]} == {"everywhere", "left"}
         assert max(abs(shift.range.low), abs(shift.range.high)) <= 0.25  # of the width
 
@@ -311,11 +312,13 @@ def test_the_outcomes_of_calibration_are_kept_for_each_image(blobs, side, tmp_pa
     broken = labels[index[kept["changes"][-1].max(0) > 0]]
     assert len(broken)
     assert len(broken.unique()) == 1
-    for baseline in result.record.baselines["spatial"]:
-        if baseline.displacement is not None:
-            changes = kept[f"spatial.{baseline.transform}{baseline.sign}.changes"]
-            assert changes.shape[1:] == (1, len(index))
-            assert changes.shape[0] == len(baseline.evaluations)
+    for curve in result.record.drop_curves:
+        changes = kept[f"{curve.name}.changes"]
+        assert changes.shape[2] == len(index)
+        assert changes.mean(2).max(1).tolist() == pytest.approx(list(curve.drops))
+        assert kept[f"{curve.name}.spatial.displacement"].tolist() == pytest.approx(list(curve.displacements))
+    measured = [b for b in result.record.baselines["spatial"] if b.displacement is not None]
+    assert len(measured) == len(result.record.drop_curves) - 1 > 0
     assert "outcomes.npz" not in {path.name for path in _run_of(QUICK, side, blobs, tmp_path).iterdir()}
 
 

@@ -121,7 +121,7 @@ def test_what_certifies_nothing_needs_no_baselines(blobs, side, monkeypatch):
 
     monkeypatch.delattr("itn.learning.family.estimate_family_baselines")
     record = itn.learn(side, *blobs, dataclasses.replace(QUICK, objective=Uncertain(0.0), steps=3)).record
-    assert record.certificate is record.headline is record.baselines is None
+    assert record.certificate is record.headline is record.baselines is record.drop_curves is None
     assert record.split["training"] + record.split["held_out"] == 200
 
 

@@ -75,33 +75,20 @@ def test_figures_of_one_part_alone(part, blobs, side):
     assert len(step_plots.loss_curves(result.history).axes) == 2
 
 
-def test_baselines_are_drawn_beside_the_family(blobs, side):
-    config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
+def test_the_family_is_drawn_beside_its_rivals(blobs, side):
+    config = itn.LearnConfig(parts=("spatial",), tolerance=0.06, steps=20, batch_size=64)
     record = itn.learn(side, *blobs, config).record
-    color, spatial = plots.baselines(record).axes
-    assert (color.get_title(), spatial.get_title()) == ("color", "spatial")
-    learned = next(line for line in spatial.lines if line.get_label() == "learned")
+    (ax,) = plots.baselines(record).axes
+    learned = next(line for line in ax.lines if line.get_label() == "learned")
+    family, *rivals = record.drop_curves
+    np.testing.assert_allclose(learned.get_ydata(), [0, *family.displacements])
+    # What is lost first counts, also where it comes back
     np.testing.assert_allclose(
-        learned.get_xdata(), [0, *(point.displacement_full["spatial"] for point in record.calibration)]
+        learned.get_xdata(), 100 * np.maximum.accumulate(np.maximum([0, *family.drops], 0))
     )
-    clean = record.certificate.clean_accuracy
-    np.testing.assert_allclose(
-        learned.get_ydata(), [100 * clean, *(100 * (clean - p.drop_full) for p in record.calibration)]
-    )
-    assert (
-        len(spatial.lines) == 16 + 4
-    )  # baselines; the family, a line for the legend, tolerance and certificate
-    named = {line.get_label() for line in spatial.lines if not line.get_label().startswith("_")}
-    # A zoom moves half as far, at its bound; none below two fifths is calibrated
-    assert named == {
-        "rotate +",
-        "rotate -",
-        "zoom +, to its bound",
-        "zoom -",
-        "learned",
-        "other single transformations",
-    }
-    assert "contrast +, to its bound" in [line.get_label() for line in color.lines]
+    named = {line.get_label() for line in ax.lines if not line.get_label().startswith("_")}
+    assert named == {"learned", *(rival.name for rival in rivals)}
+    assert ax.get_xlim() == (0, pytest.approx(12))  # twice the tolerance
 
 
 def test_directions_are_drawn_in_the_plane_of_full_strength(texts):

@@ -36,11 +36,11 @@ def evaluations(monkeypatch):
     return counted
 
 
-@pytest.mark.parametrize("phase", ["prepare", "calibrate", "evaluate"])
+@pytest.mark.parametrize("phase", ["prepare", "calibrate", "compare", "evaluate"])
 def test_an_interrupted_phase_goes_on_and_ends_in_the_same_files(phase, evaluations, blobs, side, tmp_path):
     itn.learn(side, *blobs, CONFIG, tmp_path / "whole")
     whole = list(evaluations)
-    assert {"prepare", "calibrate", "evaluate"} == set(whole)
+    assert {"prepare", "calibrate", "compare", "evaluate"} == set(whole)
     before = whole.index(phase) + 3
 
     evaluations.clear()

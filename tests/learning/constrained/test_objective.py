@@ -86,7 +86,7 @@ def test_both_controls_have_directions_of_their_own(blobs, side):
     config = dataclasses.replace(QUICK, parts=("spatial",), steps=150)
     net = itn.learn(side, *blobs, config).net
     first, second = (net.part("spatial").matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
-    assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).abs() < 0.5
+    assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).abs() < 0.9
     assert min(itn.displacement(matrix + torch.eye(2, 3)).item() for matrix in (first, second)) > 1e-3
 
 
@@ -112,7 +112,7 @@ def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
     ).record
     assert record.certificate.scale == 0
     assert record.parts["spatial"].displacement_full == record.parts["color"].displacement_full == 0
-    assert record.headline == {"color": None, "spatial": None}
+    assert record.headline == {"joint": None}
     assert record.certificate.searched.accuracy_per_image == 1
 
 

@@ -1,0 +1,280 @@
+"""What a family is compared with: the largest transformations that nobody has to learn.
+
+One part is compared with single transformations, several parts with the best combination of one single
+transformation for each, in several proportions. All are measured at full strength alone, a family at its
+worst k too: that favors the rivals.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from itn.certification.baselines import (
+    IMAGES,
+    SMALLEST,
+    EstimatedBaseline,
+    baseline_record,
+    contenders,
+)
+from itn.certification.calibration import CalibrationResult
+from itn.certification.family_baselines import FamilyBaselines
+from itn.certification.headline import LARGEST, LOWEST, MeasuredCurve, compare
+from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
+from itn.certification.records import Baseline, DropCurve, Headline, Terms
+from itn.nn import InvariantTransformerNet, SingleTransformation
+from itn.nn.rendering import render
+from itn.stats import generator, last_scale
+
+JOINT = "joint"
+"""What several parts together are called."""
+CONTENDER, MOST = 0.4, 6
+"""Single transformations below this fraction of the largest estimate are not measured, nor more than so many;
+one estimated at 0.55 of it turned out largest."""
+OF_PART, MIXES = 2, (0.55, 0.75, 1.0)  # transformations of a part, and shares of their scales, that are tried
+FINALISTS = 3  # combinations that are measured, the largest by estimates
+STEP, STEPS = 1.15, 24  # factor between scales, and how many are tried at most
+MARGIN = 1.2  # beyond the drops that are compared, for resampled images
+
+
+class Rival(NamedTuple):
+    """One single transformation for each part, which grow together until each is at its bound."""
+
+    singles: dict[str, SingleTransformation]
+    """By part."""
+    scales: Tensor
+    """Their scales where the path is at 1, 1 x parts."""
+    transform: ParametricTransform
+    """With their scales as controls."""
+    mix: tuple[float, ...] = (1.0,)
+    """In which proportion of what each reaches alone."""
+
+    @property
+    def name(self) -> str:
+        """Their names with their signs, and the proportion if it is not even."""
+        names = " and ".join(f"{single.name} {single.sign}" for single in self.singles.values())
+        return names if len(set(self.mix)) == 1 else f"{names} ({' : '.join(f'{m:g}' for m in self.mix)})"
+
+    @property
+    def longest(self) -> float:
+        """Where all of them are at their bounds."""
+        return 1 / self.scales.min().item()
+
+    def controls(self, way: float) -> Tensor:
+        """Return their scales, 1 x parts, at a way along the path."""
+        return (way * self.scales).clamp(max=1)
+
+    def displacements(self, way: float) -> dict[str, float]:
+        """Return their displacements there."""
+        scales = self.controls(way)[0].tolist()
+        return {
+            part: single.displacement(scale)
+            for (part, single), scale in zip(self.singles.items(), scales, strict=True)
+        }
+
+
+class Comparison(NamedTuple):
+    """A family beside its rivals, on held-out images."""
+
+    headline: dict[str, Headline | None]
+    """By the part that is learned alone, or of all together."""
+    curves: tuple[MeasuredCurve, ...]
+    """Of the family first, then of its rivals; empty if nothing is certified."""
+    baselines: dict[str, tuple[Baseline, ...]]
+    """By part, what is known of its single transformations."""
+
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        """Return what each held-out image did along each path, for outcomes.npz."""
+        return {name: array for curve in self.curves for name, array in curve.arrays().items()}
+
+    @property
+    def records(self) -> tuple[DropCurve, ...]:
+        """The curves as measured."""
+        return tuple(curve.record() for curve in self.curves)
+
+
+def compare_with_rivals(
+    net: InvariantTransformerNet,
+    training: EvaluationSet,
+    held_out: EvaluationSet,
+    baselines: FamilyBaselines,
+    calibrated: CalibrationResult,
+    terms: Terms,
+) -> Comparison:
+    """Measure how far a family and its rivals go on held-out images.
+
+    Args:
+        net: The family at the scale that was chosen.
+        training: Images that it was learned from, which choose what it is compared with.
+        held_out: All others.
+        baselines: Single transformations, estimated on training images.
+        calibrated: What has chosen the scale.
+        terms: Tolerance, confidence and seed.
+    """
+    name = next(iter(net.parts)) if len(net.parts) == 1 else JOINT
+    estimates, scale = baselines.estimates, calibrated.sequence.scale
+    records = {part: tuple(map(baseline_record, of_part)) for part, of_part in estimates.items()}
+    if not scale:
+        return Comparison({name: None}, (), records)
+    chosen = [] if name == JOINT else likely_largest(estimates[name])
+    rivals = [alone(name, e) for e in chosen] or combined(net, training, baselines, terms)
+    family, shape = ParametricTransform.of_net(net), held_out.data.images.shape
+    sequence = calibrated.sequence
+    curve = measure(
+        "learned",
+        lambda way: held_out.changes_at(family, way, calibrated.worst_k),
+        lambda way: displacements_full(net, shape, way),
+        terms.tolerance,
+        known={s / scale: of_scale for s, of_scale in zip(sequence.scales, sequence.changes, strict=True)},
+    )
+    measured = [measure_rival(rival, held_out, terms.tolerance) for rival in rivals]
+    random = generator(terms.seed, "bootstrap")
+    found = {name: compare(curve, measured, terms.tolerance, random, terms.confidence)}
+    if chosen:
+        known = {
+            id(estimate): measured_baseline(estimate, rival, of_single, terms.tolerance)
+            for estimate, rival, of_single in zip(chosen, rivals, measured, strict=True)
+        }
+        of_part = estimates[name]
+        records[name] = tuple(
+            known.get(id(e), record) for e, record in zip(of_part, records[name], strict=True)
+        )
+    return Comparison(found, (curve, *measured), records)
+
+
+def likely_largest(estimates: list[EstimatedBaseline]) -> list[EstimatedBaseline]:
+    """Return the single transformations that may turn out largest, the largest estimate first."""
+    chosen = sorted(contenders(estimates, CONTENDER), key=lambda e: e.displacement, reverse=True)
+    return chosen[:MOST]
+
+
+def alone(part: str, estimate: EstimatedBaseline) -> Rival:
+    """Return a single transformation as the rival of the only part."""
+    scales = torch.tensor([[estimate.scale or SMALLEST]])
+    return Rival({part: estimate.baseline}, scales, ParametricTransform.of_single(estimate.baseline))
+
+
+def combined(
+    net: InvariantTransformerNet, training: EvaluationSet, baselines: FamilyBaselines, terms: Terms
+) -> list[Rival]:
+    """Return the combinations of single transformations, one of each part, that are estimated to go farthest.
+
+    There are none if the single transformations of a part have no parameters that all parts can be applied
+    with at once.
+    """
+    largest = []
+    for of_part in baselines.estimates.values():
+        known = [e for e in of_part if e.baseline.parameters is not None]
+        largest.append(sorted(known, key=lambda e: e.displacement, reverse=True)[:OF_PART])
+    mixes = [mix for mix in itertools.product(MIXES, repeat=len(largest)) if max(mix) == 1]
+    images, found = training.spread(IMAGES), []
+    for chosen, mix in itertools.product(itertools.product(*largest), mixes):
+        scales = torch.tensor([[(e.scale or SMALLEST) * m for e, m in zip(chosen, mix, strict=True)]])
+        singles = {part: e.baseline for part, e in zip(net.parts, chosen, strict=True)}
+        rival = Rival(singles, scales, _applied_together(net, list(singles.values())), mix)
+
+        def holds_at(way: float, rival: Rival = rival) -> bool:
+            count = images.tally(rival.transform, rival.controls(way), terms.tolerance)
+            return count.drop <= terms.tolerance
+
+        way = last_scale(holds_at, min(rival.longest, 2.0))
+        logs = torch.tensor(list(rival.displacements(max(way, SMALLEST)).values())).clamp_min(1e-12).log()
+        found.append((logs.mean().item(), rival._replace(scales=max(way, SMALLEST) * scales)))
+    found.sort(key=lambda pair: pair[0], reverse=True)
+    return [rival for _, rival in found[:FINALISTS]]
+
+
+def _applied_together(
+    net: InvariantTransformerNet, singles: Sequence[SingleTransformation]
+) -> ParametricTransform:
+    """Return one single transformation for each part of a net, applied as the net applies its parts."""
+
+    def generate(scales: Tensor) -> list[Tensor]:
+        rows = []
+        for single, scale in zip(singles, scales[0].tolist(), strict=True):  # one for all images
+            assert single.parameters is not None
+            rows.append(single.parameters(scale).to(scales).expand(len(scales), -1))
+        return rows
+
+    return ParametricTransform(
+        len(singles),
+        generate,
+        lambda images, rows, surround=None: render(list(net.members), images, rows, surround),
+    )
+
+
+def measure(
+    name: str,
+    changes_at: Callable[[float], Tensor],
+    displacements_at: Callable[[float], Mapping[str, float]],
+    tolerance: float,
+    longest: float = float("inf"),
+    known: Mapping[float, Tensor] | None = None,
+) -> MeasuredCurve:
+    """Measure a path from where little is lost to where more is lost than will be compared.
+
+    Args:
+        name: What it is called.
+        changes_at: How images change at a way along the path, conditions x N; 1 is where the tolerance is
+            estimated to be lost.
+        displacements_at: The displacements of its parts there.
+        tolerance: What calibration tolerates.
+        longest: Where the path ends.
+        known: Ways that have been tried.
+    """
+    tried = dict(known or {})
+
+    def drop_at(way: float) -> float:
+        if way not in tried:
+            tried[way] = changes_at(way).to(torch.int8)
+        return tried[way].double().mean(1).amax().item()
+
+    way, step = min(max(tried, default=1.0), longest), STEP
+    for _ in range(STEPS):
+        if drop_at(way) > MARGIN * LARGEST * tolerance or way == longest:
+            break
+        way = min(way * STEP, longest)
+    for _ in range(STEPS):
+        way = min(tried)
+        if drop_at(way) < LOWEST * tolerance / MARGIN:
+            break
+        drop_at(way / step)
+        step *= STEP
+    ways = sorted(tried)
+    of_parts = [displacements_at(way) for way in ways]
+    bounds = displacements_at(longest) if longest < float("inf") else dict.fromkeys(of_parts[0], longest)
+    return MeasuredCurve(
+        name,
+        torch.tensor(ways, dtype=torch.float64),
+        {part: torch.tensor([of[part] for of in of_parts], dtype=torch.float64) for part in of_parts[0]},
+        torch.stack([tried[way] for way in ways]),
+        dict(bounds),
+    )
+
+
+def measure_rival(rival: Rival, images: EvaluationSet, tolerance: float) -> MeasuredCurve:
+    """Measure the path of a rival."""
+
+    def changes_at(way: float) -> Tensor:
+        return images.changes(rival.transform, rival.controls(way))[None]
+
+    return measure(rival.name, changes_at, rival.displacements, tolerance, rival.longest)
+
+
+def measured_baseline(
+    estimate: EstimatedBaseline, rival: Rival, curve: MeasuredCurve, tolerance: float
+) -> Baseline:
+    """Return what held-out images say of a single transformation, and what training images did."""
+    way, crossed = curve.way_to(tolerance)
+    scale, measured = rival.controls(way).item(), curve.record()
+    return dataclasses.replace(
+        baseline_record(estimate),
+        magnitude=estimate.baseline.magnitude(scale),
+        displacement=estimate.baseline.displacement(scale),
+        reached_bound=not crossed,
+        evaluations=tuple(zip(measured.displacements, measured.drops, strict=True)),
+    )
