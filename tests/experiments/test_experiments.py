@@ -22,7 +22,7 @@ OWN = {  # in no document
     "photographs",
     "threshold_coverage",
     "three_criteria",
-    "color_networks",
+    "family_sizes",
     "small_networks",
 }
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))

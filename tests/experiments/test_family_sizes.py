@@ -1,4 +1,4 @@
-"""What the study of networks for color images keeps of a run, and how it shows it."""
+"""What the study of family sizes keeps of a run, and how it shows it."""
 
 import json
 
@@ -10,24 +10,24 @@ import itn
 
 @pytest.fixture
 def script(experiment):
-    return experiment("color_networks.run")
+    return experiment("family_sizes.run")
 
 
 @pytest.fixture
 def run(script, flats, brightness, tmp_path):
     images = itn.ImageSet(flats[0].mul(255).round().to(torch.uint8), flats[1], torch.arange(200))
     config = itn.LearnConfig(parts=("color",), tolerance=0.1, steps=5)
-    kept = script.learned(brightness, images, config, tmp_path / "unfinished")
+    kept = script.learned(brightness, images, config, tmp_path / "unfinished", tmp_path / "outcomes.npz")
     return json.loads(json.dumps(kept)) | {"objective": "constrained", "learned": "color", "seed": 0}
 
 
 def test_a_finished_run_leaves_no_folder_and_keeps_its_time(script, run, tmp_path):
-    assert list(tmp_path.iterdir()) == []
-    assert set(run["seconds"]) == set(script.PHASES)
+    assert list(tmp_path.iterdir()) == [tmp_path / "outcomes.npz"]
+    assert set(run["seconds"]) == {*script.PHASES, "comparison"}
     assert run["certificate"]["statement"]
     assert "holds" not in run  # the claims are about both parts
     text = script.times({"runs": [run]})
-    assert text.startswith("constrained, color, seed 0: ")
+    assert text.startswith("preparation, steps, calibration, evaluation and figures take ")
 
 
 def test_rows_are_ordered_and_say_what_was_learned(script, run):
