@@ -127,7 +127,7 @@ def _run(classifier: itn.Classifier, design: str, data: itn.ImageSet, config: it
 
 def figures(record: Record) -> dict[str, Figure]:
     """Return the spatial ratios of every run with their intervals, by classifier and design."""
-    known = [ratio for run in record["runs"] if (ratio := run["headline"].get("spatial"))]
+    known = [ratio for run in record["runs"] if (ratio := _ratio(run))]
     if not known:
         return {}
     figure = Figure(figsize=(plotting.WIDTH, 3.0), layout="constrained")
@@ -136,9 +136,7 @@ def figures(record: Record) -> dict[str, Figure]:
     top = 1.1 * max([record["expected"], *(r["ci_high"] or r["value"] for r in known)])
     for ax, model in zip(panels, models, strict=True):
         for number, design in enumerate(designs):
-            ratios = [
-                ratio for run in _runs(record, model, design) if (ratio := run["headline"].get("spatial"))
-            ]
+            ratios = [ratio for run in _runs(record, model, design) if (ratio := _ratio(run))]
             if not ratios:
                 continue
             x = number + (np.arange(len(ratios)) - (len(ratios) - 1) / 2) * 0.12
@@ -168,11 +166,9 @@ def table(record: Record) -> str:
     for model in dict.fromkeys(run["model"] for run in record["runs"]):
         for design in dict.fromkeys(run["design"] for run in record["runs"] if run["model"] == model):
             runs = _runs(record, model, design)
-            learned = {
-                part: [run for run in runs if part in run["headline"]] for part in ("color", "spatial")
-            }
+            learned = {part: [run for run in runs if part in run["parts"]] for part in ("color", "spatial")}
             ratios = {
-                part: [(ratio := run["headline"][part]) and ratio["value"] for run in of_part]
+                part: [(ratio := _ratio(run, part)) and ratio["value"] for run in of_part]
                 for part, of_part in learned.items()
             }
             displacements = {
@@ -210,6 +206,14 @@ def table(record: Record) -> str:
 
 def _runs(record: Record, model: str, design: str) -> list[Record]:
     return [run for run in record["runs"] if (run["model"], run["design"]) == (model, design)]
+
+
+def _ratio(run: Record, part: str = "spatial") -> Record | None:
+    """Return the headline of a part; that of all parts together counts as that of space."""
+    found: Record | None = run["headline"].get(
+        part, run["headline"].get("joint") if part == "spatial" else None
+    )
+    return found
 
 
 def _displacement(run: Record, part: str = "spatial") -> float:

@@ -320,7 +320,7 @@ def sentence(less: dict[str, float | None], count: int) -> str:
     known = {criterion: ratio for criterion, ratio in less.items() if ratio is not None}
     if not known:
         return "No transformation has a threshold by two criteria."
-    texts = [f"{ratio:.2f} ({criterion})" for criterion, ratio in known.items()]
+    texts = [f"{ratio:.2g} ({criterion})" for criterion, ratio in known.items()]
     return (
         f"Over those of the {count} transformations that have both thresholds, displacement at the threshold "
         f"is {' and '.join(texts)} times that of accuracy (medians)."
