@@ -259,3 +259,35 @@ def ratio_text(ratio: Mapping[str, float | None] | None) -> str:
         return "none: a single transformation reached its bound"
     high = "no upper end" if ratio["ci_high"] is None else f"{ratio['ci_high']:.2f}"
     return f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {high}]"
+
+
+def size_text(name: str, learned: str) -> str:
+    """Return how far the families of all seeds go beside their best rivals, pooled over the images."""
+    (pooled_seeds,) = (one for one in read(name)["pooled"] if one["learned"] == learned)
+    seeds = len(pooled_seeds["seeds"])
+    return f"{ratio_text(pooled_seeds['headline'])} ({seeds} seed{'s' if seeds > 1 else ''})"
+
+
+def sizes(*names: str) -> str:
+    """Return a table of family sizes: each run, then all seeds together."""
+    rows = []
+    for name in names:
+        record = read(name)
+        for one in record["pooled"]:
+            runs_of_one = [run for run in record["runs"] if run["learned"] == one["learned"]]
+            headlines = [next(iter(run["headline"].values())) for run in runs_of_one]
+            values = ", ".join("-" if h is None else f"{h['value']:.2f}" for h in headlines)
+            rivals = dict.fromkeys(h["rival"] for h in headlines if h)
+            pooled_text = ratio_text(one["headline"])
+            rows.append((record["model"], one["learned"], values, pooled_text, "; ".join(rivals)))
+    return table(("classifier", "learned", "each seed", "all seeds together", "best rivals"), rows)
+
+
+def small_networks_text() -> str:
+    """Return how far families go on small networks, in a sentence."""
+    ratios_of_all = [run["ratio"] for run in read("small_networks")["runs"]]
+    behind = sum(ratio < read("small_networks")["expected"]["behind"] for ratio in ratios_of_all)
+    return (
+        f"{median(ratios_of_all):.2f} times (median; {min(ratios_of_all):.2f} to {max(ratios_of_all):.2f}); "
+        f"{behind} of {len(ratios_of_all)} below 0.9"
+    )

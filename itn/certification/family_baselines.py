@@ -19,6 +19,7 @@ from itn.nn import Composition, Transformer
 from itn.stats import DropTest, last_scale
 
 AIM = 0.75  # of the tolerance: what learning aims at, at least, where images can be mended
+SURPLUS = 0.1  # of what a part gains beyond a baseline that reached its bound counts
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itn.certification.family_baselines import FamilyBaselines, Member
+from itn.certification.family_baselines import SURPLUS, FamilyBaselines, Member
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
 from itn.certification.search import (
     NOTHING_HOLDS,
@@ -22,14 +22,13 @@ from itn.certification.search import (
     expected_to_pass,
 )
 from itn.nn import CONTROLS, ControlHead, InvariantTransformerNet
+from itn.nn.control_head import SATURATION
 
 FEW, MORE = 500, 1500  # images: few sort out most candidates, more judge the others
 LOG_LARGEST, BISECTIONS = 7.0, 30  # of a scale
 LARGEST = math.exp(LOG_LARGEST)
-BEYOND_BOUND = 0.9  # of what a part gains beyond a baseline that reached its bound does not count
 AHEAD = 0.1  # in the log displacement: by how much a candidate must be ahead of what it replaces
 SHIFTS = (-0.6, 0.6)  # of the log displacement of one part, at the cost of the others
-SATURATION = 3.0  # largest raw parameter, as a multiple of its bound
 SINGLES, PAIRS = 2, 1  # members of a part that are candidates, at most
 
 
@@ -179,7 +178,7 @@ class _Search:
         logs = []
         for part, displacement in displacements_full(self.net, self.shape, scale).items():
             log = math.log(max(displacement / self.references[part], 1e-9))
-            logs.append(log - (BEYOND_BOUND * max(log, 0.0) if part in self.bounded else 0.0))
+            logs.append(log - ((1 - SURPLUS) * max(log, 0.0) if part in self.bounded else 0.0))
         return sum(logs) / len(logs)
 
     @torch.no_grad()

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 CONTROLS = 2  # k has two entries, as in the paper
 
+SATURATION = 3.0
+"""Largest raw parameter that learning takes, as a multiple of its bound: tanh 3 is 0.995."""
+
 
 class ControlHead(nn.Module):
     """Two fully connected layers from k in [0, 1]^2 to bounded parameters that are zero at k = 0.

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from itn.certification.family_baselines import SURPLUS
+from itn.nn.control_head import SATURATION
+
 
 @dataclasses.dataclass(frozen=True)
 class ConstrainedSettings:
@@ -33,7 +36,7 @@ class ConstrainedSettings:
     """Images on which controls are compared there, at least."""
     partial_strength_weight: float = 0.1
     """Weight of displacement at less than full strength."""
-    surplus_weight: float = 0.1
+    surplus_weight: float = SURPLUS
     """Weight of what a part gains beyond a baseline that reached its bound."""
     initial_ratio: float = 0.25
     """Displacement at the first step, as a fraction of the reference."""
@@ -57,8 +60,8 @@ class ConstrainedSettings:
     """Step size that balances the log scales of the parts."""
     max_log_scale: float = 30.0
     """Largest log scale, which a part that cannot move reaches."""
-    saturation: float = 3.0
-    """Largest raw parameter, as a multiple of its bound: tanh 3 is 0.995, so that growth ends there."""
+    saturation: float = SATURATION
+    """Largest raw parameter, as a multiple of its bound: growth ends there."""
     least_factor: float = 0.05
     """Least factor on the multiplier, of full strength and of the worst k, whichever loses less."""
     other_factor: float = 0.2
