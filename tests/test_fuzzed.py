@@ -280,7 +280,7 @@ def of(kind):
 @given(st.data())
 def test_any_record_comes_back_from_its_file(kind, data):
     record = data.draw(of(kind))
-    together = ("certificate", "headline", "baselines", "drop_curves", "calibration")
+    together = ("certificate", "headline", "no_headline", "baselines", "drop_curves", "calibration")
     if kind is itn.LearnRecord and None in [getattr(record, name) for name in together]:
         record = dataclasses.replace(record, **dict.fromkeys(together))
     content = json.loads(json.dumps(record.to_json(), allow_nan=False))

@@ -33,7 +33,8 @@ from study import Protocol, Record
 
 import itn
 from itn import plotting
-from itn.certification.headline import Measured, MeasuredCurve, compare_pooled
+from itn.certification.headline import Compared, MeasuredCurve, compare_pooled
+from itn.certification.records import Headline
 from itn.stats import generator
 
 PARTS = {"color": ("color",), "spatial": ("spatial",), "both": ("color", "spatial")}
@@ -92,31 +93,39 @@ def measure(protocol: Protocol) -> Record:
         asks = {**asks, "config": config.describe()}
         folder, outcomes = protocol.out / "unfinished" / part.stem, part.with_suffix(".npz")
         study.kept(part, asks, partial(learned, classifier, data, config, folder, outcomes))
+        shutil.rmtree(folder, ignore_errors=True)
     # Whatever has been learned so far, also by other commands
     found = {path: json.loads(path.read_text()) for path in sorted((protocol.out / "parts").glob("*.json"))}
-    runs = {path: run for path, run in found.items() if run["images_sha256"] == studied["images_sha256"]}
-    return {**studied, "runs": list(runs.values()), "pooled": pooled(runs, len(data.labels))}
+    same = {path: run for path, run in found.items() if all(run[key] == studied[key] for key in studied)}
+    return {**studied, "runs": list(same.values()), "pooled": pooled(same, len(data.labels))}
 
 
 def pooled(runs: dict[Path, Record], images: int) -> list[Record]:
-    """Return the headline of all seeds of each objective and parts, from their outcomes of each image."""
-    groups: dict[tuple[str, str], list[Path]] = {}
+    """Return the headline of all seeds with the same settings, from their outcomes of each image."""
+    groups: dict[str, list[Path]] = {}
     for path, run in runs.items():
-        groups.setdefault((run["objective"], run["learned"]), []).append(path)
+        settings = {**run["config"], "seed": None, "objective": run["objective"]}
+        groups.setdefault(json.dumps(settings, sort_keys=True), []).append(path)
     found = []
-    for (objective, parts), paths in groups.items():
-        measured = [measured_run(path.with_suffix(".npz"), runs[path]) for path in paths]
-        tolerance = runs[paths[0]]["tolerance"]
-        headline = None
-        if all(run is not None for run in measured):
-            headline = compare_pooled(measured, images, tolerance, generator(0, "pooled"))
-        seeds = [runs[path]["seed"] for path in paths]
-        kept = None if headline is None else dataclasses.asdict(headline)
-        found.append({"objective": objective, "learned": parts, "seeds": seeds, "headline": kept})
+    for paths in groups.values():
+        first = runs[paths[0]]
+        measured = [one for path in paths if (one := measured_run(path.with_suffix(".npz"), runs[path]))]
+        headline: Headline | str = "nothing is certified for some seeds"
+        if len(measured) == len(paths):
+            headline = compare_pooled(measured, images, first["tolerance"], generator(0, "pooled"))
+        found.append(
+            {
+                "objective": first["objective"],
+                "learned": first["learned"],
+                "seeds": [runs[path]["seed"] for path in paths],
+                "headline": None if isinstance(headline, str) else dataclasses.asdict(headline),
+                "no_headline": headline if isinstance(headline, str) else None,
+            }
+        )
     return found
 
 
-def measured_run(path: Path, run: Record) -> Measured | None:
+def measured_run(path: Path, run: Record) -> Compared | None:
     """Return the curves of a run; None if nothing is certified."""
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
@@ -124,13 +133,13 @@ def measured_run(path: Path, run: Record) -> Measured | None:
     if not names:
         return None
     family, *rivals = (MeasuredCurve.of_arrays(name, parts, arrays) for name in names)
-    return Measured(family, rivals, torch.from_numpy(arrays["index"]))
+    return Compared(family, rivals, torch.from_numpy(arrays["index"]))
 
 
 def learned(
     classifier: itn.Classifier, data: itn.ImageSet, config: itn.LearnConfig, folder: Path, outcomes: Path
 ) -> Record:
-    """Learn one family in a folder, which is removed in the end; return what is recorded of it.
+    """Learn one family in a folder; return what is recorded of it.
 
     What each image did goes to a file of its own.
     """
@@ -143,8 +152,7 @@ def learned(
         kept["family"] = numbers
         kept["holds"] = {claim.number: claim.holds(numbers[claim.number]) for claim in CLAIMS}
     outcomes.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(folder / "outcomes.npz", outcomes)
-    shutil.rmtree(folder)
+    shutil.copy(folder / "outcomes.npz", outcomes)
     return kept
 
 
@@ -204,7 +212,9 @@ def ratio_text(ratio: Record | None) -> str:
     """Return a headline in a cell."""
     if ratio is None:
         return "no ratio"
-    return f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {ratio['ci_high']:.2f}] times {ratio['rival']}"
+    interval = f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {ratio['ci_high']:.2f}]"
+    limit = "" if ratio["limit"] is None else f"{ratio['limit']} "
+    return f"{limit}{interval} times {ratio['rival']}, by {' and '.join(ratio['parts'])}"
 
 
 def pooled_table(record: Record) -> str:
@@ -213,7 +223,7 @@ def pooled_table(record: Record) -> str:
         (
             f"{one['objective']}, {one['learned']}",
             f"{len(one['seeds'])}",
-            ratio_text(one["headline"]).partition(" times ")[0],
+            ratio_text(one["headline"]),
         )
         for one in record["pooled"]
     ]

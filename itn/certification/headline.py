@@ -17,10 +17,10 @@ from torch import Tensor
 
 from itn.certification.records import DropCurve, Headline
 
-LOWEST, LARGEST, DROPS = 0.5, 2.0, 9  # drops that are compared at: multiples of the tolerance, and how many
+LOWEST, HIGHEST, DROPS = 0.5, 2.0, 9  # drops that are compared at: multiples of the tolerance, and how many
 DEVIATIONS = 2.0  # of the measured drop, below which nothing is compared
 AT_BOUND = 0.95  # of the displacement at its bound: there a part counts as having reached it
-RESAMPLES = 2000
+RESAMPLES, BLOCK = 2000, 100  # and how many of them are in memory at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,9 @@ class MeasuredCurve:
         """Return values, V x S, where drops are first exceeded, V x R x T, and whether they are, R x T."""
         scales, conditions, _ = self.changes.shape
         flat = self.changes.flatten(0, 1).to(weights)
-        measured = (weights @ flat.T / weights.sum(1, keepdim=True)).view(-1, scales, conditions)
-        largest = measured.amax(2).double().clamp_min(0).cummax(1).values
+        # Counts are exact in float32, shares are not: a drop that equals t must not exceed it
+        measured = (weights @ flat.T).double() / weights.double().sum(1, keepdim=True)
+        largest = measured.view(-1, scales, conditions).amax(2).clamp_min(0).cummax(1).values
         curve = torch.cat([torch.zeros_like(largest[:, :1]), largest], 1)  # R x (1 + S)
         beyond = curve[:, None] > drops[:, None]  # R x T x (1 + S)
         crossed = beyond.any(2)
@@ -108,7 +109,7 @@ class MeasuredCurve:
         return DropCurve(self.name, tuple(displacement.tolist()), tuple(drops.tolist()))
 
 
-class Measured(NamedTuple):
+class Compared(NamedTuple):
     """A family beside its rivals, on some images of a pool."""
 
     family: MeasuredCurve
@@ -123,12 +124,12 @@ def compare(
     tolerance: float,
     random: torch.Generator,
     confidence: float = 0.95,
-) -> Headline | None:
+) -> Headline | str:
     """Return how much farther a family goes than the best of its rivals, on the same images.
 
     The mean, over drops from half to twice the tolerance, of the log displacement of the family less that of
     the rival. The rival is picked on one half of the images and compared on the other, and the other way
-    round. A part that has reached its bound in both does not count.
+    round. A part does not count if the family and any rival have reached its bound within the tolerance.
 
     Args:
         family: The family.
@@ -139,21 +140,19 @@ def compare(
             covered less than it says.
 
     Returns:
-        None if there is no rival, no part that counts, or too few images to measure such drops.
+        The headline, or why there is none.
     """
     images = family.changes.shape[-1]
-    return compare_pooled(
-        [Measured(family, rivals, torch.arange(images))], images, tolerance, random, confidence
-    )
+    run = Compared(family, rivals, torch.arange(images))
+    return compare_pooled([run], images, tolerance, random, confidence)
 
 
 def compare_pooled(
-    runs: Sequence[Measured], pool: int, tolerance: float, random: torch.Generator, confidence: float = 0.95
-) -> Headline | None:
+    runs: Sequence[Compared], pool: int, tolerance: float, random: torch.Generator, confidence: float = 0.95
+) -> Headline | str:
     """Return the geometric mean of several headlines whose images come from one pool; see ``compare``.
 
-    What is resampled is the pool, since the runs share its images. Of several runs, the rival and the drops
-    are those of the first.
+    What is resampled is the pool, since the runs share its images. A part counts if it does in every run.
 
     Args:
         runs: Such as those of several seeds.
@@ -163,71 +162,90 @@ def compare_pooled(
         confidence: Of the interval.
 
     Returns:
-        None if there is none of one of the runs.
+        The headline, with the rivals of all runs, or why there is none.
     """
+    parts = list(runs[0].family.displacements)
+    counted = torch.stack([_counted(run, tolerance) for run in runs]).all(0)
+    drops = [drops_compared(run.family, tolerance) for run in runs]
+    if not all(run.rivals for run in runs):
+        return "there is nothing to compare with"
+    if not counted.any():
+        return "within the tolerance the family goes up to its bound, and so does a rival"
+    if not all(map(len, drops)):
+        return "these are too few images to measure such drops"
+
     half = torch.zeros(pool, dtype=torch.bool)
     half[torch.randperm(pool, generator=random)[: pool // 2]] = True
-    drawn = torch.randint(pool, (RESAMPLES, pool), generator=random)
-    weights = torch.zeros(RESAMPLES, pool).scatter_add_(1, drawn, torch.ones(RESAMPLES, pool))
-    weights = torch.cat([torch.ones(1, pool), weights])  # first the images as they are
-    means, first = [], None
-    for run in runs:
-        drops = drops_compared(run.family, tolerance)
-        own, of_half = weights[:, run.rows], half[run.rows]
-        sets = [own * of_half, own * ~of_half, own]
-        gains = log_gains(run.family, run.rivals, tolerance, drops, sets)
-        if gains is None:
-            return None
-        kept, (one, other, both) = gains
-        pairs = ((one, other), (other, one))
-        means.append(torch.stack([at.gather(0, picks.argmin(0)[None])[0] for picks, at in pairs]).mean(0))
-        first = first or (run.rivals[kept[int(both[:, 0].argmin())]].name, tuple(drops.tolist()))
-    assert first is not None
-    value, resampled = (mean := torch.stack(means).mean(0))[0], mean[1:]
-    tail = (1 - confidence) / 2
-    low, high = (math.exp(resampled.quantile(share)) for share in (tail, 1 - tail))
-    return Headline(math.exp(value), low, high, *first)
+
+    def mean_gains(weights: Tensor) -> Tensor:
+        """Return the mean log gain over the runs for each way to weight the pool, R."""
+        means = []
+        for run, of_run in zip(runs, drops, strict=True):
+            own, in_half = weights[:, run.rows], half[run.rows]
+            one, other = (_gains(run, of_run, counted, own * of) for of in (in_half, ~in_half))
+            picked = [at.gather(0, picks.argmin(0)[None])[0] for picks, at in ((one, other), (other, one))]
+            means.append(torch.stack(picked).mean(0))
+        return torch.stack(means).mean(0)
+
+    everyone = torch.ones(1, pool)
+    resampled = []
+    for _ in range(RESAMPLES // BLOCK):
+        drawn = torch.randint(pool, (BLOCK, pool), generator=random)
+        weights = torch.zeros(BLOCK, pool).scatter_add_(1, drawn, torch.ones(BLOCK, pool))
+        resampled.append(mean_gains(weights))
+    tail, gains = (1 - confidence) / 2, torch.cat(resampled)
+    best = [
+        run.rivals[int(_gains(run, of_run, counted, everyone[:, run.rows])[:, 0].argmin())]
+        for run, of_run in zip(runs, drops, strict=True)
+    ]
+    crossed = [
+        [bool(curve.reached(torch.ones(1, curve.changes.shape[-1]), of_run)[1].all()) for curve in pair]
+        for pair, of_run in zip(zip([run.family for run in runs], best, strict=True), drops, strict=True)
+    ]
+    family_ends, rival_ends = (not all(row[i] for row in crossed) for i in (0, 1))
+    if family_ends and rival_ends:
+        return "both end before as much is lost"
+    return Headline(
+        value=math.exp(mean_gains(everyone)[0]),
+        ci_low=math.exp(gains.quantile(tail)),
+        ci_high=math.exp(gains.quantile(1 - tail)),
+        rival="; ".join(dict.fromkeys(rival.name for rival in best)),
+        drops=tuple(drops[0].tolist()),
+        parts=tuple(part for part, counts in zip(parts, counted.tolist(), strict=True) if counts),
+        limit="at most" if rival_ends else "at least" if family_ends else None,
+    )
 
 
 def drops_compared(family: MeasuredCurve, tolerance: float) -> Tensor:
     """Return the drops that are compared at, ascending, T; empty if the images are too few to measure any."""
     held = family.changes.double().mean(2).amax(1) <= tolerance
     last = max(0, int(held.int().argmin()) - 1) if not held.all() else len(held) - 1
-    variance = family.changes[last].double().square().mean(1).amax().item()
-    deviation = math.sqrt(variance / family.changes.shape[-1])
-    low, high = max(LOWEST * tolerance, DEVIATIONS * deviation), LARGEST * tolerance
+    changed = max(1.0, family.changes[last].double().square().sum(1).amax().item())
+    deviation = math.sqrt(2 * changed) / family.changes.shape[-1]  # of the drop of half of the images
+    low, high = max(LOWEST * tolerance, DEVIATIONS * deviation), HIGHEST * tolerance
     if low >= high:
         return torch.zeros(0, dtype=torch.float64)
     return torch.linspace(math.log(low), math.log(high), DROPS, dtype=torch.float64).exp()
 
 
-def log_gains(
-    family: MeasuredCurve,
-    rivals: Sequence[MeasuredCurve],
-    tolerance: float,
-    drops: Tensor,
-    weights: Sequence[Tensor],
-) -> tuple[list[int], list[Tensor]] | None:
-    """Return which rivals can be compared, and log displacement over theirs, rivals x R for each weights."""
-    everywhere = torch.ones(1, family.changes.shape[-1])
+def _counted(run: Compared, tolerance: float) -> Tensor:
+    """Return which parts count: not those of which the family and a rival are at the bound."""
+    everyone = torch.ones(1, run.family.changes.shape[-1])
     at = torch.tensor([tolerance], dtype=torch.float64)
-    own = family.reached(everywhere, at)[0][:, 0, 0]
-    kept, counted = [], []
-    for number, rival in enumerate(rivals):
-        theirs = rival.reached(everywhere, at)[0][:, 0, 0]
+    own = run.family.reached(everyone, at)[0][:, 0, 0]
+    counted = torch.ones(len(own), dtype=torch.bool)
+    for rival in run.rivals:
+        theirs = rival.reached(everyone, at)[0][:, 0, 0]
         bound = AT_BOUND * torch.tensor([rival.bounds[part] for part in rival.displacements])
-        counts = ~((own >= bound) & (theirs >= bound))
-        if counts.any():
-            kept.append(number)
-            counted.append(counts)
-    if not (kept and len(drops)):
-        return None
-    tables = []
-    for of_images in weights:
-        logs = family.reached(of_images, drops)[0].clamp_min(1e-12).log()
-        gains = []
-        for number, counts in zip(kept, counted, strict=True):
-            theirs = rivals[number].reached(of_images, drops)[0].clamp_min(1e-12).log()
-            gains.append((logs - theirs)[counts].mean((0, 2)))
-        tables.append(torch.stack(gains))
-    return kept, tables
+        counted &= ~((own >= bound) & (theirs >= bound))
+    return counted
+
+
+def _gains(run: Compared, drops: Tensor, counted: Tensor, weights: Tensor) -> Tensor:
+    """Return the log displacement of the family over that of each rival, mean over drops, rivals x R."""
+
+    def logs(curve: MeasuredCurve) -> Tensor:
+        return curve.reached(weights, drops)[0].clamp_min(1e-12).log()[counted].mean((0, 2))
+
+    own = logs(run.family)
+    return torch.stack([own - logs(rival) for rival in run.rivals])

@@ -195,10 +195,14 @@ class Headline:
     ci_low: float
     ci_high: float
     rival: str
-    """The best single transformation, such as "shear_x +", or one of each part."""
+    """The best single transformation, such as "shear_x +", or one of each part; those of pooled runs."""
     drops: tuple[float, ...]
     """Drops at which displacements are compared: from half the tolerance, or from what these images can
     measure, to twice the tolerance."""
+    parts: tuple[str, ...]
+    """The parts that count: not those that reach their bound in the family and in a rival."""
+    limit: str | None = None
+    """"at most" if the rival ends at its bound before as much is lost, "at least" if the family does."""
 
 
 class Measured(NamedTuple):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.certification.baselines import (
-    IMAGES,
     SMALLEST,
     EstimatedBaseline,
     baseline_record,
@@ -23,7 +22,7 @@ from itn.certification.baselines import (
 )
 from itn.certification.calibration import CalibrationResult
 from itn.certification.family_baselines import FamilyBaselines
-from itn.certification.headline import LARGEST, LOWEST, MeasuredCurve, compare
+from itn.certification.headline import HIGHEST, LOWEST, MeasuredCurve, compare
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
 from itn.certification.records import Baseline, DropCurve, Headline, Terms
 from itn.nn import InvariantTransformerNet, SingleTransformation
@@ -35,9 +34,15 @@ JOINT = "joint"
 CONTENDER, MOST = 0.4, 6
 """Single transformations below this fraction of the largest estimate are not measured, nor more than so many;
 one estimated at 0.55 of it turned out largest."""
-OF_PART, MIXES = 2, (0.55, 0.75, 1.0)  # transformations of a part, and shares of their scales, that are tried
-FINALISTS = 3  # combinations that are measured, the largest by estimates
-STEP, STEPS = 1.15, 24  # factor between scales, and how many are tried at most
+MORE, FEWER = 4000, 1500  # training images that estimate transformations of a part anew, and combinations
+OF_PART, PAIRS = (
+    3,
+    2,
+)  # transformations of a part that are combined, and combinations that are mixed otherwise
+MIXES = (0.55, 0.75, 1.0)  # shares of the scale that each reaches alone
+FINALISTS = 3  # combinations that are measured
+STEP, EQUAL, STEPS = 1.15, 6, 24  # factor between scales, how many are equal, and how many are tried at most
+STALLED = 1.01  # least growth of a displacement from one scale to the next
 MARGIN = 1.2  # beyond the drops that are compared, for resampled images
 
 
@@ -80,8 +85,11 @@ class Rival(NamedTuple):
 class Comparison(NamedTuple):
     """A family beside its rivals, on held-out images."""
 
-    headline: dict[str, Headline | None]
-    """By the part that is learned alone, or of all together."""
+    name: str
+    """The part that is learned alone, or of all together."""
+    headline: Headline | None
+    reason: str | None
+    """Why there is no headline."""
     curves: tuple[MeasuredCurve, ...]
     """Of the family first, then of its rivals; empty if nothing is certified."""
     baselines: dict[str, tuple[Baseline, ...]]
@@ -119,9 +127,12 @@ def compare_with_rivals(
     estimates, scale = baselines.estimates, calibrated.sequence.scale
     records = {part: tuple(map(baseline_record, of_part)) for part, of_part in estimates.items()}
     if not scale:
-        return Comparison({name: None}, (), records)
-    chosen = [] if name == JOINT else likely_largest(estimates[name])
-    rivals = [alone(name, e) for e in chosen] or combined(net, training, baselines, terms)
+        return Comparison(name, None, "nothing is certified", (), records)
+    if name == JOINT:
+        chosen, rivals = [], combined(net, training, baselines, terms)
+    else:
+        chosen = likely_largest(estimates[name])
+        rivals = [alone(name, estimate) for estimate in chosen]
     family, shape = ParametricTransform.of_net(net), held_out.data.images.shape
     sequence = calibrated.sequence
     curve = measure(
@@ -132,18 +143,16 @@ def compare_with_rivals(
         known={s / scale: of_scale for s, of_scale in zip(sequence.scales, sequence.changes, strict=True)},
     )
     measured = [measure_rival(rival, held_out, terms.tolerance) for rival in rivals]
-    random = generator(terms.seed, "bootstrap")
-    found = {name: compare(curve, measured, terms.tolerance, random, terms.confidence)}
+    found = compare(curve, measured, terms.tolerance, generator(terms.seed, "bootstrap"), terms.confidence)
     if chosen:
         known = {
             id(estimate): measured_baseline(estimate, rival, of_single, terms.tolerance)
             for estimate, rival, of_single in zip(chosen, rivals, measured, strict=True)
         }
-        of_part = estimates[name]
-        records[name] = tuple(
-            known.get(id(e), record) for e, record in zip(of_part, records[name], strict=True)
-        )
-    return Comparison(found, (curve, *measured), records)
+        pairs = zip(estimates[name], records[name], strict=True)
+        records[name] = tuple(known.get(id(estimate), record) for estimate, record in pairs)
+    headline, reason = (None, found) if isinstance(found, str) else (found, None)
+    return Comparison(name, headline, reason, (curve, *measured), records)
 
 
 def likely_largest(estimates: list[EstimatedBaseline]) -> list[EstimatedBaseline]:
@@ -166,26 +175,69 @@ def combined(
     There are none if the single transformations of a part have no parameters that all parts can be applied
     with at once.
     """
+    tolerance = terms.tolerance
     largest = []
-    for of_part in baselines.estimates.values():
+    for part, of_part in baselines.estimates.items():
         known = [e for e in of_part if e.baseline.parameters is not None]
-        largest.append(sorted(known, key=lambda e: e.displacement, reverse=True)[:OF_PART])
-    mixes = [mix for mix in itertools.product(MIXES, repeat=len(largest)) if max(mix) == 1]
-    images, found = training.spread(IMAGES), []
-    for chosen, mix in itertools.product(itertools.product(*largest), mixes):
-        scales = torch.tensor([[(e.scale or SMALLEST) * m for e, m in zip(chosen, mix, strict=True)]])
-        singles = {part: e.baseline for part, e in zip(net.parts, chosen, strict=True)}
-        rival = Rival(singles, scales, _applied_together(net, list(singles.values())), mix)
+        if not known:
+            return []
+        again = [_estimated_again(part, e, training.spread(MORE), tolerance) for e in likely_largest(known)]
+        largest.append(sorted(again, key=lambda e: e.displacement, reverse=True)[:OF_PART])
+    images, even = training.spread(FEWER), (1.0,) * len(largest)
+    first = [_grown_together(net, chosen, even, images, tolerance) for chosen in itertools.product(*largest)]
+    first.sort(key=_size, reverse=True)
+    found = []
+    for rival in first[:PAIRS]:
+        mixes = [
+            mix for mix in itertools.product(MIXES, repeat=len(largest)) if max(mix) == 1 and mix != even
+        ]
+        chosen = [
+            EstimatedBaseline(single, scale)
+            for single, scale in zip(rival.singles.values(), rival.scales[0].tolist(), strict=True)
+        ]
+        mixed = [rival, *(_grown_together(net, chosen, mix, images, tolerance) for mix in mixes)]
+        found.append(sorted(mixed, key=_size, reverse=True))
+    # The best mix of each, so that one lucky estimate does not fill all places
+    rest = sorted(itertools.chain(*(mixed[1:] for mixed in found)), key=_size, reverse=True)
+    return [*(mixed[0] for mixed in found), *rest][:FINALISTS]
 
-        def holds_at(way: float, rival: Rival = rival) -> bool:
-            count = images.tally(rival.transform, rival.controls(way), terms.tolerance)
-            return count.drop <= terms.tolerance
 
-        way = last_scale(holds_at, min(rival.longest, 2.0))
-        logs = torch.tensor(list(rival.displacements(max(way, SMALLEST)).values())).clamp_min(1e-12).log()
-        found.append((logs.mean().item(), rival._replace(scales=max(way, SMALLEST) * scales)))
-    found.sort(key=lambda pair: pair[0], reverse=True)
-    return [rival for _, rival in found[:FINALISTS]]
+def _estimated_again(
+    part: str, estimate: EstimatedBaseline, images: EvaluationSet, tolerance: float
+) -> EstimatedBaseline:
+    """Return an estimate of where a single transformation loses the tolerance, from more images."""
+    rival = alone(part, estimate._replace(scale=1.0))
+    return estimate._replace(scale=_way_to(rival, images, tolerance, 1.0))
+
+
+def _way_to(rival: Rival, images: EvaluationSet, tolerance: float, longest: float) -> float:
+    """Return about how far along its path a rival keeps to the tolerance."""
+
+    def holds_at(way: float) -> bool:
+        return images.tally(rival.transform, rival.controls(way), tolerance).drop <= tolerance
+
+    return last_scale(holds_at, longest) or SMALLEST
+
+
+def _grown_together(
+    net: InvariantTransformerNet,
+    chosen: Sequence[EstimatedBaseline],
+    mix: tuple[float, ...],
+    images: EvaluationSet,
+    tolerance: float,
+) -> Rival:
+    """Return single transformations in a proportion of their estimates, to where they lose the tolerance."""
+    scales = torch.tensor([[(e.scale or SMALLEST) * m for e, m in zip(chosen, mix, strict=True)]])
+    singles = {part: e.baseline for part, e in zip(net.parts, chosen, strict=True)}
+    rival = Rival(singles, scales, _applied_together(net, list(singles.values())), mix)
+    way = _way_to(rival, images, tolerance, min(rival.longest, 2.0))
+    return rival._replace(scales=way * scales)
+
+
+def _size(rival: Rival) -> float:
+    """Return the mean log displacement where the tolerance is lost, by estimate."""
+    logs = torch.tensor(list(rival.displacements(1.0).values())).clamp_min(1e-12).log()
+    return logs.mean().item()
 
 
 def _applied_together(
@@ -234,10 +286,16 @@ def measure(
         return tried[way].double().mean(1).amax().item()
 
     way, step = min(max(tried, default=1.0), longest), STEP
-    for _ in range(STEPS):
-        if drop_at(way) > MARGIN * LARGEST * tolerance or way == longest:
+    for number in range(STEPS):
+        if drop_at(way) > MARGIN * HIGHEST * tolerance or way == longest:
             break
-        way = min(way * STEP, longest)
+        step *= 1.0 if number < EQUAL else STEP  # an estimate may be far too small
+        following = min(way * step, longest)
+        before, after = displacements_at(way), displacements_at(following)
+        if all(after[part] <= STALLED * before[part] for part in after):
+            break  # all parameters are at their bounds
+        way = following
+    step = STEP
     for _ in range(STEPS):
         way = min(tried)
         if drop_at(way) < LOWEST * tolerance / MARGIN:
@@ -275,6 +333,6 @@ def measured_baseline(
         baseline_record(estimate),
         magnitude=estimate.baseline.magnitude(scale),
         displacement=estimate.baseline.displacement(scale),
-        reached_bound=not crossed,
+        reached_bound=not crossed and curve.ways[-1].item() >= rival.longest,
         evaluations=tuple(zip(measured.displacements, measured.drops, strict=True)),
     )

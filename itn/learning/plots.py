@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.certification.headline import LARGEST as HIGHEST
+from itn.certification.headline import HIGHEST
 from itn.certification.records import DropCurve
 from itn.learning.records import CurvePoint, LearnRecord
 from itn.plotting.style import (

@@ -125,14 +125,15 @@ class LearnRecord(Record):
     """Share of steps in which the switch asked for cross-entropy; None with another objective."""
     curves: tuple[CurvePoint, ...]
     certificate: Certificate | None
-    """What is proven; None with the switched objective, likewise the next four. The scale was chosen on the
+    """What is proven; None with the switched objective, likewise the next five. The scale was chosen on the
     held-out images, so that all accuracies and curves are measured after that choice."""
     baselines: dict[str, tuple[Baseline, ...]] | None
     """By part, how far single transformations go."""
     headline: dict[str, Headline | None] | None
     """Displacement of the family over that of its best rival, at equal drops: by the part that is learned
-    alone, or as "joint" of several. None where nothing is certified, where both have reached their bounds, or
-    where the images are too few to measure such drops."""
+    alone, or as "joint" of several."""
+    no_headline: str | None
+    """Why there is none."""
     drop_curves: tuple[DropCurve, ...] | None
     """What the headline is made from: the family, then its rivals. Empty where nothing is certified."""
     calibration: tuple[CalibrationPoint, ...] | None

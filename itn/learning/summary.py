@@ -10,7 +10,6 @@ from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.stats import clopper_pearson
 
-_NAMED = 4  # baselines that a sentence names, at most
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
 _BOUND = "bound: what no parameter of the part can exceed"
 _DISPLACEMENT = "displacement: mean of ||A x - x||^2 over unit vectors x, A the matrix of the transformation"
@@ -212,40 +211,27 @@ def _certified(record: LearnRecord) -> Iterator[str]:
 def _compared(record: LearnRecord, name: str, headline: Headline | None) -> str:
     """Return how far the family goes beside its best rival, or why that is not said."""
     whose = "together" if name == JOINT else name
-    if headline is not None:
-        low, high = (f"{100 * drop:.2g}" for drop in (headline.drops[0], headline.drops[-1]))
-        best = "single transformation" + (" of each part" if name == JOINT else "")
-        return (
-            f"{whose}: {headline.value:.2f} [{headline.ci_low:.2f}, {headline.ci_high:.2f}] times the "
-            f"displacement of the best {best}, {headline.rival}, where both lose equally much, {low} to "
-            f"{high} %; measured, not certified" + _verdict(headline)
-        )
-    assert record.certificate is not None
-    if not record.certificate.scale:
-        return f"{whose}: no ratio, since nothing is certified"
-    bounded = [_baseline_text(b, b.magnitude or 0) for b in _bounded(record)]
-    if bounded:
-        more = f" and {len(bounded) - _NAMED} more" if len(bounded) > _NAMED else ""
-        return (
-            f"{whose}: no ratio, since within the tolerance {', '.join(bounded[:_NAMED])}{more} can go up to "
-            "the bound, and so can the family"
-        )
-    return f"{whose}: no ratio: too few images to measure such drops, or nothing to compare with"
+    if headline is None:
+        return f"{whose}: no ratio to what needs no learning, since {record.no_headline}"
+    low, high = (f"{100 * drop:.2g}" for drop in (headline.drops[0], headline.drops[-1]))
+    best = "best single transformation" + (" of each part" if name == JOINT else "")
+    limit = "" if headline.limit is None else f"{headline.limit} "
+    left_out = [part for part in record.parts if part not in headline.parts]
+    without = f" (without {', '.join(left_out)}, at the bound in both)" if left_out else ""
+    return (
+        f"{whose}: {limit}{headline.value:.2f} [{headline.ci_low:.2f}, {headline.ci_high:.2f}] times the "
+        f"displacement{without} of the {best}, {headline.rival}, where both lose equally much, {low} to "
+        f"{high} %; measured, not certified{_verdict(headline)}"
+    )
 
 
 def _verdict(headline: Headline) -> str:
     """Return what the interval says of who goes farther."""
     if headline.ci_low > 1:
-        return ""
+        return "" if headline.limit != "at most" else ": the other ends at its bound, so this may be less"
     if headline.ci_high < 1:
-        return ": below 1, so these go farther than the learned family"
+        return ": below 1, but the family is measured at its worst k too, the other is not"
     return ": the interval holds 1, so which of them goes farther is not known"
-
-
-def _bounded(record: LearnRecord) -> list[Baseline]:
-    """Return the single transformations that can go up to their bounds."""
-    singles = (single for of_part in (record.baselines or {}).values() for single in of_part)
-    return [single for single in singles if single.reached_bound and single.magnitude is not None]
 
 
 def _baseline_text(baseline: Baseline, magnitude: float) -> str:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from itn.certification.headline import MeasuredCurve, compare, drops_compared
+from itn.certification.headline import Compared, MeasuredCurve, compare, compare_pooled, drops_compared
 from itn.stats import generator
 
 WAYS = torch.linspace(0.02, 0.6, 30, dtype=torch.float64)
@@ -75,38 +75,92 @@ def test_the_best_of_several_rivals_is_the_one_that_counts():
     assert found.rival == "far"
 
 
-def test_of_several_parts_the_geometric_mean_counts_but_not_a_part_at_its_bound_in_both():
-    radii, ways = radii_of(1000), WAYS
+def pair_of(radii, first, second, name="pair"):
+    """Color stays where it is, space grows; the bound of color is 0.5."""
+    displacements = {"color": torch.full_like(WAYS, first), "spatial": second * WAYS**2}
     changes = curve_of(radii).changes
+    return MeasuredCurve(name, WAYS, displacements, changes, {"color": 0.5, "spatial": math.inf})
 
-    def together(first, second):
-        displacements = {"color": torch.full_like(ways, first), "spatial": second * ways**2}
-        return MeasuredCurve("pair", ways, displacements, changes, {"color": 0.5, "spatial": math.inf})
 
-    reached = compare(together(0.5, 2.0), [together(0.5, 1.0)], 0.1, generator(0, "b"))
+def test_of_several_parts_the_geometric_mean_counts_but_not_a_part_at_its_bound_in_both():
+    radii = radii_of(1000)
+    reached = compare(pair_of(radii, 0.5, 2.0), [pair_of(radii, 0.5, 1.0)], 0.1, generator(0, "b"))
     assert reached.value == pytest.approx(2)
-    short = compare(together(0.25, 2.0), [together(0.5, 1.0)], 0.1, generator(0, "b"))
+    assert reached.parts == ("spatial",)
+    short = compare(pair_of(radii, 0.25, 2.0), [pair_of(radii, 0.5, 1.0)], 0.1, generator(0, "b"))
     assert short.value == pytest.approx(1)
+    assert short.parts == ("color", "spatial")
 
 
-def test_no_headline_where_both_are_at_their_bound_or_nothing_can_be_compared():
+def test_which_parts_count_is_the_same_for_all_rivals():
+    """One rival has its color at the bound, as the family has: so color counts for neither."""
+    radii = radii_of(1000)
+    rivals = [pair_of(radii, 0.5, 1.0, "bound"), pair_of(radii, 0.1, 4.0, "other")]
+    found = compare(pair_of(radii, 0.5, 2.0), rivals, 0.1, generator(0, "b"))
+    assert found.parts == ("spatial",)
+    assert found.rival == "other"
+    assert found.value == pytest.approx(0.5)
+
+
+def test_no_headline_where_family_and_a_rival_are_at_their_bound():
+    """Also if another rival is far behind: what is left out is the part, not the rival."""
     radii = radii_of(1000)
     safe = curve_of(torch.ones(1000), bound={"part": 0.36})
-    assert compare(safe, [safe], 0.1, generator(0, "b")) is None
-    assert compare(curve_of(radii), [], 0.1, generator(0, "b")) is None
+    for rivals in ([safe], [safe, curve_of(radii, 0.1)]):
+        found = compare(safe, rivals, 0.1, generator(0, "b"))
+        assert found == "within the tolerance the family goes up to its bound, and so does a rival"
+    assert compare(curve_of(radii), [], 0.1, generator(0, "b")) == "there is nothing to compare with"
+
+
+def test_what_ends_at_its_bound_makes_the_headline_a_limit():
+    """The rival would go farther, if it could; the family does, but only one of both is known."""
+    radii = radii_of(1000)
+    ends = curve_of(torch.ones(1000), bound={"part": 0.36})
+    assert compare(curve_of(radii, 1.0), [ends], 0.1, generator(0, "b")).limit == "at most"
+    assert compare(ends, [curve_of(radii, 1.0)], 0.1, generator(0, "b")).limit == "at least"
+    assert compare(curve_of(radii), [curve_of(radii)], 0.1, generator(0, "b")).limit is None
+
+
+def test_a_drop_that_is_just_reached_is_not_exceeded():
+    """A tenth in single precision is more than a tenth."""
+    changes = torch.zeros(1, 1, 1000, dtype=torch.int8)
+    changes[0, 0, :100] = 1
+    one = torch.ones(1, dtype=torch.float64)
+    assert MeasuredCurve("one", one, {"part": one}, changes, BOUND).way_to(0.1) == (1.0, False)
+
+
+def test_seeds_are_pooled_by_the_images_that_they_share():
+    """Of 1,000 images one run has the first 800 and goes twice as far, one the last 800 and four times."""
+    radii = radii_of(1000)
+    rows = torch.arange(800), torch.arange(200, 1000)
+    runs = [
+        Compared(curve_of(radii[index], factor), [curve_of(radii[index], 1.0, name)], index)
+        for index, factor, name in zip(rows, (2.0, 4.0), ("x +", "y +"), strict=True)
+    ]
+    found = compare_pooled(runs, 1000, 0.1, generator(0, "b"))
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx([math.sqrt(8)] * 3)
+    assert found.rival == "x +; y +"
+
+
+def test_a_curve_comes_back_from_its_arrays():
+    curve = curve_of(radii_of(50), name="x +")
+    again = MeasuredCurve.of_arrays("x +", ["part"], curve.arrays())
+    assert again.bounds == curve.bounds
+    assert torch.equal(again.changes, curve.changes)
+    assert again.record() == curve.record()
 
 
 def test_drops_that_the_images_cannot_measure_are_not_compared():
     many, few = curve_of(radii_of(4000)), curve_of(radii_of(100))
     assert drops_compared(many, 0.1)[0] == pytest.approx(0.05)
     first = drops_compared(few, 0.1)[0]
-    assert first == pytest.approx(2 * math.sqrt(0.1 * 1 / 100), rel=0.3)  # two standard errors of a share
+    assert first == pytest.approx(2 * math.sqrt(0.1 / 50), rel=0.3)  # two standard errors of a half
     changes = torch.ones(1, 1, 40, dtype=torch.int8)
     changes[0, 0, ::2] = -1  # as many mended as broken: a drop of 0, of which little is known
     one = torch.ones(1, dtype=torch.float64)
     noisy = MeasuredCurve("one", one, {"part": one}, changes, BOUND)
     assert len(drops_compared(noisy, 0.1)) == 0
-    assert compare(noisy, [noisy], 0.1, generator(0, "b")) is None
+    assert compare(noisy, [noisy], 0.1, generator(0, "b")).startswith("these are too few images")
 
 
 @pytest.mark.parametrize("mended", [0.0, 0.5], ids=["broken", "accuracy"])

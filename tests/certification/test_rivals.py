@@ -120,6 +120,29 @@ def test_combined_transformations_are_applied_one_after_another():
     }
 
 
+def test_an_estimate_of_nothing_does_not_pose_as_a_bound():
+    """Nothing breaks, and the estimate is a thousandth of the bound: the path is followed up to it."""
+    images = evaluation_set(flat_images(GRAYS))
+    brighter = baseline_of("brightness", "+")
+    estimate = EstimatedBaseline(brighter, 0.0)
+    rival = alone("color", estimate)
+    curve = measure_rival(rival, images, 0.2)
+    assert curve.ways[-1] == rival.longest
+    assert measured_baseline(estimate, rival, curve, 0.2).reached_bound
+
+
+def test_a_family_that_no_longer_grows_is_not_followed():
+    tried = []
+
+    def changes_at(way):
+        tried.append(way)
+        return torch.zeros(1, 10, dtype=torch.int8)
+
+    curve = measure("learned", changes_at, lambda way: {"color": min(way, 2.0)}, 0.02)
+    assert max(tried) < 3
+    assert curve.bounds == {"color": float("inf")}
+
+
 def test_there_is_no_rival_where_a_part_has_none_with_parameters():
     net, baselines, terms = both()
     bare = [e._replace(baseline=e.baseline._replace(parameters=None)) for e in baselines.estimates["second"]]

@@ -113,6 +113,7 @@ def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
     assert record.certificate.scale == 0
     assert record.parts["spatial"].displacement_full == record.parts["color"].displacement_full == 0
     assert record.headline == {"joint": None}
+    assert record.no_headline == "nothing is certified"
     assert record.certificate.searched.accuracy_per_image == 1
 
 

@@ -35,7 +35,7 @@ def test_the_worst_k_may_lie_on_the_way_to_full_strength(make_learner, blobs, si
     learner = make_learner(side, data, parts=("spatial",), family="translation", padding="border")
     shift_along_x(learner, 0.9, 0.0)
     middle = learner.families.parameters(
-        learner.families.log_scale, learner.net.of_parts([torch.full((1, 2), 0.5)] * 2)
+        learner.families.log_scale, learner.net.of_parts([torch.full((1, 2), 0.75)] * 2)
     )[0][0, 0, 0].item()
 
     def soft_changes(index, parameters):
@@ -44,7 +44,7 @@ def test_the_worst_k_may_lie_on_the_way_to_full_strength(make_learner, blobs, si
 
     monkeypatch.setattr(learner, "soft_changes", soft_changes)
     learner._search_worst()
-    assert learner.worst[:, 1].tolist() == 4 * [[0.5, 0.5]]
+    assert learner.worst[:, 1].tolist() == 4 * [[0.75, 0.75]]
 
 
 def test_what_drives_nothing_stays_at_full_strength(make_learner, blobs, side):
