@@ -261,11 +261,20 @@ def ratio_text(ratio: Mapping[str, float | None] | None) -> str:
     return f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {high}]"
 
 
+def headline_text(pooled_seeds: Record) -> str:
+    """Return the headline of all seeds, or why there is none."""
+    headline = pooled_seeds["headline"]
+    if headline is None:
+        return f"none, since {pooled_seeds['no_headline']}"
+    limit = "" if headline["limit"] is None else f"{headline['limit']} "
+    return f"{limit}{ratio_text(headline)}"
+
+
 def size_text(name: str, learned: str) -> str:
     """Return how far the families of all seeds go beside their best rivals, pooled over the images."""
     (pooled_seeds,) = (one for one in read(name)["pooled"] if one["learned"] == learned)
     seeds = len(pooled_seeds["seeds"])
-    return f"{ratio_text(pooled_seeds['headline'])} ({seeds} seed{'s' if seeds > 1 else ''})"
+    return f"{headline_text(pooled_seeds)} ({seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def sizes(*names: str) -> str:
@@ -277,10 +286,11 @@ def sizes(*names: str) -> str:
             runs_of_one = [run for run in record["runs"] if run["learned"] == one["learned"]]
             headlines = [next(iter(run["headline"].values())) for run in runs_of_one]
             values = ", ".join("-" if h is None else f"{h['value']:.2f}" for h in headlines)
-            rivals = dict.fromkeys(h["rival"] for h in headlines if h)
-            pooled_text = ratio_text(one["headline"])
-            rows.append((record["model"], one["learned"], values, pooled_text, "; ".join(rivals)))
-    return table(("classifier", "learned", "each seed", "all seeds together", "best rivals"), rows)
+            rivals = "; ".join(dict.fromkeys(h["rival"] for h in headlines if h))
+            counted = " and ".join((one["headline"] or {"parts": []})["parts"])
+            rows.append((record["model"], one["learned"], values, headline_text(one), counted, rivals))
+    header = ("classifier", "learned", "each seed", "all seeds together", "parts that count", "best rivals")
+    return table(header, rows)
 
 
 def small_networks_text() -> str:

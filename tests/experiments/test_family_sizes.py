@@ -21,8 +21,10 @@ def run(script, flats, brightness, tmp_path):
     return json.loads(json.dumps(kept)) | {"objective": "constrained", "learned": "color", "seed": 0}
 
 
-def test_a_finished_run_leaves_no_folder_and_keeps_its_time(script, run, tmp_path):
-    assert list(tmp_path.iterdir()) == [tmp_path / "outcomes.npz"]
+def test_a_finished_run_keeps_its_outcomes_and_its_time(script, run, tmp_path):
+    whole = script.measured_run(tmp_path / "outcomes.npz", run)
+    assert whole.family.record().drops == tuple(run["drop_curves"][0]["drops"])
+    assert len(whole.rivals) == len(run["drop_curves"]) - 1
     assert set(run["seconds"]) == {*script.PHASES, "comparison"}
     assert run["certificate"]["statement"]
     assert "holds" not in run  # the claims are about both parts
