@@ -23,6 +23,7 @@ from statistics import median
 import study
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from small_networks.judge import Pool, best_pair, crossing, displacements, family_at, largest_first
 from small_networks.networks import AUGMENTED, NETWORKS, train
 from small_networks.pools import draw
@@ -151,7 +152,10 @@ def figures(record: Record) -> dict[str, Figure]:
     ax.set_xscale("log")
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
-    ax.set_xlabel("displacement over that of the best pair (open: a part is a plain member)")
+    ticks = (0.5, 1, 2, 5)
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    figure.supxlabel("displacement over that of the best pair (open: a part is a plain member)", fontsize=9)
     return {"ratios": figure}
 
 
@@ -184,6 +188,8 @@ def readme(records: dict[str, Record]) -> str:
     behind = sum(ratio < expected["behind"] for ratio in ratios)
     lowest = [min(of) for run in runs for of in run["arms"].values() if run["certified_displacement"]]
     still = sum(run["certified_displacement"] == 0 for run in runs)
+    missing = [name for name in networks() if name not in {run["network"] for run in runs}]
+    yet = f"Not measured yet: {', '.join(missing)}." if missing else ""
     return f"""{QUESTION}
 {table(record)}
 
@@ -193,7 +199,10 @@ Expected: of all runs at most {100 * expected["share_behind"]:.0f} % below {expe
 median above {expected["median"]:g}. Measured: {behind} of {len(ratios)} below, median {median(ratios):.2f},
 smallest {min(ratios):.2f}. Runs in which nothing was certified: {still}. The smaller of both entries of k by
 itself has at least {100 * min(lowest):.0f} % of the displacement of full strength
-({100 * median(lowest):.0f} % in the median).
+({100 * median(lowest):.0f} % in the median). {yet}
+
+A part can end as a plain member, where the learned one was estimated to go less far on training images. The
+pool may prefer another pair than these images do; so a family can still end below the best pair.
 """
 
 
