@@ -14,13 +14,14 @@ from itn.certification.baselines import (
     estimate_baselines,
 )
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.certification.search import IMAGES, expected_to_pass
+from itn.certification.search import expected_to_pass
 from itn.nn import Composition, Transformer
 from itn.stats import DropTest, last_scale
 
 AIM = 0.75  # of the tolerance: what learning aims at, at least, where images can be mended
 SURPLUS = 0.1  # of what a part gains beyond a baseline that reached its bound counts
 PROMISING = 0.6  # of the largest displacement: directions that learning starts from
+RANGE_IMAGES = 4000  # that the two ends of a range are estimated from, at most; calibration keeps their ratio
 STRIDES, BISECTIONS = 16, 7  # of half a turn, or of a bound, in the search for the end of a range
 
 
@@ -116,7 +117,7 @@ def estimate_family_baselines(net: Composition, training: EvaluationSet, test: D
     for name in net.parts:
         part = net.part(name)
         estimates[name] = estimate_baselines(training, part.baselines(part.frame(shape)), test)
-    images = training.spread(IMAGES)
+    images = training.spread(RANGE_IMAGES)
     ranges = {
         name: _estimate_range(net.part(name), images, test) for name in net.parts if net.part(name).single
     }

@@ -99,10 +99,10 @@ def test_a_certificate_for_the_shipped_classifier(folder):
     assert certificate["scale"] > 0
     assert certificate["clean_accuracy"] - certificate["full"]["accuracy"] <= 0.08  # five of 100, and chance
     assert certificate["searched"]["accuracy_per_image"] <= certificate["searched"]["accuracy"]
-    assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
+    assert ratio is None  # within 5 % digits may be scaled up to the bound
+    assert result["no_headline"] in done.stdout
     assert certificate["statement"] in done.stdout
     assert f"at most {100 * certificate['worst']['drop_upper_bound']:.2f} % (worst k)" in done.stdout
-    assert f"spatial: {ratio['value']:.2f} [" in done.stdout
 
 
 KILLED = """
