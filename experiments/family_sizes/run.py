@@ -22,6 +22,7 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import study
@@ -175,7 +176,8 @@ def figures(record: Record) -> dict[str, Figure]:
     ax.set_yticks(range(len(rows)), [name for name, _ in rows])
     ax.invert_yaxis()
     ax.set_xlim(left=0)
-    ax.set_xlabel("displacement over that of the best rival, where both lose equally much (95 % intervals)")
+    text = "displacement over that of the best rival, where both lose equally much; 95 % intervals"
+    figure.supxlabel(text, fontsize=9)
     return {"families": figure}
 
 
@@ -259,7 +261,7 @@ def times(record: Record) -> str:
         compared.append(seconds["comparison"] / seconds["learning"])
     return (
         f"preparation, steps, calibration, evaluation and figures take {study.middle(shares, '.1f')} times "
-        f"the steps, the comparison {study.middle(compared, '.1f')} times more (median, smallest to largest)"
+        f"the steps (median, smallest to largest), the comparison {median(compared):.1f} times more (median)"
     )
 
 
@@ -268,7 +270,8 @@ def readme(records: dict[str, Record]) -> str:
     sections = [
         f"## {record['model']}, {record['images']:,} images of {record['data']}\n\n"
         f"Tolerance {100 * record['runs'][0]['tolerance']:g} %.\n\n{table(record)}\n\n"
-        f"![ratios]({name}/families.png)\n\nAll seeds, their images resampled together:\n\n"
+        f"![ratios]({name}/families.png)\n\nAll seeds, their images resampled together "
+        f"(halves are drawn anew, so that of one seed may differ from the above):\n\n"
         f"{pooled_table(record)}\n\n{claims(record)}\n\nTime: {times(record)}.\n"
         for name, record in records.items()
     ]
