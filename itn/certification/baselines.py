@@ -67,9 +67,9 @@ def estimate_baselines(
 
 
 def contenders(estimates: list[EstimatedBaseline], fraction: float) -> list[EstimatedBaseline]:
-    """Return those with at least this fraction of the largest estimated displacement."""
-    largest = max(estimate.displacement for estimate in estimates)
-    return [estimate for estimate in estimates if estimate.displacement >= fraction * largest]
+    """Return those with at least this fraction of the largest estimated displacement, the largest first."""
+    ranked = sorted(estimates, key=lambda estimate: estimate.displacement, reverse=True)
+    return [estimate for estimate in ranked if estimate.displacement >= fraction * ranked[0].displacement]
 
 
 def baseline_record(estimate: EstimatedBaseline) -> Baseline:

@@ -79,7 +79,6 @@ class FamilyBaselines:
     def members(self, part: str) -> list[Member]:
         """Return the largest single transformations, the largest first, then pairs, none of opposite ones."""
         promising = contenders(self.estimates[part], PROMISING)
-        promising.sort(key=lambda estimate: estimate.displacement, reverse=True)
         single = [
             (f"{e.baseline.name} {e.baseline.sign}", e.baseline.parameters(e.scale))
             for e in promising

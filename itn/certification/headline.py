@@ -37,6 +37,16 @@ class MeasuredCurve:
     bounds: dict[str, float]
     """The displacement of each part at the bound of the path."""
 
+    @property
+    def drops(self) -> Tensor:
+        """The largest drop of any condition at each scale, of the images as they are; float64, S."""
+        return self.changes.double().mean(2).amax(1)
+
+    @property
+    def everyone(self) -> Tensor:
+        """Weights of the images as they are, 1 x N."""
+        return torch.ones(1, self.changes.shape[-1])
+
     def reached(self, weights: Tensor, drops: Tensor) -> tuple[Tensor, Tensor]:
         """Return the displacements at which drops are first exceeded by weighted images.
 
@@ -55,8 +65,7 @@ class MeasuredCurve:
 
     def way_to(self, drop: float) -> tuple[float, bool]:
         """Return how far along the path a drop of these images is first exceeded, and whether it is."""
-        everywhere = torch.ones(1, self.changes.shape[-1])
-        way, crossed = self._interpolated(self.ways[None], everywhere, torch.tensor([drop]).double())
+        way, crossed = self._interpolated(self.ways[None], self.everyone, torch.tensor([drop]).double())
         return way.item(), bool(crossed)
 
     def _interpolated(self, values: Tensor, weights: Tensor, drops: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,8 +114,7 @@ class MeasuredCurve:
     def record(self) -> DropCurve:
         """Return the curve as measured: geometric mean of the displacements, and the drop, at each scale."""
         displacement = torch.stack(list(self.displacements.values())).log().mean(0).exp()
-        drops = self.changes.double().mean(2).amax(1)
-        return DropCurve(self.name, tuple(displacement.tolist()), tuple(drops.tolist()))
+        return DropCurve(self.name, tuple(displacement.tolist()), tuple(self.drops.tolist()))
 
 
 class Compared(NamedTuple):
@@ -194,15 +202,11 @@ def compare_pooled(
         weights = torch.zeros(BLOCK, pool).scatter_add_(1, drawn, torch.ones(BLOCK, pool))
         resampled.append(mean_gains(weights))
     tail, gains = (1 - confidence) / 2, torch.cat(resampled)
-    best = [
-        run.rivals[int(_gains(run, of_run, counted, everyone[:, run.rows])[:, 0].argmin())]
-        for run, of_run in zip(runs, drops, strict=True)
-    ]
-    crossed = [
-        [bool(curve.reached(torch.ones(1, curve.changes.shape[-1]), of_run)[1].all()) for curve in pair]
-        for pair, of_run in zip(zip([run.family for run in runs], best, strict=True), drops, strict=True)
-    ]
-    family_ends, rival_ends = (not all(row[i] for row in crossed) for i in (0, 1))
+    best, family_ends, rival_ends = [], False, False
+    for run, of_run in zip(runs, drops, strict=True):
+        best.append(run.rivals[int(_gains(run, of_run, counted, run.family.everyone)[:, 0].argmin())])
+        family_ends |= bool(run.family.drops.max() <= of_run[-1])
+        rival_ends |= bool(best[-1].drops.max() <= of_run[-1])
     if family_ends and rival_ends:
         return "both end before as much is lost"
     return Headline(
@@ -218,7 +222,7 @@ def compare_pooled(
 
 def drops_compared(family: MeasuredCurve, tolerance: float) -> Tensor:
     """Return the drops that are compared at, ascending, T; empty if the images are too few to measure any."""
-    held = family.changes.double().mean(2).amax(1) <= tolerance
+    held = family.drops <= tolerance
     last = max(0, int(held.int().argmin()) - 1) if not held.all() else len(held) - 1
     changed = max(1.0, family.changes[last].double().square().sum(1).amax().item())
     deviation = math.sqrt(2 * changed) / family.changes.shape[-1]  # of the drop of half of the images
@@ -230,12 +234,11 @@ def drops_compared(family: MeasuredCurve, tolerance: float) -> Tensor:
 
 def _counted(run: Compared, tolerance: float) -> Tensor:
     """Return which parts count: not those of which the family and a rival are at the bound."""
-    everyone = torch.ones(1, run.family.changes.shape[-1])
     at = torch.tensor([tolerance], dtype=torch.float64)
-    own = run.family.reached(everyone, at)[0][:, 0, 0]
+    own = run.family.reached(run.family.everyone, at)[0][:, 0, 0]
     counted = torch.ones(len(own), dtype=torch.bool)
     for rival in run.rivals:
-        theirs = rival.reached(everyone, at)[0][:, 0, 0]
+        theirs = rival.reached(rival.everyone, at)[0][:, 0, 0]
         bound = AT_BOUND * torch.tensor([rival.bounds[part] for part in rival.displacements])
         counted &= ~((own >= bound) & (theirs >= bound))
     return counted

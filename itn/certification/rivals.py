@@ -146,19 +146,18 @@ def compare_with_rivals(
     found = compare(curve, measured, terms.tolerance, generator(terms.seed, "bootstrap"), terms.confidence)
     if chosen:
         known = {
-            id(estimate): measured_baseline(estimate, rival, of_single, terms.tolerance)
+            estimate: measured_baseline(estimate, rival, of_single, terms.tolerance)
             for estimate, rival, of_single in zip(chosen, rivals, measured, strict=True)
         }
         pairs = zip(estimates[name], records[name], strict=True)
-        records[name] = tuple(known.get(id(estimate), record) for estimate, record in pairs)
+        records[name] = tuple(known.get(estimate, record) for estimate, record in pairs)
     headline, reason = (None, found) if isinstance(found, str) else (found, None)
     return Comparison(name, headline, reason, (curve, *measured), records)
 
 
 def likely_largest(estimates: list[EstimatedBaseline]) -> list[EstimatedBaseline]:
     """Return the single transformations that may turn out largest, the largest estimate first."""
-    chosen = sorted(contenders(estimates, CONTENDER), key=lambda e: e.displacement, reverse=True)
-    return chosen[:MOST]
+    return contenders(estimates, CONTENDER)[:MOST]
 
 
 def alone(part: str, estimate: EstimatedBaseline) -> Rival:
@@ -183,20 +182,18 @@ def combined(
             return []
         again = [_estimated_again(part, e, training.spread(MORE), tolerance) for e in likely_largest(known)]
         largest.append(sorted(again, key=lambda e: e.displacement, reverse=True)[:OF_PART])
-    images, even = training.spread(FEWER), (1.0,) * len(largest)
-    first = [_grown_together(net, chosen, even, images, tolerance) for chosen in itertools.product(*largest)]
+    images, first = training.spread(FEWER), []
+    mixes = [mix for mix in itertools.product(MIXES, repeat=len(largest)) if max(mix) == 1]
+    even = mixes.pop(mixes.index((1.0,) * len(largest)))
+    for chosen in itertools.product(*largest):
+        singles = {part: e.baseline for part, e in zip(net.parts, chosen, strict=True)}
+        first.append(_grown_together(net, singles, [e.scale for e in chosen], even, images, tolerance))
     first.sort(key=_size, reverse=True)
     found = []
     for rival in first[:PAIRS]:
-        mixes = [
-            mix for mix in itertools.product(MIXES, repeat=len(largest)) if max(mix) == 1 and mix != even
-        ]
-        chosen = [
-            EstimatedBaseline(single, scale)
-            for single, scale in zip(rival.singles.values(), rival.scales[0].tolist(), strict=True)
-        ]
-        mixed = [rival, *(_grown_together(net, chosen, mix, images, tolerance) for mix in mixes)]
-        found.append(sorted(mixed, key=_size, reverse=True))
+        scales = rival.scales[0].tolist()
+        mixed = [_grown_together(net, rival.singles, scales, mix, images, tolerance) for mix in mixes]
+        found.append(sorted([rival, *mixed], key=_size, reverse=True))
     # The best mix of each, so that one lucky estimate does not fill all places
     rest = sorted(itertools.chain(*(mixed[1:] for mixed in found)), key=_size, reverse=True)
     return [*(mixed[0] for mixed in found), *rest][:FINALISTS]
@@ -221,14 +218,14 @@ def _way_to(rival: Rival, images: EvaluationSet, tolerance: float, longest: floa
 
 def _grown_together(
     net: InvariantTransformerNet,
-    chosen: Sequence[EstimatedBaseline],
+    singles: dict[str, SingleTransformation],
+    given: Sequence[float],
     mix: tuple[float, ...],
     images: EvaluationSet,
     tolerance: float,
 ) -> Rival:
-    """Return single transformations in a proportion of their estimates, to where they lose the tolerance."""
-    scales = torch.tensor([[(e.scale or SMALLEST) * m for e, m in zip(chosen, mix, strict=True)]])
-    singles = {part: e.baseline for part, e in zip(net.parts, chosen, strict=True)}
+    """Return single transformations in a proportion of given scales, up to where they lose the tolerance."""
+    scales = torch.tensor([[scale * share for scale, share in zip(given, mix, strict=True)]])
     rival = Rival(singles, scales, _applied_together(net, list(singles.values())), mix)
     way = _way_to(rival, images, tolerance, min(rival.longest, 2.0))
     return rival._replace(scales=way * scales)

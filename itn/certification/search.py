@@ -97,10 +97,12 @@ def search_worst_k(
     """
     clean = images.recognized()
     on_all = _Search(images, clean, transform, scale)
-    for k, outcomes in known:
-        on_all.record(k, outcomes)
-    for k in () if known else (transform.full_strength[0], *torch.eye(transform.controls)):
-        on_all.evaluate(k[None])
+    if known:
+        for k, outcomes in known:
+            on_all.record(k, outcomes)
+    else:
+        for k in (transform.full_strength[0], *torch.eye(transform.controls)):
+            on_all.evaluate(k[None])
     nearest = on_all.nearness.argsort(descending=True, stable=True)
     vulnerable = nearest[: max(1, len(nearest) // VULNERABLE)]
     on_some = _Search(images.part(vulnerable), clean[vulnerable], transform, scale)

@@ -145,40 +145,29 @@ def baselines(record: LearnRecord) -> Figure:
     assert record.drop_curves
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     ax = figure.subplots()
+    tolerance, most = 100 * record.tolerance, 100 * HIGHEST * record.tolerance
     family, *rivals = record.drop_curves
-    for curve, color in zip(rivals, _SINGLES, strict=False):
-        _over_drops(ax, curve, color=color, linewidth=1.2, label=curve.name)
-    _over_drops(ax, family, color=INK, linewidth=2, marker="o", markersize=3, label="learned")
-    most = 100 * HIGHEST * record.tolerance
-    ax.axvline(100 * record.tolerance, color="0.4", linewidth=0.8, linestyle="--")
-    ax.text(
-        100 * record.tolerance, 1.0, " tolerance", transform=ax.get_xaxis_transform(), fontsize=7, va="top"
-    )
-    ax.set_xlim(0, most)
-    shown = [
-        d
-        for c in record.drop_curves
-        for d, drop in zip(*_first_crossings(c), strict=True)
-        if 100 * drop <= most
-    ]
-    ax.set_ylim(0, 1.1 * max(shown))
-    of_parts = "" if len(record.parts) == 1 else "\ngeometric mean of the parts"
-    ax.set(
-        xlabel=f"lost by {record.criterion} (%)", ylabel=r"displacement $\|\hat A - I\|_F^2 / n$" + of_parts
-    )
+    styles: list[dict[str, Any]] = [{"color": color, "linewidth": 1.2} for color in _SINGLES[: len(rivals)]]
+    styles.append({"color": INK, "linewidth": 2, "marker": "o", "markersize": 3})
+    highest = 0.0
+    for curve, style in zip([*rivals, family], styles, strict=True):
+        displacements, drops = _first_crossings(curve)
+        ax.plot(drops, displacements, label=curve.name, **style)
+        highest = max(highest, *(d for d, drop in zip(displacements, drops, strict=True) if drop <= most))
+    ax.axvline(tolerance, color="0.4", linewidth=0.8, linestyle="--")
+    ax.text(tolerance, 1.0, " tolerance", transform=ax.get_xaxis_transform(), fontsize=7, va="top")
+    ax.set(xlim=(0, most), ylim=(0, 1.1 * highest or 1))
+    mean = "" if len(record.parts) == 1 else "\ngeometric mean of the parts"
+    ax.set_xlabel(f"lost by {record.criterion} (%)")
+    ax.set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$" + mean)
     ax.legend(frameon=False, fontsize=7)
     return figure
 
 
 def _first_crossings(curve: DropCurve) -> tuple[list[float], list[float]]:
-    """Return displacements and the largest drop up to each, from (0, 0)."""
+    """Return displacements and the largest drop up to each in percent, from (0, 0)."""
     drops = np.maximum.accumulate(np.maximum([0.0, *curve.drops], 0))
-    return [0.0, *curve.displacements], drops.tolist()
-
-
-def _over_drops(ax: Axes, curve: DropCurve, **style: Any) -> None:
-    displacements, drops = _first_crossings(curve)
-    ax.plot([100 * drop for drop in drops], displacements, **style)
+    return [0.0, *curve.displacements], (100 * drops).tolist()
 
 
 def control_directions(

@@ -229,7 +229,7 @@ def _verdict(headline: Headline) -> str:
     """Return what the interval says of who goes farther."""
     if headline.ci_low > 1:
         return "" if headline.limit != "at most" else ": the other ends at its bound, so this may be less"
-    if headline.ci_high < 1:
+    if headline.ci_high < 1 and headline.limit != "at least":
         return ": below 1, but the family is measured at its worst k too, the other is not"
     return ": the interval holds 1, so which of them goes farther is not known"
 

@@ -69,7 +69,7 @@ def fixed_sequence_test(
 
 
 # Scales to test, as multiples of an estimate. The chosen scale is on average half a step below the largest
-# that would pass; less for the longest of several baselines. The first are so small that they only fail where
+# that would pass. The first are so small that they only fail where
 # hardly any motion is harmless. The last, up to 5.7, are for estimates from few images that were too small
 _FIRST = (0.02, 0.15, 0.45, 0.65)
 _LAST = tuple(1.9 * 1.2**i for i in range(7))

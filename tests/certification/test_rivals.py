@@ -106,6 +106,18 @@ def test_of_several_parts_single_transformations_are_combined_in_several_proport
     assert len({rival.name for rival in rivals}) == 3
 
 
+def test_an_estimate_that_is_too_small_does_not_change_the_best_combination():
+    """By its estimate contrast goes as far as brightness; by more images it goes to 1/6 and is larger."""
+    net, baselines, terms = both()
+    contrast, darker = baselines.estimates["second"]
+    images = evaluation_set(flat_images(GRAYS))
+    estimates = baselines.estimates | {"second": [contrast._replace(scale=0.1), darker]}
+    found = combined(net, images, FamilyBaselines(estimates, baselines.test), terms)[0]
+    same = combined(net, images, baselines, terms)[0]
+    assert found.name == same.name == "brightness - and contrast - (1 : 0.75)"
+    assert torch.equal(found.scales, same.scales)
+
+
 def test_combined_transformations_are_applied_one_after_another():
     """Darkened by 0.1 and by 0.1 again is darkened by 0.2: the share 0.4 breaks."""
     net, baselines, terms = both()
