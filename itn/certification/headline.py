@@ -21,6 +21,7 @@ LOWEST, HIGHEST, DROPS = 0.5, 2.0, 9  # drops that are compared at: multiples of
 DEVIATIONS = 2.0  # of the measured drop, below which nothing is compared
 AT_BOUND = 0.95  # of the displacement at its bound: there a part counts as having reached it
 RESAMPLES, BLOCK = 2000, 100  # and how many of them are in memory at once
+SPLITS = 50  # ways to cut the images into halves; that of a single one depends on which half is which
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,12 +133,14 @@ def compare(
     tolerance: float,
     random: torch.Generator,
     confidence: float = 0.95,
+    resamples: int = RESAMPLES,
 ) -> Headline | str:
     """Return how much farther a family goes than the best of its rivals, on the same images.
 
     The mean, over drops from half to twice the tolerance, of the log displacement of the family less that of
     the rival. The rival is picked on one half of the images and compared on the other, and the other way
-    round. A part does not count if the family and any rival have reached its bound within the tolerance.
+    round, averaged over many ways to halve them; each resample is halved in a way of its own. A part does not
+    count if the family and any rival have reached its bound within the tolerance.
 
     Args:
         family: The family.
@@ -146,17 +149,23 @@ def compare(
         random: Draws halves and resampled images.
         confidence: Of the interval, a percentile bootstrap: of few images the basic one, on the logarithm,
             covered less than it says.
+        resamples: Of the bootstrap, a multiple of 100.
 
     Returns:
         The headline, or why there is none.
     """
     images = family.changes.shape[-1]
     run = Compared(family, rivals, torch.arange(images))
-    return compare_pooled([run], images, tolerance, random, confidence)
+    return compare_pooled([run], images, tolerance, random, confidence, resamples)
 
 
 def compare_pooled(
-    runs: Sequence[Compared], pool: int, tolerance: float, random: torch.Generator, confidence: float = 0.95
+    runs: Sequence[Compared],
+    pool: int,
+    tolerance: float,
+    random: torch.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
 ) -> Headline | str:
     """Return the geometric mean of several headlines whose images come from one pool; see ``compare``.
 
@@ -168,6 +177,7 @@ def compare_pooled(
         tolerance: As in ``compare``, likewise the others.
         random: Draws halves and resampled images of the pool.
         confidence: Of the interval.
+        resamples: As in ``compare``.
 
     Returns:
         The headline, with the rivals of all runs, or why there is none.
@@ -182,22 +192,19 @@ def compare_pooled(
     if not all(map(len, drops)):
         return "these are too few images to measure such drops"
 
-    half = torch.zeros(pool, dtype=torch.bool)
-    half[torch.randperm(pool, generator=random)[: pool // 2]] = True
-
     def mean_gains(weights: Tensor) -> Tensor:
-        """Return the mean log gain over the runs for each way to weight the pool, R."""
-        means = []
+        """Return the mean log gain over the runs for each way to weight the pool, each halved anew, R."""
+        means, half = [], torch.rand(weights.shape, generator=random) < 0.5
         for run, of_run in zip(runs, drops, strict=True):
-            own, in_half = weights[:, run.rows], half[run.rows]
+            own, in_half = weights[:, run.rows], half[:, run.rows]
             one, other = (_gains(run, of_run, counted, own * of) for of in (in_half, ~in_half))
             picked = [at.gather(0, picks.argmin(0)[None])[0] for picks, at in ((one, other), (other, one))]
             means.append(torch.stack(picked).mean(0))
         return torch.stack(means).mean(0)
 
-    everyone = torch.ones(1, pool)
+    value = mean_gains(torch.ones(SPLITS, pool)).mean().item()
     resampled = []
-    for _ in range(RESAMPLES // BLOCK):
+    for _ in range(resamples // BLOCK):
         drawn = torch.randint(pool, (BLOCK, pool), generator=random)
         weights = torch.zeros(BLOCK, pool).scatter_add_(1, drawn, torch.ones(BLOCK, pool))
         resampled.append(mean_gains(weights))
@@ -210,7 +217,7 @@ def compare_pooled(
     if family_ends and rival_ends:
         return "both end before as much is lost"
     return Headline(
-        value=math.exp(mean_gains(everyone)[0]),
+        value=math.exp(value),
         ci_low=math.exp(gains.quantile(tail)),
         ci_high=math.exp(gains.quantile(1 - tail)),
         rival="; ".join(dict.fromkeys(rival.name for rival in best)),
