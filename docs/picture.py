@@ -128,7 +128,8 @@ def _full_strength(images: Tensor, families: Sequence[Record]) -> Tensor:
 
 def _run() -> Record:
     """Return the committed run whose family is drawn."""
-    return next(run for run in read("learning")["runs"] if (run["model"], run["seed"]) == (MODEL, SEED))
+    runs = read(f"sizes_{MODEL}")["runs"]
+    return next(run for run in runs if (run["learned"], run["seed"]) == ("both", SEED))
 
 
 def _tiles(axis: Axes, tiles: Tensor, predictions: list[int], labels: list[int], title: str) -> None:

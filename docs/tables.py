@@ -1,16 +1,13 @@
 """The tables and figures of the documents, from committed results."""
 
-import itertools
 import math
 import runpy
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import geometric_mean, mean, median
+from statistics import mean, median
 from typing import Any
 
-import numpy as np
 from records import Record, path, read, value
-from scipy import stats
 
 from itn.certification.records import SEQUENCE_SHARE
 from itn.stats import DropTest
@@ -31,38 +28,6 @@ def middle(values: Sequence[float], form: str = ".2f", center: Any = median) -> 
     if len(values) == 1:
         return format(values[0], form)
     return f"{center(values):{form}} ({min(values):{form}} to {max(values):{form}})"
-
-
-def pooled(values: Sequence[float]) -> str:
-    """Return the geometric mean with Student's 95 % interval of the logarithms."""
-    logs = np.log(values)
-    low, high = np.exp(stats.t.interval(0.95, len(logs) - 1, logs.mean(), stats.sem(logs)))
-    return f"{geometric_mean(values):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def runs(name: str, model: str, design: str = "constrained") -> list[Record]:
-    """Return the runs of a study of learned families on one classifier, one for each seed."""
-    return [run for run in read(name)["runs"] if (run["model"], run["design"]) == (model, design)]
-
-
-def ratios(name: str, model: str, design: str = "constrained") -> list[float]:
-    """Return the spatial displacement of each run's family over that of the largest baseline."""
-    return [value(run, "ratio")["value"] for run in runs(name, model, design)]
-
-
-def largest_estimated(record: Record) -> Record:
-    """Return the spatial baseline that is the largest by estimates from training images."""
-    baselines = value(record, "baselines")["spatial"]
-    largest: Record = max(baselines, key=lambda baseline: baseline["estimated_displacement"])
-    return largest
-
-
-def ratios_to_estimated(name: str, model: str) -> list[float]:
-    """Return the same ratios over the baseline that is the largest by those estimates."""
-    return [
-        value(run, "spatial") / value(largest_estimated(run), "baseline_displacement")
-        for run in runs(name, model)
-    ]
 
 
 def limits(sides: Mapping[str, Mapping[str, float | None]], sweep: Record) -> str:
@@ -89,18 +54,11 @@ def screening() -> str:
     return table((*header, "unit", "pixel change"), sorted(rows, key=lambda row: row[-1]))
 
 
-def learning(name: str, *models: str, designs: Sequence[str] = ("constrained",)) -> str:
-    """Return what several seeds of learning certify, a row for each classifier and design."""
-    rows = []
-    for model, design in itertools.product(models, designs):
-        seeds = runs(name, model, design)
-        ratio = ratios(name, model, design)
-        drops = [100 * (value(run, "clean_certified") - value(run, "full_bound")) for run in seeds]
-        spatial, color = ([value(run, part) for run in seeds] for part in ("spatial", "color"))
-        row = (model, design, f"{len(seeds)}", middle(spatial, ".4f"), middle(ratio), pooled(ratio))
-        rows.append((*row, middle(color, ".3f"), middle(drops)))
-    header = ("classifier", "objective", "seeds", "spatial displacement", "ratio", "pooled over seeds")
-    return table((*header, "color displacement", "clean accuracy less bound, points"), rows)
+def largest_estimated(record: Record) -> Record:
+    """Return the spatial baseline that is the largest by estimates from training images."""
+    baselines = value(record, "baselines")["spatial"]
+    largest: Record = max(baselines, key=lambda baseline: baseline["estimated_displacement"])
+    return largest
 
 
 def per_class() -> str:
@@ -216,11 +174,6 @@ def most_lost(images: int, tolerance: float, churn: int) -> int:
     return DropTest(images, tolerance, 1 - SEQUENCE_SHARE * 0.05).largest(churn)
 
 
-def most_broken(images: int, tolerance: float) -> int:
-    """Return how many broken images of so many still prove a tolerance, with 95 % confidence."""
-    return int(stats.binom.ppf(0.05, images, tolerance)) - 1
-
-
 def smallest_held_out(tolerance: float, signed: bool = True) -> int:
     """Return how many images prove a tolerance if none of them changes, by the test of a certificate."""
     confidence = 1 - SEQUENCE_SHARE * 0.05
@@ -231,26 +184,6 @@ def smallest_held_out(tolerance: float, signed: bool = True) -> int:
 def total_images(tolerance: float) -> int:
     """Return of how many images that is the share that is not learned from, 60 %."""
     return math.ceil(smallest_held_out(tolerance) / 0.6)
-
-
-def farthest(model: str) -> dict[str, Any]:
-    """Return how far maps go on all digits, over the largest single transformation."""
-    record = next(record for record in read("farthest")["classifiers"] if record["model"] == model)
-    baseline = value(record, "baselines")[0]["displacement"]
-    others = [run["others"] for run in record["learned"]]
-    return {
-        "learned": [run["displacement"] / baseline for run in record["learned"]],
-        "others": [other["displacement"] / value(other, "others_displacement") for other in others],
-        "searched": max(best["displacement"] for best in value(record, "searched")) / baseline,
-    }
-
-
-def short_of(name: str, model: str, design: str) -> float:
-    """Return the spatial displacement of another design over that of learning, geometric mean over seeds."""
-    learned, other = (
-        {run["seed"]: value(run, "spatial") for run in runs(name, model, d)} for d in ("constrained", design)
-    )
-    return geometric_mean([other[seed] / learned[seed] for seed in other])
 
 
 def ratio_text(ratio: Mapping[str, float | None] | None) -> str:
@@ -270,25 +203,38 @@ def headline_text(pooled_seeds: Record) -> str:
     return f"{limit}{ratio_text(headline)}"
 
 
-def size_text(name: str, learned: str) -> str:
+def size_text(name: str, learned: str, objective: str = "constrained") -> str:
     """Return how far the families of all seeds go beside their best rivals, pooled over the images."""
-    (pooled_seeds,) = (one for one in read(name)["pooled"] if one["learned"] == learned)
+    (pooled_seeds,) = (
+        one for one in read(name)["pooled"] if (one["learned"], one["objective"]) == (learned, objective)
+    )
     seeds = len(pooled_seeds["seeds"])
     return f"{headline_text(pooled_seeds)} ({seeds} seed{'s' if seeds > 1 else ''})"
 
 
-def sizes(*names: str) -> str:
-    """Return a table of family sizes: each run, then all seeds together."""
+def sizes(*names: str, others: bool = False) -> str:
+    """Return a table of family sizes: each run, then all seeds together.
+
+    Args:
+        names: Of the results.
+        others: Objectives other than the default one, or that alone.
+    """
     rows = []
     for name in names:
         record = read(name)
         for one in record["pooled"]:
-            runs_of_one = [run for run in record["runs"] if run["learned"] == one["learned"]]
-            headlines = [next(iter(run["headline"].values())) for run in runs_of_one]
+            learned, objective = one["learned"], one["objective"]
+            if (objective != "constrained") != others:
+                continue
+            seeds = [
+                run for run in record["runs"] if (run["learned"], run["objective"]) == (learned, objective)
+            ]
+            headlines = [next(iter(run["headline"].values())) for run in seeds]
             values = ", ".join("-" if h is None else f"{h['value']:.2f}" for h in headlines)
             rivals = "; ".join(dict.fromkeys(h["rival"] for h in headlines if h))
             counted = " and ".join((one["headline"] or {"parts": []})["parts"])
-            rows.append((record["model"], one["learned"], values, headline_text(one), counted, rivals))
+            what = f"{objective}, {learned}" if others else learned
+            rows.append((record["model"], what, values, headline_text(one), counted, rivals))
     header = ("classifier", "learned", "each seed", "all seeds together", "parts that count", "best rivals")
     return table(header, rows)
 

@@ -13,7 +13,7 @@ from itn.learning.objective import LearnProblem
 @pytest.fixture
 def search(experiment):
     """Return the class of the objective."""
-    return experiment("largest_family.direct_search").DirectSearch
+    return experiment("family_sizes.direct_search").DirectSearch
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ SCRIPTS = {path.parent.name: path.read_text() for path in sorted(EXPERIMENTS.glo
 STUDIES = [name for name, text in SCRIPTS.items() if "def measure(" in text]
 DOCUMENTED = [name for name, text in SCRIPTS.items() if "def readme(" in text]
 OWN = {  # in no document
-    *("largest_family", "furthest_map", "fine_tune", "planted", "learned_invariances"),
+    *("fine_tune", "planted", "learned_invariances"),
     "exact_tests",
     "photographs",
     "threshold_coverage",

@@ -46,9 +46,10 @@ def test_claims_are_those_of_bunne_with_their_limits(script):
     family = {"zoom": 1.3, "least_zoom": 0.8, "most_rotation": 3.0, "pixel_change": 0.2}
     holds = {claim.number: claim.holds(family[claim.number]) for claim in script.CLAIMS}
     both = {"objective": "constrained", "learned": "both", "seed": 0, "family": family, "holds": holds}
-    text = script.claims({"runs": [both]})
-    assert "1.300, holds" in text
-    assert "0.800, fails" in text
-    assert "3.0, holds" in text
-    assert "0.200, fails" in text
+    other = both | {"seed": 1, "family": family | {"zoom": 0.9}, "holds": holds | {"zoom": False}}
+    text = script.claims({"runs": [both, other, both | {"objective": "switched"}]})
+    assert "1.100 (0.900 to 1.300); holds in 1 of 2 | 1.300; holds in 1 of 1" in text
+    assert "0.800 (0.800 to 0.800); holds in 0 of 2" in text
+    assert "3.0 (3.0 to 3.0); holds in 2 of 2" in text
+    assert "| claim | taken as | constrained | switched |" in text
     assert script.claims({"runs": []}) == "No family of both parts has been learned."
