@@ -43,7 +43,7 @@ def measure(protocol: Protocol) -> Record:
     classifier = itn.load_classifier(MODEL).to(protocol.device)
     seed = protocol.seeds[0]
     heldout = itn.load_images("mnist:heldout", limit=protocol.pick(0, 0, 2 * study.SMOKE_DIGITS))
-    settings = protocol.pick({}, {}, {"tolerance": 0.05, "steps": 10})
+    settings = protocol.pick({}, {}, {"parts": ("spatial",), "tolerance": 0.05, "steps": 10})
     learned = protocol.out / f"learned-{protocol.name}"
     if not (learned / "result.json").exists():
         itn.learn(classifier, *heldout, itn.LearnConfig(seed=seed, **settings), learned)

@@ -20,7 +20,7 @@ from itn.certification.records import DropCurve, Headline
 LOWEST, HIGHEST, DROPS = 0.5, 2.0, 9  # drops that are compared at: multiples of the tolerance, and how many
 DEVIATIONS = 2.0  # of the measured drop, below which nothing is compared
 AT_BOUND = 0.95  # of the displacement at its bound: there a part counts as having reached it
-RESAMPLES, BLOCK = 2000, 100  # and how many of them are in memory at once
+RESAMPLES, BLOCK = 2000, 500  # and how many of them are in memory at once
 SPLITS = 50  # ways to cut the images into halves; that of a single one depends on which half is which
 
 
@@ -149,7 +149,7 @@ def compare(
         random: Draws halves and resampled images.
         confidence: Of the interval, a percentile bootstrap: of few images the basic one, on the logarithm,
             covered less than it says.
-        resamples: Of the bootstrap, a multiple of 100.
+        resamples: Of the bootstrap.
 
     Returns:
         The headline, or why there is none.
@@ -204,9 +204,9 @@ def compare_pooled(
 
     value = mean_gains(torch.ones(SPLITS, pool)).mean().item()
     resampled = []
-    for _ in range(resamples // BLOCK):
-        drawn = torch.randint(pool, (BLOCK, pool), generator=random)
-        weights = torch.zeros(BLOCK, pool).scatter_add_(1, drawn, torch.ones(BLOCK, pool))
+    for start in range(0, resamples, BLOCK):
+        drawn = torch.randint(pool, (min(BLOCK, resamples - start), pool), generator=random)
+        weights = torch.zeros(drawn.shape).scatter_add_(1, drawn, torch.ones(drawn.shape))
         resampled.append(mean_gains(weights))
     tail, gains = (1 - confidence) / 2, torch.cat(resampled)
     best, family_ends, rival_ends = [], False, False
