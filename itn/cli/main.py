@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
+from itn.cli.options import in_options
 from itn.cli.screen import screen_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
@@ -84,5 +85,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(error: BaseException, status: int) -> int:
     text = " ".join(str(error).split()) or ("interrupted" if status == INTERRUPTED else type(error).__name__)
     number = os.environ.get("RANK", "0")
-    print(f"itn{f' (process {number})' if number != '0' else ''}: {text}", file=sys.stderr)
+    print(f"itn{f' (process {number})' if number != '0' else ''}: {in_options(text)}", file=sys.stderr)
     return status

@@ -158,7 +158,7 @@ def _read_all(
             if isinstance(photo, str):
                 if not skip_bad:
                     raise ValueError(
-                        f"cannot read {folder / path} ({photo}): remove it, or leave it out with --skip-bad"
+                        f"cannot read {folder / path} ({photo}): remove it, or add skip_bad=True"
                     )
                 bad[number] = photo
                 continue
@@ -189,8 +189,8 @@ def _check_memory(images: int, size: int) -> None:
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
             f"{images:,} photographs with what they show around the crop need {images * size / 1e9:.1f} GB"
-            f"{each}, more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (--limit), a "
-            "smaller --surround such as 1.2, or --surround none"
+            f"{each}, more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (limit=N), "
+            'surround=N such as 1.2, or surround="none"'
         )
 
 

@@ -67,7 +67,7 @@ def resume(learner: Steps, folder: RunFolder, journal: Journal) -> list[LearnSte
         raise RunError(f"cannot write ({error}); {kept(folder, journal)}") from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder.path / names[0]} is damaged ({error}): start again with --overwrite"
+            f"{folder.path / names[0]} is damaged ({error}): start again with overwrite=True"
         ) from None
 
 
