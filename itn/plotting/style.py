@@ -12,6 +12,7 @@ from torch import Tensor
 
 from itn.functional import unit_float
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.validation import user_path
 
 Figures = Mapping[str, Figure]  # by file name
 
@@ -32,7 +33,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at print resolution; equal figures make equal files."""
     figure.set_dpi(DPI)
     _fix_layout(figure)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    figure.savefig(user_path(path), dpi=DPI, metadata={"Software": None})
 
 
 def _fix_layout(figure: Figure) -> None:
