@@ -16,6 +16,7 @@ from itn.cli.screen import screen_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
 from itn.runtime.provenance import package_version
+from itn.runtime.startup import raise_on_interrupt
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 SIGTERM_AGAIN = 0.2  # seconds
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
     with sigterm_interrupts():
         try:
+            raise_on_interrupt()
             keep_memory()
             try:
                 app(arguments, exit_on_error=False, print_error=False, result_action="return_none")

@@ -21,6 +21,7 @@ from itn.models.canvases import Canvases
 from itn.models.classifier import Classifier
 from itn.models.preprocessing import Margins, Preprocessing
 from itn.runtime.progress import progress_bar
+from itn.runtime.wording import counted
 
 CANVAS_SHARE = 0.25  # of the memory, that canvases may fill; learning copies them once for its split
 
@@ -177,7 +178,7 @@ def _read_all(
             boxes.append(photo.box)
     if not boxes:
         raise ValueError(
-            f"none of the {len(paths)} images of {folder} can be read; the first, {paths[0]}: {bad[0]}"
+            f"none of {counted(len(paths), 'image')} of {folder} can be read; the first, {paths[0]}: {bad[0]}"
         )
     return images[: len(boxes)], boxes, bad
 

@@ -44,6 +44,7 @@ from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier, as_classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.runtime.validation import config_of
+from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
@@ -282,8 +283,8 @@ def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) ->
         others = int((split.held_out.labels == label).sum())
         if (n := int((able == label).sum())) < FEWEST or not others:
             raise ValueError(
-                f"class {classifier.class_name(label)} has {n} recognized training images and {others} "
-                f"held-out ones, a family of its own needs at least {FEWEST} of the former and 1 of the "
+                f"class {classifier.class_name(label)} has {counted(n, 'recognized training image')} and "
+                f"{others} held out, a family of its own needs at least {FEWEST} of the former and 1 of the "
                 "latter: give more images, or learn one family for all classes"
             )
 

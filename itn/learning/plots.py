@@ -27,6 +27,7 @@ from itn.plotting.style import (
     picture,
     titled,
 )
+from itn.runtime.wording import counted
 
 _RAYS = {(1.0, 0.0): (BLUE, "-"), (0.0, 1.0): (RED, "--"), (1.0, 1.0): (INK, "-.")}
 _SINGLES = (RED, BLUE, GREEN, YELLOW, CYAN, PURPLE)
@@ -131,7 +132,7 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str]) -> F
         bottom.set_xlabel("t")
         bottom.legend(frameon=False, fontsize=8)
     n = record.curves[0].n
-    axes[0, 0].set_ylabel(f"accuracy (%)\n{n:,} held-out images")
+    axes[0, 0].set_ylabel(f"accuracy (%)\n{counted(n, 'held-out image')}")
     axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
     axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
     return figure

@@ -8,6 +8,7 @@ from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, as_classifier, predict
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError, first_line
+from itn.runtime.wording import counted
 from itn.stats import binomial_tail
 
 SAMPLE = 32  # images on which the network is checked first
@@ -39,7 +40,7 @@ def preflight(
     labels = torch.as_tensor(labels).cpu() if given else torch.zeros(len(images), dtype=torch.int64)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
-            f"labels must be {len(images)} integers, one per image, "
+            f"labels must be {counted(len(images), 'integer')}, one per image, "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
         )
     sample = images[: min(batch_size, SAMPLE)].to(classifier.device)

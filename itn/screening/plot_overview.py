@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, WIDTH
+from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale, shortened
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
@@ -64,7 +65,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
     red = f"red crosses: {short} below" if discrete else f"red: {short}"
     cross = "\nwhite cross" if discrete else " cross"
     ax.set_title(f"{red} {share};{cross}: unchanged images", fontsize=8)
-    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {pair.n:,} images)")
+    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {counted(pair.n, 'image')})")
     return figure
 
 
@@ -105,7 +106,7 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         loc="upper center", ncols=2, fontsize=8, frameon=False,
     )  # fmt: skip
     key = (
-        f"{record.model}, {record.n:,} images; bars end at the threshold (arrow: beyond "
+        f"{record.model}, {counted(record.n, 'image')}; bars end at the threshold (arrow: beyond "
         f"the tested range); whiskers: {100 * record.confidence:g} % intervals"
     )
     if any(sweep.kept is not None for sweep in record.transforms.values()):

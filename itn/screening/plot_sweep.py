@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
+from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import (
     axis_label,
@@ -63,7 +64,7 @@ def accuracy_curve(
     mark_identity(ax, transform)
     _mark_breaks(ax, sweep)
     set_scale(ax, transform, x)
-    ax.set(ylim=(0, 102), ylabel=f"% of {sweep.n:,} images")
+    ax.set(ylim=(0, 102), ylabel=f"% of {counted(sweep.n, 'image')}")
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
     strip = figure.add_axes((0.09, 0.3 / total, 0.89, height / total))
     low, high = (position(transform, v) for v in ax.get_xlim())

@@ -197,7 +197,7 @@ REFUSED_BY_LEARN = [
     (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
     (["--model", "mine.py:nothing"], "mine.py has no function nothing, only nearest_mean"),
     (["--model", "mine.py:constant"], "at chance level on these images"),
-    (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
+    (["--model", "mine.py:colored"], "images have 1 channel, the classifier takes 3"),
     (["--data", "cats"], "unknown images 'cats': give one of mnist"),
     (["--weights", "mine.py"], "mine.py"),
     (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),

@@ -285,9 +285,7 @@ def test_a_broken_image_is_named_or_left_out(name, tmp_path):
     assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert images.shape == (5, 3, 3, 4)
     assert list(bad) == [3]
-    with pytest.raises(
-        ValueError, match=rf"none of the 1 images .* can be read; the first, {name}: {reason}"
-    ):
+    with pytest.raises(ValueError, match=rf"none of 1 image .* can be read; the first, {name}: {reason}"):
         read_photos(tmp_path, [name], skip_bad=True)
 
 
