@@ -120,7 +120,7 @@ def screen(
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
-                    draw_sweep(folder, screener, sweep, records[name], class_means, changes)
+                    draw_sweep(folder, screener, sweep, records[name], class_means, changes, samples.outputs)
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}
             for x, y in config.pair_names:
