@@ -6,6 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 if "torch" not in sys.modules:
+    from itn.runtime.startup import end_on_interrupt
+
+    end_on_interrupt()
     # torch's threads (OpenMP) wait for each other by spinning. On a core that another process wants they spin
     # while the thread that they wait for is not running, which makes small networks several times slower, see
     # benchmarks/threads.py. OpenMP reads this once, when torch is loaded.

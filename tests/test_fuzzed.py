@@ -297,18 +297,19 @@ def test_what_is_no_record_is_refused(kind, content):
 
 # Files that were changed
 
+RUN = {"command": "learn", "config": {"steps": 1}}
 READERS = {
     "config.json": itn.load_augmentation,
     "history.jsonl": itn.read_history,
     "map.json": lambda folder: class_indices(["a"], None, folder / "map.json"),
-    "left/config.json": lambda folder: RunFolder(folder / "left", {"config": {"steps": 1}}),
+    "left/config.json": lambda folder: RunFolder(folder / "left", RUN),
 }
 CONFIG = {"config": itn.LearnConfig(hidden=4).describe(), "images": {"shape": [9, 1, 4, 5]}}
 CONTENTS = {
     "config.json": {"command": "learn", **CONFIG},
     "history.jsonl": LearnStep(0, {"spatial": 0.5}, {"cross_entropy": 0.5}).to_json(),
     "map.json": {"a": 0, "b": "1"},
-    "left/config.json": {"config": {"steps": 1}},
+    "left/config.json": RUN,
 }
 
 

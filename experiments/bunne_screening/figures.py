@@ -10,8 +10,9 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 import itn
 from itn.plotting import BROKEN, WIDTH
+from itn.plotting.names import shortened
 from itn.plotting.style import BLUE, GRAY, GREEN, ORANGE
-from itn.screening.plot_scales import cell_edges, draw_band, mark_identity, set_scale, shortened
+from itn.screening.plot_scales import cell_edges, draw_band, mark_identity, set_scale
 
 Record = dict[str, Any]
 COLUMNS = 3

@@ -19,6 +19,7 @@ from itn.certification.members import choose_family
 from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full, rescale
 from itn.certification.records import CalibrationPoint
 from itn.nn import InvariantTransformerNet
+from itn.runtime.wording import counted
 from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test
 from itn.stats.fixed_sequence import FINE, SEQUENCE
 
@@ -53,8 +54,9 @@ def check_certifiable(test: DropTest) -> None:
     smallest = drop_upper_bound(0, 0, test.n, test.confidence, test.signed)
     percent = -(-smallest * 1000 // 1) / 10
     raise ValueError(
-        f"{test.n} images that are not learned from cannot prove a tolerance of {100 * test.tolerance:g} %, "
-        f"{100 * smallest:.2f} % at best: give a tolerance of {percent / 100:g} or more, or more images"
+        f"{counted(test.n, 'image that is', 'images that are')} not learned from cannot prove a tolerance of "
+        f"{100 * test.tolerance:g} %, {100 * smallest:.2f} % at best: give a tolerance of "
+        f"{percent / 100:g} or more, or more images"
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from itn.certification.criteria import Criterion
 from itn.certification.parametric import Count, Outcomes
 from itn.certification.search import WorstCase
+from itn.runtime.wording import counted
 from itn.stats import DropTest, FixedSequence, clopper_pearson, drop_upper_bound
 from itn.stats.fixed_sequence import FINE
 
@@ -275,7 +276,7 @@ def _statement(
 ) -> str:
     """Return the sentence that is proven."""
     n = sequence.test.n
-    images = f"({n:,} images, {100 * clean_accuracy:.2f} % right unchanged)"
+    images = f"({counted(n, 'image')}, {100 * clean_accuracy:.2f} % right unchanged)"
     if not sequence.scale:
         return f"No transformation of the family is certified: it was scaled back to the identity {images}."
     if worst_k is None:
@@ -299,7 +300,7 @@ def _obstacle(sequence: FixedSequence, criterion: Criterion) -> str:
 
     count = max(map(Count.of, sequence.changes[0]), key=excess)
     most = test.largest(count.broken + count.mended)
-    changed = f"{count.broken:,} of {test.n:,} images became worse"
+    changed = f"{count.broken:,} of {counted(test.n, 'image')} became worse"
     if not criterion.mends:
         allowed = f"at most {most:,}" if most >= 0 else "fewer than none: these are too few images"
         help_ = "; so may the criterion accuracy, by which images that become right make up for others"

@@ -9,6 +9,7 @@ from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnO
 from itn.learning.family import learn
 from itn.learning.per_class import learn_per_class
 from itn.models.sources import model_cards
+from itn.runtime.validation import user_path
 
 
 def learn_command(
@@ -31,7 +32,8 @@ def learn_command(
             digits and the test set), or a folder of class folders; with --criterion agreement a folder of
             images without labels will do. Default: mnist:heldout, or mnist if the model was trained on some
             of those digits.
-        out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
+        out: Folder for results and figures: new, empty, or that of a run with the same settings, which is
+            continued, or shown again if it has finished.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         per_class: Learn one family for each class, side by side; with the constrained objective.
         inputs: Where models and images come from, where to compute.
@@ -40,6 +42,7 @@ def learn_command(
     settings = config.config  # what is wrong in it is refused before a model is downloaded
     data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
     classifier, images = inputs.load(model, data, limit, config.seed, config.surround)
+    out = user_path(out)
     result = (learn_per_class if per_class else learn)(
         classifier, images, None, settings, out, source=data, overwrite=inputs.overwrite
     )

@@ -11,10 +11,12 @@ from cyclopts import App, CycloptsError, Parameter
 
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
+from itn.cli.options import in_options
 from itn.cli.screen import screen_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
 from itn.runtime.provenance import package_version
+from itn.runtime.startup import raise_on_interrupt
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 SIGTERM_AGAIN = 0.2  # seconds
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
     with sigterm_interrupts():
         try:
+            raise_on_interrupt()
             keep_memory()
             try:
                 app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
@@ -84,5 +87,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(error: BaseException, status: int) -> int:
     text = " ".join(str(error).split()) or ("interrupted" if status == INTERRUPTED else type(error).__name__)
     number = os.environ.get("RANK", "0")
-    print(f"itn{f' (process {number})' if number != '0' else ''}: {text}", file=sys.stderr)
+    print(f"itn{f' (process {number})' if number != '0' else ''}: {in_options(text)}", file=sys.stderr)
     return status

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -141,8 +142,8 @@ class InputOptions:
     folder,class, with the number or the name of the class."""
     skip_bad: bool = False
     """List and leave out photographs that cannot be read, instead of stopping."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU of CUDA if there is one; mps, the GPU of a Mac, is untested."""
     deterministic: bool = False
     """Use algorithms that repeat their results on a GPU, where there are any: slower."""
     overwrite: bool = False
@@ -192,6 +193,27 @@ class InputOptions:
 
 INPUT_DEFAULTS, LEARN_DEFAULTS, SCREEN_DEFAULTS = InputOptions(), LearnOptions(), ScreenOptions()
 
+_OPTIONS = {f.name for kind in (InputOptions, LearnOptions, ScreenOptions) for f in dataclasses.fields(kind)}
+_ARGUMENT = re.compile(
+    rf"(?<![\w/.-])(?P<name>limit|{'|'.join(sorted(_OPTIONS))})"
+    r"""(?:=True|=\(?"(?P<text>[^"]*)",?\)?|=(?P<word>[A-Z]+)\b|(?= must ))"""
+)
+
+
+def in_options(message: str) -> str:
+    """Return a message of the package with options of the command line in place of Python's arguments.
+
+    Example:
+        >>> in_options('add overwrite=True, or take surround="none"; batch_size must be at least 1')
+        'add --overwrite, or take --surround none; --batch-size must be at least 1'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        value = found["text"] or found["word"]
+        return f"--{found['name'].replace('_', '-')}" + (f" {value}" if value else "")
+
+    return _ARGUMENT.sub(option, message)
+
 
 def is_file(model: str) -> bool:
     """Return whether a model is FILE.py:factory."""
@@ -205,8 +227,9 @@ def say(text: str) -> None:
 
 
 def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: no CUDA device is available here; use --device cpu")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name, True):
+        raise ValueError(f"--device {name}: no {name.upper()} device is available here; use --device cpu")
+    if name in ("cpu", "mps") or not torch.cuda.is_available():
+        return torch.device("cpu" if name == "auto" else name)
     return torch.device("cuda", distributed.local_rank() % torch.cuda.device_count())

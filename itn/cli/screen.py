@@ -13,6 +13,7 @@ from itn.cli.options import (
     is_file,
     say,
 )
+from itn.runtime.validation import user_path
 from itn.screening.run import screen
 
 
@@ -36,7 +37,8 @@ def screen_command(
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
             digits and the test set), or a folder of class folders; with --criterion agreement a folder of
             images without labels will do.
-        out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
+        out: Folder for results and figures: new, empty, or that of a run with the same settings, which is
+            continued, or shown again if it has finished.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
         magnitudes: NAME=START:STOP:STEP, STOP included if a step reaches it, or NAME=V,V,...; repeat it for
@@ -49,6 +51,7 @@ def screen_command(
     classifier = inputs.load_model(model, data)
     settings = config.settings(pair, magnitudes)
     images = inputs.load_data(data, classifier, limit, config.seed, config.surround)
+    out = user_path(out)
     result = screen(
         classifier,
         images,

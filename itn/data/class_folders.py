@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from PIL import Image
 
 from itn.models.classifier import Classifier
+from itn.runtime.validation import user_path
 
 ClassMap = Mapping[str, int | str] | str | Path
 Vocabulary = dict[str, list[int]]
@@ -78,7 +79,7 @@ def class_indices(
         ValueError: If a folder stands for no logit, or for more than one.
     """
     if class_map is not None:
-        classes = class_map if isinstance(class_map, Mapping) else _read_class_map(Path(class_map))
+        classes = class_map if isinstance(class_map, Mapping) else _read_class_map(user_path(class_map))
         source = "class_map" if isinstance(class_map, Mapping) else str(class_map)
         if missing := [folder for folder in folders if folder not in classes]:
             raise ValueError(f"{source} lacks the folders {_first_three(missing)}: add the class of each")
@@ -93,7 +94,7 @@ def class_indices(
         unknown = min(unknown, missing, key=len)
     raise ValueError(
         f"the folders {_first_three(unknown)} are not classes of {classifier.name} "
-        f"({_expected(classifier)}): rename them, or give their classes with --class-map FILE, "
+        f"({_expected(classifier)}): rename them, or give their classes with class_map=FILE, "
         "lines of folder,class"
     )
 
@@ -137,7 +138,7 @@ def _only(vocabulary: Vocabulary, text: str) -> int:
     if len(numbers) > 1:
         raise ValueError(
             f"{text!r} is the name of {len(numbers)} classes ({_first_three(numbers)}): "
-            "name the folders by class ids, or give the number of each with --class-map FILE"
+            "name the folders by class ids, or give the number of each with class_map=FILE"
         )
     return numbers[0]
 

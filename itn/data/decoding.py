@@ -21,6 +21,7 @@ from itn.models.canvases import Canvases
 from itn.models.classifier import Classifier
 from itn.models.preprocessing import Margins, Preprocessing
 from itn.runtime.progress import progress_bar
+from itn.runtime.wording import counted
 
 CANVAS_SHARE = 0.25  # of the memory, that canvases may fill; learning copies them once for its split
 
@@ -158,7 +159,7 @@ def _read_all(
             if isinstance(photo, str):
                 if not skip_bad:
                     raise ValueError(
-                        f"cannot read {folder / path} ({photo}): remove it, or leave it out with --skip-bad"
+                        f"cannot read {folder / path} ({photo}): remove it, or add skip_bad=True"
                     )
                 bad[number] = photo
                 continue
@@ -177,7 +178,7 @@ def _read_all(
             boxes.append(photo.box)
     if not boxes:
         raise ValueError(
-            f"none of the {len(paths)} images of {folder} can be read; the first, {paths[0]}: {bad[0]}"
+            f"none of {counted(len(paths), 'image')} of {folder} can be read; the first, {paths[0]}: {bad[0]}"
         )
     return images[: len(boxes)], boxes, bad
 
@@ -189,8 +190,8 @@ def _check_memory(images: int, size: int) -> None:
         each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
             f"{images:,} photographs with what they show around the crop need {images * size / 1e9:.1f} GB"
-            f"{each}, more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (--limit), a "
-            "smaller --surround such as 1.2, or --surround none"
+            f"{each}, more than a quarter of the {memory / 1e9:.1f} GB of memory: take fewer (limit=N), "
+            'surround=N such as 1.2, or surround="none"'
         )
 
 

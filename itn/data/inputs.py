@@ -66,7 +66,7 @@ def labeled_images(
     if labels is None and needs_labels:
         raise ValueError(
             "labels are missing: give one for each image, or photographs in one folder for each class; or "
-            "ask whether predictions stay the same, which needs none: criterion agreement"
+            'ask whether predictions stay the same, which needs none: criterion="agreement"'
         )
     return images, labels, canvases
 
@@ -147,6 +147,11 @@ class RunInputs:
             check_gradient(classifier, self.data, size)
         if self.folder is not None:
             self.folder.check_answers(answers(classifier, self.data, size), rounding(classifier))
+
+    @property
+    def finished(self) -> Path | None:
+        """The folder of a run with the same settings that has finished; None if there is work to do."""
+        return self.folder.path if self.folder is not None and self.folder.finished else None
 
     def timing(self, seconds: Mapping[str, float], batch_size: int) -> dict[str, Any]:
         """Return the content of timing.json: when, how long, and how many images were in a pass at last."""

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.data.class_folders import ClassMap, class_indices, find_photos
 from itn.data.decoding import read_canvases, read_photos
 from itn.data.digits import SOURCES, load_digits
 from itn.models.canvases import AUTO_RATIO, Canvases, SurroundSetting, check_surround
-from itn.models.classifier import Classifier
+from itn.models.classifier import as_classifier
 from itn.models.preprocessing import Preprocessing
+from itn.runtime.validation import user_path
 from itn.stats import stratified_subset
 
 
@@ -72,7 +73,7 @@ class ImageSet:
 
 def load_images(
     source: str | Path = "mnist",
-    classifier: Classifier | None = None,
+    classifier: nn.Module | None = None,
     class_map: ClassMap | None = None,
     *,
     surround: SurroundSetting = "auto",
@@ -123,6 +124,7 @@ def load_images(
     if limit < 0:
         raise ValueError(f"limit must be a number of images, or 0 for all, got {limit}")
     check_surround(surround)
+    classifier = None if classifier is None else as_classifier(classifier)
     preprocessing = None if source in SOURCES or classifier is None else classifier.preprocessing
     ratio = 1.0 if surround == "none" else AUTO_RATIO if surround == "auto" else surround
     possible = 1.0  # what can be had
@@ -136,7 +138,7 @@ def load_images(
         images, labels = load_digits(str(source))
         index = stratified_subset(labels, limit or len(labels), seed)
         return ImageSet(images[index], labels[index], index)
-    folder = Path(source)
+    folder = user_path(source)
     if not folder.is_dir():
         problem = f"{folder} is a file" if folder.exists() else f"unknown images {str(source)!r}"
         raise ValueError(f"{problem}: give one of {', '.join(SOURCES)}, or a folder of class folders")

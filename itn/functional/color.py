@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn.runtime.wording import counted
+
 
 def check_images(images: Tensor, channels: int | None = None) -> None:
     """Raise ValueError unless ``images`` are B x C x H x W, uint8 or float in [0, 1].
@@ -22,7 +24,8 @@ def check_images(images: Tensor, channels: int | None = None) -> None:
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must be B x C x H x W with no size 0, got shape {tuple(images.shape)}")
     if channels is not None and images.shape[1] != channels:
-        raise ValueError(f"images have {images.shape[1]} channels, the classifier takes {channels}")
+        given = counted(images.shape[1], "channel")
+        raise ValueError(f"images have {given}, the classifier takes {channels}")
     if images.dtype == torch.uint8:
         return
     if not images.is_floating_point():

@@ -14,6 +14,7 @@ from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, RunError
 from itn.runtime.journal import Journal
 from itn.runtime.run_dir import CHECKPOINT, JOURNAL, PREVIOUS_CHECKPOINT, RunFolder
+from itn.runtime.wording import counted
 
 
 def save_checkpoint(learner: Steps, history: Sequence[LearnStep], written: int, folder: RunFolder) -> int:
@@ -67,7 +68,7 @@ def resume(learner: Steps, folder: RunFolder, journal: Journal) -> list[LearnSte
         raise RunError(f"cannot write ({error}); {kept(folder, journal)}") from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder.path / names[0]} is damaged ({error}): start again with --overwrite"
+            f"{folder.path / names[0]} is damaged ({error}): start again with overwrite=True"
         ) from None
 
 
@@ -77,9 +78,10 @@ def kept(folder: RunFolder | None, journal: Journal) -> str:
     if folder is None or not (newest or journal.count):
         return NOTHING_KEPT
     if newest is None:
-        return f"{journal.count} evaluations are kept in {folder.path / JOURNAL}"
+        kept = "is kept" if journal.count == 1 else "are kept"
+        return f"{counted(journal.count, 'evaluation')} {kept} in {folder.path / JOURNAL}"
     name, checkpoint = newest
-    return f"the state after {checkpoint['step']} steps is kept in {folder.path / name}"
+    return f"the state after {counted(checkpoint['step'], 'step')} is kept in {folder.path / name}"
 
 
 def _newest(folder: RunFolder) -> tuple[list[str], tuple[str, dict[str, Any]] | None]:

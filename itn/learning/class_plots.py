@@ -5,9 +5,11 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from itn.learning.records import PerClassRecord
-from itn.plotting.style import BLUE, INK, WIDTH, literal
+from itn.plotting.names import AVERAGE, class_label, shortened
+from itn.plotting.style import BLUE, INK, WIDTH
 
 _COLUMNS = 5
 _NAMED = 20  # classes that have room for their names
@@ -37,7 +39,9 @@ def allowed(record: PerClassRecord) -> Figure:
     ]
     names = list(dict.fromkeys(single.transform for single in baselines[0]))
     rows = -(-len(names) // _COLUMNS)
-    figure = Figure(figsize=(WIDTH, 1.6 * rows + 0.4), layout="constrained")
+    named = len(record.classes) <= _NAMED // 2
+    beneath = max(map(len, _names(record))) * 6 * AVERAGE / 72 if named else 0  # inches for the names
+    figure = Figure(figsize=(WIDTH, (1.6 + max(0, beneath - 0.3)) * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, min(_COLUMNS, len(names)), squeeze=False).flatten()
     for ax in panels[len(names) :]:
         ax.axis("off")
@@ -55,7 +59,7 @@ def allowed(record: PerClassRecord) -> Figure:
         ax.set_title(name, fontsize=7)
         ax.set_ylabel(textwrap.fill(first.unit, 18), fontsize=6)
         ax.tick_params(labelsize=6)
-        _classes(ax, record, named=len(record.classes) <= _NAMED // 2)
+        _classes(ax, record, named)
     figure.supxlabel(
         "class; bars: magnitudes at which it keeps to the tolerance of "
         f"{100 * record.tolerance:g} %, estimated",
@@ -64,8 +68,20 @@ def allowed(record: PerClassRecord) -> Figure:
     return figure
 
 
+def _number(record: PerClassRecord, x: float) -> str:
+    """Return the number of the class that a bar is for."""
+    return str(record.classes[int(x)].label) if 0 <= x < len(record.classes) else ""
+
+
+def _names(record: PerClassRecord) -> list[str]:
+    return [shortened(class_label(family.name, family.label)) for family in record.classes]
+
+
 def _classes(ax: Axes, record: PerClassRecord, named: bool) -> None:
-    names = [literal(family.name) for family in record.classes]
+    names = _names(record)
     if named and len(names) <= _NAMED:
         long = max(map(len, names)) > 2
         ax.set_xticks(range(len(names)), names, fontsize=7 if not long else 6, rotation=90 if long else 0)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+        ax.xaxis.set_major_formatter(lambda x, _: _number(record, x))

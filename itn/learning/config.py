@@ -106,17 +106,17 @@ class LearnConfig:
         check_types(self)
         self._check_parts()
         check_choice("family", self.family, FAMILIES)
-        check_choice("color-family", self.color_family, COLOR_FAMILIES)
+        check_choice("color_family", self.color_family, COLOR_FAMILIES)
         check_choice("padding", self.padding, PADDINGS)
         check_surround(self.surround)
         check_choice("precision", self.precision, get_args(Precision))
         check_fractions(self, "confidence", "train_fraction")
         for name in ("batch_size", "hidden", "topk"):
             value = getattr(self, name)
-            require(value >= 1, f"{name.replace('_', '-')} must be at least 1, got {value}")
-        require(0 < self.color_bound < float("inf"), f"color-bound must be positive, got {self.color_bound}")
+            require(value >= 1, f"{name} must be at least 1, got {value}")
+        require(0 < self.color_bound < float("inf"), f"color_bound must be positive, got {self.color_bound}")
         bound = self.spatial_bound
-        require(bound is None or 0 < bound < float("inf"), f"spatial-bound must be positive, got {bound}")
+        require(bound is None or 0 < bound < float("inf"), f"spatial_bound must be positive, got {bound}")
         require(0 <= self.seed < 2**63, f"seed must be in [0, 2^63), got {self.seed}")
         require(
             isinstance(self.objective, Objective) or self.objective in tuple(OBJECTIVES),

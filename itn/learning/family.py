@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.certification.calibration import CalibrationResult, calibrate_family, sequence_outcomes
 from itn.certification.family_baselines import FamilyBaselines, estimate_family_baselines
@@ -14,19 +14,20 @@ from itn.certification.rivals import Comparison, compare_with_rivals
 from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import Certified, evaluate
-from itn.learning.load import make_net
+from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import LEARN, Run
 from itn.learning.summary import summary
-from itn.models.classifier import Classifier
+from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
+from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class LearnResult:
     """What ``itn.learn`` returns; ``print`` shows the closing table."""
 
@@ -34,15 +35,18 @@ class LearnResult:
     record: LearnRecord
     history: tuple[LearnStep, ...]
 
+    def __repr__(self) -> str:  # not hundreds of steps
+        return str(self)
+
     def __str__(self) -> str:
         return summary(self.record)
 
 
 def learn(
-    classifier: Classifier,
+    classifier: nn.Module,
     images: Tensor | ImageSet,
     labels: Tensor | None = None,
-    config: LearnConfig | None = None,
+    config: LearnConfig | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
     source: str | None = None,
@@ -52,14 +56,15 @@ def learn(
     """Learn the family of transformations F(k1, k2) that a frozen classifier is invariant to.
 
     Args:
-        classifier: The classifier under study; it is not changed. The work is done on its device.
+        classifier: The classifier under study; it is not changed. The work is done on its device. Another
+            module is taken to expect images in [0, 1], with a warning.
         images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
             around these.
         labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
-        config: Settings; None takes the defaults.
+        config: Settings, or a mapping with some of them; None takes the defaults.
         out: Folder for config.json, result.json, timing.json, history.jsonl, model.safetensors,
-            outcomes.npz and figures/; new or empty, or that of an unfinished run with the same settings,
-            which is then continued. None writes nothing.
+            outcomes.npz and figures/; new or empty, or that of a run with the same settings: an unfinished
+            one is continued, of a finished one the result is returned. None writes nothing.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
@@ -77,10 +82,10 @@ def learn(
         >>> result.record.parts["spatial"].displacement_full
         0.12
     """
-    config = config or LearnConfig()
+    config = config_of(LearnConfig, config)
     run = Run(
         LEARN,
-        config.backend(classifier),
+        config.backend(as_classifier(classifier)),
         images,
         labels,
         config,
@@ -88,6 +93,10 @@ def learn(
         source=source,
         overwrite=overwrite,
     )
+    if run.finished is not None:
+        content, history, families = read_results(run.finished)
+        net = make_net(run.classifier, config, run.data.images.shape, families[None])
+        return LearnResult(net, LearnRecord.from_json(content), history)
     family = _Family(run)
     record, history = run.learn(family, progress)
     return LearnResult(family.net, record, history)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.learning.config import LearnConfig, describe_part
-from itn.learning.records import LearnRecord
+from itn.learning.records import LearnRecord, LearnStep, read_history
 from itn.learning.run import PER_CLASS
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, as_classifier
 from itn.nn import (
     ColorTransformer,
     InvariantTransformerNet,
@@ -25,6 +25,7 @@ from itn.nn import (
     Transformer,
 )
 from itn.runtime.records import check_schema
+from itn.runtime.validation import user_path
 from itn.stats import generator
 
 _SHAPED = (
@@ -35,10 +36,16 @@ _SHAPED = (
 _TELLING = ("class", "family", "names", "nonnegative", "padding")
 
 
-def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) -> InvariantTransformerNet:
-    """Return an untrained net that a configuration describes, for images of shape ... x C x H x W.
+def make_net(
+    classifier: Classifier,
+    config: LearnConfig,
+    shape: Sequence[int],
+    learned: Mapping[str, Tensor] | None = None,
+) -> InvariantTransformerNet:
+    """Return the net that a configuration describes, for images of shape ... x C x H x W.
 
-    Its weights depend on the seed of the configuration. Transformers that it holds are copied.
+    Its weights depend on the seed of the configuration, unless those that were learned are given.
+    Transformers that it holds are copied.
 
     Raises:
         ValueError: If a transformer breaks its promises, or the objective cannot learn it.
@@ -51,6 +58,8 @@ def make_net(classifier: Classifier, config: LearnConfig, shape: Sequence[int]) 
         _check_identity(name, part, shape)
         part.head.requires_grad_().reset(weights)
     config.goal.check_net(net)
+    if learned is not None:
+        net.load_transformer_state(learned)
     return net
 
 
@@ -92,7 +101,7 @@ def _transformers(
 
 def load_net(
     folder: str | Path,
-    classifier: Classifier,
+    classifier: nn.Module,
     label: int | None = None,
     transformers: Parts | None = None,
 ) -> InvariantTransformerNet:
@@ -109,6 +118,7 @@ def load_net(
         ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
             family of that class, or if transformers are missing or others.
     """
+    classifier = as_classifier(classifier)
     return InvariantTransformerNet(classifier, *_learned(folder, label, transformers)).to(classifier.device)
 
 
@@ -134,11 +144,24 @@ def load_augmentation(
     return LearnedAugmentation(*_learned(folder, label, transformers), scale=scale, crop=crop)
 
 
+def read_results(folder: Path) -> tuple[Any, tuple[LearnStep, ...], dict[Any, dict[str, Tensor]]]:
+    """Return what a finished run has left: its record as JSON, the steps, and the weights by label.
+
+    Raises:
+        ValueError: If they cannot be read.
+    """
+    with _reading(folder):
+        record = json.loads((folder / "result.json").read_text())
+        settings = json.loads((folder / "config.json").read_text())
+        families = _by_label(load_file(folder / "model.safetensors"), settings["command"] == PER_CLASS)
+        return record, tuple(read_history(folder)), families
+
+
 def _learned(
     folder: str | Path, label: int | None, transformers: Parts | None
 ) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
     """Return the transformers of a finished run."""
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     with _reading(folder):
         result = json.loads((folder / "result.json").read_text())
     check_schema(result, LearnRecord.command)

@@ -105,7 +105,7 @@ class Objective:
         )
         require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
         require(
-            0 < self.learning_rate < float("inf"), f"learning-rate must be positive, got {self.learning_rate}"
+            0 < self.learning_rate < float("inf"), f"learning_rate must be positive, got {self.learning_rate}"
         )
 
     def check(self, parts: Mapping[str, bool], hidden: int) -> None:

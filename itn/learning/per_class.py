@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.certification.calibration import calibration_points, sequence_outcomes
 from itn.certification.criteria import Criterion
@@ -35,14 +35,16 @@ from itn.data.loading import ImageSet
 from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import change_shares, respond
-from itn.learning.load import make_net
+from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, as_classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.runtime.validation import config_of
+from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 FEWEST = 20  # recognized training images that a class needs
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class PerClassResult:
     """What ``itn.learn_per_class`` returns; ``print`` shows the closing table."""
 
@@ -61,15 +63,18 @@ class PerClassResult:
     record: PerClassRecord
     history: tuple[LearnStep, ...]
 
+    def __repr__(self) -> str:  # not hundreds of steps
+        return str(self)
+
     def __str__(self) -> str:
         return class_summary(self.record)
 
 
 def learn_per_class(
-    classifier: Classifier,
+    classifier: nn.Module,
     images: Tensor | ImageSet,
     labels: Tensor | None = None,
-    config: LearnConfig | None = None,
+    config: LearnConfig | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
     source: str | None = None,
@@ -81,10 +86,10 @@ def learn_per_class(
     The families of all classes are learned in the same forward passes, and calibrated together.
 
     Args:
-        classifier: The classifier under study; it is not changed. The work is done on its device.
+        classifier: As that of ``learn``.
         images: As those of ``learn``.
         labels: Likewise; at least 20 images of each class are needed to learn from.
-        config: Settings; None takes the defaults. The objective is the constrained one.
+        config: As for ``learn``. The objective is the constrained one.
         out: As for ``learn``; names in model.safetensors begin with the number of the class.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
@@ -98,12 +103,12 @@ def learn_per_class(
         RunError: If the loss stops being finite; names the last good state.
         Interrupted: On Ctrl-C with ``out``; names what was kept.
     """
-    config = config or LearnConfig()
+    config = config_of(LearnConfig, config)
     if not (config.goal.side_by_side and config.goal.certifies):
         raise ValueError(f"families of classes need the constrained objective, got {config.goal}")
     run = Run(
         PER_CLASS,
-        config.backend(classifier),
+        config.backend(as_classifier(classifier)),
         images,
         labels,
         config,
@@ -111,6 +116,11 @@ def learn_per_class(
         source=source,
         overwrite=overwrite,
     )
+    if run.finished is not None:
+        content, history, learned = read_results(run.finished)
+        shape = run.data.images.shape
+        nets = {label: make_net(run.classifier, config, shape, state) for label, state in learned.items()}
+        return PerClassResult(nets, PerClassRecord.from_json(content), history)
     families = _ClassFamilies(run)
     record, history = run.learn(families, progress)
     return PerClassResult({known.label: known.net for known in families.classes}, record, history)
@@ -273,8 +283,8 @@ def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) ->
         others = int((split.held_out.labels == label).sum())
         if (n := int((able == label).sum())) < FEWEST or not others:
             raise ValueError(
-                f"class {classifier.class_name(label)} has {n} recognized training images and {others} "
-                f"held-out ones, a family of its own needs at least {FEWEST} of the former and 1 of the "
+                f"class {classifier.class_name(label)} has {counted(n, 'recognized training image')} and "
+                f"{others} held out, a family of its own needs at least {FEWEST} of the former and 1 of the "
                 "latter: give more images, or learn one family for all classes"
             )
 

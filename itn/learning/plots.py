@@ -12,6 +12,7 @@ from torch import Tensor
 from itn.certification.headline import HIGHEST
 from itn.certification.records import DropCurve
 from itn.learning.records import CurvePoint, LearnRecord
+from itn.plotting.names import AVERAGE, class_label, shortened
 from itn.plotting.style import (
     BLUE,
     BROKEN,
@@ -23,10 +24,10 @@ from itn.plotting.style import (
     UNCHANGED,
     WIDTH,
     YELLOW,
-    literal,
     picture,
     titled,
 )
+from itn.runtime.wording import counted
 
 _RAYS = {(1.0, 0.0): (BLUE, "-"), (0.0, 1.0): (RED, "--"), (1.0, 1.0): (INK, "-.")}
 _SINGLES = (RED, BLUE, GREEN, YELLOW, CYAN, PURPLE)
@@ -53,6 +54,10 @@ def class_strips(
     """
     rows, columns = len(labels), len(ts)
     cell = WIDTH / (2 * columns + 1.2)
+    longest = max(
+        len(class_name(index)) for table in predictions.values() for index in table.flatten().tolist()
+    )
+    size = 7 if longest <= _letters(cell, 7) else 5.5
     width = cell * (len(images) * columns + 0.2 + len(images))
     figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
     blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
@@ -60,15 +65,20 @@ def class_strips(
         block.suptitle(titles[part], fontsize=9)
         classes = predictions[part].tolist()
         right = (predictions[part] == labels[:, None]).tolist()
-        names = [[literal(class_name(index)) for index in row] for row in classes]
-        axes = titled(
-            block, pictures, names, [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
-        )
+        most = _letters(cell, size)
+        names = [[shortened(class_label(class_name(i), i), most) for i in row] for row in classes]
+        colors = [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
+        axes = titled(block, pictures, names, colors, size)
         for ax, t in zip(axes[-1], ts, strict=True):
             ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
         block.supxlabel("t", fontsize=8)
     figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
     return figure
+
+
+def _letters(inches: float, size: float) -> float:
+    """Return how many letters of a font size find room."""
+    return 72 * inches / (AVERAGE * size)
 
 
 def control_grid(
@@ -131,7 +141,7 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str]) -> F
         bottom.set_xlabel("t")
         bottom.legend(frameon=False, fontsize=8)
     n = record.curves[0].n
-    axes[0, 0].set_ylabel(f"accuracy (%)\n{n:,} held-out images")
+    axes[0, 0].set_ylabel(f"accuracy (%)\n{counted(n, 'held-out image')}")
     axes[0, 0].legend(frameon=False, fontsize=7, loc="lower left")
     axes[1, 0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
     return figure

@@ -17,6 +17,7 @@ from itn.certification.records import (
     SearchedRecord,
 )
 from itn.runtime.records import Record
+from itn.runtime.validation import user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +201,7 @@ class PerClassRecord(Record):
     Every image is transformed by the family of its class.
     """
 
-    command = "itn learn --per-class"
+    command = "itn learn per class"
 
     objective: str
     criterion: str
@@ -269,7 +270,7 @@ def read_history(folder: str | Path) -> list[LearnStep]:
     Raises:
         ValueError: If there is none, or it holds something else than steps.
     """
-    path = Path(folder).expanduser() / "history.jsonl"
+    path = user_path(folder) / "history.jsonl"
     try:
         return [LearnStep.from_json(json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, ValueError, RecursionError) as error:

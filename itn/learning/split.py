@@ -6,6 +6,7 @@ from itn.certification.calibration import check_certifiable
 from itn.learning.config import LearnConfig
 from itn.models.checked_images import CheckedImages
 from itn.runtime.provenance import data_fingerprint
+from itn.runtime.wording import counted
 from itn.stats import stratified_split, training_split
 
 
@@ -36,6 +37,7 @@ def split_images(data: CheckedImages, config: LearnConfig) -> Split:
         return Split(data.part(training), data.part(held_out))
     training, held_out = training_split(data.labels, config.train_fraction, config.seed)
     if not len(held_out):
-        raise ValueError(f"{len(data)} images are too few to learn from and to certify")
+        given = counted(len(data), "image is", "images are")
+        raise ValueError(f"{given} too few to learn from and to certify")
     check_certifiable(config.terms.test(len(held_out), config.asks))
     return Split(data.part(training), data.part(held_out))

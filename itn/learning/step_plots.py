@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from itn.learning.records import LearnStep
-from itn.plotting.style import BLUE, GREEN, INK, PURPLE, RED, WIDTH, literal
+from itn.plotting.names import literal
+from itn.plotting.style import BLUE, GREEN, INK, PURPLE, RED, WIDTH
 
 _PARTS = (RED, BLUE, GREEN, PURPLE)
 

@@ -8,6 +8,7 @@ from itn.data.inputs import no_labels_note
 from itn.learning.records import ChangeShares, LearnRecord, PerClassRecord
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
+from itn.runtime.wording import counted
 from itn.stats import clopper_pearson
 
 _SHIFT = "pixels shift: root mean square over all pixels, at full strength"
@@ -81,7 +82,13 @@ def _accuracies(record: LearnRecord) -> Iterator[str]:
         ]
     yield from no_labels_note(record.provenance)
     measure = "accuracy" if record.topk == 1 else f"top-{record.topk} accuracy"
-    columns = (f"{n:,} held-out images", f"{measure} [95 % interval]", "falls by", "broken", "mended")
+    columns = (
+        counted(n, "held-out image"),
+        f"{measure} [95 % interval]",
+        "falls by",
+        "broken",
+        "mended",
+    )
     yield text_table(rows, (*columns, "same prediction"))
     yield "(k uniform: each image transformed with k1 and k2 drawn at random from [0, 1]^2; full strength:"
     yield "k1 = k2 = (1, 1), the strongest transformation of the family; broken: right unchanged, wrong"

@@ -57,25 +57,25 @@ class Switched(Objective):
         require(
             self.acc_orig in ("paired", "measured")
             or (is_of(self.acc_orig, (Real,)) and 0 <= float(self.acc_orig) <= 1),
-            f"acc-orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
+            f"acc_orig must be paired, measured or a number in [0, 1], got {self.acc_orig!r}",
         )
         for weight in self.c_theta.values() if isinstance(self.c_theta, Mapping) else [self.c_theta]:
             require(
                 is_of(weight, (Real,)) and 0 < weight < float("inf"),
-                f"c-theta must be positive, got {weight}",
+                f"c_theta must be positive, got {weight}",
             )
         for name in ("acc_orig", "c_theta"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
         require(
             self.displacement_samples >= 0,
-            f"displacement-samples must be 0 (exact) or more, got {self.displacement_samples}",
+            f"displacement_samples must be 0 (exact) or more, got {self.displacement_samples}",
         )
 
     @override
     def check(self, parts: Mapping[str, bool], hidden: int) -> None:
         given = self.c_theta if isinstance(self.c_theta, Mapping) else {}
         others = ", ".join(str(name) for name in given if name not in parts)
-        require(not others, f"c-theta has weights of {others}, but the parts are {', '.join(parts)}")
+        require(not others, f"c_theta has weights of {others}, but the parts are {', '.join(parts)}")
 
     @override
     def check_net(self, net: InvariantTransformerNet) -> None:

@@ -125,6 +125,6 @@ def hub_file(url: str, model: str) -> Path:
     except (OSError, RuntimeError) as error:  # RuntimeError: its hash is not the one in its name
         raise ValueError(
             f"{model} needs {path.name}, whose download failed ({first_line(error)}): "
-            f"put {url} at {path}, or give the file with --weights FILE"
+            f"put {url} at {path}, or give the file with weights=FILE"
         ) from None
     return path

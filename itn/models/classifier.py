@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from itn.functional import check_images, unit_float
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.batching import map_in_memory
+
+LARGEST_STD = 2.0  # of pixels in [0, 1] it is at most 0.5; larger ones are of pixels from 0 to 255
 
 
 class Classifier(nn.Module):
@@ -21,9 +24,9 @@ class Classifier(nn.Module):
 
     Args:
         net: Any module that takes normalized float images B x C x H x W and returns logits B x K.
-        mean: Subtracted from each channel of an image in [0, 1]; its length is the required number of
-            channels. None: the network takes images in [0, 1] with any number of channels.
-        std: Divisor after subtraction; required if and only if ``mean`` is given.
+        mean: Subtracted from each channel of an image in [0, 1], itself in [0, 1]; its length is the required
+            number of channels. None: the network takes images in [0, 1] with any number of channels.
+        std: Divisor after subtraction, in (0, 2]; required if and only if ``mean`` is given.
         name: Its name in results.
         class_names: One name for each logit; default "0", "1", ...
         class_ids: A second name for each logit that class folders may have, such as WordNet ids.
@@ -56,8 +59,9 @@ class Classifier(nn.Module):
         means, stds = _numbers("mean", mean), _numbers("std", std)
         if (mean is None) != (std is None) or len(means) != len(stds):
             raise ValueError(f"mean and std must both have one number per channel, got {mean} and {std}")
-        if std is not None and not min(stds, default=0) > 0:
-            raise ValueError(f"std must be positive, got {stds}")
+        valid = all(0 <= mean <= 1 for mean in means) and all(0 < std <= LARGEST_STD for std in stds)
+        if not valid or (mean is not None and not means):
+            raise ValueError(_out_of_range(means, stds))
         self.training = False
         self.net = net.eval().requires_grad_(False)
         self.channels = None if mean is None else len(means)
@@ -130,12 +134,46 @@ class Classifier(nn.Module):
         return digest.hexdigest()
 
 
+def as_classifier(given: nn.Module) -> Classifier:
+    """Return a classifier; another module is wrapped as one that takes images in [0, 1], with a warning.
+
+    Raises:
+        ValueError: If it is no module.
+    """
+    if isinstance(given, Classifier):
+        return given
+    if not isinstance(given, nn.Module):
+        raise ValueError(
+            f"a classifier must be an itn.Classifier or a torch.nn.Module, got {str(given)[:80]!r}: "
+            "itn.load_classifier makes one from a name, itn.Classifier(net, mean=..., std=...) from a module"
+        )
+    warnings.warn(
+        f"{type(given).__name__} is taken to expect images in [0, 1]: if it expects normalized ones, give "
+        "itn.Classifier(net, mean=..., std=...), otherwise itn.Classifier(net)",
+        stacklevel=3,
+    )
+    return Classifier(given)
+
+
+def _out_of_range(means: tuple[float, ...], stds: tuple[float, ...]) -> str:
+    """Return in words what is wrong with the numbers of a normalization, and the likely cause."""
+    cause = "std is what is divided by"
+    if max(map(abs, means + stds), default=0) > LARGEST_STD:
+        cause = "images are in [0, 1] here; if these are for pixels from 0 to 255, divide both by 255"
+    elif min(means, default=0) < 0:
+        cause = "mean is what is subtracted"
+    return f"mean must lie in [0, 1] and std in (0, {LARGEST_STD:g}], got {means} and {stds}: {cause}"
+
+
 def _numbers(name: str, values: Iterable[float] | None) -> tuple[float, ...]:
     """Return a sequence of numbers, such as an array or a tensor, as a tuple; None as an empty one."""
     try:
         return () if values is None else tuple(float(value) for value in values)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} must be one number per channel, such as (0.5,), got {values!r}") from None
+        raise ValueError(
+            f"{name} must have one number per channel, got {values!r}: write (0.5,) for gray images, "
+            "(0.5, 0.5, 0.5) for RGB"
+        ) from None
 
 
 def _names(name: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -149,8 +187,9 @@ def _names(name: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 @torch.inference_mode()
-def predict(classifier: Classifier, images: Tensor, batch_size: int = 256) -> Tensor:
+def predict(classifier: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     """Return the predicted classes, int64, N, of valid images, N x C x H x W."""
+    classifier = as_classifier(classifier)
 
     def evaluate_batch(rows: slice) -> Tensor:
         return classifier.logits(images[rows].to(classifier.device)).argmax(1)

@@ -27,7 +27,7 @@ def not_finite(classifier: Classifier) -> RunError:
     """Return the error for answers that are no numbers."""
     return RunError(
         f"the logits of {classifier.name} are not finite on transformed images: check its weights, or use "
-        "--precision float32"
+        'precision="float32"'
     )
 
 

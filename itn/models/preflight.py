@@ -1,13 +1,14 @@
 """Checks that a classifier and labeled images belong together, before time is spent on them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.functional import check_images, unit_float
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier, predict
+from itn.models.classifier import Classifier, as_classifier, predict
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError, first_line
+from itn.runtime.wording import counted
 from itn.stats import binomial_tail
 
 SAMPLE = 32  # images on which the network is checked first
@@ -16,7 +17,7 @@ GRADIENT_SAMPLE = 8  # images on which gradients are looked for
 
 @torch.no_grad()
 def preflight(
-    classifier: Classifier, images: Tensor, labels: Tensor | None, batch_size: int = 256
+    classifier: nn.Module, images: Tensor, labels: Tensor | None, batch_size: int = 256
 ) -> CheckedImages:
     """Check that a classifier and labeled images belong together, before time is spent on them.
 
@@ -33,12 +34,13 @@ def preflight(
         ValueError: If images or labels are invalid, or if the network rejects them, writes into them, does
             not return repeatable finite logits, or is not better than chance.
     """
+    classifier = as_classifier(classifier)
     check_images(images, classifier.channels)
     given = labels is not None
     labels = torch.as_tensor(labels).cpu() if given else torch.zeros(len(images), dtype=torch.int64)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
-            f"labels must be {len(images)} integers, one per image, "
+            f"labels must be {counted(len(images), 'integer')}, one per image, "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
         )
     sample = images[: min(batch_size, SAMPLE)].to(classifier.device)

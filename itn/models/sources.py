@@ -18,9 +18,10 @@ from itn.models.libraries import LITE0, TORCHVISION_EXAMPLES, unknown_model
 from itn.models.user_files import user_module
 from itn.models.zoo import NETWORKS
 from itn.runtime.errors import first_line
+from itn.runtime.validation import user_path
 
 
-def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
+def load_classifier(name: str | Path, weights: str | Path | None = None) -> Classifier:
     """Load a classifier by name.
 
     Args:
@@ -45,6 +46,12 @@ def load_classifier(name: str, weights: str | Path | None = None) -> Classifier:
         ValueError: If the name is unknown (the message lists the nearest ones), or the weights do not fit,
             or can neither be found nor downloaded (the message says which file to put where).
     """
+    if not isinstance(name, str | Path):
+        raise ValueError(
+            f"load_classifier takes a name, got {type(name).__name__}: of a module "
+            "itn.Classifier(net, mean=..., std=...) makes a classifier"
+        )
+    name, weights = str(name), None if weights is None else user_path(weights)
     match name.split(":", 1):
         case ["torchvision", model]:
             from itn.models.torchvision_models import torchvision_classifier  # noqa: PLC0415  # slow to import
@@ -90,7 +97,7 @@ def _shipped(name: str, weights: str | Path | None) -> Classifier:
 
 def _from_factory(name: str, weights: str | Path | None) -> Classifier:
     file, _, factory = name.rpartition(":")
-    path = Path(file)
+    path = user_path(file)
     if path.suffix != ".py" or not path.is_file() or not factory.isidentifier():
         raise ValueError(
             f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py; "

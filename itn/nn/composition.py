@@ -11,6 +11,7 @@ from itn.nn.control_head import check_controls
 from itn.nn.rendering import render
 from itn.nn.spatial_transformer import SpatialTransformer
 from itn.nn.transformer import Transformer
+from itn.runtime.wording import counted
 
 Parts = Mapping[str, Transformer]
 
@@ -120,9 +121,8 @@ class Composition(nn.Module):
         rows = [check_controls(torch.as_tensor(k)) for k in self._in_order(ks, named)]
         for name, k in zip(self.controls, rows, strict=True):
             if len(k) not in (1, len(images)):
-                raise ValueError(
-                    f"k of {name} has {len(k)} rows for {len(images)} images: give one row, or one per image"
-                )
+                given = f"{counted(len(k), 'row')} for {counted(len(images), 'image')}"
+                raise ValueError(f"k of {name} has {given}: give one row, or one per image")
         for part in self.members:
             part.check_frame(images.shape if surround is None else (*images.shape[:2], *surround.size))
         images = unit_float(images)

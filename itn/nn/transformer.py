@@ -18,6 +18,7 @@ from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
 from itn.nn.single_transformation import SingleTransformation
 from itn.runtime.validation import check_choice
+from itn.runtime.wording import counted
 from itn.transforms import TRANSFORMS
 
 
@@ -286,7 +287,8 @@ class MatrixTransformer(Transformer):
 def expand_to(p: Tensor, images: int) -> Tensor:
     """Return parameters as one row for each image, or raise ValueError."""
     if len(p) not in (1, images):
-        raise ValueError(f"k has {len(p)} rows for {images} images: give one row, or one per image")
+        rows = f"{counted(len(p), 'row')} for {counted(images, 'image')}"
+        raise ValueError(f"k has {rows}: give one row, or one per image")
     return p.expand(images, -1)
 
 

@@ -2,7 +2,8 @@
 
 from itn.plotting.channels import feature_map_layers, feature_maps, kernels
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
-from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, image_rows, literal, picture, save, titled
+from itn.plotting.names import literal
+from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, image_rows, picture, save, titled
 from itn.plotting.training import training_curves
 
 __all__ = [

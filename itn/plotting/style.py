@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.functional import unit_float
+from itn.plotting.names import choose_fonts
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.validation import user_path
 
 Figures = Mapping[str, Figure]  # by file name
 
@@ -31,8 +33,9 @@ def write_figures(folder: RunFolder, figures: Mapping[str, Figure]) -> None:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at print resolution; equal figures make equal files."""
     figure.set_dpi(DPI)
+    choose_fonts(figure)
     _fix_layout(figure)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    figure.savefig(user_path(path), dpi=DPI, metadata={"Software": None})
 
 
 def _fix_layout(figure: Figure) -> None:
@@ -72,19 +75,18 @@ def pixels(image: Tensor) -> NDArray[np.float32]:
     return array if array.shape[-1] == 3 else array[..., 0]
 
 
-def literal(name: str) -> str:
-    """Return a name escaped so that matplotlib draws it literally: no formulas, valid Unicode."""
-    return name.encode(errors="backslashreplace").decode().replace("$", r"\$")
-
-
 def titled(
-    area: FigureBase, images: Tensor, titles: Sequence[Sequence[str]], colors: Sequence[Sequence[str]]
+    area: FigureBase,
+    images: Tensor,
+    titles: Sequence[Sequence[str]],
+    colors: Sequence[Sequence[str]],
+    size: float = 7,
 ) -> NDArray[np.object_]:
-    """Draw images, R x T x C x H x W, with titles; return their axes, R x T."""
+    """Draw images, R x T x C x H x W, with titles of a font size; return their axes, R x T."""
     axes = area.subplots(*images.shape[:2], squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.02})
     for (row, column), ax in np.ndenumerate(axes):
         picture(ax, images[row, column], colors[row][column])
-        ax.set_title(titles[row][column], fontsize=7, pad=1.5, color=colors[row][column])
+        ax.set_title(titles[row][column], fontsize=size, pad=1.5, color=colors[row][column])
     return axes
 
 

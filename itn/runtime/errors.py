@@ -34,14 +34,14 @@ def explained(kept: Callable[[], str], resumable: bool) -> Iterator[None]:
 
     Args:
         kept: Returns a description of what the run has kept.
-        resumable: Whether the same command resumes the run.
+        resumable: Whether the run is resumed when it is repeated.
     """
     try:
         yield
     except KeyboardInterrupt:
         left = kept()
-        again = " starts again" if left == NOTHING_KEPT else ", without --overwrite, resumes it"
-        raise Interrupted(f"interrupted; {left}" + f"; the same command{again}" * resumable) from None
+        again = " to start again" if left == NOTHING_KEPT else ", without overwrite=True, to resume"
+        raise Interrupted(f"interrupted; {left}" + f"; repeat it{again}" * resumable) from None
     except RunError as error:
         raise RunError(f"{error}; {kept()}") from None
     except WriteError as error:

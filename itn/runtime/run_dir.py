@@ -7,13 +7,14 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from itn.runtime import distributed
 from itn.runtime.errors import writing
+from itn.runtime.validation import user_path
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
@@ -21,16 +22,20 @@ ANSWERS = "answers"  # key of config.json: what the classifier answers to a few 
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
-_FILES = (  # glob patterns of everything that a run writes
-    *("config.json", "result.json", TIMING, "history.jsonl", "model.safetensors", "outcomes.npz"),
-    *(CHECKPOINT, PREVIOUS_CHECKPOINT),
-    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv"),
-    *("figures/losses.png", "figures/classes.png", "figures/grid.png", "figures/curves.png"),
-    *("figures/directions.png", "figures/baselines.png", "figures/allowed.png", "figures/families.png"),
+_LEARNED = (
+    *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
+    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
+    *(f"figures/{name}.png" for name in ("families", "allowed")),
     "figures/axes.png",  # the former name of baselines.png
-    *("figures/accuracy-*.png", "figures/softmax-*.png", "figures/survival-*.png", "figures/pair-*.png"),
-    "figures/thresholds.png",
 )
+_FILES = {  # what a run of each command writes, besides figures with the names of its transformations
+    "screen": ("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "figures/thresholds.png"),
+    "learn": _LEARNED,
+    "learn --per-class": _LEARNED,
+}
+_OF_SWEEP = ("accuracy", "softmax", "survival")  # figures of each transformation
+
+State = Literal["new", "unfinished", "finished"]
 
 
 class RunFolder:
@@ -39,7 +44,7 @@ class RunFolder:
     A run works ``with`` its folder, which is locked meanwhile.
 
     Args:
-        path: A new or empty folder, or that of an unfinished run with the same settings.
+        path: A new or empty folder, or that of a run with the same settings; "~" is the home folder.
         settings: Everything that the results depend on; written to config.json.
         overwrite: Remove the files of an earlier run instead of refusing; other files stay.
 
@@ -48,12 +53,22 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
         self._rounding = 0.0
         self._lock = FileLock(self.path / LOCK, timeout=0)
-        self.resumes = distributed.on_rank_zero(self._check)
+        self._state = distributed.on_rank_zero(self._check)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is an unfinished run to go on with."""
+        return self._state == "unfinished"
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run with the same settings has finished here: there is nothing to do."""
+        return self._state == "finished"
 
     @property
     def writes(self) -> bool:
@@ -71,50 +86,58 @@ class RunFolder:
             ValueError: If the run to resume has other answers.
         """
         self.settings[ANSWERS], self._rounding = list(answers), rounding
-        self.resumes = distributed.on_rank_zero(self._check)
+        self._state = distributed.on_rank_zero(self._check)
 
-    def _check(self) -> bool:
-        """Return whether there is a run to resume; raise if the folder cannot be used."""
+    def _check(self) -> State:
+        """Return what the folder holds of a run with these settings; raise if it cannot be used."""
         existing = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
         if not existing.is_dir():
             raise ValueError(f"cannot write to {self.path}, since {existing} is a file: name another folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise ValueError(f"cannot write to {self.path}, no permission in {existing}: name another folder")
         # A run that was killed while writing leaves hidden files only
-        if self.overwrite or not self.path.exists() or not any(self.path.glob("[!.]*")):
-            return False
-        if not (self.path / "config.json").exists():
-            raise ValueError(f"{self.path} holds other files: name a new folder, or add --overwrite")
-        if (self.path / "result.json").exists():
-            with contextlib.suppress(Timeout), self._lock:  # unless that run is just doing so
-                self.remove_leftovers()
-                (self.path / LOCK).unlink(missing_ok=True)
-            raise ValueError(f"{self.path} holds a finished run: name a new folder, or add --overwrite")
-        try:
-            earlier_settings = json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError, RecursionError):
-            earlier_settings = None
-        if not isinstance(earlier_settings, dict):
-            raise ValueError(f"{self.path}/config.json is damaged: name a new folder, or add --overwrite")
-        if earlier_settings.get("schema_version", 1) != self.settings.get("schema_version", 1):
-            raise ValueError(
-                f"{self.path} holds an unfinished run of an older itn: name a new folder, or add --overwrite"
-            )
-        earlier_answers, answers = earlier_settings.pop(ANSWERS, None), self.settings.get(ANSWERS)
+        if not self.path.exists() or not any(self.path.glob("[!.]*")):
+            return "new"
+        earlier = self._earlier()
+        known = written_by(earlier)
+        for name in written_by(self.settings):
+            if name not in known and os.path.lexists(self.path / name):
+                file = self.path / name
+                raise ValueError(f"{file} is damaged, or not of itn, and would be lost: name a new folder")
+        if self.overwrite:
+            return "new"
+        if not known:
+            raise ValueError(f"{self.path} holds other files: name a new folder, or add overwrite=True")
+        finished = (self.path / "result.json").exists()
+        run = f"{self.path} holds {'a finished' if finished else 'an unfinished'} run"
+        if earlier.get("schema_version", 1) != self.settings.get("schema_version", 1):
+            raise ValueError(f"{run} of another itn: name a new folder, or add overwrite=True")
+        earlier_answers, answers = earlier.pop(ANSWERS, None), self.settings.get(ANSWERS)
         settings = {key: value for key, value in self.settings.items() if key != ANSWERS}
-        differences = _differences(earlier_settings, settings)
+        differences = _differences(earlier, settings)
         if differences:
             raise ValueError(
-                f"{self.path} holds an unfinished run with other settings ({'; '.join(differences[:3])}): "
-                "use the same ones, name a new folder, or add --overwrite"
+                f"{run} with other settings ({'; '.join(differences[:3])}): "
+                "use the same ones, name a new folder, or add overwrite=True"
             )
         if answers is not None and not _close(earlier_answers, answers, self._rounding):
             raise ValueError(
-                f"{self.path} holds an unfinished run whose classifier has the same weights but answered "
-                "differently to the same images: undo what has changed in its code, name a new folder, or "
-                "add --overwrite"
+                f"{run} whose classifier has the same weights but answered differently to the same images: "
+                "undo what has changed in its code, name a new folder, or add overwrite=True"
             )
-        return True
+        if not finished:
+            return "unfinished"
+        with contextlib.suppress(Timeout), self._lock:  # unless that run is just doing so
+            self.remove_leftovers()
+            (self.path / LOCK).unlink(missing_ok=True)
+        return "finished"
+
+    def _earlier(self) -> Any:
+        """Return the content of config.json, None if it cannot be read."""
+        try:
+            return json.loads((self.path / "config.json").read_text())
+        except (OSError, ValueError, RecursionError):
+            return None
 
     def start(self) -> None:
         """Lock the folder, and create it and its config.json unless a run is resumed.
@@ -122,9 +145,9 @@ class RunFolder:
         Raises:
             ValueError: If another run is at work there, or the folder cannot be written.
         """
-        self.resumes = distributed.on_rank_zero(self._start)
+        self._state = distributed.on_rank_zero(self._start)
 
-    def _start(self) -> bool:
+    def _start(self) -> State:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -135,22 +158,24 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
         try:
-            resumes = self._check()  # again: another run may have started and ended meanwhile
-            if not resumes:
+            state = self._check()  # again: another run may have started and ended meanwhile
+            if state == "finished":
+                raise ValueError(f"another run has just finished in {self.path}: repeat this to see it")
+            if state == "new":
                 self._clear()
         except BaseException:
             self.close()
             raise
-        return resumes
+        return state
 
     def _clear(self) -> None:
         """Remove the files of an earlier run and write config.json."""
         try:
-            for pattern in _FILES:
-                for path in self.path.glob(pattern):
-                    path.unlink()
-            self.remove(POINTS)
-            self.remove(JOURNAL)
+            self.remove_leftovers()
+            # Of the earlier run config.json stays until it is replaced: it tells which files are of a run
+            for name in written_by(self._earlier()):
+                if name != "config.json":
+                    self.remove(name)
             self.write_json("config.json", self.settings)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None
@@ -239,6 +264,18 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
 
+def written_by(settings: Any) -> tuple[str, ...]:
+    """Return the paths of all files that a run with these settings writes; none if they are not of a run."""
+    try:
+        swept = settings.get("magnitudes", {})
+        figures = [f"{kind}-{name}" for name in swept.get("sweeps", ()) for kind in _OF_SWEEP]
+        figures += [f"pair-{'-'.join(pair)}" for pair in swept.get("pairs", ())]
+        files, _ = _FILES[settings["command"]], settings["config"]
+    except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
+        return ()
+    return ("config.json", "result.json", TIMING, *files, *(f"figures/{name}.png" for name in figures))
+
+
 def content_of(folder: Path) -> dict[str, bytes]:
     """Return the content of all files of a run except its timing, by path; it is the same for equal runs."""
     return {
@@ -253,10 +290,14 @@ def write_whole(target: Path, writer: Callable[[Path], object]) -> Path:
     temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        temporary.unlink(missing_ok=True)  # a kill may have left it
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the umask says, whatever the writer makes of it
         try:
             writer(temporary)
         except (RuntimeError, SafetensorError) as error:  # how torch and safetensors report a full disk
             raise OSError(f"{target}: {error}") from error
+        temporary.chmod(mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)

@@ -1,11 +1,14 @@
 """Checks of settings; they raise ValueError, with what was expected."""
 
 import dataclasses
-from collections.abc import Collection, Iterable
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Precision = Literal["float32", "bfloat16", "float16"]
 
 _TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -23,10 +26,41 @@ def check_types(config: object) -> None:
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         if field.type in _TYPES:
             value, (types, expected) = getattr(config, field.name), _TYPES[field.type]
-            require(is_of(value, types), f"{field.name.replace('_', '-')} must be {expected}, got {value!r}")
+            require(is_of(value, types), f"{field.name} must be {expected}, got {value!r}")
             if isinstance(value, Real) and not isinstance(value, bool | int | float):  # a number of numpy
                 plain = int(value) if isinstance(value, Integral) else float(value)
                 object.__setattr__(config, field.name, plain)
+
+
+def config_of(kind: type[T], given: object) -> T:
+    """Return the settings that a user gives: a config, a mapping with its fields, or None for the defaults.
+
+    Raises:
+        ValueError: If it is something else; the message says what to write.
+    """
+    if given is None or isinstance(given, kind):
+        return kind() if given is None else given
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"config must be an itn.{kind.__name__}(...) or a mapping of its settings, got {given!r}"
+        )
+    for name in given:
+        near = ", ".join(difflib.get_close_matches(str(name), fields, n=3, cutoff=0.4) or fields)
+        require(name in fields, f"unknown setting {name!r} of itn.{kind.__name__}: nearest are {near}")
+    return kind(**given)
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path that a user has given, with "~" as the home folder.
+
+    Raises:
+        ValueError: If there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: no home folder is known; write ./{path} for a name with ~") from None
 
 
 def is_of(value: object, types: tuple[type, ...]) -> bool:
@@ -59,7 +93,7 @@ def check_fractions(config: object, *names: str) -> None:
     """Raise ValueError unless these fields of a config lie between 0 and 1."""
     for name in names:
         value = getattr(config, name)
-        require(0 < value < 1, f"{name.replace('_', '-')} must lie in (0, 1), got {value}")
+        require(0 < value < 1, f"{name} must lie in (0, 1), got {value}")
 
 
 def require(condition: bool, message: str) -> None:

@@ -101,7 +101,7 @@ class ScreenConfig:
         check_fractions(self, "accuracy_fraction", "confidence")
         for name in ("bisections", "accuracy_bisections", "batch_size", "seed"):
             value = getattr(self, name)
-            require(0 <= value < 2**63, f"{name.replace('_', '-')} must be at least 0, got {value}")
+            require(0 <= value < 2**63, f"{name} must be at least 0, got {value}")
 
     def _check_members(self) -> None:
         """Check that there are names and transformations, and put them and their magnitudes into tuples."""

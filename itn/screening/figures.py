@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from itn.plotting.names import class_label
 from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
@@ -25,8 +27,18 @@ def draw_sweep(
     record: SweepRecord,
     softmax: Sequence[SoftmaxRow],
     flips: Sequence[FlipRow],
+    outputs: Sequence[str],
 ) -> None:
-    """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes."""
+    """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes.
+
+    Outputs are the names of the classes as the rows have them, in their order.
+    """
+    labels = {name: class_label(name, number) for number, name in enumerate(outputs)}
+    if any(name != label for name, label in labels.items()):
+        softmax = [
+            replace(r, class_=labels[r.class_], output=labels.get(r.output, r.output)) for r in softmax
+        ]
+        flips = [replace(row, class_=labels[row.class_]) for row in flips]
     transform, confidence = sweep.transform, screener.config.confidence
     index = one_per_class(screener.labels.cpu(), STRIP_ROWS)
     magnitudes = _evenly_spaced(transform, sweep.magnitudes, STRIP_COLUMNS)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.data.loading import ImageSet
 from itn.functional import check_images
 from itn.models.canvases import SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
-from itn.models.classifier import Classifier
+from itn.models.classifier import as_classifier
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips
 from itn.screening.passes import Screener, unchanged
@@ -18,7 +18,7 @@ from itn.transforms import Transform
 
 
 def flip_magnitudes(
-    classifier: Classifier,
+    classifier: nn.Module,
     images: Tensor | ImageSet,
     transform: Transform | str,
     magnitudes: Sequence[float] | None = None,
@@ -53,6 +53,7 @@ def flip_magnitudes(
         >>> flips = flip_magnitudes(clf, images, "rotate", range(-180, 181, 5))
         >>> flips["above"].magnitude[flips["above"].flipped]  # degrees
     """
+    classifier = as_classifier(classifier)
     known = images.canvases if isinstance(images, ImageSet) else None
     images = images.images if isinstance(images, ImageSet) else images
     check_images(images, classifier.channels)

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from itn.plotting.names import shortened
 from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, WIDTH
+from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
-from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale, shortened
+from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale
 from itn.screening.records import PairRecord, ScreenRecord, SweepRecord
 from itn.screening.summary import breaking_order, unit_text
 from itn.screening.thresholds import Threshold
@@ -64,7 +66,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
     red = f"red crosses: {short} below" if discrete else f"red: {short}"
     cross = "\nwhite cross" if discrete else " cross"
     ax.set_title(f"{red} {share};{cross}: unchanged images", fontsize=8)
-    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {pair.n:,} images)")
+    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {counted(pair.n, 'image')})")
     return figure
 
 
@@ -88,7 +90,12 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         _draw_extents(ax, sweep)
         ax.tick_params(labelsize=6.5, pad=1, length=2)
         figure.text(
-            0.225, 1 - (0.3 + 0.52 * (row + 0.42)) / total, f"{name}\n", ha="right", va="center", fontsize=8.5
+            0.225,
+            1 - (0.3 + 0.52 * (row + 0.42)) / total,
+            f"{shortened(name, 21)}\n",
+            ha="right",
+            va="center",
+            fontsize=8.5,
         )
         figure.text(
             0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, shortened(unit_text(name, sweep.unit), 34),
@@ -105,8 +112,8 @@ def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Fig
         loc="upper center", ncols=2, fontsize=8, frameon=False,
     )  # fmt: skip
     key = (
-        f"{record.model}, {record.n:,} images; bars end at the threshold (arrow: beyond "
-        f"the tested range); whiskers: {100 * record.confidence:g} % intervals"
+        f"{shortened(record.model, 30)}, {counted(record.n, 'image')}; bars end at the threshold (arrow: "
+        f"beyond the tested range); whiskers: {100 * record.confidence:g} % intervals"
     )
     if any(sweep.kept is not None for sweep in record.transforms.values()):
         key += "\nwithout degrees: % of images at each magnitude, with a cross where that is too few"

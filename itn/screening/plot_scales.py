@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from itn.plotting.style import literal
 from itn.screening.summary import unit_text
 from itn.transforms import Transform
 
@@ -61,7 +60,8 @@ def set_scale(ax: Axes, transform: Transform, magnitudes: Sequence[float], spars
     if transform.discrete:
         ax.set_xticks(values)
     elif transform.unit == "degrees" and values[-1] - values[0] >= 180 and not transform.logarithmic:
-        ax.set_xticks(np.arange(-360, 361, 180 if sparse else 45))
+        few = 180 if values[-1] - values[0] > 180 else 90
+        ax.set_xticks(np.arange(-360, 361, few if sparse else 45))
     low, high = (position(transform, v) for v in limits(transform, magnitudes))
     margin = (0.5 / (len(values) - 1) if transform.discrete else 0.055) * (high - low)
     ends = (low - margin, high + margin)
@@ -95,8 +95,3 @@ def cell_edges(transform: Transform, centers: Sequence[float]) -> NDArray[np.flo
     first, last = (x[0] - middle[0], x[-1] - middle[-1]) if len(x) > 1 else (-0.5, 0.5)
     edges = np.concatenate([[x[0] + first], middle, [x[-1] + last]])
     return np.exp(edges) if transform.logarithmic else edges
-
-
-def shortened(name: str, most: int = 14) -> str:
-    """Return a name, cut to a number of characters, as it can be drawn."""
-    return literal(name if len(name) <= most else name[: most - 1] + "…")

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from itn.plotting.names import AVERAGE, shortened
 from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
+from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import (
     axis_label,
@@ -21,7 +23,6 @@ from itn.screening.plot_scales import (
     percent,
     position,
     set_scale,
-    shortened,
 )
 from itn.screening.records import FlipRow, SoftmaxRow, SweepRecord
 from itn.screening.thresholds import paths
@@ -63,7 +64,7 @@ def accuracy_curve(
     mark_identity(ax, transform)
     _mark_breaks(ax, sweep)
     set_scale(ax, transform, x)
-    ax.set(ylim=(0, 102), ylabel=f"% of {sweep.n:,} images")
+    ax.set(ylim=(0, 102), ylabel=f"% of {counted(sweep.n, 'image')}")
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
     strip = figure.add_axes((0.09, 0.3 / total, 0.89, height / total))
     low, high = (position(transform, v) for v in ax.get_xlim())
@@ -162,6 +163,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
     )
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
+    letters = 0.97 * 72 * axes[0, 0].get_position().width * width / AVERAGE  # above a panel, of font size 1
     for ax, (name, of_class) in zip(axes.flat, panels, strict=False):
         curves: dict[str, list[SoftmaxRow]] = {}
         for row in of_class:
@@ -173,7 +175,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
             if not (true or rest):
                 color, x, side = next(rivals)
                 at = {"transform": ax.transAxes, "ha": side, "va": "bottom"}
-                ax.text(x, 1.02, shortened(output, 15), color=color, fontsize=6, **at)
+                ax.text(x, 1.02, shortened(output, letters / 6 / 2), color=color, fontsize=6, **at)
             ax.plot(
                 [point.magnitude for point in points],
                 [point.softmax for point in points],
@@ -184,7 +186,7 @@ def class_softmax(transform: Transform, rows: Sequence[SoftmaxRow]) -> Figure:
             )
         mark_identity(ax, transform)
         set_scale(ax, transform, [row.magnitude for row in of_class], sparse=True)
-        ax.set_title(shortened(name, 20), fontsize=8, pad=10, color=BLUE, loc="left")
+        ax.set_title(shortened(name, letters / 8), fontsize=8, pad=10, color=BLUE, loc="left")
         ax.set_ylim(0, 1.02)
         ax.tick_params(labelsize=7)
     key = (

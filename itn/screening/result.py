@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.validation import user_path
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
 from itn.screening.summary import screen_summary
 from itn.screening.tables import from_csv, to_csv
@@ -15,7 +16,7 @@ from itn.screening.tables import from_csv, to_csv
 R = TypeVar("R")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ScreenResult:
     """The result of ``itn.screen``; ``print`` shows the closing table."""
 
@@ -24,6 +25,9 @@ class ScreenResult:
     pairs: tuple[PairRow, ...]
     softmax: tuple[SoftmaxRow, ...]
     flips: tuple[FlipRow, ...]
+
+    def __repr__(self) -> str:  # not the thousands of rows
+        return str(self)
 
     def __str__(self) -> str:
         return screen_summary(self.record)
@@ -58,7 +62,7 @@ def load_screen(folder: str | Path) -> ScreenResult:
     Raises:
         ValueError: If the folder does not hold a finished screen, or one of another schema version.
     """
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     if not (path / "result.json").is_file():
         raise ValueError(f"{path} does not hold a finished screen: name the output folder of itn screen")
     try:
@@ -73,7 +77,7 @@ def load_screen(folder: str | Path) -> ScreenResult:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a finished screen that can be read ({error}): "
-            "repeat the screen, or name another folder"
+            "repeat the screen with overwrite=True, or name another folder"
         ) from None
 
 

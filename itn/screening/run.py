@@ -1,7 +1,7 @@
 """Screening: how far each transformation goes before the predictions of a frozen classifier break."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from itn.data.inputs import RunInputs
 from itn.data.loading import ImageSet
-from itn.models.classifier import Classifier
+from itn.models.classifier import Classifier, as_classifier
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
+from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
-from itn.screening.result import ScreenResult, write_tables
+from itn.screening.result import ScreenResult, load_screen, write_tables
 from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, softmax_rows
 from itn.screening.stored_passes import StoredPasses, count_passes
 from itn.screening.sweep import Samples, sweep_record, with_border
@@ -30,10 +31,10 @@ from itn.transforms import TRANSFORMS
 
 
 def screen(
-    classifier: Classifier,
+    classifier: nn.Module,
     images: Tensor | ImageSet,
     labels: Tensor | None = None,
-    config: ScreenConfig | None = None,
+    config: ScreenConfig | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
     source: str | None = None,
@@ -44,14 +45,16 @@ def screen(
     """Find how far each transformation goes before the predictions of a classifier break.
 
     Args:
-        classifier: The classifier to study; it is not changed, and its device does the work.
+        classifier: The classifier to study; it is not changed, and its device does the work. Another module
+            is taken to expect images in [0, 1], with a warning.
         images: N x C x H x W, uint8 or float in [0, 1]; or an ``ImageSet``, with what its photographs show
             around these.
         labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
-        config: Settings; None takes the defaults. Names mean what is registered now.
+        config: Settings, or a mapping with some of them; None takes the defaults. Names mean what is
+            registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
-            flips.csv and figures/: a new or empty one, or that of an unfinished run with the same settings,
-            which then continues. None writes nothing.
+            flips.csv and figures/: a new or empty one, or that of a run with the same settings: an unfinished
+            one continues, of a finished one the result is returned. None writes nothing.
         source: Where the images come from, for the record.
         names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
@@ -70,7 +73,9 @@ def screen(
         >>> sweep.record.transforms["rotate"].thresholds.accuracy["above"]
         Threshold(value=41.2, ci_low=39.8, ci_high=42.7)
     """
-    config = replace(config or ScreenConfig())  # resolves its names again, which may be registered anew
+    classifier = as_classifier(classifier)
+    # Resolves its names again, which may be registered anew
+    config = replace(config_of(ScreenConfig, config))
     run = RunInputs(
         "screen",
         classifier,
@@ -82,6 +87,8 @@ def screen(
         overwrite=overwrite,
         settings=_sweeps(config),
     )
+    if run.finished is not None:
+        return load_screen(run.finished)
     folder, n = run.folder, len(run.data)
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each image, got {len(names)}")
@@ -113,7 +120,7 @@ def screen(
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
-                    draw_sweep(folder, screener, sweep, records[name], class_means, changes)
+                    draw_sweep(folder, screener, sweep, records[name], class_means, changes, samples.outputs)
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}
             for x, y in config.pair_names:

@@ -14,6 +14,7 @@ from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT
 from itn.runtime.progress import ProgressBar
 from itn.runtime.run_dir import POINTS, RunFolder
+from itn.runtime.wording import counted
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import Outcomes, kept, outcomes
 from itn.screening.flips import Flips
@@ -86,7 +87,8 @@ class StoredPasses:
         """Return what a run that ends now leaves behind, in words."""
         if self.folder is None:
             return NOTHING_KEPT
-        return f"{self.bar.done} of {self.bar.total} passes are kept in {self.folder.path / POINTS}"
+        total = counted(self.bar.total, "pass", "passes")
+        return f"{self.bar.done} of {total} are kept in {self.folder.path / POINTS}"
 
     def _point(self, transform: Transform, v: float, kind: str = "") -> Arrays:
         change = self.screener.at(transform, v)

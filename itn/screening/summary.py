@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itn.data.inputs import no_labels_note
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
+from itn.runtime.wording import counted
 from itn.screening.border import border_notes
 from itn.screening.criteria import agreement_text, level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
@@ -22,7 +23,7 @@ def screen_summary(record: ScreenRecord) -> str:
     lines = [
         *no_labels_note(record.provenance),
         f"clean {measure('accuracy', record.topk)} {_percent(record.clean_accuracy)} "
-        f"[{_percent(low)}, {_percent(high)}], {record.n:,} images; "
+        f"[{_percent(low)}, {_percent(high)}], {counted(record.n, 'image')}; "
         f"in brackets {100 * record.confidence:g} % intervals",
     ]
     if record.transforms:

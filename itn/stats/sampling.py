@@ -5,6 +5,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+from itn.runtime.wording import counted
+
 
 def generator(seed: int, purpose: str) -> torch.Generator:
     """Return a CPU generator for one purpose; its draws do not depend on those for other purposes."""
@@ -32,7 +34,8 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         members = shuffled[labels.cpu()[shuffled] == label]
         first[members[: round(fraction * len(members))]] = True
     if first.all() or not first.any():
-        raise ValueError(f"{len(labels)} images are too few to split {fraction:g} to {1 - fraction:g}")
+        given = counted(len(labels), "image is", "images are")
+        raise ValueError(f"{given} too few to split {fraction:g} to {1 - fraction:g}")
     return first.nonzero().flatten(), (~first).nonzero().flatten()
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from torch import Tensor
@@ -10,7 +10,13 @@ from torch import Tensor
 from itn.runtime.validation import require
 from itn.transforms.transform import Transform
 
-_TRANSFORMS: dict[str, Transform] = {}
+
+class _Table(dict[str, Transform]):
+    def __missing__(self, name: str) -> Transform:
+        raise KeyError(_unknown(name, self))
+
+
+_TRANSFORMS = _Table()
 TRANSFORMS: Mapping[str, Transform] = MappingProxyType(_TRANSFORMS)
 _BUILT_IN: set[str] = set()
 
@@ -92,9 +98,13 @@ def find(name: str, others: Mapping[str, Transform] = MappingProxyType({})) -> T
         ValueError: If there is none; the message lists the nearest names.
     """
     known = {**TRANSFORMS, **others}
-    near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known)
-    require(name in known, f"unknown transformation {name!r}: nearest are {near}")
+    require(name in known, _unknown(name, known))
     return known[name]
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = ", ".join(difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or known)
+    return f"unknown transformation {name!r}: nearest are {near}"
 
 
 def keep_registered() -> None:

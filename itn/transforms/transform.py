@@ -21,6 +21,7 @@ from torch import Tensor
 from itn.functional import PADDINGS, Surround, check_images, unit_float, warp
 from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
+from itn.runtime.wording import counted
 
 LARGEST_MAGNITUDE = 1e30  # a float32 is infinite from 3.4e38, and coordinates are multiples of magnitudes
 
@@ -129,7 +130,7 @@ class Transform:
         v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
         if v.ndim > 1 or (v.ndim == 1 and len(v) not in (1, len(images))):
             raise ValueError(
-                f"{self.name} takes one magnitude, or one for each of {len(images)} images, "
+                f"{self.name} takes one magnitude, or one for each of {counted(len(images), 'image')}, "
                 f"got shape {tuple(v.shape)}"
             )
         self.check_magnitudes(torch.as_tensor(magnitude, dtype=torch.float64).flatten().tolist())

@@ -117,7 +117,8 @@ def test_a_killed_run_goes_on_to_the_same_files(folder):
     that of a run that nobody touched."""
     arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist"]
     arguments += ["--objective", "switched", "--steps", "400"]
-    assert itn(folder, *arguments, "--out", "whole").returncode == 0
+    whole = itn(folder, *arguments, "--out", "whole")
+    assert whole.returncode == 0
     for lines in (1, 250):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, *arguments, "--out", "killed"],
@@ -141,8 +142,9 @@ def test_a_killed_run_goes_on_to_the_same_files(folder):
     assert content_of(folder / "killed") == content_of(folder / "whole")
 
     again = itn(folder, *arguments, "--out", "killed")
-    assert again.returncode == 2
-    assert again.stderr == "itn: killed holds a finished run: name a new folder, or add --overwrite\n"
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout == whole.stdout.replace("whole", "killed")
+    assert content_of(folder / "killed") == content_of(folder / "whole")
 
 
 def test_ctrl_c_keeps_and_names_the_state(folder):
@@ -174,7 +176,7 @@ def test_ctrl_c_keeps_and_names_the_state(folder):
     assert process.returncode == 130
     assert errors.count("\n") == 1
     assert "interrupted; the state after" in errors
-    assert "run/checkpoint.pt; the same command, without --overwrite, resumes it" in errors
+    assert "run/checkpoint.pt; repeat it, without --overwrite, to resume" in errors
     assert not (folder / "run" / "result.json").exists()
 
 
@@ -195,7 +197,7 @@ REFUSED_BY_LEARN = [
     (["--model", "jenings"], "unknown model 'jenings': nearest are jennings-cnn"),
     (["--model", "mine.py:nothing"], "mine.py has no function nothing, only nearest_mean"),
     (["--model", "mine.py:constant"], "at chance level on these images"),
-    (["--model", "mine.py:colored"], "images have 1 channels, the classifier takes 3"),
+    (["--model", "mine.py:colored"], "images have 1 channel, the classifier takes 3"),
     (["--data", "cats"], "unknown images 'cats': give one of mnist"),
     (["--weights", "mine.py"], "mine.py"),
     (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
@@ -416,7 +418,7 @@ def test_a_run_that_is_asked_to_end_says_what_is_kept(folder):
     job.terminate()
     _, said = job.communicate()
     assert job.returncode == 130
-    assert re.search(r"itn: interrupted; \d+ of \d+ passes are kept in .*; the same command", said)
+    assert re.search(r"itn: interrupted; \d+ of \d+ passes are kept in .*; repeat it, without --over", said)
 
 
 def test_a_screen_of_real_photographs(folder):

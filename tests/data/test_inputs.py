@@ -47,7 +47,7 @@ def test_the_same_weights_in_other_code_do_not_resume(kind, flats, tmp_path):
     other = itn.Classifier(Code(1.05), name="mine")
     assert other.sha256() == itn.Classifier(Code()).sha256()
     with pytest.raises(
-        ValueError, match=r"same weights but answered differently.*undo .* or add --overwrite"
+        ValueError, match=r"same weights but answered differently.*undo .* or add overwrite=True"
     ):
         work(other, *flats, config, tmp_path)
     assert content_of(tmp_path) == before

@@ -89,7 +89,7 @@ def test_unit_float_divides_bytes_only():
         (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalization"),
         (torch.rand(2, 1, 5, 5) * 255, "divide by 255"),
         (torch.full((1, 1, 2, 2), torch.nan), "nan"),
-        (torch.rand(2, 1, 5, 5), "have 1 channels, the classifier takes 3"),
+        (torch.rand(2, 1, 5, 5), "have 1 channel, the classifier takes 3"),
     ],
 )
 def test_bad_images_are_refused(images, message):

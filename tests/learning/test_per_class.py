@@ -87,7 +87,7 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
 
 def test_nothing_is_left_of_a_run_that_is_replaced(shifts):
     _, folder = shifts
-    with RunFolder(folder, {}, overwrite=True):
+    with RunFolder(folder, {"command": "learn", "config": {}}, overwrite=True):
         pass
     assert [path.name for path in folder.rglob("*.*")] == ["config.json"]
 

@@ -60,7 +60,7 @@ def test_weights_are_those_of_the_paper_or_given_by_name():
 def test_a_weight_of_a_part_that_is_not_learned_is_refused(parts):
     for other in ("typo", 3):
         given = Switched(c_theta={"color": 0.5, other: 0.1})
-        message = f"c-theta has weights of {other}, but the parts are {', '.join(parts)}$"
+        message = f"c_theta has weights of {other}, but the parts are {', '.join(parts)}$"
         with pytest.raises(ValueError, match=message):
             LearnConfig(parts=parts, objective=given)
     assert LearnConfig(parts=parts, objective=Switched(c_theta={"color": 0.5})).parts == parts

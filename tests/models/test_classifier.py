@@ -60,10 +60,16 @@ def test_hash_tells_weights_apart(linear):
     [
         ((0.5,), None, "must both have one number per channel"),
         ((0.5,), (0.1, 0.2), "must both have one number per channel"),
-        ((0.5,), (0.0,), "must be positive"),
-        ((0.5,), (float("nan"),), "must be positive"),
-        (0.5, 0.2, r"mean must be one number per channel, such as \(0.5,\), got 0.5"),
-        ((0.5,), ("a",), r"std must be one number per channel.*got \('a',\)"),
+        ((0.5,), (0.0,), r"std in \(0, 2\], got .*: std is what is divided by"),
+        ((0.5,), (float("nan"),), r"std in \(0, 2\]"),
+        ((-0.5,), (0.5,), r"mean must lie in \[0, 1\] .*: mean is what is subtracted"),
+        ((0.5, 1.5), (0.5, 0.5), r"mean must lie in \[0, 1\]"),
+        ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), "pixels from 0 to 255, divide both by 255"),
+        ((-104.0, -117.0, -123.0), (1.0, 1.0, 1.0), "pixels from 0 to 255, divide both by 255"),
+        ((0.0,), (255.0,), "pixels from 0 to 255, divide both by 255"),
+        (0.5, 0.2, r"mean must have one number per channel, got 0.5: write \(0.5,\) for gray images"),
+        ((0.5,), ("a",), r"std must have one number per channel, got \('a',\)"),
+        ((), (), r"mean must lie in"),
     ],
 )
 def test_bad_normalization_is_refused(mean, std, message):

@@ -138,7 +138,7 @@ def test_torchvision_without_network_says_what_to_put_where(offline):
         itn.load_classifier("torchvision:squeezenet1_1")
     text = str(caught.value)
     assert f"put https://download.pytorch.org/models/{file} at {offline / file}" in text
-    assert "--weights FILE" in text
+    assert "weights=FILE" in text
     assert "\n" not in text
     assert not files(offline.parent.parent.parent)
 
@@ -158,7 +158,7 @@ def test_timm_without_network_says_what_to_get(offline):
     ) as caught:
         itn.load_classifier("timm:test_resnet")
     assert "hf download timm/test_resnet.r160_in1k model.safetensors" in str(caught.value)
-    assert "--weights FILE" in str(caught.value)
+    assert "weights=FILE" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < 20  # the hub's own five attempts take twice that
     with pytest.raises(ValueError, match=r"put https://github\.com/.*seresnet18-4bb0ce65.pth at "):

@@ -209,7 +209,7 @@ def test_images_and_controls_are_checked_once(net, monkeypatch):
         monkeypatch.setattr(module, "check_images", lambda *_: pytest.fail("images are checked again"))
     net(torch.rand(4, 3, 9, 13), torch.rand(4, 2), torch.rand(4, 2))
     assert checks == ["check_images", "check_controls", "check_controls"]
-    with pytest.raises(ValueError, match="images have 1 channels, the classifier takes 3"):
+    with pytest.raises(ValueError, match="images have 1 channel, the classifier takes 3"):
         net(torch.rand(4, 1, 9, 13), torch.rand(4, 2), torch.rand(4, 2))
 
 

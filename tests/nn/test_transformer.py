@@ -215,7 +215,7 @@ def test_bad_images_are_refused(name):
 
 
 def test_wrong_channel_count_is_refused():
-    with pytest.raises(ValueError, match="images have 1 channels"):
+    with pytest.raises(ValueError, match="images have 1 channel"):
         ColorTransformer(3)(torch.rand(2, 1, 4, 4), torch.zeros(2))
 
 

@@ -39,7 +39,7 @@ def test_a_file_that_the_run_cannot_write_is_named(flats, brightness, tmp_path, 
     def full(path, target):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    run = RunFolder(tmp_path, {})
+    run = RunFolder(tmp_path, {"command": "learn", "config": {}})
     run.start()
     monkeypatch.setattr("pathlib.Path.replace", full)
     for work in (
@@ -56,7 +56,7 @@ def test_a_file_that_the_run_cannot_write_is_named(flats, brightness, tmp_path, 
 
 
 def test_what_torch_says_of_a_full_disk_counts_as_well(tmp_path):
-    run = RunFolder(tmp_path, {})
+    run = RunFolder(tmp_path, {"command": "learn", "config": {}})
     run.start()
 
     def full(path):

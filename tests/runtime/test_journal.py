@@ -23,7 +23,7 @@ def attempt(path, evaluations, fail_at=None):
         evaluated.append(number)
         return RESULTS[number]
 
-    folder, journal = RunFolder(path, {"settings": 1}), Journal()
+    folder, journal = RunFolder(path, {"command": "learn", "config": {}}), Journal()
     results = []
     with folder, journal.opened(folder):
         try:
@@ -72,5 +72,5 @@ def test_without_a_folder_everything_is_evaluated():
 
 def test_overwriting_forgets_what_was_evaluated(tmp_path):
     attempt(tmp_path / "run", 2)
-    with RunFolder(tmp_path / "run", {"settings": 1}, overwrite=True):
+    with RunFolder(tmp_path / "run", {"command": "learn", "config": {}}, overwrite=True):
         assert not (tmp_path / "run" / JOURNAL).exists()

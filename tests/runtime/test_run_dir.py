@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from itn.runtime.run_dir import RunFolder, content_of
 
 STEP = LearnStep(0, {"spatial": 0.5}, {"accuracy": 0.9, "asked_cross_entropy": True}).to_json()
 
+SETTINGS = {"command": "learn", "config": {"steps": 3}}
+
 
 def started(path, settings=None, **kw):
-    folder = RunFolder(path, settings or {"config": {"steps": 3}}, **kw)
+    folder = RunFolder(path, settings or SETTINGS, **kw)
     folder.start()
     return folder
 
@@ -21,14 +24,14 @@ def test_new_and_empty_folders_start(make, tmp_path):
     path = {"new": tmp_path / "a", "deep": tmp_path / "a" / "b", "empty": tmp_path}[make]
     folder = started(path)
     assert not folder.resumes
-    assert json.loads((path / "config.json").read_text()) == {"config": {"steps": 3}}
+    assert json.loads((path / "config.json").read_text()) == SETTINGS
 
 
 def test_unfinished_runs_resume_only_with_the_same_settings(tmp_path):
     started(tmp_path)
     assert started(tmp_path).resumes
-    with pytest.raises(ValueError, match=r"other settings \(config.steps: 3, now 4\).*--overwrite"):
-        RunFolder(tmp_path, {"config": {"steps": 4}})
+    with pytest.raises(ValueError, match=r"other settings \(config.steps: 3, now 4\).*overwrite=True"):
+        RunFolder(tmp_path, {"command": "learn", "config": {"steps": 4}})
 
 
 def test_finished_runs_and_other_files_are_left_unchanged(tmp_path):
@@ -40,7 +43,11 @@ def test_finished_runs_and_other_files_are_left_unchanged(tmp_path):
     folder = started(tmp_path, overwrite=True)
     folder.write_json("result.json", {"accuracy": 1})
     folder.close()
-    with pytest.raises(ValueError, match="holds a finished run"):
+    finished = RunFolder(tmp_path, SETTINGS)
+    assert (finished.finished, finished.resumes) == (True, False)
+    with pytest.raises(ValueError, match=r"holds a finished run with other settings \(config.steps"):
+        RunFolder(tmp_path, {"command": "learn", "config": {"steps": 4}})
+    with pytest.raises(ValueError, match="another run has just finished"):
         started(tmp_path)
     started(tmp_path, overwrite=True)
     assert not (tmp_path / "result.json").exists()
@@ -141,11 +148,11 @@ def test_the_content_of_a_run_is_every_file_but_its_timing(tmp_path):
     [([5, -2], True), ([5.04, -2.04], True), ([5.06, -2], False), ([5, -2.06], False), ([5], False)],
 )
 def test_answers_may_differ_by_a_share_of_the_largest(now, resumes, tmp_path):
-    folder = RunFolder(tmp_path, {})
+    folder = RunFolder(tmp_path, SETTINGS)
     folder.check_answers([5, -2], 0.01)
     folder.start()
     folder.close()
-    again = RunFolder(tmp_path, {})
+    again = RunFolder(tmp_path, SETTINGS)
     if resumes:
         again.check_answers(now, 0.01)
         again.start()
@@ -157,6 +164,63 @@ def test_answers_may_differ_by_a_share_of_the_largest(now, resumes, tmp_path):
 
 @pytest.mark.parametrize("damaged", [None, "text", 3, {"a": 1}, [5, "a"], [5, None], [5, float("nan")]])
 def test_damaged_answers_are_refused(damaged, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"answers": damaged}))
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS | {"answers": damaged}))
     with pytest.raises(ValueError, match="answered differently"):
-        RunFolder(tmp_path, {}).check_answers([5, -2], 0.01)
+        RunFolder(tmp_path, SETTINGS).check_answers([5, -2], 0.01)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", '{"model_type": "vit", "architectures": ["ViTForImageClassification"]}'),
+        ("config.json", '{"command": "npx", "config": {}}'),
+        ("result.json", '{"accuracy": 0.9}'),
+        ("model.safetensors", "weights of days"),
+        ("figures/losses.png", "a figure"),
+    ],
+)
+def test_files_that_no_run_has_written_are_never_touched(name, text, overwrite, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} is damaged, or not of itn, .*: name a new folder$"):
+        started(tmp_path, overwrite=overwrite)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+    assert path.read_text() == text
+
+
+def test_a_run_that_is_replaced_takes_only_its_own_files_along(tmp_path):
+    """Those of a screen are not those of learning, and a figure may have the name of another sweep."""
+    screened = {"command": "screen", "config": {}, "magnitudes": {"sweeps": {"rotate": [1]}, "pairs": []}}
+    folder = started(tmp_path, screened)
+    for name in ("result.json", "figures/accuracy-rotate.png", "figures/accuracy-mine.png", "history.jsonl"):
+        folder.write(name, lambda path: path.write_text("text"))
+    folder.close()
+    with pytest.raises(ValueError, match=r"history.jsonl is damaged, or not of itn"):
+        started(tmp_path, overwrite=True)
+    started(tmp_path, screened, overwrite=True).close()
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert left == {"config.json", "history.jsonl", "figures/accuracy-mine.png"}
+
+
+def test_files_have_the_mode_that_the_umask_gives(tmp_path):
+    folder = started(tmp_path)
+
+    def secret(path):
+        path.touch()
+        path.chmod(0o600)  # as safetensors makes them
+
+    before = os.umask(0o027)
+    try:
+        folder.write("model.safetensors", secret)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder("~/runs/a", SETTINGS).path == tmp_path / "runs" / "a"
+    with pytest.raises(ValueError, match="no home folder is known"):
+        RunFolder("~nobody-of-that-name/a", SETTINGS)

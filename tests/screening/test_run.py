@@ -288,9 +288,13 @@ def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
     with pytest.raises(ValueError, match=r"images.sha256"):
         screen(side, images.flip(0), labels.flip(0), config, tmp_path)
     assert content_of(tmp_path) == before
-    screen(side, *blobs, config, tmp_path)
-    with pytest.raises(ValueError, match="holds a finished run"):
-        screen(side, *blobs, config, tmp_path)
+    done = screen(side, *blobs, config, tmp_path)
+    finished = content_of(tmp_path)
+    again = screen(side, *blobs, config, tmp_path)
+    assert (again.record, str(again)) == (done.record, str(done))
+    with pytest.raises(ValueError, match=r"holds a finished run with other settings \(config.magnitudes"):
+        screen(side, *blobs, other, tmp_path)
+    assert content_of(tmp_path) == finished
 
 
 def test_gray_images_need_no_grayscale(side, blobs):

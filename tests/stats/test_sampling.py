@@ -26,7 +26,7 @@ def test_split_is_stratified_disjoint_complete_and_seeded():
 
 
 def test_split_of_too_few_images_is_refused():
-    with pytest.raises(ValueError, match=r"1 images are too few to split 0\.4 to 0\.6"):
+    with pytest.raises(ValueError, match=r"1 image is too few to split 0\.4 to 0\.6"):
         stratified_split(torch.tensor([3]), 0.4, seed=0)
 
 
