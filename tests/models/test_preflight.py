@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.models.preflight import check_gradient, check_in_place
+from itn.models.gradient_check import check_gradient
 
 SCREEN = itn.ScreenConfig(transforms=("contrast",), magnitudes={"contrast": (0.5, 2.0)}, bisections=0)
 LEARN = itn.LearnConfig(objective="switched", parts=("color",), steps=3, batch_size=16)
@@ -46,7 +46,7 @@ def test_a_network_that_writes_into_its_images_is_refused(written, as_bytes, fla
 def test_the_error_says_what_was_written(flats, brightness):
     for prepare, seen in IN_PLACE.values():
         with pytest.raises(ValueError, match=seen):
-            check_in_place(itn.Classifier(Through(brightness.net, prepare)), flats[0][:32])
+            itn.preflight(itn.Classifier(Through(brightness.net, prepare)), *flats)
 
 
 def test_writing_into_a_copy_is_allowed(flats, brightness):
