@@ -11,7 +11,7 @@ from itn.models.classifier import Classifier, predict
 from itn.stats import binomial_tail
 
 SAMPLE = 256  # images
-ENOUGH = 0.95  # accuracy at which nothing can be much better
+GAIN = 0.1  # of the images, that must be right in addition
 _NORMALIZATIONS = {  # by the number of channels
     1: (((0.5,), (0.5,)), ((0.1307,), (0.3081,))),
     3: (((0.5,) * 3, (0.5,) * 3), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))),
@@ -50,14 +50,14 @@ def check_normalization(
     """
     rows = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
     right = predictions[rows] == labels[rows]
-    if right.float().mean() >= ENOUGH:
+    if right.float().mean() >= 1 - GAIN:
         return False
     pixels = unit_float(images[rows.to(images.device)].to(classifier.device))
     gains = []
     for given, text in _normalizations(classifier, pixels):
         other = predict(classifier, given, batch_size).cpu() == labels[rows]
         better, worse = int((other & ~right).sum()), int((right & ~other).sum())
-        if better - worse > len(rows) / 10 and binomial_tail(better, better + worse, 0.5) < 1e-4:
+        if better - worse > GAIN * len(rows) and binomial_tail(better, better + worse, 0.5) < 1e-4:
             gains.append((int(other.sum()), text))
     if not gains:
         return False

@@ -45,16 +45,18 @@ def better_order(
         (position[labels[kept]], predictions[kept]), torch.ones(int(kept.sum())), accumulate=True
     )
     shares /= counts[present, None]
-    found = [order for order in _named(classes, class_names) if _explains(order, present, shares, counts)]
-    own = float(shares.gather(1, present[:, None]).mean())
-    if not found and own < 0.5:
-        order = _best(present, shares)
-        if _explains(order, present, shares, counts) and _mean(shares, order.labels[present]) > max(
-            0.5, 2 * own
-        ):
-            found = [order]
-    accuracies = [float((order.labels[labels] == predictions).float().mean()) for order in found]
-    return max(zip(found, accuracies, strict=True), key=lambda each: each[1], default=None)
+    explaining = [
+        order for order in _named(classes, class_names) if _explains(order, present, shares, counts)
+    ]
+    found = [(order, float((order.labels[labels] == predictions).float().mean())) for order in explaining]
+    best = max(found, key=lambda each: each[1], default=None)
+    if _mean(shares, present) < 0.5:
+        order = _any(present, shares)
+        accuracy = float((order.labels[labels] == predictions).float().mean())
+        # An order without a name fits by chance too
+        if accuracy > max(0.5, 1.1 * best[1] if best else 0) and _explains(order, present, shares, counts):
+            best = order, accuracy
+    return best
 
 
 def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
@@ -75,14 +77,14 @@ def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
     yield Order("they are one too high", numbers.roll(1))
 
 
-def _best(present: Tensor, shares: Tensor) -> Order:
+def _any(present: Tensor, shares: Tensor) -> Order:
     """Return the one-to-one order that explains the most, found by assignment."""
     rows, columns = linear_sum_assignment(-shares.numpy())
     labels = torch.full((shares.shape[1],), -1)
     labels[present[rows]] = torch.as_tensor(columns)
-    pairs = [f"{label} for output {labels[label]}" for label in present[:3].tolist()]
-    more = f" and {len(present) - 3} more" if len(present) > 3 else ""
-    return Order(f"label {', '.join(pairs)}{more} stands", labels)
+    moved = [f"{label} for {labels[label]}" for label in present.tolist() if labels[label] != label]
+    more = f" and {len(moved) - 10} more" if len(moved) > 10 else ""
+    return Order(f"labels stand for other outputs, {', '.join(moved[:10])}{more}", labels)
 
 
 def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor) -> bool:

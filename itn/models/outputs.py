@@ -31,7 +31,7 @@ def find_logits(returned: Any, output: OutputSetting) -> Tensor:
     if callable(output):
         raise ValueError(f"output must return a tensor of logits, got a {type(found).__name__}")
     raise ValueError(
-        f"the network returns {_described(returned)}, in which itn does not guess the logits: "
+        f"the network returns {_described(returned)}, in which the logits are not guessed: "
         + _cure(returned, output)
     )
 
@@ -86,7 +86,7 @@ def check_kind(
         findings.report(
             "logits",
             f"{name} returns probabilities: no output is negative, and those of an image sum to {total}; "
-            f"{harm}: drop its last softmax, or write itn.Classifier(net, output=lambda p: "
+            f"{harm}: drop its last softmax (or sigmoid), or write itn.Classifier(net, output=lambda p: "
             "p.clamp_min(1e-30).log())",
         )
     elif _in_unit(logits) and logits.max() > 0.5 and _stays_in_unit(classify, images):
@@ -142,12 +142,11 @@ def _members(returned: Any) -> dict[str, Any]:
 
 
 def _described(returned: Any) -> str:
-    kind = f"a {type(returned).__name__}"
-    if members := _members(returned):
-        return f"{kind} with {named([f'{key}: {_shape(value)}' for key, value in members.items()])}"
-    if isinstance(returned, tuple | list):
-        return f"{kind} of {named([_shape(value) for value in returned]) or 'nothing'}"
-    return kind
+    """Return the type of what a network returns, with the shapes of what is in it."""
+    parts = [f"{key}: {_shape(value)}" for key, value in _members(returned).items()]
+    if isinstance(returned, tuple | list) and not parts:
+        parts = [_shape(value) for value in returned]
+    return f"{type(returned).__name__}({named(parts)})"
 
 
 def _shape(value: Any) -> str:
@@ -156,8 +155,10 @@ def _shape(value: Any) -> str:
 
 def _cure(returned: Any, output: str | None) -> str:
     if isinstance(returned, Tensor):
-        return f"it has no {output!r}, leave out output={output!r}"
-    members = [key for key, value in _members(returned).items() if isinstance(value, Tensor)]
-    chosen = f'"{members[0]}"' if members else "lambda out: out[0]"
-    which = "or another of them" if len(members) > 1 or not members else "if these are they"
-    return f"write itn.Classifier(net, output={chosen}), {which}"
+        return f"leave out output={output!r}"
+    names = [key for key, value in _members(returned).items() if isinstance(value, Tensor)]
+    if names:
+        return f'write itn.Classifier(net, output="{names[0]}"), or whichever of {named(names)} they are'
+    if isinstance(returned, tuple | list):
+        return "write itn.Classifier(net, output=lambda out: out[0]), or whichever they are"
+    return "return a tensor of them, B x classes, or write itn.Classifier(net, output=lambda out: ...)"
