@@ -125,6 +125,7 @@ SCRIPTS = (
     ("threads.py", "how threads should wait for each other, alone and beside busy processes", "12"),
     ("rivals.py", "Captum, foolbox, torchvision, imagecorruptions, and a learner like Augerino", "40"),
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
+    ("architectures.py", "what the preflight finds in networks that are in order, and what it costs", "15"),
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
     ("device.py", "what a GPU has to show, in a file of its own; --quick rehearses on a CPU", "8"),

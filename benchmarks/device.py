@@ -45,7 +45,7 @@ from torch import Tensor
 import itn
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.learning.load import make_net
-from itn.models.preflight import suitable_batch
+from itn.models.forward import suitable_batch
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of, write_whole
 from itn.screening.passes import Screener

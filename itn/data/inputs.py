@@ -14,9 +14,12 @@ from itn.data.loading import ImageSet
 from itn.functional import check_images
 from itn.models.canvases import Canvases, SurroundSetting, chosen_canvases
 from itn.models.checked_images import CheckedImages
+from itn.models.checks import CheckName, Findings
 from itn.models.classifier import Classifier
 from itn.models.fingerprint import answers, rounding
-from itn.models.preflight import check_gradient, preflight, suitable_batch
+from itn.models.forward import suitable_batch
+from itn.models.gradient_check import check_gradient
+from itn.models.preflight import check_all, spared
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
@@ -39,6 +42,10 @@ class Settings(Protocol):
     @property
     def surround(self) -> SurroundSetting:
         """What is looked at around the images."""
+
+    @property
+    def accept(self) -> tuple[CheckName, ...]:
+        """Checks of the preflight that do not stop the run."""
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for config.json."""
@@ -71,11 +78,17 @@ def labeled_images(
     return images, labels, canvases
 
 
-def no_labels_note(provenance: Mapping[str, Any]) -> list[str]:
-    """Return, for a closing table, that there were no labels; nothing if there were."""
-    if provenance.get("labels") != PREDICTED:
-        return []
-    return ["no labels were given: below, right means the prediction for the unchanged image"]
+def input_notes(provenance: Mapping[str, Any]) -> list[str]:
+    """Return, for a closing table, what is unusual about the inputs."""
+    notes = []
+    if provenance.get("labels") == PREDICTED:
+        notes.append("no labels were given: below, right means the prediction for the unchanged image")
+    if outputs := provenance.get("outputs"):
+        notes.append(f"the network returns {outputs}")
+    accepted: Mapping[str, str | None] = provenance.get("accepted", {})
+    # Of what a check says, that which it has seen
+    seen = {name: found.partition(": ")[0].partition("; ")[0] for name, found in accepted.items() if found}
+    return notes + [f"accepted, {name}: {found}" for name, found in seen.items()]
 
 
 class RunInputs:
@@ -118,7 +131,7 @@ class RunInputs:
             images, labels, config.surround, classifier.preprocessing, config.needs_labels
         )
         check_images(images, classifier.channels)
-        self.classifier, self.config = classifier, config
+        self.config = config
         self.provenance = provenance(classifier.device)
         if labels is None:
             self.provenance["labels"] = PREDICTED
@@ -140,13 +153,21 @@ class RunInputs:
         }
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
         size = config.batch_size or suitable_batch(images, classifier.device)
-        self.data: CheckedImages = preflight(classifier, images, labels, size)
+        findings = Findings(config.accept)
+        self.data: CheckedImages = check_all(classifier, images, labels, size, findings)
+        self.classifier = spared(classifier, findings)
         if canvases is not None:
             self.data = dataclasses.replace(self.data, images=canvases.crops, canvases=canvases)
         if self.needs_gradient:
-            check_gradient(classifier, self.data, size)
+            check_gradient(self.classifier, self.data, size, findings)
+        if config.accept:
+            self.provenance["accepted"] = {name: findings.accepted.get(name) for name in config.accept}
+        if findings.outputs:
+            self.provenance["outputs"] = findings.outputs
         if self.folder is not None:
-            self.folder.check_answers(answers(classifier, self.data, size), rounding(classifier))
+            # A network that is random has other answers each time
+            known = [] if "repeat" in findings.accepted else answers(self.classifier, self.data, size)
+            self.folder.check_answers(known, rounding(classifier))
 
     @property
     def finished(self) -> Path | None:

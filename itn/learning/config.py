@@ -14,6 +14,7 @@ from itn.learning.constrained.objective import Constrained
 from itn.learning.objective import Objective
 from itn.learning.switched import Switched
 from itn.models.canvases import SurroundSetting, check_surround
+from itn.models.checks import CheckName, check_accept
 from itn.models.classifier import Classifier
 from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
 from itn.runtime.source_text import code_sha256, source_text, state_text
@@ -101,6 +102,8 @@ class LearnConfig:
     the scale of the family is chosen on the rest too."""
     seed: int = 0
     """Seed of split, weights, batches and k."""
+    accept: tuple[CheckName, ...] = ()
+    """Checks of the preflight that do not stop the run; its record then says what they have found."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -109,6 +112,7 @@ class LearnConfig:
         check_choice("color_family", self.color_family, COLOR_FAMILIES)
         check_choice("padding", self.padding, PADDINGS)
         check_surround(self.surround)
+        object.__setattr__(self, "accept", check_accept(self.accept))
         check_choice("precision", self.precision, get_args(Precision))
         check_fractions(self, "confidence", "train_fraction")
         for name in ("batch_size", "hidden", "topk"):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from itn.certification.records import Baseline, Headline
 from itn.certification.rivals import JOINT
-from itn.data.inputs import no_labels_note
+from itn.data.inputs import input_notes
 from itn.learning.records import ChangeShares, LearnRecord, PerClassRecord
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
@@ -80,7 +80,7 @@ def _accuracies(record: LearnRecord) -> Iterator[str]:
             row("searched k", f"{100 * searched.accuracy:.2f} %", changes["searched"]),
             row("worst of each image", f"{100 * searched.accuracy_per_image:.2f} %", None),
         ]
-    yield from no_labels_note(record.provenance)
+    yield from input_notes(record.provenance)
     measure = "accuracy" if record.topk == 1 else f"top-{record.topk} accuracy"
     columns = (
         counted(n, "held-out image"),
@@ -155,7 +155,7 @@ def class_summary(record: PerClassRecord) -> str:
     )
     return "\n".join(
         [
-            *no_labels_note(record.provenance),
+            *input_notes(record.provenance),
             text_table(rows, header),
             "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; worst k: found by a "
             f"search on training images; drop: what is lost by the criterion {record.criterion})",

@@ -4,11 +4,13 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from itn.functional import check_images, unit_float
+from itn.models.outputs import OutputSetting, find_logits
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.batching import map_in_memory
 
@@ -31,6 +33,8 @@ class Classifier(nn.Module):
         class_names: One name for each logit; default "0", "1", ...
         class_ids: A second name for each logit that class folders may have, such as WordNet ids.
         preprocessing: Turns photographs of any size into its input; None takes images unchanged.
+        output: Where the logits are in what the network returns: the name of a member or key of it, or a
+            function from it to them. None: it is a tensor of logits, or has one that is called logits.
 
     Example:
         >>> clf = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), mean=(0.13,), std=(0.31,))
@@ -42,6 +46,7 @@ class Classifier(nn.Module):
     std: Tensor
     precision = "float32"
     channels_last = False
+    gives_copies = False
     compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
@@ -54,6 +59,7 @@ class Classifier(nn.Module):
         class_names: Sequence[str] | None = None,
         class_ids: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
+        output: OutputSetting = None,
     ) -> None:
         super().__init__()
         means, stds = _numbers("mean", mean), _numbers("std", std)
@@ -62,7 +68,12 @@ class Classifier(nn.Module):
         valid = all(0 <= mean <= 1 for mean in means) and all(0 < std <= LARGEST_STD for std in stds)
         if not valid or (mean is not None and not means):
             raise ValueError(_out_of_range(means, stds))
+        if not (output is None or isinstance(output, str) or callable(output)):
+            raise ValueError(
+                f"output must be a name or a function, such as lambda out: out[0], got {output!r}"
+            )
         self.training = False
+        self.output = output
         self.net = net.eval().requires_grad_(False)
         self.channels = None if mean is None else len(means)
         self.name = name
@@ -89,15 +100,22 @@ class Classifier(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """``forward`` without its checks, for inner loops over images that have been checked."""
+        logits = find_logits(self.returned(images), self.output)
+        return logits if self.precision == "float32" else logits.float()
+
+    def returned(self, images: Tensor) -> Any:
+        """Return all that the network returns for images that have been checked, as it is."""
         images = unit_float(images, self.mean.dtype).to(self.mean.dtype)
         normalized = images if self.channels is None else (images - self.mean) / self.std
+        if self.gives_copies:
+            normalized = normalized.clone()
         if self.channels_last:
             normalized = normalized.contiguous(memory_format=torch.channels_last)
         net = self.net if self.compiled is None else self.compiled
         if self.precision == "float32":
             return net(normalized)
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
-            return net(normalized).float()
+            return net(normalized)
 
     def with_backend(
         self, precision: str, channels_last: bool = False, compile: bool = False
@@ -113,6 +131,12 @@ class Classifier(nn.Module):
         other.precision, other.channels_last = precision, channels_last
         # Not as a submodule, which would change the names of weights and so their hash
         object.__setattr__(other, "compiled", torch.compile(self.net) if compile else None)
+        return other
+
+    def with_copies(self) -> "Classifier":
+        """Return a classifier whose network, which may write into its images, is given copies of them."""
+        other = copy.copy(self)
+        other.gives_copies = True
         return other
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from itn.models.checked_images import CheckedImages
@@ -44,3 +45,9 @@ def forward(classifier: Classifier, data: CheckedImages, index: Tensor | slice, 
     changed = change(images, index)
     labels = data.labels[index].to(classifier.device)
     return Output(images, changed, labels, classifier.logits(changed).float())
+
+
+def suitable_batch(images: Tensor, device: torch.device) -> int:
+    """Return how many images to pass at once; larger batches of photographs only cost memory and time."""
+    values = 2**22 if device.type == "cpu" else 2**25
+    return max(1, min(250, values // images[0].numel()))

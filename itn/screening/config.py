@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from itn.functional import PADDINGS
 from itn.models.canvases import SurroundSetting, check_surround
+from itn.models.checks import CheckName, check_accept
 from itn.runtime.validation import (
     Precision,
     check_choice,
@@ -74,6 +75,8 @@ class ScreenConfig:
     """Confidence of each interval, pointwise."""
     seed: int = 0
     """Seed of the noise and, on the command line, of the subset of the images."""
+    accept: tuple[CheckName, ...] = ()
+    """Checks of the preflight that do not stop the run; its record then says what they have found."""
 
     def __post_init__(self) -> None:
         self._check_values()
@@ -95,6 +98,7 @@ class ScreenConfig:
         check_types(self)
         check_choice("padding", self.padding, PADDINGS)
         check_surround(self.surround)
+        object.__setattr__(self, "accept", check_accept(self.accept))
         check_choice("precision", self.precision, get_args(Precision))
         check_choice("criterion", self.criterion, get_args(CriterionName))
         require(self.topk >= 1, f"topk must be at least 1, got {self.topk}")

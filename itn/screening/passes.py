@@ -11,8 +11,8 @@ from torch import Tensor
 from itn.functional import Surround, fill_outside, pixel_centers, square_matrix, warp, warp_canvas
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
-from itn.models.forward import Change, Output, forward, not_finite
-from itn.models.preflight import SAMPLE, suitable_batch
+from itn.models.forward import Change, Output, forward, not_finite, suitable_batch
+from itn.models.preflight import SAMPLE
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import first_line
 from itn.screening.config import ScreenConfig

@@ -94,7 +94,7 @@ def screen(
         raise ValueError(f"names must be {n}, one for each image, got {len(names)}")
     if names is None and isinstance(images, ImageSet):
         names = images.paths or None
-    screener = Screener(classifier, run.data, config)
+    screener = Screener(run.classifier, run.data, config)
     screener.check()
     left_out = _left_out(config, run.data.images.shape[1])
     swept = [name for name in config.names if name not in left_out]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from itn.data.inputs import no_labels_note
+from itn.data.inputs import input_notes
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.runtime.wording import counted
@@ -21,7 +21,7 @@ def screen_summary(record: ScreenRecord) -> str:
     """Return the closing table; on top is what breaks the classifier with the least change of pixels."""
     low, high = record.clean_accuracy_ci
     lines = [
-        *no_labels_note(record.provenance),
+        *input_notes(record.provenance),
         f"clean {measure('accuracy', record.topk)} {_percent(record.clean_accuracy)} "
         f"[{_percent(low)}, {_percent(high)}], {counted(record.n, 'image')}; "
         f"in brackets {100 * record.confidence:g} % intervals",

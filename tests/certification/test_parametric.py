@@ -8,7 +8,7 @@ from itn.certification.criteria import Accuracy, Agreement, Broken
 from itn.certification.parametric import Count, EvaluationSet, ParametricTransform, remember
 from itn.functional import apply_color
 from itn.learning.load import make_net
-from itn.models.preflight import CheckedImages
+from itn.models.checked_images import CheckedImages
 
 
 class Brightness(torch.nn.Module):

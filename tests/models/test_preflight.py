@@ -1,112 +1,113 @@
-"""Networks that would falsify a run are refused before it starts."""
+"""What a preflight costs, how its checks are accepted, and what chance is."""
+
+import json
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
 import itn
-from itn.models.preflight import check_gradient, check_in_place
+from itn.cli.main import main
+from itn.models.checks import CheckName
+from itn.models.preflight import balanced_accuracy
 
-SCREEN = itn.ScreenConfig(transforms=("contrast",), magnitudes={"contrast": (0.5, 2.0)}, bisections=0)
-LEARN = itn.LearnConfig(objective="switched", parts=("color",), steps=3, batch_size=16)
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to.md"
 
 
-class Through(nn.Module):
-    """Another network, behind a function that prepares the images."""
+def test_the_documents_have_a_paragraph_on_each_check():
+    text = HOW_TO.read_text()
+    for name in get_args(CheckName):
+        assert f"\n- `{name}`: " in text
 
-    def __init__(self, net, prepare):
+
+def test_an_unbalanced_detector_is_above_chance():
+    labels = torch.zeros(500, dtype=torch.int64).index_fill(0, torch.arange(10), 1)
+    detected = labels.index_fill(0, torch.arange(30), 1)
+    accuracy, chance, deviations = balanced_accuracy(labels, detected, 2)
+    assert (accuracy, chance) == pytest.approx(((1 + 470 / 490) / 2, 0.5))
+    assert deviations > 10
+    assert balanced_accuracy(labels, torch.zeros_like(labels), 2) == (0.5, 0.5, 0)
+
+
+def test_two_of_a_thousand_classes_that_are_recognized_now_and_then_are_above_chance():
+    labels = torch.arange(100) % 2 + 281
+    weak = torch.where(torch.arange(100) < 30, labels, 700)
+    accuracy, chance, deviations = balanced_accuracy(labels, weak, 1000)
+    assert (accuracy, chance) == pytest.approx((0.3, 0.15))
+    assert deviations > 3.1
+
+
+def test_deviations_are_those_of_predictions_in_random_order():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 40 + [1] * 15 + [2] * 5)
+    predictions = torch.tensor([0] * 20 + [1] * 20 + [2] * 10 + [3] * 10)
+    accuracy, chance, deviations = balanced_accuracy(labels, predictions, 4)
+    shuffled = torch.tensor(
+        [
+            balanced_accuracy(labels, predictions[torch.randperm(60, generator=generator)], 4)[0]
+            for _ in range(4000)
+        ]
+    )
+    assert shuffled.mean() == pytest.approx(chance, abs=0.005)
+    assert shuffled.std() == pytest.approx((accuracy - chance) / deviations, rel=0.05)
+
+
+class Counts(nn.Module):
+    """Counts the images that another network classifies."""
+
+    def __init__(self, net):
         super().__init__()
-        self.net, self.prepare = net, prepare
+        self.net, self.images = net, 0
 
     def forward(self, images):
-        return self.net(self.prepare(images))
+        self.images += len(images)
+        return self.net(images)
 
 
-IN_PLACE = {
-    "normalization": (lambda x: x.sub_(0.5).div_(0.25) * 0.25 + 0.5, "from 0.25 to 0.75 became -1 to 1"),
-    "view": (lambda x: x.flatten(1).mul_(2).view_as(x) / 2, "from 0.25 to 0.75 became 0.5 to 1.5"),
-    "shape": (lambda x: x.unsqueeze_(0)[0], r"shape \(32, 1, 4, 4\) became \(1, 32, 1, 4, 4\)"),
-}
+def test_a_preflight_costs_few_passes_beside_that_of_all_images(blobs, side):
+    net = Counts(side.net)
+    itn.preflight(itn.Classifier(net), *blobs)
+    assert net.images - len(blobs[1]) <= 110
 
 
-@pytest.mark.parametrize("written", IN_PLACE)
-@pytest.mark.parametrize("as_bytes", [False, True])
-def test_a_network_that_writes_into_its_images_is_refused(written, as_bytes, flats, brightness):
-    images, labels = flats
-    images = (images * 256).byte() if as_bytes else images
-    before = images.clone()
-    classifier = itn.Classifier(Through(brightness.net, IN_PLACE[written][0]), name="mine")
-    with pytest.raises(ValueError, match=r"mine writes into the images .*x = \(x - mean\) / std"):
-        itn.screen(classifier, images, labels, SCREEN)
-    with pytest.raises(ValueError, match="writes into the images"):
-        itn.learn(classifier, images, labels, LEARN)
-    assert torch.equal(images, before)
+def test_names_of_checks_are_checked(blobs, side):
+    for config in (itn.ScreenConfig, itn.LearnConfig):
+        assert config(accept=["chance"]).accept == ("chance",)
+        with pytest.raises(ValueError, match=r"accept must be one of in-place, .*, got 'luck'"):
+            config(accept=("luck",))
+        with pytest.raises(ValueError, match="accept is a tuple of names, got 'chance'"):
+            config(accept="chance")
+    with pytest.raises(ValueError, match="accept must be one of"):
+        itn.preflight(side, *blobs, accept=("luck",))
 
 
-def test_the_error_says_what_was_written(flats, brightness):
-    for prepare, seen in IN_PLACE.values():
-        with pytest.raises(ValueError, match=seen):
-            check_in_place(itn.Classifier(Through(brightness.net, prepare)), flats[0][:32])
+FACTORY = """
+import torch
+
+def make():
+    linear = torch.nn.Linear(784, 10)
+    torch.nn.init.zeros_(linear.weight)
+    return torch.nn.Sequential(torch.nn.Flatten(), linear, torch.nn.Softmax(1))
+"""
 
 
-def test_writing_into_a_copy_is_allowed(flats, brightness):
-    """A Classifier with a mean gives the network normalized images, which are its own."""
-    copied = itn.Classifier(Through(brightness.net, lambda x: x.clone().sub_(0.5).add_(0.5)))
-    normalized = itn.Classifier(Through(brightness.net, lambda x: x.mul_(0.25).add_(0.5)), (0.5,), (0.25,))
-    for classifier in (copied, normalized):
-        assert itn.preflight(classifier, *flats).clean.all()
-
-
-def without_gradient(images):
-    with torch.no_grad():
-        return images * 1
-
-
-class Rewritten(torch.autograd.Function):
-    """The identity, whose backward pass is not implemented."""
-
-    @staticmethod
-    def forward(ctx, images):
-        return images * 1
-
-
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        (lambda x: (x * 255).round() / 255, "mine passes no gradient to the images.*rounding"),
-        (without_gradient, "passes no gradient"),
-        (lambda x: x.detach() + 0 * x, "passes no gradient"),
-        (lambda x: torch.from_numpy(x.detach().numpy()), "passes no gradient"),
-        (lambda x: torch.from_numpy(x.numpy()), "mine cannot be differentiated.*call numpy"),
-        (Rewritten.apply, "mine cannot be differentiated"),
-    ],
-)
-def test_learning_refuses_a_network_without_gradient_and_screening_does_not(
-    prepare, message, flats, brightness, tmp_path
-):
-    classifier = itn.Classifier(Through(brightness.net, prepare), name="mine")
-    with pytest.raises(ValueError, match=message):
-        itn.learn(classifier, *flats, LEARN, tmp_path / "learn")
-    with pytest.raises(ValueError, match=message):
-        itn.learn_per_class(classifier, *flats, itn.LearnConfig(parts=("color",), steps=3, tolerance=0.2))
-    assert not (tmp_path / "learn").exists()
-    assert itn.screen(classifier, *flats, SCREEN).record.clean_accuracy == 1
-
-
-def test_a_certain_answer_on_every_image_is_no_missing_gradient(flats, brightness):
-    """Logits that are cut off at +-3, as those of all these images are, have no gradient there."""
-    clamped = itn.Classifier(nn.Sequential(brightness.net, nn.Hardtanh(-3, 3)))
-    data = itn.preflight(clamped, *flats)
-    images = data.images.clone().requires_grad_()
-    assert not torch.autograd.grad(clamped(images)[:, 0].sum(), images)[0].any()
-    check_gradient(clamped, data)
-
-
-def test_gradients_are_looked_for_in_as_few_images_as_fit_into_memory(flats, brightness):
-    def tight(images):
-        if len(images) > 3 and images.requires_grad:
-            raise torch.OutOfMemoryError
-        return images
-
-    classifier = itn.Classifier(Through(brightness.net, tight))
-    check_gradient(classifier, itn.preflight(classifier, *flats))
+def test_what_is_accepted_on_the_command_line_is_in_the_result(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FACTORY)
+    command = (
+        "screen --model mine.py:make --limit 40 --transforms contrast --magnitudes contrast=0.5 --out run"
+    )
+    assert main(command.split()) == 2
+    assert "returns probabilities" in capsys.readouterr().err
+    assert main([*command.split(), "--accept", "logits"]) == 2
+    assert "is at chance level" in capsys.readouterr().err
+    assert not Path("run").exists()
+    assert main([*command.split(), "--accept", "logits", "--accept", "chance"]) == 0
+    shown = capsys.readouterr().out
+    assert "accepted, logits: mine.py:make returns probabilities\n" in shown
+    accepted = json.loads(Path("run/result.json").read_text())["provenance"]["accepted"]
+    assert list(accepted) == ["logits", "chance"]
+    assert "of 40 right" in accepted["chance"]
+    assert str(itn.load_screen("run")) in shown

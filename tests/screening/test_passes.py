@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.models.preflight import suitable_batch
+from itn.models.forward import suitable_batch
 from itn.screening.config import ScreenConfig
 from itn.screening.passes import Screener
 from itn.transforms.registry import TRANSFORMS

@@ -203,12 +203,15 @@ def test_the_tables_have_the_columns_that_others_read(side, blobs, tmp_path):
     }
 
 
+PREFLIGHT = 13  # passes
+
+
 class Fragile(nn.Module):
-    """Works like another network until it has been called often enough."""
+    """Works like another network until it has been called often enough after the preflight."""
 
     def __init__(self, net, calls):
         super().__init__()
-        self.net, self.calls = net, calls
+        self.net, self.calls = net, PREFLIGHT + calls
 
     def forward(self, images):
         self.calls -= 1
@@ -217,7 +220,7 @@ class Fragile(nn.Module):
         return self.net(images)
 
 
-@pytest.mark.parametrize("calls", [7, 12, 18, 31])
+@pytest.mark.parametrize("calls", [3, 8, 14, 27])
 def test_a_run_that_failed_goes_on_and_ends_as_if_it_had_not(side, blobs, tmp_path, calls):
     config = ScreenConfig(
         ("rotate", "noise"),
@@ -234,24 +237,24 @@ def test_a_run_that_failed_goes_on_and_ends_as_if_it_had_not(side, blobs, tmp_pa
     screen(again, *blobs, config, tmp_path / "parts")
     assert content_of(tmp_path / "parts") == content_of(tmp_path / "whole")
     assert again.net.calls > 10**6 - 100
-    if calls > 7:
+    if calls > 3:
         assert kept > 0
 
 
 def test_what_is_kept_is_not_done_again(side, blobs, tmp_path):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0, 120.0)}, batch_size=200)
     calls = {}
-    for first in (10**6, 11):
+    for first in (10**6, 7):
         net = Fragile(side.net, first)
         classifier = itn.Classifier(net, name="side")
         out = tmp_path / str(first)
-        if first == 11:
+        if first == 7:
             with pytest.raises(itn.RunError):
                 screen(classifier, *blobs, config, out)
-            net.calls = 10**6
+            net.calls = PREFLIGHT + 10**6
         screen(classifier, *blobs, config, out)
         calls[first] = 10**6 - net.calls
-    assert calls[11] < calls[10**6]
+    assert calls[7] < calls[10**6]
 
 
 def cut(content):
@@ -267,7 +270,7 @@ def flipped(content):
 def test_a_damaged_point_is_done_again(damaged, side, blobs, tmp_path):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
     screen(side, *blobs, config, tmp_path / "whole")
-    fragile = itn.Classifier(Fragile(side.net, 8), name="side")
+    fragile = itn.Classifier(Fragile(side.net, 4), name="side")
     with pytest.raises(itn.RunError):
         screen(fragile, *blobs, config, tmp_path / "parts")
     point = next((tmp_path / "parts" / ".itn-points" / "rotate").iterdir())
@@ -279,7 +282,7 @@ def test_a_damaged_point_is_done_again(damaged, side, blobs, tmp_path):
 def test_other_settings_are_refused_by_name(side, blobs, tmp_path):
     config = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 60.0)}, batch_size=200)
     with pytest.raises(itn.RunError):
-        screen(itn.Classifier(Fragile(side.net, 6), name="side"), *blobs, config, tmp_path)
+        screen(itn.Classifier(Fragile(side.net, 2), name="side"), *blobs, config, tmp_path)
     before = content_of(tmp_path)
     other = ScreenConfig(("rotate",), magnitudes={"rotate": (30.0, 90.0)}, batch_size=200)
     with pytest.raises(ValueError, match=r"other settings \(config.magnitudes.rotate: \[30.0, 60.0\], now"):
@@ -392,7 +395,7 @@ def test_transformations_need_not_be_registered(side, blobs, tmp_path):
     dark, shift = OWN
     config = ScreenConfig(("rotate", dark, shift), ((shift, "zoom"),), {"rotate": (60.0,)}, batch_size=200)
     with pytest.raises(itn.RunError):
-        screen(itn.Classifier(Fragile(side.net, 8), name="side"), *blobs, config, tmp_path / "own")
+        screen(itn.Classifier(Fragile(side.net, 4), name="side"), *blobs, config, tmp_path / "own")
     result = screen(side, *blobs, config, tmp_path / "own")
     assert not {"darken", "shifted"} & set(itn.TRANSFORMS)
     try:
@@ -428,7 +431,7 @@ def test_a_changed_transformation_is_another_run(side, blobs, tmp_path):
         itn.register(**settings)(fade)
         config = ScreenConfig(("fade",), batch_size=200)
         with pytest.raises(itn.RunError):
-            screen(itn.Classifier(Fragile(side.net, 6), name="side"), *blobs, config, tmp_path)
+            screen(itn.Classifier(Fragile(side.net, 2), name="side"), *blobs, config, tmp_path)
 
         def fade(images, v):
             return images * (1 - v / 2)

@@ -1,0 +1,106 @@
+"""Another order of the labels that explains the predictions far better than the one that is given."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from itn.stats import binomial_tail
+
+FEWEST = 10  # images of a class
+_BETTER = 4  # times as many of the images that get another label must be right
+_BY_CHANCE = 1e-4  # probability that another order explains so much
+
+
+class Order(NamedTuple):
+    """An order of the labels."""
+
+    text: str
+    """Which one."""
+    labels: Tensor
+    """The output that each label would stand for."""
+
+
+def better_order(
+    labels: Tensor, predictions: Tensor, classes: int, class_names: Sequence[str] | None
+) -> tuple[Order, float] | None:
+    """Return the order that explains predictions far better than the labels do, and its accuracy; or None.
+
+    Args:
+        labels: N, int64, in [0, K); classes with fewer than ten images are left out.
+        predictions: N, int64.
+        classes: K.
+        class_names: Names of the outputs, if they are known.
+    """
+    counts = labels.bincount(minlength=classes)
+    present = (counts >= FEWEST).nonzero().flatten()
+    if len(present) < 2:
+        return None
+    position = torch.full((classes,), -1).index_copy(0, present, torch.arange(len(present)))
+    kept = position[labels] >= 0
+    shares = torch.zeros(len(present), classes)
+    shares.index_put_(
+        (position[labels[kept]], predictions[kept]), torch.ones(int(kept.sum())), accumulate=True
+    )
+    shares /= counts[present, None]
+    explaining = [
+        order for order in _named(classes, class_names) if _explains(order, present, shares, counts)
+    ]
+    found = [(order, float((order.labels[labels] == predictions).float().mean())) for order in explaining]
+    best = max(found, key=lambda each: each[1], default=None)
+    if _mean(shares, present) < 0.5:
+        order = _any(present, shares)
+        accuracy = float((order.labels[labels] == predictions).float().mean())
+        # An order without a name fits by chance too
+        if accuracy > max(0.5, 1.1 * best[1] if best else 0) and _explains(order, present, shares, counts):
+            best = order, accuracy
+    return best
+
+
+def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
+    numbers = torch.arange(classes)
+    yield Order("they stand for the outputs in reverse", numbers.flip(0))
+    for what, names in (
+        ("folders numbered from 0", [str(number) for number in range(classes)]),
+        ("folders numbered from 1", [str(number + 1) for number in range(classes)]),
+        ("names of the classes", class_names if class_names and len(class_names) == classes else ()),
+    ):
+        if names:
+            order = torch.tensor(sorted(range(classes), key=names.__getitem__))
+            example = ", ".join(names[number] for number in order[:4].tolist())
+            sorted_text = f"the order of the {what} sorted as text ({example})"
+            yield Order(f"they are in {sorted_text} and the outputs are not", order)
+            yield Order(f"the outputs are in {sorted_text} and they are not", order.argsort())
+    yield Order("they are one too low", numbers.roll(-1))
+    yield Order("they are one too high", numbers.roll(1))
+
+
+def _any(present: Tensor, shares: Tensor) -> Order:
+    """Return the one-to-one order that explains the most, found by assignment."""
+    rows, columns = linear_sum_assignment(-shares.numpy())
+    labels = torch.full((shares.shape[1],), -1)
+    labels[present[rows]] = torch.as_tensor(columns)
+    moved = [f"{label} for {labels[label]}" for label in present.tolist() if labels[label] != label]
+    more = f" and {len(moved) - 10} more" if len(moved) > 10 else ""
+    return Order(f"labels stand for other outputs, {', '.join(moved[:10])}{more}", labels)
+
+
+def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor) -> bool:
+    """Return whether, of the images that get another label, far more are right than before."""
+    moved = order.labels[present] != present
+    if moved.sum() < 2:
+        return False
+    shares, before, after = shares[moved], present[moved], order.labels[present[moved]]
+    share, chance = _mean(shares, after), 1 / len(present)
+    n = int(counts[before].sum())
+    return (
+        share >= _BETTER * _mean(shares, before)
+        and share > 1.5 * chance
+        and binomial_tail(round(share * n), n, chance) < _BY_CHANCE
+    )
+
+
+def _mean(shares: Tensor, outputs: Tensor) -> float:
+    return float(shares.gather(1, outputs[:, None]).mean())

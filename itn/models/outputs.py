@@ -1,0 +1,164 @@
+"""The logits in what a network returns."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from itn.models.checks import Findings, named
+
+OutputSetting = str | Callable[[Any], Tensor] | None
+"""Which part of what a network returns are the logits: the name of a member or key, or a function; None: all
+of it if it is a tensor, otherwise what is called logits."""
+
+BACKGROUND = 1001  # outputs of ImageNet networks whose first class is the background
+_SUM = 1e-2  # how far sums of probabilities may be from their mean
+
+
+def find_logits(returned: Any, output: OutputSetting) -> Tensor:
+    """Return the logits in what a network returns.
+
+    Raises:
+        ValueError: If there is no such tensor; the message says what there is and what to write.
+    """
+    if output is None and isinstance(returned, Tensor):
+        return returned
+    found = output(returned) if callable(output) else _members(returned).get(output or "logits")
+    if isinstance(found, Tensor):
+        return found
+    if callable(output):
+        raise ValueError(f"output must return a tensor of logits, got a {type(found).__name__}")
+    raise ValueError(
+        f"the network returns {_described(returned)}, in which the logits are not guessed: "
+        + _cure(returned, output)
+    )
+
+
+def check_shape(logits: Tensor, images: int, name: str) -> None:
+    """Raise ValueError, with what to write, unless a network returns one row of logits for each image."""
+    shape = "x".join(map(str, logits.shape)) or "a single number"
+    match tuple(logits.shape):
+        case _ if not logits.is_floating_point():
+            cure = "these look like numbers of classes: return the logits whose argmax they are"
+        case (rows, *_) if rows != images:
+            cure = "return one row for each image; of several views of an image, their mean"
+        case (_,) | (_, 1):
+            one = "z.view(-1, 1)" if logits.ndim == 1 else "z"
+            both = f"[1 - {one}, {one}], 1).log()" if _in_unit(logits) else f"[0 * {one}, {one}], 1)"
+            cure = (
+                "one number for two classes is no logit of each: with class 0 for low and 1 for high numbers "
+                f"write itn.Classifier(net, output=lambda z: torch.cat({both})"
+            )
+        case (_, _, 1, 1):
+            cure = "write itn.Classifier(net, output=lambda z: z.flatten(1))"
+        case (_, _, _, _):
+            cure = (
+                "a map of logits has none of the whole image; to average them, write "
+                "itn.Classifier(net, output=lambda z: z.mean((2, 3)))"
+            )
+        case (_, _):
+            return
+        case _:
+            cure = "choose a part of it with itn.Classifier(net, output=lambda z: ...)"
+    raise ValueError(
+        f"{name} returns {shape} of {logits.dtype} for {images} images, expected logits B x classes: {cure}"
+    )
+
+
+def check_kind(
+    classify: Callable[[Tensor], Tensor], images: Tensor, logits: Tensor, name: str, findings: Findings
+) -> None:
+    """Report outputs that are not logits but what a softmax or sigmoid makes of them.
+
+    Args:
+        classify: From images to outputs.
+        images: B x C x H x W, in [0, 1].
+        logits: The outputs for them, B x K.
+        name: The network's, in errors.
+        findings: What the preflight has found.
+    """
+    sums = logits.float().sum(1)
+    total = 100 if sums[0] > 50 else 1  # percent
+    harm = "softmax, margins and gradients would be those of the wrong function"
+    if logits.min() >= 0 and bool(((sums - total).abs() <= _SUM * total).all()):
+        findings.report(
+            "logits",
+            f"{name} returns probabilities: no output is negative, and those of an image sum to {total}; "
+            f"{harm}: drop its last softmax (or sigmoid), or write itn.Classifier(net, output=lambda p: "
+            "p.clamp_min(1e-30).log())",
+        )
+    elif _in_unit(logits) and logits.max() > 0.5 and _stays_in_unit(classify, images):
+        findings.report(
+            "logits",
+            f"{name} returns sigmoids: all outputs lie between 0 and 1 ({float(logits.min()):.3g} to "
+            f"{float(logits.max()):.3g}), whatever the image; {harm}: drop its last sigmoid, or write "
+            "itn.Classifier(net, output=lambda p: p.logit(1e-6))",
+        )
+    elif logits.max() <= 0 and bool((logits.float().logsumexp(1).abs() <= _SUM).all()):
+        findings.outputs = "log-probabilities, which serve as logits: both have the same softmax"
+
+
+def check_background(
+    labels: Tensor, predictions: Tensor, classes: int, name: str, findings: Findings
+) -> bool:
+    """Report labels that do not count the background, for outputs that do; return whether they do."""
+    if classes != BACKGROUND or labels.max() >= classes - 1:
+        return False
+    own, shifted = (int((predictions == labels + offset).sum()) for offset in (0, 1))
+    if not (shifted >= 3 and shifted > 4 * own and shifted > len(labels) / 20):
+        return False
+    findings.report(
+        "logits",
+        f"{name} has 1001 outputs, of which the first seems to stand for the background: {own} of "
+        f"{len(labels)} images are right as labeled, {shifted} with labels one higher; write "
+        "itn.Classifier(net, output=lambda z: z[:, 1:])",
+    )
+    return True
+
+
+def _in_unit(outputs: Tensor) -> bool:
+    return bool(outputs.min() >= 0 and outputs.max() <= 1)
+
+
+def _stays_in_unit(classify: Callable[[Tensor], Tensor], images: Tensor) -> bool:
+    """Return whether outputs lie in [0, 1] for far brighter and darker pixels too: small logits do not."""
+    try:
+        return _in_unit(torch.cat([classify(32 * images - 16), classify(16 - 32 * images)]))
+    except Exception:  # a network may refuse such images
+        return True
+
+
+def _members(returned: Any) -> dict[str, Any]:
+    """Return what a network returns by names; empty if it has none."""
+    if isinstance(returned, Mapping):
+        return {str(key): value for key, value in returned.items()}
+    if dataclasses.is_dataclass(returned):
+        return {member.name: getattr(returned, member.name) for member in dataclasses.fields(returned)}
+    if hasattr(returned, "_asdict"):  # a named tuple
+        return dict(returned._asdict())
+    return {} if isinstance(returned, Tensor) else dict(getattr(returned, "__dict__", {}))
+
+
+def _described(returned: Any) -> str:
+    """Return the type of what a network returns, with the shapes of what is in it."""
+    parts = [f"{key}: {_shape(value)}" for key, value in _members(returned).items()]
+    if isinstance(returned, tuple | list) and not parts:
+        parts = [_shape(value) for value in returned]
+    return f"{type(returned).__name__}({named(parts)})"
+
+
+def _shape(value: Any) -> str:
+    return "x".join(map(str, value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _cure(returned: Any, output: str | None) -> str:
+    if isinstance(returned, Tensor):
+        return f"leave out output={output!r}"
+    names = [key for key, value in _members(returned).items() if isinstance(value, Tensor)]
+    if names:
+        return f'write itn.Classifier(net, output="{names[0]}"), or whichever of {named(names)} they are'
+    if isinstance(returned, tuple | list):
+        return "write itn.Classifier(net, output=lambda out: out[0]), or whichever they are"
+    return "return a tensor of them, B x classes, or write itn.Classifier(net, output=lambda out: ...)"
