@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 
 import itn
 import itn.cli.main
-from itn.data.class_folders import class_indices
+from itn.data.class_names import class_indices
 from itn.functional import COLOR_FAMILIES, PADDINGS
 from itn.learning.config import OBJECTIVES
 from itn.learning.constrained.settings import ConstrainedSettings

@@ -39,7 +39,7 @@ def learn_command(
     """
     settings = config.config  # what is wrong in it is refused before a model is downloaded
     data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
-    classifier, images = inputs.load(model, data, limit, config.seed, config.surround)
+    classifier, images = inputs.load(model, data, out, limit, config.seed, config.surround)
     result = (learn_per_class if per_class else learn)(
         classifier, images, None, settings, out, source=data, overwrite=inputs.overwrite
     )

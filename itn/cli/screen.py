@@ -46,7 +46,7 @@ def screen_command(
     """
     if not is_file(model):
         config.settings(pair, magnitudes)  # a name that is wrong is refused before a model is downloaded
-    classifier = inputs.load_model(model, data)
+    classifier = inputs.load_model(model, data, out)
     settings = config.settings(pair, magnitudes)
     images = inputs.load_data(data, classifier, limit, config.seed, config.surround)
     result = screen(
