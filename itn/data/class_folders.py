@@ -15,7 +15,7 @@ from itn.runtime.run_dir import is_run
 
 HEIF_HINT = 'pip install "itn[heic]"'
 _HEIF = (".heic", ".heif", ".hif")
-_LITTER = ("thumbs.db", "desktop.ini")  # which Windows leaves where images are looked at
+_LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # which Windows and archives of macOS leave
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +125,9 @@ def refuse_results(folder: Path) -> None:
 
 def refuse_results_inside(out: str | Path, folder: str | Path) -> None:
     """Raise ValueError if results would go into a folder of images, where they would be taken for a class."""
+    inner, outer = map(os.path.expanduser, (out, folder))
     places = (os.path.abspath, os.path.realpath)
-    if os.path.isdir(folder) and any(Path(place(out)).is_relative_to(place(folder)) for place in places):
+    if os.path.isdir(outer) and any(Path(place(inner)).is_relative_to(place(outer)) for place in places):
         raise ValueError(
             f"the results folder {out} lies in the folder of images {folder}, where it would be taken for a "
             "class: name one elsewhere"

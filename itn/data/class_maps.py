@@ -10,6 +10,8 @@ from itn.data.class_folders import first_three
 from itn.data.text_tables import line_of_another_kind, read_text, two_columns
 
 ClassMap = Mapping[Any, Any] | str | Path
+Entry = tuple[int, Sequence[str]]
+"""A logit and its names."""
 Vocabulary = dict[str, list[int]]
 """Normalized text -> the logits with that name."""
 
@@ -25,7 +27,7 @@ def class_meanings(class_map: ClassMap, folders: Sequence[str], count: int | Non
 
     It may go from folders to classes; or from the numbers of logits to names of folders, as ``id2label`` of
     Hugging Face and the class index of Keras do (which gives two names, of which one must be the folder's).
-    A map that could be read both ways goes from folders to classes, unless it is called ``id2label``.
+    What could be read both ways goes from folders to classes, unless it is one of these two.
 
     Args:
         class_map: A mapping, or a file: JSON; two columns separated by comma, semicolon or tab; or one name a
@@ -74,12 +76,18 @@ def normalized(text: str) -> str:
     return " ".join(_composed(text).casefold().replace("_", " ").split())
 
 
-def vocabulary(names: Iterable[str], key: Callable[[str], str] = normalized) -> Vocabulary:
-    """Return the numbers that each of several names has."""
-    numbers: Vocabulary = {}
-    for number, name in enumerate(names):
-        numbers.setdefault(key(name), []).append(number)
-    return numbers
+def in_order(names: Iterable[str]) -> list[Entry]:
+    """Return names as those of the logits 0, 1, ..."""
+    return [(number, [name]) for number, name in enumerate(names)]
+
+
+def vocabulary(entries: Iterable[Entry], key: Callable[[str], str] = normalized) -> Vocabulary:
+    """Return the logits of each name; names that the key makes equal are one."""
+    logits: Vocabulary = {}
+    for number, names in entries:
+        for name in set(map(key, names)):
+            logits.setdefault(name, []).append(number)
+    return logits
 
 
 def only(numbers: Sequence[int], text: str) -> int:
@@ -111,10 +119,10 @@ def _in_order(names: Sequence[Any], path: Path, folders: Sequence[str], count: i
         raise ValueError(f"{path} begins with {names[0]!r}, which would be class 0: remove the header")
     if count not in (None, len(names)):
         raise ValueError(
-            f"{path} has {len(names):,} names for {count:,} classes: give all, in the order of the "
-            "logits, or lines of folder,class"
+            f"{path} names {len(names):,}, the classifier has {count:,} classes: give all, in the order "
+            "of the logits, or lines of folder,class"
         )
-    return _by_name([(number, [name]) for number, name in enumerate(names)], str(path), folders)
+    return _by_name(in_order(names), str(path), folders)
 
 
 def _looked_up(
@@ -132,6 +140,7 @@ def _looked_up(
         folder = _composed(str(left))
         if classes.setdefault(folder, meaning) != meaning:
             raise ValueError(f"{source} gives {folder!r} two classes, {classes[folder]!r} and {meaning!r}")
+    numbered = numbered or all(map(_are_texts, classes.values()))
     missing = [folder for folder in folders if _composed(folder) not in classes]
     if not (missing or numbered):
         return {folder: classes[_composed(folder)] for folder in folders}
@@ -141,7 +150,7 @@ def _looked_up(
     named = [(as_number(left), [name] if isinstance(name, str) else name) for left, name in rest]
     entries = [(number, names) for number, names in named if number is not None and _are_texts(names)]
     if numbered and len(entries) < len(named):
-        raise ValueError(f"{source}: id2label must go from the numbers of logits to names of folders")
+        raise ValueError(f"{source} must go from the numbers of logits to names of folders, all of it")
     if len(entries) < len(named) or not entries:
         raise ValueError(f"{source} lacks the folders {first_three(missing)}: add the class of each")
     numbers = sorted(number for number, _ in entries)
@@ -152,19 +161,14 @@ def _looked_up(
     return _by_name(entries, source, folders)
 
 
-def _by_name(
-    entries: Sequence[tuple[int, Sequence[str]]], source: str, folders: Sequence[str]
-) -> dict[str, Any]:
-    """Look folders up by names of numbers; exactly, or else as names of classes are compared."""
+def _by_name(entries: Sequence[Entry], source: str, folders: Sequence[str]) -> dict[str, Any]:
+    """Look folders up by names of logits; exactly, or else as names of classes are compared."""
     missing: list[str] = []
     for key in (_composed, normalized):
-        numbers: dict[str, list[int]] = {}
-        for number, names in entries:
-            for name in {key(name) for name in names}:
-                numbers.setdefault(name, []).append(number)
-        missing = [folder for folder in folders if key(folder) not in numbers]
+        logits = vocabulary(entries, key)
+        missing = [folder for folder in folders if key(folder) not in logits]
         if not missing:
-            return {folder: only(numbers[key(folder)], folder) for folder in folders}
+            return {folder: only(logits[key(folder)], folder) for folder in folders}
     raise ValueError(
         f"{source} names the classes {first_three([names[0] for _, names in entries])}, but lacks the "
         f"folders {first_three(missing)}: rename them, or write lines of folder,class"

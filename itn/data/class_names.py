@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 
 from itn.data.class_folders import first_three
-from itn.data.class_maps import ClassMap, Vocabulary, as_number, class_meanings, normalized, only, vocabulary
+from itn.data.class_maps import (
+    ClassMap,
+    Vocabulary,
+    as_number,
+    class_meanings,
+    in_order,
+    normalized,
+    only,
+    vocabulary,
+)
 from itn.models.classifier import Classifier
 
 _WORDNET_ID = re.compile(r"n\d{8}")
@@ -91,9 +100,9 @@ def _vocabularies(classifier: Classifier | None, texts: Sequence[str]) -> Iterat
         return
     count = _count(classifier)
     if classifier.class_names:
-        yield vocabulary(classifier.class_names)
+        yield vocabulary(in_order(classifier.class_names))
     if classifier.class_ids:
-        yield vocabulary(classifier.class_ids)
+        yield vocabulary(in_order(classifier.class_ids))
     elif count in (None, 1000) and any(_WORDNET_ID.fullmatch(text) for text in texts):
         yield _imagenet()
     if not classifier.class_names:
@@ -109,7 +118,7 @@ def _vocabularies(classifier: Classifier | None, texts: Sequence[str]) -> Iterat
 def _imagenet() -> Vocabulary:
     from timm.data.imagenet_info import ImageNetInfo  # noqa: PLC0415  # slow to import
 
-    return vocabulary(ImageNetInfo("imagenet-1k").label_names())
+    return vocabulary(in_order(ImageNetInfo("imagenet-1k").label_names()))
 
 
 def _count(classifier: Classifier | None) -> int | None:

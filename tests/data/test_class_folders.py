@@ -15,7 +15,15 @@ def touch(folder, *paths):
 
 def test_images_are_found_below_class_folders(tmp_path):
     wanted = ["b c/1.JPG", "b/deep/er/2.png", "b/1.jpeg", "b/deep/1.webp", "Ä/ñandú.tiff", "B/x.y.PnG"]
-    other = [".DS_Store", "map.csv", "b/.hidden.png", "b/.trash/1.png", ".git/1.png", "b/Thumbs.db"]
+    other = [
+        ".DS_Store",
+        "map.csv",
+        "b/.hidden.png",
+        "b/.trash/1.png",
+        ".git/1.png",
+        "b/Thumbs.db",
+        "__MACOSX/b/._1.jpg",
+    ]
     touch(tmp_path, *wanted, *other)
     photos = find_photos(tmp_path)
     assert photos.paths == sorted(wanted)

@@ -71,6 +71,8 @@ def test_a_map_may_go_from_logits_to_folders(content, encoding, tmp_path):
 
 def test_the_class_index_of_keras_has_two_names(tmp_path):
     assert read(tmp_path, KERAS, ["n01503061", "n02123045"]) == {"n01503061": 2, "n02123045": 0}
+    turned = {"0": ["n0", "2"], "1": ["n1", "0"], "2": ["n2", "1"]}
+    assert read(tmp_path, turned, "012") == {"0": 1, "1": 2, "2": 0}
     assert read(tmp_path, KERAS, ["bird", "n02123045"]) == {"bird": 2, "n02123045": 0}
     assert class_indices(["bird"], None, {0: ("n1", "cat"), 1: ("n2", "bird")}) == {"bird": 1}
 
@@ -127,13 +129,13 @@ NOT_READ = r"cannot read the class map .*map \(.*\): expected lines of folder,cl
         ("a,b,c\n", r"map: expected two columns, folder,class, got 'a,b,c'; names with commas can be"),
         ("a;0\nb;1;2\n", r"map: expected two columns, folder,class, got 'b;1;2'"),
         ('a,"b', r"map: expected two columns"),
-        ("a\nb\nc\n", r"map has 3 names for 2 classes: give all, in the order of the logits"),
+        ("a\nb\nc\n", r"map names 3, the classifier has 2 classes: give all, in the order of the logits"),
         ("class\na\n", r"map begins with 'class', which would be class 0: remove the header"),
-        ("a\n\n", r"map has 1 names for 2 classes"),
+        ("a\n\n", r"map names 1, the classifier has 2 classes"),
         ("a\n\nb", r"map has '' for a name"),
         ('["a", 1]', r"map has 1 for a name"),
         ('{"id2label": 5}', r"map has 5 for a name"),
-        ('{"id2label": {"a": 0, "b": 1}}', r"id2label must go from the numbers of logits to names"),
+        ('{"id2label": {"a": 0, "b": 1}}', r"map must go from the numbers of logits to names"),
         (
             '{"id2label": {"0": "a", "1": "x"}}',
             r"map names the classes 'a', 'x', but lacks the folders 'b', 'c'",
