@@ -28,9 +28,9 @@ def learn_command(
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
-            digits and the test set), or a folder of class folders; with --criterion agreement a folder of
-            images without labels will do. Default: mnist:heldout, or mnist if the model was trained on some
-            of those digits.
+            digits and the test set), or a folder of class folders; with --labels, or with --criterion
+            agreement, a folder of images will do. Default: mnist:heldout, or mnist if the model was trained
+            on some of those digits.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         per_class: Learn one family for each class, side by side; with the constrained objective.

@@ -34,8 +34,8 @@ def screen_command(
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits. Transformations that the file registers can be screened by name.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
-            digits and the test set), or a folder of class folders; with --criterion agreement a folder of
-            images without labels will do.
+            digits and the test set), or a folder of class folders; with --labels, or with --criterion
+            agreement, a folder of images will do.
         out: Folder for results and figures: new, empty, or that of an unfinished run, which is continued.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
