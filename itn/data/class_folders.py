@@ -49,17 +49,18 @@ def find_photos(folder: Path) -> Photos:
     classes = [name for name in files if files[name] or name not in holds_runs]
     beside = [file for file in beside if _is_visible(file)]
     listed = [path for name in classes for path in files[name]] if classes else beside
-    paths = sorted(path for path in listed if is_image(path))
+    paths = sorted(filter(is_image, listed))
     filled = {path.partition("/")[0] for path in paths}
     refuse_vanished({name: files[name] for name in classes if files[name] and name not in filled})
-    unreadable = [path for path in listed if not is_image(path)]
+    readable = set(paths)
+    unreadable = [path for path in listed if path not in readable]
     if not paths:
         content = f"no image in its class folders {first_three(classes)}" if classes else "no class folders"
         content += f" and no image, only {endings(unreadable)}" if unreadable else ""
         raise ValueError(
             f"{folder} has {content}: put images into one folder for each class, such as cat/1.jpg"
         )
-    notes = [f"results of itn were left out: {first_three(results)}"] if results else []
+    notes = [f"results of itn were left out: {first_three(sorted(results))}"] if results else []
     notes += unreadable_note(unreadable)
     if classes and (stray := [file for file in beside if is_image(file)]):
         notes.append(f"images beside the class folders were left out: {first_three(sorted(stray))}")

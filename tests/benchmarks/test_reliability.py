@@ -17,7 +17,7 @@ NAMES = ("kills", "damage", "labels")
     [
         ("kills", "--kills", "2", "--commands", "screen"),
         ("damage", "--cases", "10"),
-        ("labels", "--cases", "60"),
+        ("labels", "--cases", "40"),
         pytest.param(("kills",), marks=pytest.mark.long),
         pytest.param(("damage",), marks=pytest.mark.long),
         pytest.param(("labels",), marks=pytest.mark.long),
