@@ -27,6 +27,8 @@ PATHS = {  # where a file is
     "kills_script": "benchmarks/kills.py",
     "damage": "benchmarks/results/damage.json",
     "damage_script": "benchmarks/damage.py",
+    "labels": "benchmarks/results/labels.json",
+    "labels_script": "benchmarks/labels.py",
     "benchmarks": "benchmarks/__main__.py",
 }
 KEYS = {  # what a figure is called in JSON

@@ -12,6 +12,7 @@ import threading
 import time
 import tracemalloc
 import types
+import warnings
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from unittest import mock
@@ -26,7 +27,8 @@ from safetensors.torch import save_file
 
 import itn
 import itn.cli.main
-from itn.data.class_folders import class_indices
+from itn.data.class_names import class_indices
+from itn.data.loading import ImagesWarning
 from itn.functional import COLOR_FAMILIES, PADDINGS
 from itn.learning.config import OBJECTIVES
 from itn.learning.constrained.settings import ConstrainedSettings
@@ -302,6 +304,8 @@ READERS = {
     "config.json": itn.load_augmentation,
     "history.jsonl": itn.read_history,
     "map.json": lambda folder: class_indices(["a"], None, folder / "map.json"),
+    "id2label.json": lambda folder: class_indices(["a"], None, folder / "id2label.json"),
+    "keras.json": lambda folder: class_indices(["a"], None, folder / "keras.json"),
     "left/config.json": lambda folder: RunFolder(folder / "left", RUN),
 }
 CONFIG = {"config": itn.LearnConfig(hidden=4).describe(), "images": {"shape": [9, 1, 4, 5]}}
@@ -309,6 +313,8 @@ CONTENTS = {
     "config.json": {"command": "learn", **CONFIG},
     "history.jsonl": LearnStep(0, {"spatial": 0.5}, {"cross_entropy": 0.5}).to_json(),
     "map.json": {"a": 0, "b": "1"},
+    "id2label.json": {"id2label": {"0": "b", "1": "a"}, "label2id": {"b": 0}},
+    "keras.json": {"0": ["n1", "b"], "1": ["n2", "a"]},
     "left/config.json": RUN,
 }
 
@@ -393,6 +399,43 @@ def one_image(tmp_path):
     (tmp_path / "cat" / "1.png").write_bytes(PNG)
 
 
+TOKENS = [
+    "a",
+    "b",
+    "0",
+    "1",
+    "7",
+    "n01440764",
+    *",;\t \"'{}[]:/\\.-",
+    "\n",
+    "\r\n",
+    "\0",
+    "a.png",
+    "cat/1.png",
+    "Ä",
+]
+TEXTS = st.tuples(
+    st.lists(st.sampled_from(TOKENS), max_size=12).map("".join),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"]),
+).map(lambda each: each[0].encode(each[1], "replace"))
+
+
+@settings(law, max_examples=300)
+@given(TEXTS | st.binary(max_size=20))
+def test_class_maps_and_labels_of_any_text_are_read_or_named(content):
+    with tempfile.TemporaryDirectory() as root:
+        for name in ("a.png", "cat/1.png"):
+            (Path(root) / "images" / name).parent.mkdir(exist_ok=True)
+            (Path(root) / "images" / name).write_bytes(PNG)
+        (Path(root) / "file").write_bytes(content)
+        indices, refusal = tried(lambda: class_indices(["a", "b"], None, Path(root) / "file"))
+        assert root in refusal if refusal else min(indices.values()) >= 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImagesWarning)
+            found, refusal = tried(lambda: itn.load_images(f"{root}/images", labels_file=f"{root}/file"))
+        assert root in refusal if refusal else found.labels.min() >= 0
+
+
 @settings(law, max_examples=40)
 @given(st.sets(FILES.filter(lambda each: not {"", ".", ".."} & set(each)), max_size=6))
 def test_images_of_any_name_in_folders_of_any_name_are_read(files):
@@ -403,9 +446,16 @@ def test_images_of_any_name_in_folders_of_any_name_are_read(files):
         names = sorted({name for name, _ in files if name[0] != "."})
         known = [file for _, file in files if file[0] != "." and file.lower().endswith((".png", ".jpeg"))]
         wanted = sorted(f"{name}/{file}" for name, file in files if name in names and file in known)
-        found, refusal = tried(lambda: itn.load_images(root))
-        assert root in refusal if not wanted else list(found.paths) == wanted
-        if wanted:
+        filled = {path.split("/")[0] for path in wanted}
+        vanished = {name for name, file in files if name in names and file[0] != "."} - filled
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImagesWarning)
+            found, refusal = tried(lambda: itn.load_images(root))
+        if vanished:
+            assert "no image of" in refusal
+        else:
+            assert root in refusal if not wanted else list(found.paths) == wanted
+        if wanted and not vanished:
             assert found.labels.tolist() == [names.index(path.split("/")[0]) for path in wanted]
 
 

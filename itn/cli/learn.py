@@ -29,9 +29,9 @@ def learn_command(
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
-            digits and the test set), or a folder of class folders; with --criterion agreement a folder of
-            images without labels will do. Default: mnist:heldout, or mnist if the model was trained on some
-            of those digits.
+            digits and the test set), or a folder of class folders; with --labels, or with --criterion
+            agreement, a folder of images will do. Default: mnist:heldout, or mnist if the model was trained
+            on some of those digits.
         out: Folder for results and figures: new, empty, or that of a run with the same settings, which is
             continued, or shown again if it has finished.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
@@ -41,8 +41,8 @@ def learn_command(
     """
     settings = config.config  # what is wrong in it is refused before a model is downloaded
     data = data or model_cards().get(model, {}).get("heldout", "mnist:heldout")
-    classifier, images = inputs.load(model, data, limit, config.seed, config.surround)
     out = user_path(out)
+    classifier, images = inputs.load(model, data, out, limit, config.seed, config.surround)
     result = (learn_per_class if per_class else learn)(
         classifier, images, None, settings, out, source=data, overwrite=inputs.overwrite
     )

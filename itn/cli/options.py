@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -11,7 +12,9 @@ from typing import Annotated, Literal, get_args
 import torch
 from cyclopts import Parameter, Token
 
-from itn.data.loading import ImageSet, load_images
+from itn.data.class_folders import refuse_results_inside
+from itn.data.digits import SOURCES
+from itn.data.loading import ImageSet, ImagesWarning, load_images
 from itn.learning.config import LearnConfig
 from itn.learning.switched import Switched
 from itn.models.canvases import SurroundSetting
@@ -138,8 +141,15 @@ class InputOptions:
     weights: Path | None = None
     """A local state dict (.safetensors, or what torch.save wrote) to load into the model."""
     class_map: Path | None = None
-    """What class folders mean to the model, if their names do not say so: a JSON object or lines
-    folder,class, with the number or the name of the class."""
+    """What class folders mean to the model, if their names do not say so: lines folder,class,
+    with the number or the name of the class; one folder a line, in the order of the logits; or a JSON object
+    from folders to classes, or from numbers to folders."""
+    labels: Path | None = None
+    """The class of each photograph, for a folder that has no class folders: lines file,label, with the path
+    of the file in the folder, and the number or the name of the class."""
+    background: str | None = None
+    """Color that is seen through transparent pixels, such as white or #808080; default: the color that they
+    have themselves, as in torchvision and timm."""
     skip_bad: bool = False
     """List and leave out photographs that cannot be read, instead of stopping."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -150,14 +160,16 @@ class InputOptions:
     """Replace an earlier run in the folder."""
 
     def load(
-        self, model: str, data: str, limit: int, seed: int, surround: SurroundSetting
+        self, model: str, data: str, out: Path, limit: int, seed: int, surround: SurroundSetting
     ) -> tuple[Classifier, ImageSet]:
         """Return the classifier and its images; list those that were left out."""
-        classifier = self.load_model(model, data)
+        classifier = self.load_model(model, data, out)
         return classifier, self.load_data(data, classifier, limit, seed, surround)
 
-    def load_model(self, model: str, data: str) -> Classifier:
+    def load_model(self, model: str, data: str, out: Path) -> Classifier:
         """Return the classifier; its file may register transformations."""
+        if data not in SOURCES:
+            refuse_results_inside(out, data)
         distributed.join_processes()
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS asks for
@@ -177,17 +189,22 @@ class InputOptions:
         self, data: str, classifier: Classifier, limit: int, seed: int, surround: SurroundSetting
     ) -> ImageSet:
         """Return the images for a classifier; list those that were left out."""
-        images = load_images(
-            data,
-            classifier,
-            self.class_map,
-            surround=surround,
-            limit=limit,
-            seed=seed,
-            skip_bad=self.skip_bad,
-        )
-        for path in images.skipped if distributed.rank() == 0 else ():
-            print(f"left out {path}", file=sys.stderr)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImagesWarning)  # said below
+            images = load_images(
+                data,
+                classifier,
+                self.class_map,
+                labels_file=self.labels,
+                surround=surround,
+                background=self.background,
+                limit=limit,
+                seed=seed,
+                skip_bad=self.skip_bad,
+            )
+        for text in (*images.notes, *(f"left out {path}" for path in images.skipped)):
+            if distributed.rank() == 0:
+                print(text, file=sys.stderr)
         return images
 
 

@@ -35,8 +35,8 @@ def screen_command(
             function without arguments that returns a torch module taking images in [0, 1] and returning
             logits. Transformations that the file registers can be screened by name.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
-            digits and the test set), or a folder of class folders; with --criterion agreement a folder of
-            images without labels will do.
+            digits and the test set), or a folder of class folders; with --labels, or with --criterion
+            agreement, a folder of images will do.
         out: Folder for results and figures: new, empty, or that of a run with the same settings, which is
             continued, or shown again if it has finished.
         limit: Take a random subset of this many images, the same share of each class; 0 for all.
@@ -48,10 +48,10 @@ def screen_command(
     """
     if not is_file(model):
         config.settings(pair, magnitudes)  # a name that is wrong is refused before a model is downloaded
-    classifier = inputs.load_model(model, data)
+    out = user_path(out)
+    classifier = inputs.load_model(model, data, out)
     settings = config.settings(pair, magnitudes)
     images = inputs.load_data(data, classifier, limit, config.seed, config.surround)
-    out = user_path(out)
     result = screen(
         classifier,
         images,

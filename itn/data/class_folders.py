@@ -1,206 +1,167 @@
-"""Folders of class folders: their images, and the logit of a classifier that each folder stands for."""
+"""Folders of photographs: which files are images, what class each has, and what else lies there."""
 
-import csv
-import json
+import contextlib
+import dataclasses
+import functools
 import os
-import re
-import sys
-import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from PIL import Image
 
-from itn.models.classifier import Classifier
-from itn.runtime.validation import user_path
+from itn.runtime.run_dir import is_run
 
-ClassMap = Mapping[str, int | str] | str | Path
-Vocabulary = dict[str, list[int]]
-"""Normalized text -> the logits with that name."""
-
-_WORDNET_ID = re.compile(r"n\d{8}")
+HEIF_HINT = 'pip install "itn[heic]"'
+_HEIF = (".heic", ".heif", ".hif")
+_LITTER = ("thumbs.db", "desktop.ini", "__macosx")  # which Windows and archives of macOS leave
 
 
-def find_photos(folder: Path) -> tuple[list[str], list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """The images of a folder, and what else was found there."""
+
+    paths: list[str]
+    """Of each image, relative to the folder, with "/"; sorted."""
+    classes: list[str]
+    """Class folder or label of each image; empty: there are no labels."""
+    folders: list[str]
+    """All class folders, those without images too; sorted."""
+    notes: list[str]
+    """What was left out, a sentence each."""
+
+
+def find_photos(folder: Path) -> Photos:
     """List a folder of class folders, or one that holds images and no folders.
 
-    An image is a file below a class folder, at any depth, with an extension that PIL reads. Hidden
-    files and folders, other extensions, and files outside the class folders are ignored.
-
-    Returns:
-        The names of the class folders, empty ones too, and the paths of the images relative to the
-        folder, with "/"; both sorted. Without class folders no names, and the files of the folder.
+    An image is a file below a class folder, at any depth, with an extension that PIL reads; HEIC if
+    pillow-heif is installed. Hidden files and folders, and files beside the class folders that are no images,
+    are ignored. Results of earlier runs are no class; they and all else that is left out is noted.
 
     Raises:
-        ValueError: If a folder cannot be listed or there is no image.
+        ValueError: If a folder cannot be listed, a class folder has files but no image, or there is no image.
     """
-    formats = Image.registered_extensions()
-    # An EPS file is a program, which PIL would pass to Ghostscript
-    readable = {extension for extension, name in formats.items() if name in Image.OPEN and name != "EPS"}
-
-    def is_image(file: str) -> bool:
-        return not file.startswith(".") and Path(file).suffix.lower() in readable
-
-    _, classes, files = next(os.walk(folder, onerror=_raise_unlistable))
-    classes = sorted(name for name in classes if not name.startswith("."))
-    paths = [] if classes else [file for file in files if is_image(file)]
-    for name in classes:
-        for parent, folders, files in os.walk(folder / name, onerror=_raise_unlistable):
-            folders[:] = [subfolder for subfolder in folders if not subfolder.startswith(".")]
-            below = Path(parent).relative_to(folder)
-            paths += [(below / file).as_posix() for file in files if is_image(file)]
+    _, classes, beside = next(os.walk(folder, onerror=_raise_unlistable))
+    results: list[str] = []
+    files = {name: list(files_below(folder, name, results)) for name in sorted(filter(_is_visible, classes))}
+    holds_runs = {path.partition("/")[0] for path in results}
+    classes = [name for name in files if files[name] or name not in holds_runs]
+    beside = [file for file in beside if _is_visible(file)]
+    listed = [path for name in classes for path in files[name]] if classes else beside
+    paths = sorted(filter(is_image, listed))
+    filled = {path.partition("/")[0] for path in paths}
+    refuse_vanished({name: files[name] for name in classes if files[name] and name not in filled})
+    readable = set(paths)
+    unreadable = [path for path in listed if path not in readable]
     if not paths:
-        content = f"no image in its class folders {_first_three(classes)}" if classes else "no class folders"
+        content = f"no image in its class folders {first_three(classes)}" if classes else "no class folders"
+        content += f" and no image, only {endings(unreadable)}" if unreadable else ""
         raise ValueError(
             f"{folder} has {content}: put images into one folder for each class, such as cat/1.jpg"
         )
-    return classes, sorted(paths)
+    notes = [f"results of itn were left out: {first_three(sorted(results))}"] if results else []
+    notes += unreadable_note(unreadable)
+    if classes and (stray := [file for file in beside if is_image(file)]):
+        notes.append(f"images beside the class folders were left out: {first_three(sorted(stray))}")
+    if empty := [name for name in classes if not files[name]]:
+        notes.append(f"class folders are empty: {first_three(empty)}")
+    return Photos(paths, [path.partition("/")[0] for path in paths] if classes else [], classes, notes)
 
 
-def class_indices(
-    folders: Sequence[str], classifier: Classifier | None = None, class_map: ClassMap | None = None
-) -> dict[str, int]:
-    """Return the logit that each class folder stands for.
-
-    The class map decides, if there is one. Otherwise the names of all folders must be, in this order of
-    preference, the classifier's ``class_names`` (ignoring case, and with "_" for " "), its ``class_ids``,
-    WordNet ids if it has no ids and may have the 1000 classes of ImageNet (in their sorted order), or the
-    numbers of the logits if it has no names. Without a classifier it is the rank of the sorted names.
-
-    Args:
-        folders: Names of class folders.
-        classifier: The classifier of the logits.
-        class_map: From folder names to logits or their names (a number is first looked up as a name), or
-            a file: a JSON object, or lines ``folder,class``, separated by comma or tab.
+def files_below(folder: Path, name: str, results: list[str]) -> Iterator[str]:
+    """Yield the visible files below a subfolder, relative to the folder; add folders of results to a list.
 
     Raises:
-        ValueError: If a folder stands for no logit, or for more than one.
+        ValueError: If a folder cannot be listed.
     """
-    if class_map is not None:
-        classes = class_map if isinstance(class_map, Mapping) else _read_class_map(user_path(class_map))
-        source = "class_map" if isinstance(class_map, Mapping) else str(class_map)
-        if missing := [folder for folder in folders if folder not in classes]:
-            raise ValueError(f"{source} lacks the folders {_first_three(missing)}: add the class of each")
-        return {folder: _mapped(classes[folder], f"{source}: {folder!r}", classifier) for folder in folders}
-    if classifier is None:
-        return {folder: rank for rank, folder in enumerate(sorted(folders))}
-    unknown = list(folders)
-    for vocabulary in _vocabularies(classifier, folders):
-        missing = [folder for folder in folders if _normalized(folder) not in vocabulary]
-        if not missing:
-            return {folder: _only(vocabulary, folder) for folder in folders}
-        unknown = min(unknown, missing, key=len)
-    raise ValueError(
-        f"the folders {_first_three(unknown)} are not classes of {classifier.name} "
-        f"({_expected(classifier)}): rename them, or give their classes with class_map=FILE, "
-        "lines of folder,class"
-    )
+    for parent, folders, files in os.walk(folder / name, onerror=_raise_unlistable):
+        below = Path(parent).relative_to(folder)
+        if is_run(Path(parent)):
+            results.append(below.as_posix())
+            folders.clear()
+            continue
+        folders[:] = filter(_is_visible, folders)
+        yield from ((below / file).as_posix() for file in files if _is_visible(file))
 
 
-def _vocabularies(classifier: Classifier | None, texts: Sequence[str]) -> Iterator[Vocabulary]:
-    """Yield the vocabularies in which texts may name a classifier's logits, in order of preference."""
-    if classifier is None:
-        return
-    count = _count(classifier)
-    if classifier.class_names:
-        yield _vocabulary(classifier.class_names)
-    if classifier.class_ids:
-        yield _vocabulary(classifier.class_ids)
-    elif count in (None, 1000) and any(_WORDNET_ID.fullmatch(text) for text in texts):
-        from timm.data.imagenet_info import ImageNetInfo  # noqa: PLC0415  # slow to import
-
-        yield _vocabulary(ImageNetInfo("imagenet-1k").label_names())
-    if not classifier.class_names:
-        numbers = {text: _number(text) for text in texts}
-        yield {
-            text: [number]
-            for text, number in numbers.items()
-            if number is not None and (count is None or number < count)
-        }
+def is_image(path: str) -> bool:
+    """Return whether a file has the extension of an image that can be read."""
+    return Path(path).suffix.lower() in _readable()
 
 
-def _vocabulary(names: Iterable[str]) -> Vocabulary:
-    vocabulary: Vocabulary = {}
-    for number, name in enumerate(names):
-        vocabulary.setdefault(_normalized(name), []).append(number)
-    return vocabulary
+def endings(paths: Iterable[str]) -> str:
+    """Return how many files there are of each extension."""
+    counts = Counter(Path(path).suffix.lower() for path in paths)
+    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    parts = [f"{count:,} {_shown(suffix)}" for suffix, count in ranked[:5]]
+    parts += [f"{sum(count for _, count in ranked[5:]):,} others"] * (len(ranked) > 5)
+    return ", ".join(parts)
 
 
-def _normalized(text: str) -> str:
-    """Return text without differences in case, spaces, underscores and the encoding of accents."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("_", " ").split())
+def unreadable_note(paths: Sequence[str]) -> list[str]:
+    """Return a sentence about files that are no images by their extensions; nothing if there are none."""
+    one = len(paths) == 1
+    files, whose = ("1 file was", "its ending") if one else (f"{len(paths):,} files were", "their endings")
+    return [f"{files} left out, since {whose} cannot be read: {endings(paths)}"] * bool(paths)
 
 
-def _only(vocabulary: Vocabulary, text: str) -> int:
-    numbers = vocabulary[_normalized(text)]
-    if len(numbers) > 1:
+def refuse_vanished(vanished: Mapping[str, Iterable[str]]) -> None:
+    """Raise ValueError if there are classes of which no file is an image; they are given with their files."""
+    if vanished:
+        files = endings(path for paths in vanished.values() for path in paths)
         raise ValueError(
-            f"{text!r} is the name of {len(numbers)} classes ({_first_three(numbers)}): "
-            "name the folders by class ids, or give the number of each with class_map=FILE"
+            f"no image of {first_three(list(vanished))} can be read, since the only files are {files}: save "
+            "them as PNG or JPEG, or move these classes elsewhere"
         )
-    return numbers[0]
 
 
-def _read_class_map(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if text.lstrip().startswith("{"):
-            rows = json.loads(text, object_pairs_hook=list)
-        else:
-            lines = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",", strict=True)
-            rows = [tuple(cell.strip() for cell in line) for line in lines if line]
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
+def refuse_results(folder: Path) -> None:
+    """Raise ValueError if a folder of images is the folder of a run."""
+    if is_run(folder):
         raise ValueError(
-            f"cannot read the class map {path} ({error}): expected a JSON object or lines of folder,class"
-        ) from None
-    classes: dict[str, Any] = {}
-    for row in rows:  # a header, if any, is an entry that is never looked up
-        if len(row) != 2:
-            raise ValueError(f"{path}: expected two columns, folder,class, got {','.join(row)!r}")
-        folder, meaning = row
-        if classes.setdefault(folder, meaning) != meaning:
-            raise ValueError(f"{path} gives {folder!r} two classes, {classes[folder]!r} and {meaning!r}")
-    return classes
+            f"{folder} holds results of itn: name a folder of images, or move the results elsewhere"
+        )
 
 
-def _mapped(meaning: object, source: str, classifier: Classifier | None) -> int:
-    """Return the logit of an entry in a class map."""
-    number = meaning
-    if isinstance(meaning, str):
-        for vocabulary in _vocabularies(classifier, [meaning]):
-            if _normalized(meaning) in vocabulary:
-                return _only(vocabulary, meaning)
-        number = _number(meaning)
-    count = _count(classifier)
-    index = int(number) if isinstance(number, Integral) and not isinstance(number, bool) else -1
-    if not 0 <= index < (count or sys.maxsize):
-        raise ValueError(f"{source} cannot be class {meaning!r}: {_expected(classifier)}")
-    return index
+def refuse_results_inside(out: str | Path, folder: str | Path) -> None:
+    """Raise ValueError if results would go into a folder of images, where they would be taken for a class."""
+    inner, outer = map(os.path.expanduser, (out, folder))
+    places = (os.path.abspath, os.path.realpath)
+    if os.path.isdir(outer) and any(Path(place(inner)).is_relative_to(place(outer)) for place in places):
+        raise ValueError(
+            f"the results folder {out} lies in the folder of images {folder}, where it would be taken for a "
+            "class: name one elsewhere"
+        )
 
 
-def _number(text: str) -> int | None:
-    """Return a text as the number of a logit, None if it is not one."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-
-
-def _count(classifier: Classifier | None) -> int | None:
-    """Return the number of logits, if the classifier's names tell."""
-    return len((classifier and (classifier.class_names or classifier.class_ids)) or ()) or None
-
-
-def _expected(classifier: Classifier | None) -> str:
-    names = classifier and (classifier.class_names or classifier.class_ids)
-    if names:
-        return f"its classes are {_first_three(names)}"
-    return "without class names expected numbers from 0" + (", or WordNet ids" if classifier else "")
-
-
-def _first_three(items: Sequence[object]) -> str:
+def first_three(items: Sequence[object]) -> str:
     """Return up to three items as text, and how many more there are."""
-    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    more = f" and {len(items) - 3:,} more" if len(items) > 3 else ""
     return ", ".join(repr(item) for item in items[:3]) + more
+
+
+@functools.cache
+def _readable() -> frozenset[str]:
+    """Return the extensions of images that can be read."""
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener  # noqa: PLC0415  # an extra
+
+        register_heif_opener()
+    formats = Image.registered_extensions()
+    # An EPS file is a program, which PIL would pass to Ghostscript
+    return frozenset(end for end, name in formats.items() if name in Image.OPEN and name != "EPS")
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _LITTER
+
+
+def _shown(suffix: str) -> str:
+    if not suffix:
+        return "without ending"
+    name = suffix if suffix.isprintable() else ascii(suffix)
+    return f"{name} ({HEIF_HINT})" if suffix in _HEIF else name
 
 
 def _raise_unlistable(error: OSError) -> NoReturn:

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from itn.functional import Surround
 from itn.models.canvases import Canvases
 from itn.models.classifier import Classifier
-from itn.models.preprocessing import Margins, Preprocessing
+from itn.models.preprocessing import Preprocessing
 from itn.runtime.progress import progress_bar
 from itn.runtime.wording import counted
 
@@ -28,37 +28,52 @@ CANVAS_SHARE = 0.25  # of the memory, that canvases may fill; learning copies th
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, which may have less than the machine
 
 
-def read_photo(path: Path, mode: str, preprocessing: Preprocessing | None = None) -> NDArray[np.uint8]:
+def read_photo(
+    path: Path, mode: str, preprocessing: Preprocessing | None = None, background: str | None = None
+) -> NDArray[np.uint8]:
     """Read an image file of any mode, H x W x C; for an animation the first frame.
 
-    It is rotated upright as its EXIF data says, and transparency is composited on black; 16 bits are scaled
-    to 8 by 1/257, floats by 255; color profiles are ignored, as in torchvision and timm.
+    It is rotated upright as its EXIF data says; 16 bits are scaled to 8 by 1/257, floats by 255. Color
+    profiles are ignored, as in torchvision and timm, and so is transparency, unless there is a background.
 
     Args:
         path: The file.
         mode: "L" for gray, C = 1, or "RGB".
         preprocessing: Applied to the upright 8-bit image.
+        background: Color that is seen through transparent pixels; None: the color they have themselves.
 
     Raises:
         ValueError: If pixels lie outside the range of their mode.
         Exception: Any other exception of PIL's readers on a broken file.
     """
-    image = open_photo(path, mode)
+    image, _ = open_photo(path, mode, background)
     return np.atleast_3d(np.asarray(preprocessing(image) if preprocessing else image))
 
 
-def open_photo(path: Path, mode: str) -> Image.Image:
-    """Return an image file as ``read_photo`` reads it, upright and with 8 bits."""
+def open_photo(path: Path, mode: str, background: str | None = None) -> tuple[Image.Image, bool]:
+    """Return what ``read_photo`` reads before its preprocessing, and whether any of it is transparent."""
     kind = path.stat().st_mode
     if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # reading these would block
         raise ValueError("a pipe or a device")
     with Image.open(path) as opened:
         ImageOps.exif_transpose(opened, in_place=True)
         image = _eight_bits(opened)
+        transparent = False
         if image.has_transparency_data:
             image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        return image.convert("RGB").convert(mode)  # RGB first: not every mode becomes gray directly
+            transparent = image.getchannel("A").getextrema() != (255, 255)
+            if background is not None:
+                image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
+        return image.convert("RGB").convert(mode), transparent  # not every mode becomes gray directly
+
+
+class Reading(NamedTuple):
+    """What came of the files that were to be read."""
+
+    bad: dict[int, str]
+    """Positions of those that were left out, and the reason of each."""
+    transparent: int
+    """Number of images of which some pixels are transparent."""
 
 
 def read_photos(
@@ -66,32 +81,37 @@ def read_photos(
     paths: Sequence[str],
     classifier: Classifier | None = None,
     *,
+    background: str | None = None,
     skip_bad: bool = False,
     progress: bool | None = None,
     workers: int | None = None,
-) -> tuple[Tensor, dict[int, str]]:
+) -> tuple[Tensor, Reading]:
     """Read image files in parallel, into one tensor.
 
     Args:
         folder: What the paths are relative to.
         paths: N >= 1 files.
         classifier: Determines channels (RGB if it takes any) and preprocessing.
+        background: As that of ``read_photo``.
         skip_bad: Leave out unreadable images.
         progress: Show a bar; None: on a terminal only.
         workers: Threads; None: one for each processor.
 
     Returns:
-        Images, uint8, M x C x H x W, in the order of the paths, and the reason for each of the N positions
-        that was left out.
+        Images, uint8, M x C x H x W, in the order of the paths, and what was left out.
 
     Raises:
-        ValueError: If an image cannot be read and ``skip_bad`` is not set, if none can be read, or if they
-            differ in size and there is no preprocessing.
+        ValueError: If an image cannot be read and ``skip_bad`` is not set, if none can be read, if they
+            differ in size and there is no preprocessing, or if the background is no color.
     """
     preprocessing = classifier.preprocessing if classifier else None
-    read = functools.partial(_try_to_read, folder, _mode(classifier), preprocessing)
-    photos, _, bad = _read_all(folder, paths, read, skip_bad, progress, workers)
-    return torch.from_numpy(photos), bad
+
+    def finish(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+        return np.atleast_3d(np.asarray(preprocessing(image) if preprocessing else image)), ()
+
+    read = _reader(folder, classifier, finish, background)
+    photos, _, reading = _read_all(folder, paths, read, skip_bad, progress, workers)
+    return torch.from_numpy(photos), reading
 
 
 def read_canvases(
@@ -100,10 +120,11 @@ def read_canvases(
     classifier: Classifier,
     ratio: float,
     *,
+    background: str | None = None,
     skip_bad: bool = False,
     progress: bool | None = None,
     workers: int | None = None,
-) -> tuple[Canvases, dict[int, str]]:
+) -> tuple[Canvases, Reading]:
     """Read image files as ``read_photos`` does, and keep what they show around the crop.
 
     Args:
@@ -111,6 +132,7 @@ def read_canvases(
         paths: N image files.
         classifier: With a preprocessing, which crops.
         ratio: Size of the canvases over that of the crop, at least 1.
+        background: As that of ``read_photo``.
         skip_bad: Leave out unreadable images.
         progress: Show a bar; None: on a terminal only.
         workers: Threads; None: one for each processor.
@@ -121,10 +143,10 @@ def read_canvases(
     preprocessing = classifier.preprocessing
     assert preprocessing is not None
     margins = preprocessing.margins(ratio)
-    read = functools.partial(_try_to_read_canvas, folder, _mode(classifier), preprocessing, margins)
-    pixels, boxes, bad = _read_all(folder, paths, read, skip_bad, progress, workers)
+    read = _reader(folder, classifier, functools.partial(preprocessing.canvas, margins=margins), background)
+    pixels, boxes, reading = _read_all(folder, paths, read, skip_bad, progress, workers)
     surround = Surround(margins.top, margins.left, *preprocessing.crop, torch.tensor(boxes))
-    return Canvases(torch.from_numpy(pixels), surround), bad
+    return Canvases(torch.from_numpy(pixels), surround), reading
 
 
 Read = Callable[[str], "_Photo | str"]
@@ -134,8 +156,10 @@ Read = Callable[[str], "_Photo | str"]
 class _Photo(NamedTuple):
     pixels: NDArray[np.uint8]
     """H x W x C."""
-    box: tuple[int, ...] = ()
-    """Where it ends in its canvas."""
+    box: tuple[int, ...]
+    """Where it ends in its canvas; empty if it has none."""
+    transparent: bool
+    """Whether some of its pixels are."""
 
 
 def _read_all(
@@ -145,12 +169,12 @@ def _read_all(
     skip_bad: bool,
     progress: bool | None,
     workers: int | None,
-) -> tuple[NDArray[np.uint8], list[tuple[int, ...]], dict[int, str]]:
-    """Return the pixels, M x C x H x W, and boxes of readable photographs, and the reasons of the others."""
+) -> tuple[NDArray[np.uint8], list[tuple[int, ...]], Reading]:
+    """Return the pixels, M x C x H x W, and boxes of readable photographs, and what was left out."""
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     images = np.empty((0, 0, 0, 0), np.uint8)
-    first, bad = "", {}
+    first, bad, transparent = "", {}, 0
     boxes: list[tuple[int, ...]] = []
     with _threads(workers) as pool, progress_bar("read", len(paths), "images", progress) as bar:
         # map yields results in order, so nothing depends on the timing of the threads
@@ -176,11 +200,12 @@ def _read_all(
                 )
             images[len(boxes)] = pixels.transpose(2, 0, 1)
             boxes.append(photo.box)
+            transparent += photo.transparent
     if not boxes:
         raise ValueError(
             f"none of {counted(len(paths), 'image')} of {folder} can be read; the first, {paths[0]}: {bad[0]}"
         )
-    return images[: len(boxes)], boxes, bad
+    return images[: len(boxes)], boxes, Reading(bad, transparent)
 
 
 def _check_memory(images: int, size: int) -> None:
@@ -218,25 +243,37 @@ def _threads(workers: int | None) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _try_to_read(folder: Path, mode: str, preprocessing: Preprocessing | None, path: str) -> _Photo | str:
-    """Return the photograph, or the reason why it cannot be read."""
-    return _explained(lambda: _Photo(read_photo(folder / path, mode, preprocessing)))
+def _reader(
+    folder: Path,
+    classifier: Classifier | None,
+    finish: Callable[[Image.Image], tuple[NDArray[np.uint8], tuple[int, ...]]],
+    background: str | None,
+) -> Read:
+    """Return how to read a photograph; ``finish`` gives pixels and box of an upright 8-bit image."""
+    mode = _mode(classifier)
+    _check_color(background)
+
+    def read(path: str) -> _Photo | str:
+        try:
+            image, transparent = open_photo(folder / path, mode, background)
+            return _Photo(*finish(image), transparent)
+        except UnidentifiedImageError:
+            return "not an image that PIL can read"
+        except Exception as error:  # PIL's readers raise many types
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+    return read
 
 
-def _try_to_read_canvas(
-    folder: Path, mode: str, preprocessing: Preprocessing, margins: Margins, path: str
-) -> _Photo | str:
-    """Return the canvas of a photograph, or the reason why it cannot be read."""
-    return _explained(lambda: _Photo(*preprocessing.canvas(open_photo(folder / path, mode), margins)))
-
-
-def _explained(read: Callable[[], _Photo]) -> _Photo | str:
+def _check_color(background: str | None) -> None:
+    if background is None:
+        return
     try:
-        return read()
-    except UnidentifiedImageError:
-        return "not an image that PIL can read"
-    except Exception as error:  # PIL's readers raise many types
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        opaque = len(ImageColor.getrgb(background)) == 3
+    except (ValueError, AttributeError, TypeError):
+        opaque = False
+    if not opaque:
+        raise ValueError(f"background must be an opaque color such as white or #808080, got {background!r}")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -244,7 +281,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     match image.mode:
         case "I" | "I;16" | "I;16B" | "I;16L" | "I;16N":
             values, full = np.asarray(image).astype(np.int64), 65535
-            scaled = np.where(values == image.info.get("transparency"), 0, (values + 128) // 257)
+            scaled = (values + 128) // 257
         case "F":
             values, full = np.asarray(image), 1
             scaled = (255 * values).round()
@@ -252,7 +289,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             return image
     if not (values.min() >= 0 and values.max() <= full):
         raise ValueError(f"values from {values.min():g} to {values.max():g}, expected 0 to {full}")
-    return Image.fromarray(scaled.astype(np.uint8))
+    gray = Image.fromarray(scaled.astype(np.uint8))
+    if (key := image.info.get("transparency")) is None:
+        return gray
+    return Image.merge("LA", [gray, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))])
 
 
 def _mode(classifier: Classifier | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from itn.data.class_folders import refuse_results_inside
 from itn.data.loading import ImageSet
 from itn.functional import check_images
 from itn.models.canvases import Canvases, SurroundSetting, chosen_canvases
@@ -127,12 +128,19 @@ class RunInputs:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
+        notes: list[str] = []
+        if isinstance(images, ImageSet):
+            notes = [*images.notes, *(f"left out {text}" for text in images.skipped)]
+            if out is not None and images.folder is not None:
+                refuse_results_inside(out, images.folder)
         images, labels, canvases = labeled_images(
             images, labels, config.surround, classifier.preprocessing, config.needs_labels
         )
         check_images(images, classifier.channels)
         self.config = config
         self.provenance = provenance(classifier.device)
+        if notes:
+            self.provenance["images"] = notes
         if labels is None:
             self.provenance["labels"] = PREDICTED
         everything = {

@@ -276,6 +276,18 @@ def written_by(settings: Any) -> tuple[str, ...]:
     return ("config.json", "result.json", TIMING, *files, *(f"figures/{name}.png" for name in figures))
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds the settings or the result of a run."""
+    marks = {"config.json": {"command", "config"}, "result.json": {"schema_version", "provenance"}}
+    for name, keys in marks.items():
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            path = folder / name
+            content = json.loads(path.read_text()) if path.is_file() else None
+            if isinstance(content, dict) and keys <= content.keys():
+                return True
+    return False
+
+
 def content_of(folder: Path) -> dict[str, bytes]:
     """Return the content of all files of a run except its timing, by path; it is the same for equal runs."""
     return {

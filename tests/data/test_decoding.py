@@ -12,7 +12,8 @@ from torch import nn
 
 import itn
 from itn.data import decoding
-from itn.data.decoding import read_photo, read_photos
+from itn.data.class_folders import is_image
+from itn.data.decoding import open_photo, read_photo, read_photos
 from itn.models.preprocessing import Preprocessing
 
 RANDOM = np.random.default_rng(0)
@@ -117,11 +118,46 @@ def test_every_kind_of_image_becomes_color_and_gray(kind, tmp_path):
     path = tmp_path / f"image.{extension}"
     image.save(path, **options)
     rounding = 0 if expected.dtype == np.uint8 else 1
-    made = read_photo(path, "RGB")
+    made = read_photo(path, "RGB", background="black")
     assert made.dtype == np.uint8
     np.testing.assert_allclose(made.astype(float), expected, atol=rounding)
-    made = read_photo(path, "L")
+    made = read_photo(path, "L", background="black")
     np.testing.assert_allclose(made.astype(float), luma(expected)[..., None], atol=rounding + 0.6)
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_background_pixels_are_those_of_torchvision_and_timm(kind, tmp_path):
+    image, extension, options, _ = kind()
+    path = tmp_path / f"image.{extension}"
+    image.save(path, **options)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(read_photo(path, "RGB"), np.asarray(opened.convert("RGB")))
+
+
+def test_a_background_is_seen_through_what_is_transparent(tmp_path):
+    values = noise(HEIGHT, WIDTH, 4)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    share = values[..., 3:] / 255
+    expected = values[..., :3] * share + np.array([255, 0, 128]) * (1 - share)
+    made = read_photo(tmp_path / "a.png", "RGB", background="#ff0080")
+    np.testing.assert_allclose(made.astype(float), expected, atol=1)
+
+
+def test_transparent_images_are_counted_and_opaque_ones_are_not(tmp_path):
+    for name, alpha in (("a.png", 255), ("b.png", 254), ("c.png", 0)):
+        Image.new("RGBA", (3, 2), (10, 20, 30, alpha)).save(tmp_path / name)
+    images, reading = read_photos(tmp_path, ["a.png", "b.png", "c.png"])
+    assert reading.transparent == 2
+    assert images[:, :, 1, 2].tolist() == [[10, 20, 30]] * 3
+    images, reading = read_photos(tmp_path, ["a.png", "c.png"], background="white")
+    assert images[:, :, 1, 2].tolist() == [[10, 20, 30], [255] * 3]
+
+
+@pytest.mark.parametrize("background", ["whit", "#12345", "#ffffff80", "", 7])
+def test_a_background_that_is_no_color_is_refused(background, tmp_path):
+    with pytest.raises(ValueError, match=f"background must be an opaque color .*, got {background!r}"):
+        read_photos(tmp_path, ["a.png"], background=background)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -142,10 +178,23 @@ def test_sixteen_bits_are_scaled_and_not_clipped(name, dtype, tmp_path):
     np.testing.assert_array_equal(read_photo(tmp_path / name, "RGB"), expected.repeat(3, 2))
 
 
-def test_the_transparent_one_of_sixteen_bits_is_black(tmp_path):
+@pytest.mark.parametrize(("background", "shown"), [(None, 233), ("black", 0), ("white", 255)])
+def test_one_gray_of_sixteen_bits_may_be_transparent(background, shown, tmp_path):
     values = np.array([[60_000, 30_000, 60_001]], np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png", transparency=60_000)
-    assert read_photo(tmp_path / "a.png", "L").flatten().tolist() == [0, 117, 233]
+    made = read_photo(tmp_path / "a.png", "L", background=background)
+    assert made.flatten().tolist() == [shown, 117, 233]
+
+
+def test_heic_is_read(tmp_path):
+    pytest.importorskip("pillow_heif")
+    assert is_image("a.heic")  # registers the reader
+    stored = np.zeros((32, 64, 3), np.uint8)
+    stored[:, :32] = 255, 0, 0
+    Image.fromarray(stored).save(tmp_path / "a.heic", quality=95)
+    images, reading = read_photos(tmp_path, ["a.heic"])
+    np.testing.assert_allclose(images[0].permute(1, 2, 0).float(), stored, atol=30)
+    assert reading == ({}, 0)
 
 
 def test_floats_are_scaled_if_they_lie_in_range(tmp_path):
@@ -243,12 +292,12 @@ def test_order_does_not_depend_on_the_timing_of_threads(workers, tmp_path, monke
     def slow_at_first(path, *rest):
         together.wait()
         time.sleep((24 - int(path.stem)) / 2000)
-        return read_photo(path, *rest)
+        return open_photo(path, *rest)
 
-    monkeypatch.setattr(decoding, "read_photo", slow_at_first)
-    images, bad = read_photos(tmp_path, names, workers=workers)
+    monkeypatch.setattr(decoding, "open_photo", slow_at_first)
+    images, reading = read_photos(tmp_path, names, workers=workers)
     assert images[:, 1, 2, 3].tolist() == list(range(24))
-    assert not bad
+    assert reading == ({}, 0)
 
 
 def break_jpeg(path):
@@ -281,7 +330,7 @@ def test_a_broken_image_is_named_or_left_out(name, tmp_path):
     spoil(tmp_path / name)
     with pytest.raises(ValueError, match=rf"cannot read .*{name} \({reason}.*remove it, or add skip_bad"):
         read_photos(tmp_path, names)
-    images, bad = read_photos(tmp_path, names, skip_bad=True)
+    images, (bad, _) = read_photos(tmp_path, names, skip_bad=True)
     assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert images.shape == (5, 3, 3, 4)
     assert list(bad) == [3]
@@ -294,7 +343,7 @@ def test_the_first_broken_image_is_named_whichever_is_found_first(tmp_path, monk
         time.sleep(0.05 if path.stem == "a" else 0)
         raise OSError(path.stem)
 
-    monkeypatch.setattr(decoding, "read_photo", fail)
+    monkeypatch.setattr(decoding, "open_photo", fail)
     with pytest.raises(ValueError, match=r"a\.png \(a\)"):
         read_photos(tmp_path, ["a.png", "b.png", "c.png"], workers=3)
 
@@ -303,7 +352,7 @@ def test_images_too_large_to_be_photographs_are_bad(tmp_path, monkeypatch):
     for name, width in (("a.png", 15), ("b.png", 25)):
         Image.new("L", (width, 10), 7).save(tmp_path / name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # PIL warns beyond, and refuses beyond twice as many
-    images, bad = read_photos(tmp_path, ["a.png", "b.png"], skip_bad=True)
+    images, (bad, _) = read_photos(tmp_path, ["a.png", "b.png"], skip_bad=True)
     assert images.shape == (1, 3, 10, 15)
     assert "decompression bomb" in bad[1]
 
@@ -316,7 +365,7 @@ def test_nothing_more_is_read_after_a_broken_image(tmp_path, monkeypatch):
         time.sleep(0.01)
         raise OSError("broken")
 
-    monkeypatch.setattr(decoding, "read_photo", fail)
+    monkeypatch.setattr(decoding, "open_photo", fail)
     with pytest.raises(ValueError, match=r"0\.png \(broken\)"):
         read_photos(tmp_path, [f"{i}.png" for i in range(500)], workers=2)
     assert next(counter) < 50
@@ -345,9 +394,9 @@ def test_ctrl_c_ends_promptly(tmp_path, monkeypatch):
         if next(counter) == 5:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         time.sleep(0.02)
-        return np.zeros((3, 4, 3), np.uint8)
+        return Image.new("RGB", (4, 3)), False
 
-    monkeypatch.setattr(decoding, "read_photo", interrupted)
+    monkeypatch.setattr(decoding, "open_photo", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_photos(tmp_path, [f"{i}.png" for i in range(500)], workers=2)
     done = next(counter)

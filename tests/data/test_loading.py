@@ -7,6 +7,7 @@ from torch import nn
 
 import itn
 from itn.data import loading
+from itn.data.loading import ImagesWarning
 
 
 def test_unknown_images_are_refused():
@@ -38,7 +39,7 @@ def photographs(folder, **classes):
 
 
 def test_a_folder_becomes_images_and_labels(tmp_path):
-    photographs(tmp_path, cat=3, ant=2, empty=0, dog=1)
+    photographs(tmp_path, cat=3, ant=2, dog=1)
     images, labels = itn.load_images(tmp_path)
     assert images.shape == (6, 3, 3, 4)
     assert images[:, 0, 1, 1].tolist() == [0, 1, 2, 3, 4, 5]
@@ -50,9 +51,42 @@ def test_a_folder_becomes_images_and_labels(tmp_path):
     assert itn.load_images(tmp_path, class_map=mapped).labels.tolist() == [9, 9, 1, 1, 1, 9]
 
 
-def test_an_empty_folder_keeps_its_rank(tmp_path):
+def test_an_empty_folder_keeps_its_rank_needs_no_class_and_is_said(tmp_path):
     photographs(tmp_path, ant=1, bee=0, cat=1)
-    assert itn.load_images(tmp_path).labels.tolist() == [0, 2]
+    net = itn.Classifier(nn.Flatten(), class_names=["cat", "ant"])
+    for classifier, labels in ((None, [0, 2]), (net, [1, 0])):
+        with pytest.warns(ImagesWarning, match="class folders are empty: 'bee'"):
+            assert itn.load_images(tmp_path, classifier).labels.tolist() == labels
+
+
+def test_results_among_class_folders_change_no_rank(tmp_path):
+    photographs(tmp_path, ant=1, cat=1)
+    Image.new("RGB", (9, 9)).save(tmp_path / "figure.png")
+    (tmp_path / "bee" / "figures").mkdir(parents=True)
+    (tmp_path / "figure.png").rename(tmp_path / "bee" / "figures" / "1.png")
+    (tmp_path / "bee" / "config.json").write_text('{"command": "learn", "config": {}}')
+    with pytest.warns(ImagesWarning, match="results of itn were left out: 'bee'"):
+        assert itn.load_images(tmp_path).labels.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="bee holds results of itn: name a folder of images"):
+        itn.load_images(tmp_path / "bee")
+
+
+def test_results_within_the_images_are_refused_in_python_too(tmp_path, brightness):
+    photographs(tmp_path / "photos", ant=1, cat=1)
+    images = itn.load_images(tmp_path / "photos")
+    assert images.part(torch.tensor([1])).folder == tmp_path / "photos"
+    with pytest.raises(ValueError, match="lies in the folder of images"):
+        itn.screen(brightness, images, out=tmp_path / "photos" / "run")
+
+
+def test_a_class_of_which_all_images_are_damaged_stops_the_run(tmp_path):
+    photographs(tmp_path, ant=2, bee=2, cat=2)
+    for path in (tmp_path / "bee").iterdir():
+        path.write_text("no image")
+    (tmp_path / "ant" / "00.png").write_text("no image")
+    message = r"no image of 'bee' .* can be read; the first, bee/0.\.png: not an image .*: replace these"
+    with pytest.raises(ValueError, match=message):
+        loading.load_images(tmp_path, skip_bad=True)
 
 
 def test_images_keep_their_identity_when_some_are_left_out(tmp_path):

@@ -19,11 +19,11 @@ class Pair(torch.nn.Module):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty flat images, dark and light, and a file that is none."""
+    """Forty flat images, dark and light, and a hidden file."""
     for number in range(40):
         shade = 40 + 4 * number
         Image.fromarray(np.full((4, 4), shade, np.uint8)).save(tmp_path / f"{number}.png")
-    (tmp_path / "notes.txt").write_text("none")
+    (tmp_path / ".notes.txt").write_text("none")
     return tmp_path
 
 
