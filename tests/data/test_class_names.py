@@ -25,7 +25,7 @@ def test_folders_named_like_classes():
 def test_a_name_of_two_classes_asks_for_ids():
     net = classifier(class_names=["crane", "Cat", "Crane"], class_ids=["bird", "pet", "machine"])
     assert class_indices(["cat"], net) == {"cat": 1}
-    message = r"'crane' is the name of 2 classes \(0, 2\): name the folders by class ids, or .* --class-map"
+    message = r"'crane' is the name of 2 classes \(0, 2\): name the folders by class ids, or .* class_map="
     with pytest.raises(ValueError, match=message):
         class_indices(["cat", "crane"], net)
     with pytest.raises(ValueError, match=message):
@@ -74,7 +74,7 @@ def test_folders_named_by_number():
 def test_folders_that_mean_nothing_are_named_with_a_cure(settings, expected):
     known = (settings.get("class_names") or settings.get("class_ids") or ["0"])[0]
     message = (
-        rf"the folders 'p', 'q', 'r' and 1 more are not classes of net \({expected}\): .*--class-map FILE"
+        rf"the folders 'p', 'q', 'r' and 1 more are not classes of net \({expected}\): .*class_map=FILE"
     )
     with pytest.raises(ValueError, match=message):
         class_indices(["p", "q", known, "r", "s"], classifier(**settings))
