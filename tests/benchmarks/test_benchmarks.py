@@ -65,6 +65,15 @@ def test_calls_take_turns(beside):
     assert min(times["a"] + times["b"]) > 0.001
 
 
+def test_the_preflight_raised_no_false_alarm_and_was_cheap():
+    record = json.loads((BENCHMARKS / "results" / "architectures.json").read_text())
+    assert len(record["untrained"]) >= 20
+    assert {each["pixels"] for each in record["untrained"].values()} >= {28, 384}
+    assert all(set(each["found"]) <= {"chance", "labels", "range"} for each in record["untrained"].values())
+    assert all(not each["found"] for each in record["trained"].values())
+    assert max(each["share"] for each in record["trained"].values()) < 0.02
+
+
 def test_the_documents_hold_the_table_of_the_committed_results():
     names = runpy.run_path(str(BENCHMARKS / "__main__.py"), run_name="benchmarks")
     lines = names["table"](BENCHMARKS / "results").splitlines()

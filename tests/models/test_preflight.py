@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 import itn
 from itn.cli.main import main
 from itn.models.checks import CheckName
+from itn.models.gradient_check import check_gradient
 from itn.models.preflight import balanced_accuracy
+from itn.models.zoo import NETWORKS
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to.md"
 
@@ -70,6 +73,21 @@ def test_a_preflight_costs_few_passes_beside_that_of_all_images(blobs, side):
     net = Counts(side.net)
     itn.preflight(itn.Classifier(net), *blobs)
     assert net.images - len(blobs[1]) <= 110
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "lenet5"])
+def test_networks_that_are_in_order_raise_no_alarm(name):
+    """Their weights are random, so that their accuracy may; benchmarks/architectures.py has more of them."""
+    torch.manual_seed(0)
+    net, shape = (
+        (NETWORKS[name](), (1, 28, 28)) if name in NETWORKS else (timm.create_model(name), (3, 96, 96))
+    )
+    if name == "test_vit":
+        net = timm.create_model(name, img_size=96)
+    images = nn.functional.interpolate(torch.rand(12, shape[0], 6, 6), shape[1:], mode="bilinear")
+    classifier = itn.Classifier(net, (0.5,) * shape[0], (0.25,) * shape[0])
+    data = itn.preflight(classifier, images, torch.arange(12) % 3, accept=("chance", "range"))
+    check_gradient(classifier, data)
 
 
 def test_names_of_checks_are_checked(blobs, side):
