@@ -81,11 +81,13 @@ def _characters(path: str) -> frozenset[int]:
 @functools.cache
 def _other_font(lacking: frozenset[str]) -> str | None:
     """Return the name of an installed font that has these characters; None if there is none, or no need."""
-    for entry in fontManager.ttflist if lacking else ():
+    upright = (entry.name for entry in fontManager.ttflist if (entry.style, entry.weight) == ("normal", 400))
+    for name in dict.fromkeys(upright) if lacking else ():
+        path = findfont(FontProperties(family=[name]))
         # The last resort has a box for every character; fonts of pictures cannot be scaled
-        has_all = {ord(c) for c in lacking} <= _characters(entry.fname)
-        if has_all and not entry.name.startswith("Last Resort") and get_font(entry.fname).scalable:
-            return entry.name
+        has_all = {ord(c) for c in lacking} <= _characters(path) and not name.startswith("Last Resort")
+        if has_all and get_font(path).scalable:
+            return name
     return None
 
 

@@ -42,9 +42,8 @@ def config_of(kind: type[T], given: object) -> T:
         return kind() if given is None else given
     fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass
     if not isinstance(given, Mapping):
-        raise ValueError(
-            f"config must be an itn.{kind.__name__}(...) or a mapping of its settings, got {given!r}"
-        )
+        wrong = type(given).__name__
+        raise ValueError(f"config must be itn.{kind.__name__}(...) or a mapping of its settings, got {wrong}")
     for name in given:
         near = ", ".join(difflib.get_close_matches(str(name), fields, n=3, cutoff=0.4) or fields)
         require(name in fields, f"unknown setting {name!r} of itn.{kind.__name__}: nearest are {near}")

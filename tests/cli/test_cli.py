@@ -531,3 +531,46 @@ def test_a_model_is_not_learned_on_digits_that_it_was_trained_on(folder):
     done = itn(folder, "learn", "--model", "soni-cnn2", "--data", "mnist:heldout")
     assert done.returncode == 2
     assert done.stderr == "itn: soni-cnn2 was trained on half of mnist:heldout: use --data mnist\n"
+
+
+@pytest.mark.parametrize("command", [[ITN], [sys.executable, "-m", "itn"]])
+def test_ctrl_c_while_libraries_are_imported_ends_in_one_line(command, tmp_path):
+    """A torch that waits stands in for the seconds that the real one takes."""
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    path = f"{tmp_path}:{Path(__file__).parents[2]}"
+    process = subprocess.Popen(
+        [*command, "screen"], env={**os.environ, "PYTHONPATH": path}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "itn: interrupted\n")
+
+
+def test_a_screen_that_has_finished_is_shown_again(folder, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(folder))
+    command = [
+        "screen",
+        "--limit",
+        "100",
+        "--transforms",
+        "brightness",
+        "--bisections",
+        "0",
+        "--out",
+        "~/run",
+    ]
+    assert main(command) == 0
+    first, before = capsys.readouterr(), content_of(folder / "run")
+    assert main(command) == 0
+    assert capsys.readouterr() == first
+    assert content_of(folder / "run") == before
+    assert main([*command, "--seed", "1"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    (folder / "run" / "config.json").write_text('{"model_type": "vit"}')
+    assert main([*command, "--overwrite"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "config.json is damaged, or not of itn, and would be lost: name a new folder\n"
+    )
+    assert (folder / "run" / "config.json").read_text() == '{"model_type": "vit"}'

@@ -1,13 +1,17 @@
 """Options become settings."""
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
+import torch
 from cyclopts import Token
 
 import itn
 from itn.cli.main import main
-from itn.cli.options import LearnOptions, ScreenOptions, parse_surround
+from itn.cli.options import LearnOptions, ScreenOptions, _device, in_options, parse_surround
 
 
 def test_no_option_gives_the_default_settings():
@@ -56,3 +60,52 @@ def test_the_criterion_of_a_screen_is_an_option():
     config = ScreenOptions(criterion="broken", topk=5).settings((), ())
     assert (config.criterion, config.topk) == ("broken", 5)
     assert ScreenOptions().settings((), ()) == itn.ScreenConfig()
+
+
+@pytest.mark.parametrize(
+    ("python", "options"),
+    [
+        ("name a new folder, or add overwrite=True", "name a new folder, or add --overwrite"),
+        ('use precision="bfloat16"', "use --precision bfloat16"),
+        ("give class_map=FILE, lines", "give --class-map FILE, lines"),
+        ("batch_size must be at least 1, got 0", "--batch-size must be at least 1, got 0"),
+        ("displacement_samples must be 0", "--displacement-samples must be 0"),
+        ("runs/overwrite=True holds other files", "runs/overwrite=True holds other files"),
+        ("give itn.Classifier(net, mean=..., std=...)", "give itn.Classifier(net, mean=..., std=...)"),
+        ("(config.learning_rate: 0.1, now 0.2)", "(config.learning_rate: 0.1, now 0.2)"),
+    ],
+)
+def test_messages_name_options_on_the_command_line(python, options):
+    assert in_options(python) == options
+
+
+def test_messages_of_the_package_name_no_options():
+    """The command line puts them there; Python's users have none."""
+    texts = [
+        (path.name, node.value)
+        for path in sorted(Path(itn.__file__).parent.rglob("*.py"))
+        if path.parent.name != "cli"
+        for raised in ast.walk(ast.parse(path.read_text()))
+        if isinstance(raised, ast.Raise | ast.Return | ast.Call)
+        for node in ast.walk(raised)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    allowed = {"--always", "--dirty", "--abbrev=40", "--exclude=*"}  # of git
+    assert not [(name, text) for name, text in texts if re.search("--[a-z]", text) and text not in allowed]
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert main(["screen", "--device", name]) == 2
+    said = capsys.readouterr().err
+    assert said == f"itn: --device {name}: no {name.upper()} device is available here; use --device cpu\n"
+
+
+def test_a_mac_is_taken_where_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert _device("mps").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _device("auto").type == "cpu"

@@ -11,7 +11,7 @@ from itn.certification.records import PLANNED
 from itn.cli.main import main
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.records import PerClassRecord
-from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_dir import RunFolder, content_of
 from itn.stats.intervals import clopper_pearson
 
 QUICK = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
@@ -83,6 +83,19 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
     for label in (None, 2):
         with pytest.raises(ValueError, match=rf"^label {label}: .* give its label, one of 0, 1$"):
             itn.load_net(folder, side, label)
+
+
+def test_a_finished_run_is_read_instead_of_repeated(shifts, blobs, side, monkeypatch):
+    first, folder = shifts
+    before = content_of(folder)
+    monkeypatch.setattr(ConstrainedLearner, "step", None)
+    config = dataclasses.replace(QUICK, parts=("spatial",), family="translation_x", spatial_bound=0.8)
+    again = itn.learn_per_class(side, *blobs, config, folder)
+    assert (again.record, again.history, repr(again)) == (first.record, first.history, str(first))
+    k = torch.tensor([0.3, 0.9])
+    for label, net in first.nets.items():
+        assert torch.equal(again.nets[label].part("spatial").matrix(k), net.part("spatial").matrix(k))
+    assert content_of(folder) == before
 
 
 def test_nothing_is_left_of_a_run_that_is_replaced(shifts):

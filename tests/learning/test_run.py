@@ -1,11 +1,12 @@
 """Every phase of a run goes on where an interruption has left it."""
 
 import pytest
+import torch
 
 import itn
 from itn.certification.parametric import EvaluationSet
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import JOURNAL
+from itn.runtime.run_dir import JOURNAL, content_of
 
 CONFIG = itn.LearnConfig(parts=("spatial",), family="translation", tolerance=0.06, steps=4, batch_size=64)
 FILES = ("config.json", "result.json", "history.jsonl", "model.safetensors")
@@ -65,3 +66,22 @@ def test_every_phase_shows_a_bar(blobs, side, tmp_path, capfd):
     shown = capfd.readouterr().err
     for phase in ("prepare", "learn", "calibrate", "evaluate"):
         assert phase in shown
+
+
+def test_a_finished_run_is_read_instead_of_repeated(evaluations, blobs, side, tmp_path):
+    """Settings as a mapping are the same settings; a part that was damaged is named."""
+    first = itn.learn(side, *blobs, CONFIG, tmp_path)
+    before = content_of(tmp_path)
+    evaluations.clear()
+    settings = {"parts": ("spatial",), "family": "translation", "tolerance": 0.06, "steps": 4}
+    again = itn.learn(side, *blobs, settings | {"batch_size": 64}, tmp_path)
+    assert not evaluations
+    assert (again.record, again.history, repr(again)) == (first.record, first.history, str(first))
+    state = first.net.transformer_state()
+    assert all(torch.equal(value, state[name]) for name, value in again.net.transformer_state().items())
+    assert content_of(tmp_path) == before
+    with pytest.raises(ValueError, match=r"finished run with other settings \(config.steps: 4, now 5\)"):
+        itn.learn(side, *blobs, settings | {"batch_size": 64, "steps": 5}, tmp_path)
+    (tmp_path / "history.jsonl").write_text("{")
+    with pytest.raises(ValueError, match=r"history\.jsonl is no history"):
+        itn.learn(side, *blobs, CONFIG, tmp_path)

@@ -194,3 +194,69 @@ def test_a_compiled_classifier_answers_as_before_under_the_same_name():
     assert compiled.sha256() == plain.sha256()
     assert None not in (compiled.compiled, plain.with_backend("float32", compile=True).compiled)
     assert (plain.compiled, compiled.with_backend("float32").compiled) == (None, None)
+
+
+def test_a_plain_module_is_taken_for_images_in_0_1_wherever_a_classifier_is(flats, brightness, tmp_path):
+    net, (images, labels) = brightness.net, flats
+    magnitudes = {"brightness": (0.1, 0.5)}
+    config = {"transforms": ("brightness",), "magnitudes": magnitudes, "bisections": 0}
+    learned = {"parts": ("color",), "steps": 2, "objective": "switched"}
+    itn.learn(brightness, images, labels, learned, tmp_path / "run")
+    for use in (
+        lambda net: str(itn.screen(net, images, labels, config)),
+        lambda net: str(itn.learn(net, images, labels, learned)),
+        lambda net: itn.predict(net, images).tolist(),
+        lambda net: itn.preflight(net, images, labels).predictions.tolist(),
+        lambda net: itn.flip_magnitudes(net, images, "brightness", (0.5,))["above"].magnitude.tolist(),
+        lambda net: itn.load_net(tmp_path / "run", net).transformer_state().keys(),
+    ):
+        expected = use(itn.Classifier(net))
+        with pytest.warns(
+            UserWarning, match=r"^Brightness is taken to expect images in \[0, 1\]: .* give"
+        ) as seen:
+            assert use(net) == expected
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize("wrong", ["lenet5", 3, lambda images: images])
+def test_what_is_no_module_is_no_classifier(wrong, flats):
+    with pytest.raises(
+        ValueError, match=r"must be an itn.Classifier or a torch.nn.Module, got .*load_classifier"
+    ):
+        itn.screen(wrong, *flats)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (
+            "screen",
+            {"transform": ("rotate",)},
+            "unknown setting 'transform' of itn.ScreenConfig: nearest are trans",
+        ),
+        (
+            "screen",
+            ("rotate",),
+            r"config must be itn.ScreenConfig\(...\) or a mapping of its settings, got tuple",
+        ),
+        ("screen", itn.LearnConfig(), r"config must be itn.ScreenConfig.*, got LearnConfig"),
+        ("learn", {"tolerance": 2}, "tolerance"),
+        ("learn", {3: 2}, "unknown setting 3 of itn.LearnConfig"),
+        ("learn_per_class", itn.ScreenConfig(), r"config must be itn.LearnConfig.*, got ScreenConfig"),
+    ],
+)
+def test_settings_that_are_none_are_refused(kind, given, message, flats, brightness):
+    with pytest.raises(ValueError, match=message):
+        getattr(itn, kind)(brightness, *flats, given)
+
+
+def test_labels_are_asked_for_only_where_they_are_needed(flats, brightness):
+    images, _ = flats
+    config = {"transforms": ("brightness",), "magnitudes": {"brightness": (0.5,)}, "bisections": 0}
+    assert (
+        itn.screen(brightness, images, None, config | {"criterion": "agreement"}).record.clean_accuracy == 1
+    )
+    assert itn.preflight(brightness, images, None).predictions.sum() == 100
+    for work in (itn.screen, itn.learn, itn.learn_per_class):
+        with pytest.raises(ValueError, match=r'labels are missing: .* criterion="agreement"$'):
+            work(brightness, images)

@@ -1,7 +1,9 @@
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import itn
 
@@ -56,3 +58,20 @@ def test_a_file_without_a_function_is_refused():
 def test_a_bare_name_of_torchvision_is_offered_in_full():
     with pytest.raises(ValueError, match="unknown model 'resnet18': nearest are torchvision:resnet18"):
         itn.load_classifier("resnet18")
+
+
+def test_a_module_is_not_a_name():
+    with pytest.raises(ValueError, match=r"takes a name, got Linear: of a module itn.Classifier\(net"):
+        itn.load_classifier(torch.nn.Linear(2, 2))
+
+
+def test_paths_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.py").write_text("import torch\n\ndef make():\n    return torch.nn.Linear(2, 2)\n")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "net.pt")
+    given = itn.load_classifier(Path("~/mine.py:make"), weights="~/net.pt")
+    assert torch.equal(given.net.weight, torch.load(tmp_path / "net.pt")["weight"])
+    (tmp_path / "photos" / "7").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "7" / "a.png")
+    (tmp_path / "map.json").write_text('{"7": 1}')
+    assert itn.load_images("~/photos", class_map="~/map.json").labels.tolist() == [1]
