@@ -73,9 +73,7 @@ def test_folders_named_by_number():
 )
 def test_folders_that_mean_nothing_are_named_with_a_cure(settings, expected):
     known = (settings.get("class_names") or settings.get("class_ids") or ["0"])[0]
-    message = (
-        rf"the folders 'p', 'q', 'r' and 1 more are not classes of net \({expected}\): .*class_map=FILE"
-    )
+    message = rf"the folders 'p', 'q', 'r' and 1 more are not classes of net \({expected}\): .*class_map=FILE"
     with pytest.raises(ValueError, match=message):
         class_indices(["p", "q", known, "r", "s"], classifier(**settings))
 
