@@ -120,6 +120,8 @@ class RunInputs:
         check_images(images, classifier.channels)
         self.classifier, self.config = classifier, config
         self.provenance = provenance(classifier.device)
+        if classifier.weights is not None:
+            self.provenance["weights"] = dict(classifier.weights)
         if labels is None:
             self.provenance["labels"] = PREDICTED
         everything = {

@@ -2,13 +2,15 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from itn.functional import check_images, unit_float
 from itn.models.preprocessing import Preprocessing
+from itn.models.programs import frozen
 from itn.runtime.batching import map_in_memory
 
 
@@ -40,6 +42,8 @@ class Classifier(nn.Module):
     precision = "float32"
     channels_last = False
     compiled: Callable[[Tensor], Tensor] | None = None
+    weights: Mapping[str, Any] | None = None
+    """What a result says of the file that its weights were read from."""
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class Classifier(nn.Module):
         if std is not None and not min(stds, default=0) > 0:
             raise ValueError(f"std must be positive, got {stds}")
         self.training = False
-        self.net = net.eval().requires_grad_(False)
+        self.net = frozen(net)
         self.channels = None if mean is None else len(means)
         self.name = name
         self.class_names = _names("class_names", class_names)
