@@ -75,7 +75,7 @@ def overwrite(content: bytes, draw: random.Random) -> bytes:
 DAMAGES: tuple[Damage, ...] = (truncate, empty, flip, flip, overwrite)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, runs: bool = True) -> None:
     """Make photographs of two brightnesses, a network that tells them apart, and unfinished runs."""
     randomness = torch.Generator().manual_seed(0)
     for label, level in (("0", 60), ("1", 190)):
@@ -93,7 +93,7 @@ def prepare(folder: Path) -> None:
     torch.save(net.state_dict(), folder / "weights.pt")
     (folder / "map.json").write_text('{"0": 0, "1": 1}\n')
     (folder / "map.csv").write_text("0,0\n1,1\n")
-    for name, command in (("learn", LEARN), ("screen", SCREEN)):
+    for name, command in (("learn", LEARN), ("screen", SCREEN)) if runs else ():
         whole, left = folder / f"{name}-whole", folder / f"{name}-left"
         assert call(folder, command, whole)[0] == 0
         stopped = "itn.learning.family.evaluate" if name == "learn" else "itn.screening.figures.draw_overview"
