@@ -127,13 +127,15 @@ SCRIPTS = (
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
+    ("checkpoints.py", "files of weights as trainers, accidents and attackers write them", "2"),
     ("device.py", "what a GPU has to show, in a file of its own; --quick rehearses on a CPU", "8"),
 )
 
 
 def readme(results: Path) -> str:
     """Return the text of README.md."""
-    kills, damage = (json.loads((results / f"{name}.json").read_text()) for name in ("kills", "damage"))
+    names = ("kills", "damage", "checkpoints")
+    kills, damage, checkpoints = (json.loads((results / f"{name}.json").read_text()) for name in names)
     runs = sum(command["runs"] for command in kills["commands"].values())
     abuse = (
         (
@@ -150,6 +152,13 @@ def readme(results: Path) -> str:
             f"{len(damage['wrong'])}",
             "`damage.py`",
         ),
+        (
+            "checkpoints of every kind, intact, of wrong types, cyclic, damaged, or with code in them; what "
+            "is intact is loaded, all else is loaded or refused in one line, and no code runs",
+            f"{checkpoints['cases']:,} files",
+            f"{len(checkpoints['wrong'])}",
+            "`checkpoints.py`",
+        ),
     )
     scripts = ((f"[{name}]({name})", what, minutes) for name, what, minutes in SCRIPTS)
     return f"""# Benchmarks and stress tests
@@ -162,6 +171,7 @@ Each script measures one thing and writes one file in [results/](results), with 
 python benchmarks            # floors, processes, threads, rivals and growth; pip install ".[benchmark]" first
 python benchmarks/kills.py
 python benchmarks/damage.py
+python benchmarks/checkpoints.py
 python benchmarks --table    # prints the table below from the committed results, and writes this file
 ```
 

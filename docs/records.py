@@ -33,6 +33,8 @@ PATHS = {  # where a file is
     "kills_script": "benchmarks/kills.py",
     "damage": "benchmarks/results/damage.json",
     "damage_script": "benchmarks/damage.py",
+    "checkpoints": "benchmarks/results/checkpoints.json",
+    "checkpoints_script": "benchmarks/checkpoints.py",
     "benchmarks": "benchmarks/__main__.py",
 }
 KEYS = {  # what a figure is called in JSON
