@@ -63,7 +63,8 @@ class Checkpoint:
         """Return what a result says of it, and say on stderr what a user should know."""
         for note in self.notes if distributed.rank() == 0 else ():
             print(f"{self.path}: {note}", file=sys.stderr)
-        described = {"key": self.key, "prefix": self.prefix, "notes": list(self.notes), **more}
+        key, prefix = shown([self.key or ""]), shown([self.prefix])
+        described = {"key": key, "prefix": prefix, "notes": list(self.notes), **more}
         return {"file": self.path.name} | {name: value for name, value in described.items() if value}
 
 
@@ -104,7 +105,7 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
             raise ValueError(f"{path} has no weights under {key}, only under {shown(there)}")
         return Checkpoint(path, part, at, prefix)
     known = [other for other in found if min(ranks[other]) < len(CONTAINERS)]
-    note = f"the weights under {at} are taken, of {shown(known)}; --weights-key takes others"
+    note = f"the weights under {shown([at or ''])} are taken, of {shown(known)}; --weights-key takes others"
     return Checkpoint(path, state, at, notes=(note,) if len(known) > 1 else ())
 
 

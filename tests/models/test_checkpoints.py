@@ -188,6 +188,13 @@ def test_what_only_the_user_knows_is_asked(content, names, tmp_path):
         read_checkpoint(tmp_path / "w.pth")
 
 
+def test_names_that_cannot_be_written_are_escaped(tmp_path, capsys):
+    torch.save({"\ud800\n": {"model": A, "model_ema": A}}, tmp_path / "w.pth")
+    record = read_checkpoint(tmp_path / "w.pth").record()
+    assert record["key"] == r"'\ud800\n/model_ema'"
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_containers_that_hold_themselves_end(tmp_path):
     content = {"model": A}
     content.update(again=content, more=[content])
