@@ -129,14 +129,17 @@ SCRIPTS = (
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
     ("labels.py", "class maps and files of labels as people write them, intact and spoiled", "2"),
+    ("checkpoints.py", "files of weights as trainers, accidents and attackers write them", "2"),
     ("device.py", "what a GPU has to show, in a file of its own; --quick rehearses on a CPU", "8"),
 )
 
 
 def readme(results: Path) -> str:
     """Return the text of README.md."""
-    names = ("kills", "damage", "labels")
-    kills, damage, labels = (json.loads((results / f"{name}.json").read_text()) for name in names)
+    names = ("kills", "damage", "labels", "checkpoints")
+    kills, damage, labels, checkpoints = (
+        json.loads((results / f"{name}.json").read_text()) for name in names
+    )
     runs = sum(command["runs"] for command in kills["commands"].values())
     abuse = (
         (
@@ -160,6 +163,13 @@ def readme(results: Path) -> str:
             f"{len(labels['wrong'])}",
             "`labels.py`",
         ),
+        (
+            "checkpoints of every kind, intact, of wrong types, cyclic, damaged, or with code in them; what "
+            "is intact is loaded, all else is loaded or refused in one line, and no code runs",
+            f"{checkpoints['cases']:,} files",
+            f"{len(checkpoints['wrong'])}",
+            "`checkpoints.py`",
+        ),
     )
     scripts = ((f"[{name}]({name})", what, minutes) for name, what, minutes in SCRIPTS)
     return f"""# Benchmarks and stress tests
@@ -173,6 +183,7 @@ python benchmarks            # floors, processes, threads, rivals and growth; pi
 python benchmarks/kills.py
 python benchmarks/damage.py
 python benchmarks/labels.py
+python benchmarks/checkpoints.py
 python benchmarks --table    # prints the table below from the committed results, and writes this file
 ```
 

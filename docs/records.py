@@ -29,6 +29,8 @@ PATHS = {  # where a file is
     "damage_script": "benchmarks/damage.py",
     "labels": "benchmarks/results/labels.json",
     "labels_script": "benchmarks/labels.py",
+    "checkpoints": "benchmarks/results/checkpoints.json",
+    "checkpoints_script": "benchmarks/checkpoints.py",
     "benchmarks": "benchmarks/__main__.py",
 }
 KEYS = {  # what a figure is called in JSON

@@ -33,7 +33,7 @@ from itn.functional import COLOR_FAMILIES, PADDINGS
 from itn.learning.config import OBJECTIVES
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.records import LearnStep
-from itn.models.checkpoints import read_state_dict
+from itn.models.checkpoints import read_checkpoint
 from itn.nn.control_head import ControlHead
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
@@ -554,7 +554,7 @@ forms = pytest.mark.parametrize("form", ["pickle", "zip", "legacy"])
 def test_weights_with_a_payload_do_not_run_and_the_cure_is_named(form, name, tmp_path):
     plant(form, tmp_path / name, tmp_path / "ran")
     with pytest.raises(ValueError, match=rf"{name} .*(: save .*torch\.save|: give a \.safetensors file)"):
-        read_state_dict(tmp_path / name)
+        read_checkpoint(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 

@@ -25,9 +25,9 @@ def learn_command(
     """Learn the family of transformations F(k1, k2) that a classifier is invariant to.
 
     Args:
-        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
-            function without arguments that returns a torch module taking images in [0, 1] and returning
-            logits.
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, hf:NAME, a program of
+            TorchScript or torch.export (FILE.pt, FILE.pt2), or FILE.py:factory, a function without arguments
+            that returns a torch module taking images in [0, 1] and returning logits.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
             digits and the test set), or a folder of class folders; with --labels, or with --criterion
             agreement, a folder of images will do. Default: mnist:heldout, or mnist if the model was trained

@@ -39,5 +39,7 @@ def model_table() -> list[tuple[str, str, str, str]]:
         (LITE0, "4,652,008", "", f"ImageNet; {lite0}"),
         ("torchvision:NAME", "", "", "ImageNet; e.g. torchvision:resnet18, downloaded or --weights FILE"),
         ("timm:NAME", "", "", "ImageNet and others; e.g. timm:resnet50, downloaded or --weights FILE"),
+        ("hf:NAME", "", "", "image classifiers of transformers, by name on the hub or by folder"),
+        ("FILE.pt, FILE.pt2", "", "", "your own: a program of TorchScript or torch.export"),
         ("FILE.py:factory", "", "", "your own: a function that returns a torch module"),
     ]

@@ -139,7 +139,9 @@ class InputOptions:
     """Where models and images come from, and where to compute."""
 
     weights: Path | None = None
-    """A local state dict (.safetensors, or what torch.save wrote) to load into the model."""
+    """A local file of weights (safetensors, or what torch.save wrote) to load into the model."""
+    weights_key: str | None = None
+    """Which state dict in the file of weights; default: moving averages first, as timm does."""
     class_map: Path | None = None
     """What class folders mean to the model, if their names do not say so: lines folder,class,
     with the number or the name of the class; one folder a line, in the order of the logits; or a JSON object
@@ -183,7 +185,7 @@ class InputOptions:
                 f"good: use --data {heldout}",
                 file=sys.stderr,
             )
-        return load_classifier(model, self.weights).to(_device(self.device))
+        return load_classifier(model, self.weights, self.weights_key).to(_device(self.device))
 
     def load_data(
         self, data: str, classifier: Classifier, limit: int, seed: int, surround: SurroundSetting

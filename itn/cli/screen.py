@@ -31,9 +31,10 @@ def screen_command(
     """Find how far each transformation goes before the predictions of a classifier break.
 
     Args:
-        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, or FILE.py:factory, a
-            function without arguments that returns a torch module taking images in [0, 1] and returning
-            logits. Transformations that the file registers can be screened by name.
+        model: A shipped classifier (see itn models), torchvision:NAME, timm:NAME, hf:NAME, a program of
+            TorchScript or torch.export (FILE.pt, FILE.pt2), or FILE.py:factory, a function without arguments
+            that returns a torch module taking images in [0, 1] and returning logits. Transformations that
+            such a file registers can be screened by name.
         data: Labeled images: mnist (the test set), mnist:train, mnist:heldout (the last 10,000 training
             digits and the test set), or a folder of class folders; with --labels, or with --criterion
             agreement, a folder of images will do.

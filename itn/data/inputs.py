@@ -141,6 +141,8 @@ class RunInputs:
         self.provenance = provenance(classifier.device)
         if notes:
             self.provenance["images"] = notes
+        if classifier.weights is not None:
+            self.provenance["weights"] = dict(classifier.weights)
         if labels is None:
             self.provenance["labels"] = PREDICTED
         everything = {

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from itn.functional import check_images, unit_float
 from itn.models.outputs import OutputSetting, find_logits
 from itn.models.preprocessing import Preprocessing
+from itn.models.programs import frozen
 from itn.runtime.batching import map_in_memory
 
 LARGEST_STD = 2.0  # of pixels in [0, 1] it is at most 0.5; larger ones are of pixels from 0 to 255
@@ -48,6 +49,8 @@ class Classifier(nn.Module):
     channels_last = False
     gives_copies = False
     compiled: Callable[[Tensor], Tensor] | None = None
+    weights: Mapping[str, Any] | None = None
+    """What a result says of the file that its weights were read from."""
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class Classifier(nn.Module):
             )
         self.training = False
         self.output = output
-        self.net = net.eval().requires_grad_(False)
+        self.net = frozen(net)
         self.channels = None if mean is None else len(means)
         self.name = name
         self.class_names = _names("class_names", class_names)

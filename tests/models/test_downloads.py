@@ -13,7 +13,7 @@ import timm
 import torch
 from safetensors.torch import save
 
-from itn.models.checkpoints import hub_file, probe
+from itn.models.downloads import hub_file, probe
 
 TOKEN = "hf_of_a_member"
 

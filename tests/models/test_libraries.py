@@ -1,6 +1,7 @@
 import re
 import time
 import urllib.request
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -98,22 +99,52 @@ def test_a_parallel_network_of_torchvision(tmp_path):
     assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items())
 
 
+def fine_tuned(model, classes):
+    torch.manual_seed(0)
+    library, name = model.split(":")
+    if library == "timm":
+        return timm.create_model(name, num_classes=classes)
+    return models.get_model(name, weights=None, num_classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("model", "classes"),
+    [
+        ("torchvision:squeezenet1_1", 7),
+        ("torchvision:mobilenet_v3_small", 1),
+        ("torchvision:regnet_y_400mf", 12),
+        ("timm:test_resnet", 7),
+        ("timm:test_vit.r160_in1k", 2),
+        ("timm:vit_small_patch16_dinov3", 3),  # without classes of its own
+    ],
+)
+def test_the_number_of_classes_is_read_off_the_last_layer(model, classes, tmp_path):
+    net = fine_tuned(model, classes)
+    state = {f"model._orig_mod.{key}": value for key, value in net.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "w.ckpt")
+    clf = itn.load_classifier(model, tmp_path / "w.ckpt")
+    loaded = clf.net.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items())
+    assert clf.weights["classes"] == classes
+    assert (clf.weights["key"], clf.weights["prefix"]) == ("state_dict", "model._orig_mod.")
+    assert (clf.class_names, clf.class_ids) == (None, None)  # not those of ImageNet
+    with torch.inference_mode():
+        size = clf.preprocessing.crop
+        assert clf(torch.rand(1, 3, *size)).shape == (1, classes)
+
+
 @pytest.mark.parametrize("hub", ["torchvision:squeezenet1_1", "timm:test_resnet"])
-def test_weights_of_another_head_are_refused(hub, tmp_path):
-    name = hub.partition(":")[2]
-    net = (
-        models.get_model(name, num_classes=7)
-        if "torchvision" in hub
-        else timm.create_model(name, num_classes=7)
-    )
-    path = saved(net, tmp_path / "w.pth")
+def test_weights_of_another_network_are_refused(hub, tmp_path):
+    net = fine_tuned(hub, 7)
+    state = net.state_dict()
+    changed = {"torchvision:squeezenet1_1": "features.0.weight", "timm:test_resnet": "conv1.0.weight"}[hub]
+    state[changed] = state[changed][:, :1]
+    torch.save(state, tmp_path / "w.pth")
     with pytest.raises(
-        ValueError, match=rf"weights do not fit \({re.escape(str(path))} for {hub}\)"
+        ValueError, match=rf"weights do not fit \({re.escape(str(tmp_path))}/w\.pth for {hub}\)"
     ) as caught:
-        itn.load_classifier(hub, path)
-    assert {"torchvision:squeezenet1_1": "classifier.1.weight", "timm:test_resnet": "fc.weight"}[hub] in str(
-        caught.value
-    )
+        itn.load_classifier(hub, tmp_path / "w.pth")
+    assert changed in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -226,10 +257,63 @@ def test_older_layouts_of_timm_are_converted(tmp_path):
     torch.save(theirs, tmp_path / "w.pth")
     loaded = itn.load_classifier("timm:test_convnext", tmp_path / "w.pth").net.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items())
+    theirs["head.weight"], theirs["head.bias"] = theirs["head.weight"][:5], theirs["head.bias"][:5]
+    torch.save({"model": theirs}, tmp_path / "w.pth")
+    tuned = itn.load_classifier("timm:test_convnext", tmp_path / "w.pth").net
+    assert torch.equal(tuned.head.fc.bias, net.head.fc.bias[:5])
     del theirs["head.bias"]
     torch.save(theirs, tmp_path / "w.pth")
     with pytest.raises(ValueError, match="weights do not fit"):
         itn.load_classifier("timm:test_convnext", tmp_path / "w.pth")
+
+
+@pytest.fixture
+def timm_folder(tmp_path):
+    """A fine-tuned network as timm saves it for others, and that network."""
+    net = fine_tuned("timm:test_resnet", 3)
+    config = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "input_size": (3, 64, 64), "crop_pct": 1.0}
+    labels = {"label_names": ["cat", "dog", "owl"]}
+    timm.models.save_for_hf(
+        net, tmp_path / "saved", {"pretrained_cfg": config} | labels, safe_serialization=True
+    )
+    return tmp_path / "saved", net
+
+
+@pytest.mark.parametrize("source", ["local-dir", "hf-hub"])
+def test_a_folder_of_timm_brings_its_weights_sizes_and_names(source, timm_folder, offline):
+    folder, net = timm_folder
+    if source == "hf-hub":  # as the hub's own library keeps it
+        cached = Path(huggingface_hub.constants.HF_HUB_CACHE) / "models--someone--fine-tuned"
+        (cached / "refs").mkdir(parents=True)
+        (cached / "refs" / "main").write_text("abc")
+        (cached / "snapshots").mkdir()
+        folder.rename(cached / "snapshots" / "abc")
+    clf = itn.load_classifier(f"timm:{source}:{folder if source == 'local-dir' else 'someone/fine-tuned'}")
+    assert all(torch.equal(clf.net.state_dict()[key], value) for key, value in net.state_dict().items())
+    assert clf.class_names == ("cat", "dog", "owl")
+    assert clf.preprocessing.crop == (64, 64)
+    assert clf.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert clf.weights == {"file": "model.safetensors", "classes": 3}
+
+
+def test_a_folder_of_timm_that_is_none_says_what_is_missing(timm_folder, offline):
+    folder, net = timm_folder
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"has no weights, such as model\.safetensors: give weights=FILE"):
+        itn.load_classifier(f"timm:local-dir:{folder}")
+    saved(net, folder / "last.pth")
+    saved(net, folder / "best.pth")
+    with pytest.raises(ValueError, match=r"has the weights best\.pth, last\.pth: give one with"):
+        itn.load_classifier(f"timm:local-dir:{folder}")
+    assert itn.load_classifier(f"timm:local-dir:{folder}", folder / "last.pth").class_names[2] == "owl"
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"timm cannot make timm:local-dir:.*architecture"):
+        itn.load_classifier(f"timm:local-dir:{folder}")
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"has no config\.json of timm: give timm:NAME with weights=FILE"):
+        itn.load_classifier(f"timm:local-dir:{folder}")
+    with pytest.raises(ValueError, match=r"needs config.json of .*someone/tuned.*timm:local-dir:FOLDER"):
+        itn.load_classifier("timm:hf-hub:someone/tuned")
 
 
 def test_a_network_of_timm_without_classes_is_refused():
