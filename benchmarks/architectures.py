@@ -8,8 +8,8 @@ Published: none
 untrained: networks of torchvision, timm and this package with random weights, random images and
            random labels. Only chance, labels and range, which look at accuracy, may find something.
 trained:   the shipped classifiers on digits, and photographs where their weights are given; nothing may be
-           found. Their preflight is timed beside a default screen on as many images; "passes" are forward
-           passes of an image, without those of the screen that refine thresholds.
+           found. The preflight is counted, and once timed, beside a default screen of as many images;
+           "passes" are forward passes of an image, without those of the screen that refine thresholds.
 """
 
 import argparse
@@ -117,6 +117,10 @@ def trained(smoke: bool, photos: Path | None, cifar: Path | None, weights: Path 
         for n in (100,) if smoke else (100, 2000):
             images, labels = itn.load_images("mnist", limit=n)
             found[f"{name}, {n}"] = preflight_cost(itn.load_classifier(name), images, labels)
+            if name == digits[0]:
+                start = time.perf_counter()
+                itn.screen(itn.load_classifier(name), images, labels)
+                found[f"{name}, {n}"]["seconds_screen"] = time.perf_counter() - start
     given: dict[str, tuple[Path, Path | None]] = {"efficientnet-lite0": (photos, None)} if photos else {}
     if cifar and weights:
         given[f"{ROOT}/experiments/bunne_screening/resnet20_cifar.py:make"] = cifar, weights
