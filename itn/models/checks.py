@@ -24,10 +24,7 @@ class Findings:
     def report(self, check: CheckName, found: str) -> None:
         """Raise ValueError with what a check has found, unless the user accepts it."""
         if check not in self.accept:
-            raise ValueError(
-                f"{found}. To go on all the same, accept this check: --accept {check}, in Python "
-                f'accept=("{check}",)'
-            )
+            raise ValueError(f'{found}. To go on all the same, accept this check: accept=("{check}",)')
         self.accepted[check] = found
 
 
