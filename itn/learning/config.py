@@ -178,6 +178,7 @@ class LearnConfig:
     def describe(self) -> dict[str, Any]:
         """Return the settings for JSON; of objects their class, its settings and a hash of its code."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del content["accept"]  # what was found, and accepted, is in the provenance
         goal = self.goal
         settings = dataclasses.asdict(goal)
         content |= {name: settings.pop(name) for name in _OF_OBJECTIVE}

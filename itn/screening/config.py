@@ -164,7 +164,9 @@ class ScreenConfig:
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for JSON; of transformations their names."""
-        return dataclasses.asdict(self.by_name())
+        content = dataclasses.asdict(self.by_name())
+        del content["accept"]  # what was found, and accepted, is in the provenance
+        return content
 
     def sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a one-dimensional sweep, ascending."""

@@ -91,7 +91,11 @@ def test_messages_of_the_package_name_no_options():
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     allowed = {"--always", "--dirty", "--abbrev=40", "--exclude=*"}  # of git; hf download has --local-dir
-    assert not [(name, text) for name, text in texts if re.search("--(?!local-dir)[a-z]", text) and text not in allowed]
+    assert not [
+        (name, text)
+        for name, text in texts
+        if re.search("--(?!local-dir)[a-z]", text) and text not in allowed
+    ]
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])

@@ -89,7 +89,7 @@ def test_what_is_random_is_refused(random, message, blobs, side, through):
     torch.manual_seed(0)
     prepare = nn.Sequential(nn.Identity(), random) if isinstance(random, nn.Module) else random
     classifier = itn.Classifier(through(side.net, prepare))
-    with pytest.raises(ValueError, match=f"(?s){message}.*accept=.\"repeat\""):
+    with pytest.raises(ValueError, match=f'(?s){message}.*accept=."repeat"'):
         itn.preflight(classifier, *blobs)
     accepted = itn.preflight(classifier, *blobs, accept=("repeat", "chance", "labels", "range"))
     assert len(accepted) == len(blobs[1])

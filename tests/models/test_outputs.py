@@ -113,7 +113,7 @@ def test_an_output_that_is_not_there_is_refused(output, message, blobs, side):
 )
 def test_probabilities_are_refused_unless_that_is_accepted(change, cure, message, blobs, side, through):
     net = through(side.net, change=change)
-    with pytest.raises(ValueError, match=f"{message}.*accept=.\"logits\""):
+    with pytest.raises(ValueError, match=f'{message}.*accept=."logits"'):
         itn.preflight(itn.Classifier(net), *blobs)
     assert itn.preflight(itn.Classifier(net), *blobs, accept=("logits",)).clean.all()
     assert itn.preflight(itn.Classifier(net, output=cure), *blobs).clean.all()
