@@ -42,7 +42,7 @@ from study import Protocol, Record
 
 import itn
 from itn import plotting
-from itn.certification.headline import Compared, MeasuredCurve, compare_pooled
+from itn.certification.headline import Compared, MeasuredCurve, compare, compare_pooled
 from itn.certification.records import Headline
 from itn.stats import generator
 
@@ -100,8 +100,26 @@ def measure(protocol: Protocol) -> Record:
         shutil.rmtree(folder, ignore_errors=True)
     # Whatever has been learned so far, also by other commands
     found = {path: json.loads(path.read_text()) for path in sorted((protocol.out / "parts").glob("*.json"))}
-    same = {path: run for path, run in found.items() if all(run[key] == studied[key] for key in studied)}
+    same = {
+        path: compared(path, run)
+        for path, run in found.items()
+        if all(run[key] == studied[key] for key in studied)
+    }
     return {**studied, "runs": list(same.values()), "pooled": pooled(same, len(data.labels))}
+
+
+def compared(path: Path, run: Record) -> Record:
+    """Return a run with the headline that its outcomes of each image have today."""
+    one = measured_run(path.with_suffix(".npz"), run)
+    if one is None:
+        return run
+    random = generator(run["seed"], "bootstrap")
+    found = compare(one.family, one.rivals, run["tolerance"], random)
+    (name,) = run["headline"]
+    return run | {
+        "headline": {name: None if isinstance(found, str) else dataclasses.asdict(found)},
+        "no_headline": found if isinstance(found, str) else None,
+    }
 
 
 def pooled(runs: dict[Path, Record], images: int) -> list[Record]:

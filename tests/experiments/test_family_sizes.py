@@ -1,11 +1,14 @@
 """What the study of family sizes keeps of a run, and how it shows it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 import itn
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
@@ -30,6 +33,21 @@ def test_a_finished_run_keeps_its_outcomes_and_its_time(script, run, tmp_path):
     assert "holds" not in run  # the claims are about both parts
     text = script.times({"runs": [run]})
     assert text.startswith("preparation, steps, calibration, evaluation and figures take ")
+
+
+def test_committed_headlines_are_those_of_the_committed_outcomes(script):
+    folder = EXPERIMENTS / "family_sizes" / "resnet20"
+    (committed,) = json.loads((folder / "result.json").read_text())["runs"]
+    path = folder / "parts" / "constrained-spatial-seed0.json"
+    again = script.compared(path, json.loads(path.read_text()))
+    assert again["headline"]["spatial"]["value"] == pytest.approx(committed["headline"]["spatial"]["value"])
+    assert again["headline"]["spatial"]["rival"] == "zoom +"
+
+
+def test_where_there_is_no_headline_the_reason_is_found_again(script, run, tmp_path):
+    again = script.compared(tmp_path / "outcomes.npz", run | {"no_headline": "?"})
+    assert json.loads(json.dumps(again["headline"])) == run["headline"]
+    assert again["no_headline"] == run["no_headline"]
 
 
 def test_rows_are_ordered_and_say_what_was_learned(script, run):
