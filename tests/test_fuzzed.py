@@ -569,7 +569,7 @@ def test_a_checkpoint_with_a_payload_does_not_run(form, flats, brightness, tmp_p
         itn.learn(brightness, *flats, config, run)
     for checkpoint in run.glob("checkpoint*.pt"):
         plant(form, checkpoint, tmp_path / "ran")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .*--overwrite"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .*overwrite=True"):
         itn.learn(brightness, *flats, config, run)
     assert not (tmp_path / "ran").exists()
 

@@ -13,6 +13,7 @@ from itn.data.class_folders import (
     unreadable_note,
 )
 from itn.data.text_tables import line_of_another_kind, read_text, two_columns
+from itn.runtime.wording import counted
 
 _EXPECTED = "lines of file,label, with the path of an image below its folder, and a number or a class"
 _SPACED = re.compile(r"(\S.*?)\s+(\d+|n\d{8})")
@@ -57,7 +58,7 @@ def find_labeled(folder: Path, labels_file: Path) -> Photos:
         )
     if unlabeled := sorted(path for path in found - listed.keys() if is_image(path)):
         notes.append(
-            f"{len(unlabeled):,} of {len(paths) + len(unlabeled):,} images have no label in "
+            f"{len(unlabeled):,} of {counted(len(paths) + len(unlabeled), 'image')} have no label in "
             f"{labels_file.name} and were left out: {first_three(unlabeled)}"
         )
     return Photos(paths, [listed[path] for path in paths], sorted(filled), notes)

@@ -87,7 +87,10 @@ def check_batch(classifier: Classifier, images: Tensor, findings: Findings) -> N
     # Darker than the others, so that a division by the largest value of the batch shows
     single = min(ALONE, len(images))
     batch = torch.cat([images[:single] / 2, images[single:COMPANY]])
-    together, tolerance = classifier.logits(batch), max(_CHANGE, rounding(classifier))
+    try:
+        together, tolerance = classifier.logits(batch), max(_CHANGE, rounding(classifier))
+    except Exception as error:  # whatever a user's network raises
+        raise ValueError(f"{classifier.name} fails where images become darker: {first_line(error)}") from None
     for number in range(single):
         company = together[number : number + 1]
         try:

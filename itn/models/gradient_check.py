@@ -10,6 +10,7 @@ from itn.models.checks import Findings
 from itn.models.classifier import Classifier
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError, first_line
+from itn.runtime.wording import counted
 
 SAMPLE = 8  # images
 STEP = 0.01  # of finite differences, as a share of the way to another image
@@ -78,8 +79,8 @@ def check_gradient(
         findings.report(
             "gradient",
             f"{classifier.name} passes a gradient to the images that is not the slope of its logits, at "
-            f"{int(wrong.sum())} of {len(wrong)} images: {harm}; leave out what stops a part of it in its "
-            f"forward, {cure}",
+            f"{int(wrong.sum())} of {counted(len(wrong), 'image')}: {harm}; leave out what stops a "
+            f"part of it in its forward, {cure}",
         )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itn.models.checks import Findings, named
+from itn.runtime.wording import counted
 
 OutputSetting = str | Callable[[Any], Tensor] | None
 """Which part of what a network returns are the logits: the name of a member or key, or a function; None: all
@@ -63,7 +64,8 @@ def check_shape(logits: Tensor, images: int, name: str) -> None:
         case _:
             cure = "choose a part of it with itn.Classifier(net, output=lambda z: ...)"
     raise ValueError(
-        f"{name} returns {shape} of {logits.dtype} for {images} images, expected logits B x classes: {cure}"
+        f"{name} returns {shape} of {logits.dtype} for {counted(images, 'image')}, expected logits "
+        f"B x classes: {cure}"
     )
 
 
@@ -112,7 +114,7 @@ def check_background(
     findings.report(
         "logits",
         f"{name} has 1001 outputs, of which the first seems to stand for the background: {own} of "
-        f"{len(labels)} images are right as labeled, {shifted} with labels one higher; write "
+        f"{counted(len(labels), 'image')} are right as labeled, {shifted} with labels one higher; write "
         "itn.Classifier(net, output=lambda z: z[:, 1:])",
     )
     return True

@@ -121,7 +121,7 @@ def test_other_settings_are_refused(surround):
 def test_canvases_that_would_fill_the_memory_are_refused(folder, classifier, monkeypatch):
     size = 4 * 3 * 12 * 16
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 4 * size - 1}.get)
-    with pytest.raises(ValueError, match=r"4 photographs .* more than a quarter .*--surround none"):
+    with pytest.raises(ValueError, match=r"4 photographs .* more than a quarter .*surround=\"none\""):
         itn.load_images(folder, classifier)
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 4 * size}.get)
     assert itn.load_images(folder, classifier).canvases is not None

@@ -47,5 +47,5 @@ def test_where_all_checkpoints_are_damaged_the_run_is_refused(blobs, side, tmp_p
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
     for checkpoint in (tmp_path / "run").glob("*.pt"):
         checkpoint.write_bytes(truncated(checkpoint.read_bytes()))
-    with pytest.raises(ValueError, match=r"checkpoint.pt is damaged .*--overwrite"):
+    with pytest.raises(ValueError, match=r"checkpoint.pt is damaged .*overwrite=True"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")

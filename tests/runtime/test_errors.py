@@ -3,7 +3,6 @@
 import errno
 
 import pytest
-import torch
 from torch import nn
 
 import itn
@@ -23,7 +22,7 @@ class Reader(nn.Module):
         self.net, self.path = net, path
 
     def forward(self, images):
-        if not torch.isin((4 * images).unique(), torch.arange(5)).all():
+        if (images == 1).any():
             self.path.read_text()
         return self.net(images)
 

@@ -368,12 +368,13 @@ def test_overwriting_leaves_what_is_not_ours(side, blobs, tmp_path):
     screen(side, *blobs, config, tmp_path)
     (tmp_path / "points").mkdir()
     (tmp_path / "points" / "mine.txt").write_text("mine")
-    (tmp_path / "figures" / "mine.png").write_text("mine")
-    (tmp_path / "figures" / "accuracy-zoom.png").write_text("of an earlier run")
-    screen(side, *blobs, config, tmp_path, overwrite=True)
+    (tmp_path / "figures" / "accuracy-zoom.png").write_text("mine")  # no run has written it
+    other = ScreenConfig(("contrast",), magnitudes={"contrast": (0.5,)})
+    screen(side, *blobs, other, tmp_path, overwrite=True)
     assert (tmp_path / "points" / "mine.txt").read_text() == "mine"
-    assert (tmp_path / "figures" / "mine.png").read_text() == "mine"
-    assert not (tmp_path / "figures" / "accuracy-zoom.png").exists()
+    assert (tmp_path / "figures" / "accuracy-zoom.png").read_text() == "mine"
+    assert (tmp_path / "figures" / "accuracy-contrast.png").exists()
+    assert not (tmp_path / "figures" / "accuracy-rotate.png").exists()
 
 
 def darken(images, v, padding):
