@@ -21,6 +21,7 @@ OWN = {  # in no document
     "exact_tests",
     "photographs",
     "threshold_coverage",
+    "headline_coverage",
     "three_criteria",
     "family_sizes",
     "small_networks",
