@@ -282,8 +282,8 @@ def times(record: Record) -> str:
         shares.append((seconds["learning"] + rest) / seconds["learning"])
         compared.append(seconds["comparison"] / seconds["learning"])
     return (
-        f"preparation, steps, calibration, evaluation and figures take {study.middle(shares, '.1f')} times "
-        f"the steps (median, smallest to largest), the comparison {median(compared):.1f} times more (median)"
+        f"preparation, steps, calibration, evaluation and figures take {median(shares):.1f} times "
+        f"the steps, the comparison {median(compared):.1f} times more (medians)"
     )
 
 
