@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from damage import SCREEN, call, complaints_of_input, prepare, spoil
+from damage import SCREEN, asked, call, complaints_of_input, prepare, spoil
 from kills import report
 from rich.console import Console
 from rich.progress import track
@@ -304,13 +304,7 @@ def prepare_folders(folder: Path) -> None:
 
 def main() -> None:
     """Be the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cases", type=int, default=600, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the checkpoints; default: %(default)s")
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS, help="default: benchmarks/results/checkpoints.json"
-    )
-    options = parser.parse_args()
+    options = asked(__doc__, RESULTS, cases=600)
     draw = random.Random(options.seed)
     counts: dict[str, Counter[str]] = {}
     wrong: list[str] = []

@@ -212,13 +212,18 @@ def complaints(status: int, said: str, out: Path | None = None) -> list[str]:
     return wrong
 
 
+def asked(description: str | None, out: Path, cases: int) -> argparse.Namespace:
+    """Return the options of a script that damages inputs: cases, their seed, and the file to write."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cases", type=int, default=cases, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=out, help=f"default: benchmarks/results/{out.name}")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Be the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/damage.json")
-    options = parser.parse_args()
+    options = asked(__doc__, RESULTS, cases=1000)
     draw = random.Random(options.seed)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     wrong: list[str] = []

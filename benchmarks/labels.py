@@ -13,7 +13,6 @@ or bytes are damaged as in damage.py; these may be read, or refused in one line 
 folder. Nothing else may be raised. Every twentieth case is a whole ``itn screen``.
 """
 
-import argparse
 import json
 import random
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from damage import SCREEN, call, complaints_of_input, prepare, spoil
+from damage import SCREEN, asked, call, complaints_of_input, prepare, spoil
 from kills import report
 from PIL import Image
 from rich.console import Console
@@ -159,11 +158,7 @@ def whole_screen(draw: random.Random, folder: Path) -> tuple[str, str, list[str]
 
 def main() -> None:
     """Be the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/labels.json")
-    options = parser.parse_args()
+    options = asked(__doc__, RESULTS, cases=1000)
     draw = random.Random(options.seed)
     counts: dict[str, Counter[str]] = {}
     wrong: list[str] = []

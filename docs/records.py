@@ -47,7 +47,6 @@ KEYS = {  # what a figure is called in JSON
     "color_matrix": "parts.color.matrix_full",
     "spatial_matrix": "parts.spatial.matrix_full",
     "baselines": "baselines",
-    "training_images": "split.training",
     "class_bound": "worst.drop_upper_bound",
     "recoveries": "recoveries",
 }

@@ -114,12 +114,14 @@ def compared(path: Path, run: Record) -> Record:
     if one is None:
         return run
     random = generator(run["seed"], "bootstrap")
-    found = compare(one.family, one.rivals, run["tolerance"], random)
+    headline, missing = recorded(compare(one.family, one.rivals, run["tolerance"], random))
     (name,) = run["headline"]
-    return run | {
-        "headline": {name: None if isinstance(found, str) else dataclasses.asdict(found)},
-        "no_headline": found if isinstance(found, str) else None,
-    }
+    return run | {"headline": {name: headline}, "no_headline": missing}
+
+
+def recorded(found: Headline | str) -> tuple[Record | None, str | None]:
+    """Return a headline for JSON, or else why there is none."""
+    return (None, found) if isinstance(found, str) else (dataclasses.asdict(found), None)
 
 
 def pooled(runs: dict[Path, Record], images: int) -> list[Record]:
@@ -132,16 +134,17 @@ def pooled(runs: dict[Path, Record], images: int) -> list[Record]:
     for paths in groups.values():
         first = runs[paths[0]]
         measured = [one for path in paths if (one := measured_run(path.with_suffix(".npz"), runs[path]))]
-        headline: Headline | str = "nothing is certified for some seeds"
+        of_all: Headline | str = "nothing is certified for some seeds"
         if len(measured) == len(paths):
-            headline = compare_pooled(measured, images, first["tolerance"], generator(0, "pooled"))
+            of_all = compare_pooled(measured, images, first["tolerance"], generator(0, "pooled"))
+        headline, missing = recorded(of_all)
         found.append(
             {
                 "objective": first["objective"],
                 "learned": first["learned"],
                 "seeds": [runs[path]["seed"] for path in paths],
-                "headline": None if isinstance(headline, str) else dataclasses.asdict(headline),
-                "no_headline": headline if isinstance(headline, str) else None,
+                "headline": headline,
+                "no_headline": missing,
             }
         )
     return found
