@@ -240,7 +240,7 @@ class LearnStep:
     values: dict[str, float | bool | None] = dataclasses.field(default_factory=dict)
     """What the objective reports beside it, by the names of its columns. Switched: cross_entropy,
     transformer_loss (c_theta L_k1 + L_k2), accuracy and clean_accuracy of the batch, asked_cross_entropy.
-    Constrained: drop (running mean, the larger of full strength and worst k), multiplier (displacement given
+    Constrained: drop (estimate, the larger of full strength and worst k), multiplier (displacement given
     up for a share of the images lost), restarts (those still learned)."""
 
     def to_json(self) -> dict[str, Any]:

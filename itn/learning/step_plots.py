@@ -85,7 +85,7 @@ def constrained_curves(history: Sequence[LearnStep], tolerance: float) -> Figure
     )
     left.legend(fontsize=8, frameon=False)
     drops = 100 * _column(history, "drop")
-    right.plot(steps, drops, color=INK, linewidth=1.2, label="running mean, sampled")
+    right.plot(steps, drops, color=INK, linewidth=1.2, label="estimate")
     right.axhline(100 * tolerance, color=RED, linewidth=0.8, label="tolerance, after calibration")
     right.set(xlabel="step", ylabel="drop, full strength or worst k (%)", title="Drop before calibration")
     right.legend(fontsize=8, frameon=False)

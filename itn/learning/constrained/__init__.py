@@ -17,8 +17,8 @@ What is lost, the drop, is the criterion's: how far accuracy falls, or the share
   slope along the scale vanishes (Karush, Kuhn and Tucker), which gives the multiplier at every step. Dual
   ascent would have to search for it, and oscillates because the drop lags behind. Of both conditions the one
   that loses more gets it.
-- *Drops are averaged* over as many images as their variance asks for, since they are differences of two
-  shares that may be far larger; what is known of them moves along when the scale does.
+- *How far the scale may grow* is estimated by a Kalman filter. A drop is the difference of two shares that
+  may be far larger, so a single batch says little of it, and least where the family is still small.
 - *The worst k* of each restart is searched again and again, one k after the other.
 - *Both entries of k* shall lead somewhere: a penalty on pushing along the same line, and one where an entry
   by itself has less than 30 % of the displacement of full strength.

@@ -106,13 +106,13 @@ class ConstrainedLearner:
             turning = torch.where(self.criterion.held(known[0]).view(-1, draws), breaking, 1 - breaking)
             self.sampler.update(index, turning.sqrt().view(-1, restarts, draws).mean(1))
             memory = max(min(1.0, draws / settings.average_over), 1 / (number + 1))
-            primal_dual.update_means(change, controls, loss_slopes.sum(1), memory, number)
-            multiplier = primal_dual.multiplier(gain_slopes.sum(1))
             fade = 0.5 * (1 + math.cos(math.pi * number / objective.steps))
+            primal_dual.observe(change, controls, loss_slopes.sum(1), memory, fade)
+            multiplier = primal_dual.multiplier(gain_slopes.sum(1))
             primal_dual.step_directions(
                 objective.learning_rate * fade, gain_gradients, loss_gradients, multiplier
             )
-            primal_dual.step_scales(gain_slopes, loss_slopes, multiplier, max(memory, 0.1) * max(fade, 0.2))
+            primal_dual.step_scales(gain_slopes, loss_slopes, multiplier)
             best, displacements = self._best()
             if restarts > 1 and number + 1 in [round(share * objective.steps) for share in settings.prune_at]:
                 self._prune()
@@ -120,7 +120,7 @@ class ConstrainedLearner:
             step=number,
             displacement=dict(zip(self.net.parts, displacements.mean(0).tolist(), strict=True)),
             values={
-                "drop": primal_dual.largest_drop[remaining[best]].mean().item(),
+                "drop": primal_dual.room.drops[remaining[best]].amax(1).mean().item(),
                 "multiplier": multiplier[best].mean().item(),
                 "restarts": restarts,
             },
@@ -226,11 +226,10 @@ class ConstrainedLearner:
 
         They go on from where they were compared: all lose about as much there, whatever their scale was.
         """
-        families, primal_dual = self.families, self.primal_dual
+        families = self.families
         steps = steps.to(families.log_scale)
         families.log_scale[families.remaining] += steps[:, None]
-        primal_dual.move_drops(steps)
-        primal_dual.loss_slope[families.remaining] *= (self.settings.growth_exponent * steps).exp()
+        self.primal_dual.moved(steps)
 
     @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:
@@ -239,9 +238,7 @@ class ConstrainedLearner:
         parameters = families.full_strength(families.log_scale[remaining])
         ranking = scores(
             families.log_displacement(parameters)[:, 0],
-            self.primal_dual.largest_drop[remaining],
-            self.target,
-            self.settings.growth_exponent,
+            self.primal_dual.room.least[remaining],
         )
         table = ranking.view(len(self.problems), -1)
         best = table.argmax(1).cpu() + torch.arange(len(table)) * table.shape[1]
@@ -255,9 +252,10 @@ class ConstrainedLearner:
             *families.weights,
             *families.units,
             families.log_scale,
-            primal_dual.drops,
             primal_dual.loss_slope,
-            primal_dual.variance,
+            primal_dual.room.estimates,
+            primal_dual.room.variances,
+            primal_dual.room.change_variance,
             self.worst,
             self.sampler.vulnerability,
         ]

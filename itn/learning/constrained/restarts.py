@@ -15,21 +15,19 @@ from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.constrained.stacked_families import StackedFamilies
 
 FEWEST = 0.1  # of the images that change: where as many become right as wrong, so many count as lost
+MOST_ROOM = 0.65  # that counts: nobody knows what a family does far from where it is
 SoftChanges = Callable[[Tensor, Sequence[Tensor]], Tensor]
 """From indices, problems x draws, and parameters, rows x draws x P, to smooth changes, rows x draws."""
 
 
-def scores(log_displacement: Tensor, drop: Tensor, target: float, exponent: float) -> Tensor:
-    """Return the log displacement that each row would have at the target drop; rows.
+def scores(log_displacement: Tensor, room: Tensor) -> Tensor:
+    """Return about the log displacement that each row has at the target drop, its square in the scale; rows.
 
     Args:
         log_displacement: At full strength, rows.
-        drop: Running mean, the larger of full strength and worst k, rows.
-        target: Drop to compare at.
-        exponent: The drop grows with about this power of the scale.
+        room: What is left of the log scale, the less of full strength and worst k, rows.
     """
-    excess = (drop / target).clamp_min(0.2).log()
-    return log_displacement - 2 / exponent * excess
+    return log_displacement + 2 * room.clamp_max(MOST_ROOM)
 
 
 @torch.no_grad()

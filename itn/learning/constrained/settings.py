@@ -48,12 +48,14 @@ class ConstrainedSettings:
     """Images of each of several problems in a step, at least."""
     ranking_images: int = 400
     """Images on which restarts are compared before pruning, at most."""
-    average_over: int = 400
-    """Images over which running means are taken, at least."""
-    most_average_over: int = 3000
-    """The same for drops, at most: the more images change, the more it takes to know what is lost."""
-    drop_precision: float = 0.35
-    """Standard deviation that the running mean of a drop should have, as a fraction of the target."""
+    average_over: int = 2000
+    """Images over which running means of slopes and variances are taken."""
+    room_deviation: float = 0.5
+    """Standard deviation of the room at the first step."""
+    room_drift: float = 0.05
+    """By how much directions, as they change, change the room in a step at the first learning rate."""
+    scale_rate: float = 0.2
+    """Share of the room that the scale grows by in a step."""
     growth_exponent: float = 2.5
     """The drop grows with about this power of the scale."""
     balance_rate: float = 0.05
