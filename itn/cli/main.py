@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from itn.cli.doctor import doctor_command
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
 from itn.cli.options import in_options
@@ -33,6 +34,8 @@ app.command(screen_command, name="screen")
 app.command(learn_command, name="learn")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
+app.command(doctor_command, name="doctor")
+app.register_install_completion_command(help="Install completion of options for bash, zsh or fish.")
 
 
 @contextlib.contextmanager

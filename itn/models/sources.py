@@ -95,7 +95,7 @@ def load_classifier(
 
 def model_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the shipped classifiers by name: architecture, data, accuracy, command."""
-    cards: dict[str, dict[str, Any]] = json.loads((_pretrained() / "cards.json").read_text())
+    cards: dict[str, dict[str, Any]] = json.loads((pretrained_folder() / "cards.json").read_text())
     return cards
 
 
@@ -140,7 +140,8 @@ def _from_factory(name: str, weights: str | Path | None, weights_key: str | None
     return classifier
 
 
-def _pretrained() -> Path:
+def pretrained_folder() -> Path:
+    """Return the folder of the shipped weights, installed or in a clone."""
     try:
         return Path(str(importlib.resources.files("itn.pretrained")))
     except ModuleNotFoundError:  # run from a clone: the folder is beside the package
@@ -148,7 +149,7 @@ def _pretrained() -> Path:
 
 
 def _shipped_weights(card: Mapping[str, Any]) -> dict[str, Tensor]:
-    path = _pretrained() / card["file"]
+    path = pretrained_folder() / card["file"]
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise ValueError(f"{path} is missing or damaged: reinstall itn")
     return load_file(path)
