@@ -48,8 +48,8 @@ class ConstrainedSettings:
     """Images of each of several problems in a step, at least."""
     ranking_images: int = 400
     """Images on which restarts are compared before pruning, at most."""
-    average_over: int = 2000
-    """Images over which running means of slopes and variances are taken."""
+    average_over: int = 400
+    """Images over which running means of slopes and variances are taken; over 2,000, slopes came too late."""
     room_deviation: float = 0.5
     """Standard deviation of the room at the first step."""
     room_drift: float = 0.05
