@@ -99,7 +99,9 @@ def test_other_settings_are_checked_too(settings, message):
 
 
 def test_one_of_ones_own_can_be_part_of_a_box():
-    darken = itn.Transform("darken", "share", 0.0, (0.0, 0.5), lambda images, v: images * (1 - v), domain=(0, 1))
+    darken = itn.Transform(
+        "darken", "share", 0.0, (0.0, 0.5), lambda images, v: images * (1 - v), domain=(0, 1)
+    )
     config = WorstConfig(box={darken: (0, 0.5), "rotate": (-5, 5)})
     assert config.resolved.names == ("darken", "rotate")
     assert config.describe()["box"] == {"darken": (0, 0.5), "rotate": (-5, 5)}

@@ -58,7 +58,9 @@ def test_a_single_warp_reads_where_the_composition_reads(names, odd_images):
 
 def test_the_identity_returns_images_bit_for_bit(odd_images):
     images = odd_images.float()
-    passes = passes_of(images, box={"rotate": (-9, 9), "zoom": (0.5, 2), "brightness": (-1, 1), "blur": (0, 2)})
+    passes = passes_of(
+        images, box={"rotate": (-9, 9), "zoom": (0.5, 2), "brightness": (-1, 1), "blur": (0, 2)}
+    )
     ways = torch.zeros(3, 4, dtype=torch.float64)
     assert torch.equal(passes.pictures(torch.arange(3), passes.box.magnitudes(ways)), images)
 
@@ -103,7 +105,9 @@ def test_answers_are_those_of_each_image_under_its_own_point(side, blobs):
         logits = side(itn.TRANSFORMS["translate_x"](images[image, None], float(way) / 2))[0]
         assert prediction == logits.argmax()
         assert (margin < 0) == (prediction != labels[image])
-        assert float(margin) == pytest.approx(float(logits[labels[image]] - logits[1 - labels[image]]), abs=1e-3)
+        assert float(margin) == pytest.approx(
+            float(logits[labels[image]] - logits[1 - labels[image]]), abs=1e-3
+        )
 
 
 def test_an_image_breaks_exactly_where_its_class_is_not_predicted():
