@@ -54,10 +54,12 @@ def draw_worst(
     """
     classifier, record = as_classifier(classifier), result.record
     own = {transform.name: transform for transform in transforms}
+    known = images.canvases if isinstance(images, ImageSet) else None
+    all_known = known is not None and known.ratio == record.surround
     config = WorstConfig(
         {own.get(name, name): ends for name, ends in record.box.items()},
         padding=record.padding,
-        surround="none" if record.surround is None else record.surround,
+        surround="auto" if all_known else record.surround or "none",
         seed=record.provenance["seed"],
     )
     pixels, _, canvases = labeled_images(

@@ -83,7 +83,6 @@ def worst_case(
     config = config_of(WorstConfig, config)
     # Resolves its names again, which may be registered anew
     config = replace(config) if box is None else replace(config, box=box)
-    _check_box(config.resolved, images)
     run = RunInputs(
         "worst",
         classifier,
@@ -98,6 +97,7 @@ def worst_case(
     if run.finished is not None:
         return load_worst(run.finished)
     folder, n = run.folder, len(run.data)
+    _check_box(config.resolved, run.data.images.shape[1])
     if names is not None and len(names) != n:
         raise ValueError(f"names must be {n}, one for each image, got {len(names)}")
     if names is None and isinstance(images, ImageSet):
@@ -122,10 +122,8 @@ def _described(box: Box) -> dict[str, Any]:
     return {"transforms": described, "order": box.names}
 
 
-def _check_box(box: Box, images: Tensor | ImageSet) -> None:
-    """Raise ValueError if a transformation of the box changes nothing about these images."""
-    pixels = images.images if isinstance(images, ImageSet) else images
-    channels = pixels.shape[1] if pixels.ndim == 4 else 0
+def _check_box(box: Box, channels: int) -> None:
+    """Raise ValueError if a transformation of the box changes nothing about images of so many channels."""
     for transform in box.transforms:
         if channels == 1 and transform.function is TRANSFORMS["grayscale"].function:
             raise ValueError(f"leave {transform.name} out of the box: images of one channel are gray already")
