@@ -250,7 +250,8 @@ searches get the same number of forward passes of each image. An image that brea
 ```bash
 pip install ".[test,benchmark]"
 python experiments worst_case --limit 300 --boxes stated --out experiments/worst_case/lenet5    # 5 minutes
-python experiments worst_case    # all boxes
+python experiments worst_case --limit 60 --passes 100 300 --boxes half engstrom \\
+    --out experiments/worst_case/lenet5-small    # 5 minutes
 ```
 
 {verdict} What survives is an upper bound: another point of the box may break it.
