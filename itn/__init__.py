@@ -14,6 +14,10 @@ if "torch" not in sys.modules:
     # benchmarks/threads.py. OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from itn.boxes.config import WorstConfig
+from itn.boxes.records import WorstRecord
+from itn.boxes.result import WorstResult, load_worst
+from itn.boxes.run import worst_case
 from itn.certification.criteria import Criterion
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
@@ -79,6 +83,9 @@ __all__ = [
     "Threshold",
     "Transform",
     "Transformer",
+    "WorstConfig",
+    "WorstRecord",
+    "WorstResult",
     "displacement",
     "flip_magnitudes",
     "join_processes",
@@ -89,6 +96,7 @@ __all__ = [
     "load_images",
     "load_net",
     "load_screen",
+    "load_worst",
     "model_cards",
     "predict",
     "preflight",
@@ -97,6 +105,7 @@ __all__ = [
     "screen",
     "unregister",
     "warp",
+    "worst_case",
 ]
 
 

@@ -14,6 +14,7 @@ from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
 from itn.cli.options import in_options
 from itn.cli.screen import screen_command
+from itn.cli.worst import worst_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
 from itn.runtime.provenance import package_version
@@ -32,6 +33,7 @@ app = App(
 )
 app.command(screen_command, name="screen")
 app.command(learn_command, name="learn")
+app.command(worst_command, name="worst")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
 app.command(doctor_command, name="doctor")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 import torch
 from cyclopts import Parameter, Token
 
+from itn.boxes.config import DEFAULT_BOX, BoxCriterion, WorstConfig
 from itn.data.class_folders import refuse_results_inside
 from itn.data.digits import SOURCES
 from itn.data.loading import ImageSet, ImagesWarning, load_images
@@ -22,7 +23,7 @@ from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
 from itn.screening.config import ScreenConfig
-from itn.transforms import steps
+from itn.transforms import Transform, steps
 
 
 def split_at_commas(type_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -47,6 +48,23 @@ def parse_magnitudes(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
             expected = "expected NAME=START:STOP:STEP or NAME=V,V,..., such as rotate=-180:180:5"
             raise ValueError(f"--magnitudes {argument}: {expected} ({error})") from None
     return magnitudes
+
+
+def parse_box(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Read ``NAME=LOW:HIGH,NAME=LOW:HIGH,...``, from one text or several."""
+    box: dict[str, tuple[float, float]] = {}
+    for argument in (part for text in texts for part in text.split(",")):
+        name, _, ends = argument.partition("=")
+        if name in box:
+            raise ValueError(f"--box {argument}: {name} has its range already")
+        try:
+            low, high = map(float, ends.split(":"))
+        except ValueError:
+            raise ValueError(
+                f"--box {argument}: expected NAME=LOW:HIGH,NAME=LOW:HIGH, such as rotate=-20:20,zoom=0.9:1.1"
+            ) from None
+        box[name] = low, high
+    return box
 
 
 def parse_surround(type_: object, tokens: Sequence[Token]) -> SurroundSetting:
@@ -135,6 +153,29 @@ class ScreenOptions(ScreenConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class WorstOptions(WorstConfig):
+    """The settings of a search in a box as options; its names are known once the model is loaded."""
+
+    box: Annotated[Mapping[str | Transform, tuple[float, float]], Parameter(parse=False)] = dataclasses.field(
+        default_factory=dict
+    )
+    criterion: BoxCriterion = "broken"
+    """What has to survive: that images which are right unchanged stay right (broken), or predictions, right
+    or wrong (agreement)."""
+    surround: Surrounding = "auto"
+    """What geometry brings in from around the crop of photographs: auto (canvases 1.5 times the crop; digits
+    have none), none (padding), or a number, canvas over crop."""
+
+    def __post_init__(self) -> None:
+        self._check_values()
+
+    def settings(self, box: Sequence[str]) -> WorstConfig:
+        """Return the settings, with ``--box``; all names must be registered by now."""
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(WorstConfig)}
+        return WorstConfig(**options | {"box": parse_box(box) if box else DEFAULT_BOX})
+
+
+@dataclasses.dataclass(frozen=True)
 class InputOptions:
     """Where models and images come from, and where to compute."""
 
@@ -211,8 +252,13 @@ class InputOptions:
 
 
 INPUT_DEFAULTS, LEARN_DEFAULTS, SCREEN_DEFAULTS = InputOptions(), LearnOptions(), ScreenOptions()
+WORST_DEFAULTS = WorstOptions()
 
-_OPTIONS = {f.name for kind in (InputOptions, LearnOptions, ScreenOptions) for f in dataclasses.fields(kind)}
+_OPTIONS = {
+    field.name
+    for kind in (InputOptions, LearnOptions, ScreenOptions, WorstOptions)
+    for field in dataclasses.fields(kind)
+}
 _ARGUMENT = re.compile(
     rf"(?<![\w/.-])(?P<name>limit|{'|'.join(sorted(_OPTIONS))})"
     r"""(?:=True|=\(?"(?P<text>[^"]*)",?\)?|=(?P<word>[A-Z]+)\b|(?= must ))"""

@@ -21,7 +21,7 @@ TIMING = "timing.json"
 ANSWERS = "answers"  # key of config.json: what the classifier answers to a few images
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
-JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
+JOURNAL = ".itn-evaluations"  # what a run of learning, or in a box, has evaluated so far
 _LEARNED = (
     *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
     *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
@@ -30,6 +30,7 @@ _LEARNED = (
 )
 _FILES = {  # what a run of each command writes, besides figures with the names of its transformations
     "screen": ("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "figures/thresholds.png"),
+    "worst": ("worst.csv", "figures/worst.png", "figures/growth.png"),
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,
 }

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from itn.functional import Surround, fill_outside, pixel_centers, square_matrix, warp, warp_canvas
+from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
 from itn.models.forward import Change, Output, forward, not_finite, suitable_batch
 from itn.models.preflight import SAMPLE
 from itn.runtime.batching import map_in_memory
-from itn.runtime.errors import first_line
 from itn.screening.config import ScreenConfig
 from itn.screening.flips import Flips, find_flips
-from itn.stats import generator, margin_over_rivals
-from itn.transforms import Transform, standard_noise
+from itn.screening.noise import noise_of_images
+from itn.stats import margin_over_rivals
+from itn.transforms import Transform
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
@@ -84,21 +85,8 @@ class Screener:
     @torch.inference_mode()
     def check(self) -> None:
         """Raise ValueError unless the network runs with the settings and has more than topk outputs."""
-        try:
-            logits = self.output(unchanged, self.all_indices[: min(SAMPLE, self.batch_size)]).logits
-        except Exception as error:  # whatever a user's network raises
-            raise ValueError(
-                f"{self.classifier.name} cannot run with channels_last={self.config.channels_last}, "
-                f"compile={self.config.compile} and precision={self.config.precision}, "
-                f"but it can with the defaults: {first_line(error)}"
-            ) from None
-        if logits.shape[1] <= self.config.topk:
-            raise ValueError(
-                f"topk must be less than the {logits.shape[1]} outputs of {self.classifier.name}, got "
-                f"{self.config.topk}: with all of them every image is right"
-            )
-        if not logits.isfinite().all():
-            raise ValueError(f"{self.classifier.name} overflows in {self.config.precision}: take float32")
+        sample = self.all_indices[: min(SAMPLE, self.batch_size)]
+        check_settings(self.classifier.name, self.config, lambda: self.output(unchanged, sample).logits)
 
     @torch.inference_mode()
     def predictions(self, change: Change, index: Tensor | None = None) -> Tensor:
@@ -309,14 +297,9 @@ class Screener:
 
     def _noise(self, images: Tensor, index: Tensor, magnitudes: Tensor) -> Tensor:
         """Return the noise that belongs to each image, whatever batch it is in."""
-
-        def noise(image: Tensor, number: int, magnitude: float) -> Tensor:
-            suffix = f" at {magnitude:.9g}" if self.config.fresh_noise else ""
-            seed = generator(self.config.seed, f"noise of image {number}{suffix}").initial_seed()
-            return standard_noise(image, torch.Generator(images.device).manual_seed(seed))
-
-        by_image = zip(images, index.tolist(), magnitudes.expand(len(index)).tolist(), strict=True)
-        return torch.stack([noise(*of_image) for of_image in by_image])
+        return noise_of_images(
+            images, index, self.config.seed, magnitudes if self.config.fresh_noise else None
+        )
 
 
 def _joined(batches: Sequence[Mapping[str, Tensor]]) -> Arrays:

@@ -26,6 +26,7 @@ OWN = {  # in no document
     "family_sizes",
     "small_networks",
     "resampling",
+    "worst_case",
 }
 COMMITTED = sorted(path for name in STUDIES for path in (EXPERIMENTS / name).rglob("result.json"))
 FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path in COMMITTED}

@@ -1,0 +1,1 @@
+"""All transformations together: which images survive everywhere in a box of magnitudes."""

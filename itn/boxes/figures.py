@@ -1,0 +1,168 @@
+"""Figures of a search in a box: images at their worst points, and survival as the box grows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from itn.boxes.box import Box
+from itn.boxes.config import WorstConfig
+from itn.boxes.passes import BoxPasses
+from itn.boxes.records import WorstRecord, WorstRow
+from itn.boxes.result import WorstResult
+from itn.boxes.summary import percent
+from itn.data.inputs import labeled_images
+from itn.data.loading import ImageSet
+from itn.models.checked_images import CheckedImages
+from itn.models.classifier import as_classifier
+from itn.plotting.names import shortened
+from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, UNCHANGED, WIDTH, titled, write_figures
+from itn.runtime.run_dir import RunFolder
+from itn.stats import one_per_class
+from itn.transforms import Transform
+
+COLUMNS, MOST = 6, 12  # images in a row, and in all
+INK = "black"
+
+
+def draw(folder: RunFolder, passes: BoxPasses, result: WorstResult) -> None:
+    """Draw all figures of a run into its folder."""
+    numbers = shown_images(result, passes.data.labels.cpu())
+    figures = {"growth": growth_figure(result.record)}
+    if numbers:
+        figures["worst"] = worst_figure(passes, result, numbers)
+    write_figures(folder, figures)
+
+
+def draw_worst(
+    classifier: nn.Module,
+    images: Tensor | ImageSet,
+    result: WorstResult,
+    numbers: Sequence[int],
+    transforms: Sequence[Transform] = (),
+) -> Figure:
+    """Draw images unchanged, and below at their worst points, from a result and the images that it is about.
+
+    Args:
+        classifier: The classifier.
+        images: N x C x H x W, or the ``ImageSet``.
+        result: Of these images, also from its folder.
+        numbers: Which images, by their place among all.
+        transforms: Transformations of the box that are not registered.
+    """
+    classifier, record = as_classifier(classifier), result.record
+    own = {transform.name: transform for transform in transforms}
+    known = images.canvases if isinstance(images, ImageSet) else None
+    all_known = known is not None and known.ratio == record.surround
+    config = WorstConfig(
+        {own.get(name, name): ends for name, ends in record.box.items()},
+        padding=record.padding,
+        surround="auto" if all_known else record.surround or "none",
+        seed=record.provenance["seed"],
+    )
+    pixels, _, canvases = labeled_images(
+        images, None, config.surround, classifier.preprocessing, needs_labels=False
+    )
+    unused = torch.zeros(len(pixels), dtype=torch.int64)
+    pixels = pixels if canvases is None else canvases.crops
+    data = CheckedImages(pixels, unused, unused, None, canvases)
+    return worst_figure(BoxPasses(classifier, data, config), result, numbers)
+
+
+def shown_images(result: WorstResult, labels: Tensor) -> list[int]:
+    """Return which images to show: of each class the first that broke; if none has, those nearest to it."""
+    searched = [n for n, row in enumerate(result.images) if row.searched]
+    broken = [n for n in searched if not result.images[n].survives]
+    if not broken:
+        return sorted(searched, key=lambda n: result.images[n].margin or 0)[:COLUMNS]
+    index = torch.tensor(broken)
+    return index[one_per_class(labels[index], MOST)].tolist()
+
+
+def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int]) -> Figure:
+    """Return indexed images unchanged, each above itself at its worst point."""
+    rows = [result.images[number] for number in numbers]
+    index, box = torch.tensor(numbers), passes.box
+    points = torch.tensor([row.point for row in rows], dtype=torch.float64)
+    identity = torch.tensor([[transform.identity for transform in box.transforms]], dtype=torch.float64)
+    shown = torch.stack([passes.pictures(index, v) for v in (identity.expand_as(points), points)])
+    columns = min(COLUMNS, len(rows))
+    blank = -len(rows) % columns
+    shown = torch.cat([shown, torch.ones_like(shown[:, :1]).expand(-1, blank, -1, -1, -1)], 1)
+    images = shown.unflatten(1, (-1, columns)).transpose(0, 1).flatten(0, 1)
+    titles, colors = [], []
+    for start in range(0, len(rows), columns):
+        part = rows[start : start + columns]
+        empty = columns - len(part)
+        titles.append([shortened(row.class_) for row in part] + [""] * empty)
+        titles.append([_title(row, box) for row in part] + [""] * empty)
+        colors.append([INK] * len(part) + ["white"] * empty)
+        colors.append([UNCHANGED if row.survives else BROKEN for row in part] + ["white"] * empty)
+    lines = 2 + max(title.count("\n") for row in titles for title in row)  # of a pair
+    cell, (height, width) = WIDTH / max(columns, 4), images.shape[-2:]
+    total = len(images) / 2 * (2 * 0.97 * cell * height / width + 0.125 * lines + 0.14) + 0.05
+    figure = Figure(figsize=(cell * columns, total), layout="constrained")
+    titled(figure, images, titles, colors)
+    return figure
+
+
+def _title(row: WorstRow, box: Box) -> str:
+    point = box.describe(row.point).replace(", ", "\n")
+    return f"{point}\n{'still ' if row.survives else ''}{shortened(row.prediction)}"
+
+
+def growth_figure(record: WorstRecord) -> Figure:
+    """Return survival as the box grows, beside survival of each transformation alone."""
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    _draw_growth(left, record)
+    _draw_singles(right, record)
+    whose = "images that are right unchanged" if record.criterion == "broken" else "predictions"
+    figure.suptitle(
+        f"{shortened(record.model, 30)}: share of {record.searched:,} {whose} that survives what was tried, "
+        "an upper bound",
+        fontsize=8.5,
+    )
+    return figure
+
+
+def _draw_growth(ax: Any, record: WorstRecord) -> None:
+    growth = record.growth
+    curves: Mapping[str, Sequence[float]] = {
+        name: [100 * value for value in getattr(growth, name)] for name in ("survival", "ci_low", "ci_high")
+    }
+    ax.fill_between(growth.scales, curves["ci_low"], curves["ci_high"], color=BLUE, alpha=0.2, linewidth=0)
+    ax.plot(growth.scales, curves["survival"], color=BLUE)
+    ax.axhline(100 * growth.survival_fraction, color=GRAY, linewidth=0.7, linestyle=":")
+    if growth.threshold.value is not None:
+        ax.axvline(growth.threshold.value, color=ORANGE, linewidth=1)
+        ax.annotate(f" {growth.threshold.value:.3g}", (growth.threshold.value, 4), color=ORANGE, fontsize=8)
+    ax.set(xlim=(0, 1), ylim=(0, 101))
+    ax.set_xlabel("size of the box, from the identity (0) to the full box (1)", fontsize=8)
+    ax.set_ylabel("survive, at most (%)", fontsize=8)
+    ax.tick_params(labelsize=7)
+
+
+def _draw_singles(ax: Any, record: WorstRecord) -> None:
+    bars = [("all together", record.survival.value, BLUE)]
+    if record.survival_every_single is not None and len(record.box) > 1:
+        bars.append(("each alone", record.survival_every_single, ORANGE))
+    bars += [(name, value, GRAY) for name, value in record.survival_single.items()]
+    places = range(len(bars))
+    ax.barh(places, [100 * value for _, value, _ in bars], color=[color for *_, color in bars], height=0.7)
+    low, high = (100 * end for end in (record.survival.ci_low, record.survival.ci_high))
+    ax.plot([low, high], [0, 0], color="black", linewidth=1, marker="|", markersize=5)
+    for place, (_, value, _) in zip(places, bars, strict=True):
+        ax.annotate(percent(value), (101, place), va="center", fontsize=7, annotation_clip=False)
+    names = [
+        shortened(f"{name} {record.box[name][0]:g} to {record.box[name][1]:g}", 30)
+        if name in record.box
+        else name
+        for name, *_ in bars
+    ]
+    ax.set_yticks(places, names, fontsize=7)
+    ax.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5))
+    ax.set_xlabel("survive, at most (%)", fontsize=8)
+    ax.tick_params(axis="x", labelsize=7)
