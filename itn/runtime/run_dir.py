@@ -22,14 +22,19 @@ ANSWERS = "answers"  # key of config.json: what the classifier answers to a few 
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning has evaluated so far
+REQUIREMENTS = ("requirements.json", "requirements.xml")  # where --require was given
 _LEARNED = (
     *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
     *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
     *(f"figures/{name}.png" for name in ("families", "allowed")),
     "figures/axes.png",  # the former name of baselines.png
 )
+_SCREENED = (
+    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "outcomes.npz", "figures/thresholds.png"),
+    *REQUIREMENTS,
+)
 _FILES = {  # what a run of each command writes, besides figures with the names of its transformations
-    "screen": ("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "figures/thresholds.png"),
+    "screen": _SCREENED,
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,
 }
