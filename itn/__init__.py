@@ -15,6 +15,9 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from itn.certification.criteria import Criterion
+from itn.comparison.records import ComparisonRecord
+from itn.comparison.result import ComparisonResult, load_comparison
+from itn.comparison.run import compare
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
@@ -39,6 +42,7 @@ from itn.nn.transformer import Transformer
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
+from itn.runtime.requirements import Requirements
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.records import ScreenRecord
@@ -55,6 +59,8 @@ __all__ = [
     "CheckedImages",
     "Classifier",
     "ColorTransformer",
+    "ComparisonRecord",
+    "ComparisonResult",
     "Constrained",
     "Criterion",
     "ImageSet",
@@ -70,6 +76,7 @@ __all__ = [
     "PerClassRecord",
     "PerClassResult",
     "Preprocessing",
+    "Requirements",
     "RunError",
     "ScreenConfig",
     "ScreenRecord",
@@ -79,6 +86,7 @@ __all__ = [
     "Threshold",
     "Transform",
     "Transformer",
+    "compare",
     "displacement",
     "flip_magnitudes",
     "join_processes",
@@ -86,6 +94,7 @@ __all__ = [
     "learn_per_class",
     "load_augmentation",
     "load_classifier",
+    "load_comparison",
     "load_images",
     "load_net",
     "load_screen",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +36,12 @@ _SCREENED = (
 )
 _FILES = {  # what a run of each command writes, besides figures with the names of its transformations
     "screen": _SCREENED,
+    "compare": ("comparison.csv", "images.csv", *REQUIREMENTS),
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,
 }
 _OF_SWEEP = ("accuracy", "softmax", "survival")  # figures of each transformation
+_OF_PAIR = ("thresholds", "flips", "images")  # figures of every two runs that are compared
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -275,6 +278,8 @@ def written_by(settings: Any) -> tuple[str, ...]:
         swept = settings.get("magnitudes", {})
         figures = [f"{kind}-{name}" for name in swept.get("sweeps", ()) for kind in _OF_SWEEP]
         figures += [f"pair-{'-'.join(pair)}" for pair in swept.get("pairs", ())]
+        pairs = combinations(range(1, len(settings.get("runs", ())) + 1), 2)
+        figures += [f"{kind}-{a}-{b}" for a, b in pairs for kind in _OF_PAIR]
         files, _ = _FILES[settings["command"]], settings["config"]
     except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
         return ()

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from itn.runtime.arrays import read_arrays, write_arrays
+from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
 from itn.screening.outcomes import ImageOutcomes
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
+from itn.screening.requirements import judge_screen
 from itn.screening.summary import screen_summary
 from itn.screening.tables import from_csv, to_csv
+from itn.transforms import TRANSFORMS
 
 OUTCOMES = "outcomes.npz"
 
@@ -37,6 +40,32 @@ class ScreenResult:
 
     def __str__(self) -> str:
         return screen_summary(self.record)
+
+    def require(self, requirements: str, *, judge_by: JudgeBy = "bound") -> Requirements:
+        """Return whether the screen meets requirements.
+
+        Args:
+            requirements: Such as ``"rotate>=15,drop<=1%"``: accuracy, or what the criterion asks for, is kept
+                out to 15 degrees on both sides, and falls by at most 1 point up to there; of factors,
+                ``zoom>=1.5`` is from 1/1.5 to 1.5; ``accuracy>=97%`` is of the unchanged images.
+            judge_by: What has to satisfy them: the less favorable end of each interval ("bound"), or the
+                measured value ("estimate").
+
+        Returns:
+            The verdicts; ``met`` says whether all of them are.
+
+        Raises:
+            ValueError: If a requirement is of no such form, its name unknown, or farther than was tried.
+        """
+        return judge_screen(requirements, self.record, self._factors(), judge_by)
+
+    def _factors(self) -> set[str]:
+        """Return the transformations whose magnitude is a factor."""
+        if self.outcomes is not None:
+            return {name for name, sweep in self.outcomes.sweeps.items() if sweep.logarithmic}
+        return {
+            name for name in self.record.transforms if name in TRANSFORMS and TRANSFORMS[name].logarithmic
+        }
 
 
 def write_tables(folder: RunFolder, result: ScreenResult) -> None:
