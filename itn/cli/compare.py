@@ -47,6 +47,9 @@ def compare_command(
     out = user_path(out)
     result = compare(runs, out, confidence=confidence, resamples=resamples, seed=seed, overwrite=overwrite)
     say(str(result))
+    if result.images and not any((out / "figures").glob("images-*.png")):
+        source = result.record.source or "the place that they came from"
+        say(f"\nthe images are no longer in {source}: no figure shows those that break in one alone")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}, comparison.csv, images.csv")
     if require is not None:
         verdicts = judge_comparison(require, result.record, judge_by)

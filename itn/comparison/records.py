@@ -136,6 +136,8 @@ class ComparisonRecord(Record):
     screens: tuple[Compared, ...]
     n: int
     """Images that all screens share."""
+    source: str
+    """Where the images of the first come from; empty if that is not known."""
     labeled: bool
     criterion: str
     topk: int

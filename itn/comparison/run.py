@@ -112,6 +112,7 @@ def compare(
                 for name, screen, each in zip(names, screens, outcomes, strict=True)
             ),
             n=n,
+            source=outcomes[0].source,
             labeled=outcomes[0].labeled,
             criterion=first.criterion,
             topk=first.topk,
