@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import itn
-from itn.comparison.thresholds import median_distance, reached, sides_of
+from itn.comparison.thresholds import Side, median_distance, reached, sides_of
 from itn.stats import kaplan_meier
 
 
@@ -64,3 +64,19 @@ def test_the_median_is_that_of_kaplan_and_meier():
         found = median_distance(np.minimum(distance, end), ended, torch.ones(1, 51))[0].item()
         expected = kaplan_meier(np.minimum(distance, end), ended).median()[0]
         assert found == (np.inf if expected is None else pytest.approx(expected))
+
+
+def test_the_interval_of_a_difference_holds_the_truth_about_as_often_as_it_says():
+    """Images that break at uniform magnitudes in the one, and 1.5 times as far out in the other."""
+    grid, truth, held = np.linspace(0, 1, 21), 0.05, []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        breaks = rng.uniform(size=150)
+        weights = torch.from_numpy(rng.multinomial(150, np.ones(150) / 150, size=200))
+        found = []
+        for factor in (1.0, 1.5):
+            right = torch.from_numpy(grid[:, None] <= factor * breaks)
+            found.append(reached(Side(grid, right, right, False), "accuracy", weights, 0.9))
+        low, high = (found[1] - found[0]).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        held.append(low <= truth <= high)
+    assert 0.88 <= np.mean(held) <= 1
