@@ -12,6 +12,7 @@ from itn.comparison.run import RESAMPLES, compare
 from itn.runtime import distributed
 from itn.runtime.requirements import JudgeBy, parse_requirements
 from itn.runtime.validation import user_path
+from itn.transforms import TRANSFORMS
 
 
 def compare_command(
@@ -47,7 +48,8 @@ def compare_command(
     out = user_path(out)
     result = compare(runs, out, confidence=confidence, resamples=resamples, seed=seed, overwrite=overwrite)
     say(str(result))
-    if result.images and not any((out / "figures").glob("images-*.png")):
+    shown = [row for row in result.images if row.transform in TRANSFORMS]
+    if shown and not any((out / "figures").glob("images-*.png")):
         source = result.record.source or "the place that they came from"
         say(f"\nthe images are no longer in {source}: no figure shows those that break in one alone")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}, comparison.csv, images.csv")

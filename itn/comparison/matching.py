@@ -1,5 +1,6 @@
 """Which images several screens share, and what each of them found about these."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from itn.screening.result import ScreenResult
 
 
 def matched(names: Sequence[str], screens: Sequence[ScreenResult]) -> tuple[list[ImageOutcomes], list[str]]:
-    """Return the outcomes of the images that all screens share, in the same order, and notes on them.
+    """Return what all screens share, images in the same order and transformations, and notes on it.
 
     Images are the same if their paths, or their numbers, are. Where they have the same size, their pixels
     are compared too.
@@ -35,6 +36,9 @@ def matched(names: Sequence[str], screens: Sequence[ScreenResult]) -> tuple[list
             raise ValueError(f"images of {name} share a name, so that they cannot be matched: rename them")
         known.append(screen.outcomes)
     _check_alike(names, screens)
+    swept = set.intersection(*(set(screen.record.transforms) for screen in screens))
+    if not swept:
+        raise ValueError(f"{', '.join(names)} have no transformation in common: screen them with the same")
     common = set.intersection(*(set(each.images) for each in known))
     if len(common) < 2:
         sizes = " and ".join(str(len(each.images)) for each in known)
@@ -42,10 +46,16 @@ def matched(names: Sequence[str], screens: Sequence[ScreenResult]) -> tuple[list
             f"the screens share {counted(len(common), 'image')} of {sizes}, by path or number: screen the "
             "same images, with the same data, limit and seed"
         )
-    parts = [each.part(_rows(each, [name for name in known[0].images if name in common])) for each in known]
+    order = [name for name in known[0].images if name in common]
+    parts = [_restricted(each, swept).part(_rows(each, order)) for each in known]
     for name, part in zip(names[1:], parts[1:], strict=True):
         _check_same(names[0], parts[0], name, part)
-    return parts, _notes(names, screens, known, len(common))
+    return parts, _notes(names, screens, known, len(common), swept)
+
+
+def _restricted(outcomes: ImageOutcomes, swept: set[str]) -> ImageOutcomes:
+    sweeps = {name: sweep for name, sweep in outcomes.sweeps.items() if name in swept}
+    return dataclasses.replace(outcomes, sweeps=sweeps)
 
 
 def _rows(outcomes: ImageOutcomes, order: Sequence[str]) -> NDArray[np.int64]:
@@ -69,8 +79,13 @@ def _check_alike(names: Sequence[str], screens: Sequence[ScreenResult]) -> None:
                     f"{names[0]} and {name} cannot be compared, their {setting} is {here} and {there}: "
                     "screen both with the same"
                 )
-        if not set(first.transforms) & set(other.transforms):
-            raise ValueError(f"{names[0]} and {name} have no transformation in common")
+        for shared in set(first.transforms) & set(other.transforms):
+            here, there = ((r.transforms[shared].unit, r.transforms[shared].identity) for r in (first, other))
+            if here != there:
+                raise ValueError(
+                    f"{names[0]} and {name} mean something else by {shared}: its unit and identity are "
+                    f"{here[0]}, {here[1]:g} and {there[0]}, {there[1]:g}"
+                )
         if screens[0].outcomes.labeled != screen.outcomes.labeled:  # type: ignore[union-attr]
             raise ValueError(f"one of {names[0]} and {name} was screened without labels: screen both alike")
 
@@ -107,7 +122,11 @@ def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcom
 
 
 def _notes(
-    names: Sequence[str], screens: Sequence[ScreenResult], known: Sequence[ImageOutcomes], common: int
+    names: Sequence[str],
+    screens: Sequence[ScreenResult],
+    known: Sequence[ImageOutcomes],
+    common: int,
+    swept: set[str],
 ) -> list[str]:
     """Return what is unusual, a sentence each."""
     notes = []
@@ -118,8 +137,7 @@ def _notes(
         values = [getattr(screen.record, setting) for screen in screens]
         if len(set(values)) > 1:
             notes.append(f"{setting} differs: {', '.join('none' if v is None else str(v) for v in values)}")
-    shared = set.intersection(*(set(screen.record.transforms) for screen in screens))
-    rest = [name for screen in screens for name in screen.record.transforms if name not in shared]
+    rest = [name for screen in screens for name in screen.record.transforms if name not in swept]
     if rest:
         notes.append(f"not in all screens: {', '.join(dict.fromkeys(rest))}")
     return notes

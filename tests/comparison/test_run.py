@@ -117,7 +117,7 @@ def test_what_is_not_comparable_is_refused(middle, right, line, spread, config):
         ),
         (
             [middle, screened(config=itn.ScreenConfig(("brightness",), round_trip=False, bisections=0))],
-            "middle and other have no transformation in common",
+            "middle, other have no transformation in common",
         ),
     ]
     for runs, message in refused:
@@ -208,3 +208,22 @@ def test_three_screens_are_compared_two_by_two(middle, right, line, spread, conf
     ]
     thresholds = [pair.transforms["translate_x"].thresholds["accuracy"]["above"] for pair in record.pairs]
     assert [t.value for t in thresholds] == pytest.approx([SHIFT / 2, -SHIFT / 2, -SHIFT], abs=0.004)
+
+
+def test_what_only_some_have_swept_is_left_out(middle, right, line, spread, config):
+    images, labels = spread
+    more = dataclasses.replace(config, transforms=("brightness", "translate_x"), bisections=0)
+    third = itn.screen(line(-SHIFT, "left"), images, labels, more)
+    found = itn.compare([third, middle, right])
+    assert found.record.notes == ("not in all screens: brightness",)
+    assert all(list(pair.transforms) == ["translate_x"] for pair in found.record.pairs)
+    with pytest.raises(ValueError, match="brightness cannot be required here, only translate_x, drop"):
+        found.require("brightness>=0")
+    verdicts = found.require("translate_x.above>=0.09,drop<=5%").verdicts
+    assert [verdict.met for verdict in verdicts] == [False, True, True, True]
+    assert verdicts[2].subject.endswith("right against left")
+    sweep = middle.record.transforms["translate_x"]
+    other = dataclasses.replace(sweep, unit="pixels")
+    record = dataclasses.replace(middle.record, transforms={"translate_x": other})
+    with pytest.raises(ValueError, match="right and middle mean something else by translate_x"):
+        itn.compare([right, dataclasses.replace(middle, record=record)])
