@@ -212,6 +212,17 @@ near the decision boundary of both networks changes early in both, under whateve
 """
 
 
+def _lowest(record: Record) -> str:
+    """Return where the correlation is lowest, and what it is within classes there."""
+    row = min((row for row in record["rows"] if row["tau"] is not None), key=lambda row: row["tau"])
+    if not row["of_classes"]:
+        return ""
+    return (
+        f"It is lowest under {row['transform']} {row['side']} the identity, {row['tau']:.2f}; within classes "
+        f"it is {median(row['of_classes']):.2f} there (median). "
+    )
+
+
 def _section(item: tuple[str, Record]) -> str:
     folder, record = item
     networks = ", ".join(
@@ -228,7 +239,7 @@ def _section(item: tuple[str, Record]) -> str:
 
 {record["images"]:,} images of {record["data"]}; right unchanged: {networks}. The correlation is
 {study.extent(taus, ".2f")}, median {median(taus):.2f}; {above} of {len(record["rows"])} intervals are above
-0. Of the images that both have right unchanged, {study.extent([100 * a for a in alone], ".1f")} % break in
+0. {_lowest(record)}Of the images that both have right unchanged, {study.extent([100 * a for a in alone], ".1f")} % break in
 one of the two alone.
 
 ![Correlations]({folder}/correlations.png)

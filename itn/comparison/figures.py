@@ -95,7 +95,8 @@ def _shown(
     ]
     if not pictures or not lines:
         return None
-    frames, titles, broken = [], [], []
+    frames, titles = [], []
+    broken: list[list[bool | None]] = []
     for line in lines:
         of_line: list[Tensor] = []
         texts: list[str] = []
@@ -108,7 +109,7 @@ def _shown(
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))
         titles.append([*texts, *[""] * empty])
-        broken.append([False, True] * PER_ROW)
+        broken.append([*[False, True] * len(line), *[None] * empty])
     return plots.Shown(torch.stack(frames), titles, broken)
 
 

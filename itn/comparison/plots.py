@@ -171,7 +171,8 @@ class Shown(NamedTuple):
     images: Tensor
     """R x 2T x C x H x W: T images a row, each unchanged and then changed."""
     titles: Sequence[Sequence[str]]
-    broken: Sequence[Sequence[bool]]
+    broken: Sequence[Sequence[bool | None]]
+    """R x 2T: unchanged or where it breaks; None where a row has no more images."""
 
 
 def broken_images(pair: PairComparison, shown: Shown) -> Figure:
@@ -180,7 +181,8 @@ def broken_images(pair: PairComparison, shown: Shown) -> Figure:
     cell = WIDTH / columns
     height = rows * (cell * shown.images.shape[-2] / shown.images.shape[-1] + 0.32) + 0.35
     figure = Figure(figsize=(WIDTH, height))
-    colors = [[BROKEN if each else UNCHANGED for each in row] for row in shown.broken]
+    known = {True: BROKEN, False: UNCHANGED, None: "white"}
+    colors = [[known[each] for each in row] for row in shown.broken]
     titled(figure, shown.images, shown.titles, colors, size=5)
     figure.subplots_adjust(left=0.005, right=0.995, bottom=0.01, top=1 - 0.55 / height, hspace=0.35)
     figure.text(
