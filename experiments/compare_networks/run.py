@@ -239,8 +239,8 @@ def _section(item: tuple[str, Record]) -> str:
 
 {record["images"]:,} images of {record["data"]}; right unchanged: {networks}. The correlation is
 {study.extent(taus, ".2f")}, median {median(taus):.2f}; {above} of {len(record["rows"])} intervals are above
-0. {_lowest(record)}Of the images that both have right unchanged, {study.extent([100 * a for a in alone], ".1f")} % break in
-one of the two alone.
+0. {_lowest(record)}Of the images that both have right unchanged,
+{study.extent([100 * a for a in alone], ".1f")} % break in one of the two alone.
 
 ![Correlations]({folder}/correlations.png)
 
