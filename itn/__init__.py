@@ -19,6 +19,9 @@ from itn.boxes.records import WorstRecord
 from itn.boxes.result import WorstResult, load_worst
 from itn.boxes.run import worst_case
 from itn.certification.criteria import Criterion
+from itn.comparison.records import ComparisonRecord
+from itn.comparison.result import ComparisonResult, load_comparison
+from itn.comparison.run import compare
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
@@ -43,6 +46,7 @@ from itn.nn.transformer import Transformer
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
+from itn.runtime.requirements import Requirements
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.records import ScreenRecord
@@ -59,6 +63,8 @@ __all__ = [
     "CheckedImages",
     "Classifier",
     "ColorTransformer",
+    "ComparisonRecord",
+    "ComparisonResult",
     "Constrained",
     "Criterion",
     "ImageSet",
@@ -74,6 +80,7 @@ __all__ = [
     "PerClassRecord",
     "PerClassResult",
     "Preprocessing",
+    "Requirements",
     "RunError",
     "ScreenConfig",
     "ScreenRecord",
@@ -86,6 +93,7 @@ __all__ = [
     "WorstConfig",
     "WorstRecord",
     "WorstResult",
+    "compare",
     "displacement",
     "flip_magnitudes",
     "join_processes",
@@ -93,6 +101,7 @@ __all__ = [
     "learn_per_class",
     "load_augmentation",
     "load_classifier",
+    "load_comparison",
     "load_images",
     "load_net",
     "load_screen",

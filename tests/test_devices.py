@@ -692,6 +692,9 @@ def test_screening_passes(name, free):
 
     def ask(screener):
         clean = screener.predictions(lambda images, index: images)
+        screener.unchanged_softmax = torch.from_numpy(screener.unchanged_statistics()["softmax"]).to(
+            screener.device
+        )
         answers = [
             screener.class_statistics(screener.at(transform, end)),
             screener.image_statistics(screener.at(transform, each)),

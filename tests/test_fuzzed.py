@@ -277,7 +277,10 @@ def of(kind):
     return {**plain, float: number, Any: number | text}[kind]
 
 
-@pytest.mark.parametrize("kind", [itn.LearnRecord, itn.PerClassRecord, itn.ScreenRecord])
+RECORDS = [itn.LearnRecord, itn.PerClassRecord, itn.ScreenRecord, itn.ComparisonRecord]
+
+
+@pytest.mark.parametrize("kind", RECORDS)
 @settings(law, max_examples=10)
 @given(st.data())
 def test_any_record_comes_back_from_its_file(kind, data):
@@ -289,7 +292,7 @@ def test_any_record_comes_back_from_its_file(kind, data):
     assert kind.from_json(content) == record
 
 
-@pytest.mark.parametrize("kind", [itn.LearnRecord, itn.PerClassRecord, itn.ScreenRecord])
+@pytest.mark.parametrize("kind", RECORDS)
 @law
 @given(JSON)
 def test_what_is_no_record_is_refused(kind, content):

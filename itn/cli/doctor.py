@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from itn.models.libraries import LITE0_PACKAGE
+from itn.models.libraries import LITE
 from itn.models.sources import pretrained_folder
 from itn.runtime.provenance import provenance
 from itn.runtime.tables import text_table
 
-EXTRAS = {"imagenet": LITE0_PACKAGE, "heic": "pillow_heif", "huggingface": "transformers"}
+EXTRAS = {"imagenet": [*LITE.values()], "heic": ["pillow_heif"], "huggingface": ["transformers"]}
 GIB = 2**30
 
 
@@ -26,9 +26,9 @@ def _findings() -> Iterator[tuple[str, str]]:
     known = provenance(torch.device("cpu"))
     for name in ("itn", "commit", "python", "torch", "torchvision", "timm", "kornia", "numpy", "scipy"):
         yield name, str(known[name] or "unknown")
-    for extra, package in EXTRAS.items():
+    for extra, packages in EXTRAS.items():
         cure = f'not installed: pip install "itn[{extra}]"'
-        yield f"extra {extra}", "installed" if importlib.util.find_spec(package) else cure
+        yield f"extra {extra}", "installed" if all(map(importlib.util.find_spec, packages)) else cure
     yield "cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
     yield "cuda", ", ".join(map(_cuda_device, range(torch.cuda.device_count()))) or "none"
     yield "mps", "available, untested" if torch.backends.mps.is_available() else "none"

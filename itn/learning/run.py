@@ -4,10 +4,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,6 +20,7 @@ from itn.learning.split import Split, split_images
 from itn.learning.trainer import train
 from itn.models.checked_images import CheckedImages
 from itn.runtime import distributed
+from itn.runtime.arrays import write_arrays
 from itn.runtime.errors import explained
 from itn.runtime.journal import Journal
 from itn.stats import training_split
@@ -145,12 +144,7 @@ class Run(RunInputs):
         assert self.folder is not None
         self.folder.write("model.safetensors", partial(save_file, families.weights()))
         if outcomes := families.outcomes():
-            self.folder.write("outcomes.npz", partial(_write_arrays, outcomes))
+            self.folder.write("outcomes.npz", partial(write_arrays, outcomes))
         write_figures(self.folder, families.figures(history, record))
         seconds["evaluation"] += self.lap()
         self.folder.finish(record.to_json(), self.timing(seconds, batch_size))
-
-
-def _write_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # of names that are not its own

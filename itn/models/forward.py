@@ -22,6 +22,8 @@ class Output(NamedTuple):
     labels: Tensor
     logits: Tensor
     """Float32."""
+    rows: Tensor | slice
+    """Which of the data they are."""
 
 
 def not_finite(classifier: Classifier) -> RunError:
@@ -44,7 +46,7 @@ def forward(classifier: Classifier, data: CheckedImages, index: Tensor | slice, 
     images = data.pixels(index, classifier.device)
     changed = change(images, index)
     labels = data.labels[index].to(classifier.device)
-    return Output(images, changed, labels, classifier.logits(changed).float())
+    return Output(images, changed, labels, classifier.logits(changed).float(), index)
 
 
 def suitable_batch(images: Tensor, device: torch.device) -> int:

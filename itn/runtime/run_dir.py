@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,19 +23,26 @@ ANSWERS = "answers"  # key of config.json: what the classifier answers to a few 
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning, or in a box, has evaluated so far
+REQUIREMENTS = ("requirements.json", "requirements.xml")  # where --require was given
 _LEARNED = (
     *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
     *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
     *(f"figures/{name}.png" for name in ("families", "allowed")),
     "figures/axes.png",  # the former name of baselines.png
 )
+_SCREENED = (
+    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "outcomes.npz", "figures/thresholds.png"),
+    *REQUIREMENTS,
+)
 _FILES = {  # what a run of each command writes, besides figures with the names of its transformations
-    "screen": ("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "figures/thresholds.png"),
+    "screen": _SCREENED,
     "worst": ("worst.csv", "figures/worst.png", "figures/growth.png"),
+    "compare": ("comparison.csv", "images.csv", *REQUIREMENTS),
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,
 }
 _OF_SWEEP = ("accuracy", "softmax", "survival")  # figures of each transformation
+_OF_PAIR = ("thresholds", "flips", "images")  # figures of every two runs that are compared
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -271,6 +279,8 @@ def written_by(settings: Any) -> tuple[str, ...]:
         swept = settings.get("magnitudes", {})
         figures = [f"{kind}-{name}" for name in swept.get("sweeps", ()) for kind in _OF_SWEEP]
         figures += [f"pair-{'-'.join(pair)}" for pair in swept.get("pairs", ())]
+        pairs = combinations(range(1, len(settings.get("runs", ())) + 1), 2)
+        figures += [f"{kind}-{a}-{b}" for a, b in pairs for kind in _OF_PAIR]
         files, _ = _FILES[settings["command"]], settings["config"]
     except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
         return ()

@@ -28,10 +28,12 @@ def draw_sweep(
     softmax: Sequence[SoftmaxRow],
     flips: Sequence[FlipRow],
     outputs: Sequence[str],
+    labeled: bool = True,
 ) -> None:
     """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes.
 
-    Outputs are the names of the classes as the rows have them, in their order.
+    Without labels there is no accuracy to draw. Outputs are the names of the classes as the rows have them,
+    in their order.
     """
     labels = {name: class_label(name, number) for number, name in enumerate(outputs)}
     if any(name != label for name, label in labels.items()):
@@ -44,7 +46,7 @@ def draw_sweep(
     magnitudes = _evenly_spaced(transform, sweep.magnitudes, STRIP_COLUMNS)
     images, predictions = _strip(screener, transform, index, magnitudes)
     unchanged = predictions == torch.from_numpy(sweep.clean["predictions"])[index, None]
-    curve = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence)
+    curve = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence, labeled)
     figures = {
         f"accuracy-{transform.name}": curve,
         f"softmax-{transform.name}": plot_sweep.class_softmax(transform, softmax),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -44,6 +44,9 @@ def _softmax_true(output: Output, softmax: Tensor) -> Tensor:
 IMAGE_STATISTICS: dict[str, ImageStatistic] = {"predictions": _prediction, "softmax_true": _softmax_true}
 """What is measured of every image. Records and rows with a field of that name hold means over images; of
 predictions they hold accuracy and agreement. To add a statistic, add it here and to their fields."""
+SOFTMAX_CHANGE = "softmax_change"
+"""Another one: the total variation distance, half the sum of absolute differences, between the softmax of the
+image and that of the unchanged one. It is measured once the latter is known."""
 
 
 class Screener:
@@ -64,6 +67,8 @@ class Screener:
         self.labels = self.data.labels
         self.classes = self.labels.unique()
         self.all_indices = torch.arange(len(data))
+        self.unchanged_softmax: Tensor | None = None
+        """Softmax of the unchanged images, N x K."""
         self.images_passed = 0
         """How many images have gone through the classifier so far."""
 
@@ -107,6 +112,18 @@ class Screener:
         return _joined(self.map_batches(change, self.all_indices, of_batch))
 
     @torch.inference_mode()
+    def unchanged_statistics(self) -> Arrays:
+        """Return what ``class_statistics`` does of the unchanged images, and the "softmax" of each, N x K."""
+
+        def of_batch(output: Output) -> tuple[Any, Tensor]:
+            return self._class_statistics(output), output.logits.softmax(1)
+
+        statistics, softmax = zip(*self.map_batches(unchanged, self.all_indices, of_batch), strict=True)
+        together = torch.cat(softmax).cpu().numpy()
+        unmoved = np.zeros(len(together), np.float32)
+        return self._joined_statistics(statistics) | {SOFTMAX_CHANGE: unmoved, "softmax": together}
+
+    @torch.inference_mode()
     def class_statistics(self, change: Change) -> Arrays:
         """Return what ``image_statistics`` does, and for each class its mean softmax and its margin.
 
@@ -115,9 +132,10 @@ class Screener:
         number of classes that may lead (see ``itn.stats.margin_over_rivals``). ``pixel_change`` is the root
         mean square change of the pixels, the mean over images.
         """
-        of_images, pixel_change, *sums_of_batches = zip(
-            *self.map_batches(change, self.all_indices, self._class_statistics), strict=True
-        )
+        return self._joined_statistics(self.map_batches(change, self.all_indices, self._class_statistics))
+
+    def _joined_statistics(self, batches: Sequence[tuple[Any, ...]]) -> Arrays:
+        of_images, pixel_change, *sums_of_batches = zip(*batches, strict=True)
         n = (self.classes[:, None] == self.labels).sum(1).cpu().numpy()
         mean, square, margin_square = (sum(sums).cpu().numpy() / n[:, None] for sums in sums_of_batches)
         if not np.isfinite(mean).all():
@@ -154,6 +172,9 @@ class Screener:
     def _image_statistics(self, output: Output, softmax: Tensor) -> dict[str, Tensor]:
         """Return the image statistics of a batch, and the largest outputs where several count as right."""
         statistics = {name: statistic(output, softmax) for name, statistic in IMAGE_STATISTICS.items()}
+        if self.unchanged_softmax is not None:
+            before = self.unchanged_softmax[output.rows]
+            statistics[SOFTMAX_CHANGE] = (softmax - before).abs().sum(1) / 2
         if self.config.topk > 1:
             statistics["top"] = output.logits.topk(self.config.topk).indices.int()
         return statistics

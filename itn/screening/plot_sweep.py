@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from itn.plotting.names import AVERAGE, shortened
-from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, UNCHANGED, WIDTH, pixels
+from itn.plotting.style import BLUE, BROKEN, GRAY, GREEN, ORANGE, PURPLE, UNCHANGED, WIDTH, pixels
 from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import (
@@ -41,8 +41,9 @@ def accuracy_curve(
     unchanged: Tensor,
     magnitudes: Sequence[float],
     confidence: float,
+    labeled: bool = True,
 ) -> Figure:
-    """Draw accuracy and agreement over magnitude, with images at some magnitudes beneath.
+    """Draw accuracy, agreement and softmax change over magnitude, with images at some magnitudes beneath.
 
     Args:
         transform: The transformation.
@@ -51,6 +52,7 @@ def accuracy_curve(
         unchanged: Bool, R x T: whether the prediction is the same as without the transformation.
         magnitudes: The T magnitudes of the images, ascending.
         confidence: Confidence of the bands.
+        labeled: Whether labels were given; if not, accuracy is agreement, and not drawn.
     """
     rows = len(images)
     columns = max(len(magnitudes), FEWEST_COLUMNS)
@@ -60,7 +62,7 @@ def accuracy_curve(
     figure = Figure(figsize=(WIDTH, total))
     ax = figure.add_axes((0.09, (height + 0.55) / total, 0.89, 2.3 / total))
     x = sweep.magnitudes
-    _draw_curves(ax, transform, sweep)
+    _draw_curves(ax, transform, sweep, labeled)
     mark_identity(ax, transform)
     _mark_breaks(ax, sweep)
     set_scale(ax, transform, x)
@@ -78,22 +80,29 @@ def accuracy_curve(
     return figure
 
 
-def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord) -> None:
+def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord, labeled: bool) -> None:
     x, discrete = sweep.magnitudes, transform.discrete
     # Points at one magnitude stand side by side
     beside = [v + 0.03 * (x[-1] - x[0]) for v in x] if discrete else x
     interval = sweep.ci_low, sweep.ci_high
     topk = sweep.thresholds.topk
-    accuracy = measure("accuracy", topk)
+    agreement = f"predictions {'unchanged' if topk == 1 else f'among the top {topk}'}"
+    accuracy = measure("accuracy", topk) if labeled else agreement
     style: dict[str, Any] = {"markersize": 4, "linewidth": 2, "label": accuracy}
-    draw_curve(ax, transform, x, sweep.accuracy, interval, BLUE, "o", **style)
+    if labeled:
+        draw_curve(ax, transform, x, sweep.accuracy, interval, BLUE, "o", **style)
+        style = style | {"linewidth": 1, "label": agreement}
     interval = sweep.agreement_ci_low, sweep.agreement_ci_high
-    style = {
-        "markersize": 4,
-        "linewidth": 1,
-        "label": f"predictions {'unchanged' if topk == 1 else f'among the top {topk}'}",
-    }
     draw_curve(ax, transform, beside, sweep.agreement, interval, ORANGE, "", **style)
+    ax.plot(
+        x,
+        percent(sweep.softmax_change),
+        "d" if discrete else "-.",
+        color=PURPLE,
+        markersize=4,
+        linewidth=1.2,
+        label="mean change of the softmax (total variation)",
+    )
     if sweep.control_accuracy is not None:
         control, marks = percent(sweep.control_accuracy), "^" if discrete else "--"
         style = {"markersize": 4, "linewidth": 1, "label": f"{accuracy}, round-trip control"}

@@ -123,6 +123,9 @@ class SweepRecord:
     kept_ci_high: Curve
     softmax_true: Curve
     """Mean softmax of the true class."""
+    softmax_change: Curve
+    """Mean total variation distance, from 0 to 1, between the softmax and that of the unchanged image: half
+    the sum of absolute differences. It needs no labels, and moves before predictions change."""
     pixel_change: Curve
     """Root mean square difference of the pixels from the unchanged image, a fraction of the full range."""
     control_accuracy: Curve | None
@@ -248,6 +251,7 @@ class CurveRow:
     lost_content: float | None
     broken: float
     mended: float
+    softmax_change: float
 
 
 @dataclasses.dataclass(frozen=True)

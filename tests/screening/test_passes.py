@@ -77,6 +77,26 @@ def test_class_statistics_are_the_mean_over_a_loop(pictures):
         assert seen["margin_high"][row] == pytest.approx((difference.mean(0) + high).min(), abs=1e-5)
 
 
+def test_the_change_of_the_softmax_is_half_the_sum_of_absolute_differences(pictures):
+    """Total variation, by numpy in double precision, image by image."""
+    screener = make(pictures)
+    assert "softmax_change" not in screener.image_statistics(screener.at(TRANSFORMS["blur"], 1.0))
+    before = screener.unchanged_statistics()
+    assert not before["softmax_change"].any()
+    screener.unchanged_softmax = torch.from_numpy(before["softmax"])
+    flat, weight = pictures[0].numpy().reshape(41, -1) / 255, screener.classifier.net.linear.weight.numpy()
+    powers = np.exp(flat @ weight.T.astype(float))
+    softmax = powers / powers.sum(1, keepdims=True)
+    np.testing.assert_allclose(before["softmax"], softmax, atol=1e-6)
+    brighter = np.exp(np.clip(flat + 0.2, 0, 1) @ weight.T.astype(float))
+    moved = brighter / brighter.sum(1, keepdims=True)
+    change = screener.at(TRANSFORMS["brightness"], 0.2)
+    for seen in (screener.class_statistics(change), screener.image_statistics(change)):
+        expected = 1 - np.minimum(softmax, moved).sum(1)  # what the distributions do not share
+        np.testing.assert_allclose(seen["softmax_change"], expected, atol=1e-6)
+    assert seen["softmax_change"].max() > 0.1
+
+
 def test_a_class_of_one_image_has_no_interval(pictures):
     images, labels = pictures
     screener = make((images[:3], labels[:3]))

@@ -36,7 +36,7 @@ def test_a_screen_comes_back_from_its_folder(finished):
     result, folder = finished
     loaded = itn.load_screen(folder)
     assert loaded.record == result.record
-    assert loaded.record.schema_version == 4
+    assert loaded.record.schema_version == 5
     assert str(loaded) == str(result)
     for name in ("curves", "pairs", "softmax", "flips"):
         rows, expected = getattr(loaded, name), getattr(result, name)
@@ -65,7 +65,7 @@ def test_a_record_of_an_older_schema_is_refused(finished):
     content = finished[0].record.to_json()
     unversioned = {key: value for key, value in content.items() if key != "schema_version"}
     for older in (content | {"schema_version": 1}, unversioned):
-        with pytest.raises(ValueError, match="schema version 1, this itn reads 4"):
+        with pytest.raises(ValueError, match="schema version 1, this itn reads 5"):
             itn.ScreenRecord.from_json(older)
 
 
@@ -74,8 +74,8 @@ def test_a_record_of_an_older_schema_is_refused(finished):
     [
         ("result.json", None, "does not hold a finished screen: name"),
         ("result.json", "{", "Expecting property name.*: repeat the screen"),
-        ("result.json", '{"clean_accuracy": 1.0}', "schema version 1, this itn reads 4.*: repeat the screen"),
-        ("result.json", '{"schema_version": 4, "steps": 3}', "no record of itn screen.*: repeat the screen"),
+        ("result.json", '{"clean_accuracy": 1.0}', "schema version 1, this itn reads 5.*: repeat the screen"),
+        ("result.json", '{"schema_version": 5, "steps": 3}', "no record of itn screen.*: repeat the screen"),
         ("curves.csv", None, "No such file.*: repeat the screen"),
         ("curves.csv", "", "curves.csv: its columns are .*: repeat the screen"),
         (
@@ -97,5 +97,5 @@ def test_what_is_no_finished_screen_is_refused(finished, tmp_path, file, content
 
 
 def test_cells_keep_the_types_of_their_columns():
-    rows = (CurveRow("zoom", 0.5, "7", 3, 1.0, 0.5, 1.0, 1.0, 0.25, None, 0.0, 0.25, 0.125),)
+    rows = (CurveRow("zoom", 0.5, "7", 3, 1.0, 0.5, 1.0, 1.0, 0.25, None, 0.0, 0.25, 0.125, 0.5),)
     assert from_csv(to_csv(rows, CurveRow), CurveRow) == rows

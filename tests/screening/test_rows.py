@@ -25,6 +25,7 @@ def point(predictions, softmax_true, class_softmax):
         "predictions": np.array(predictions),
         "softmax_true": np.array(softmax_true, dtype=np.float32),
         "class_softmax": np.array(class_softmax, dtype=np.float32),
+        "softmax_change": np.array([1.0, 0.25, 0.75]) - np.array(softmax_true),
     }
 
 
@@ -58,6 +59,7 @@ def test_curve_rows_count_what_a_reader_would_count(sweep):
     assert (near["all"].agreement, near["cat"].agreement, near["dog"].agreement) == (1 / 3, 0, 1 / 2)
     assert [(near[name].broken, near[name].mended) for name in near] == [(1 / 3, 1 / 3), (1, 0), (0, 1 / 2)]
     assert near["dog"].softmax_true == pytest.approx(0.55)
+    assert near["dog"].softmax_change == pytest.approx((0.25 + 0.75) / 2 - 0.55)
     assert (near["all"].control_accuracy, near["dog"].lost_content) == (1, 0.1)
     assert rows[-1].control_accuracy == 0
     assert (near["dog"].ci_low, near["dog"].ci_high) == (pytest.approx(0.025**0.5), 1)

@@ -30,13 +30,15 @@ def record():
 
 def test_csv_is_what_a_reader_reads_back():
     rows = [
-        CurveRow("zoom", 0.3536, 'the "big" cat, gray', 7, 1 / 3, 0.1, 0.9, 0.5, 1e-9, None, 0.25, 0.5, 0.0),
-        CurveRow("zoom", 1.0, "all", 7, 1.0, 0.5, 1.0, 1.0, 0.123456789, 1.0, 0.0, 0.0, 0.0),
+        CurveRow(
+            "zoom", 0.3536, 'the "big" cat, gray', 7, 1 / 3, 0.1, 0.9, 0.5, 1e-9, None, 0.25, 0.5, 0.0, 0.75
+        ),
+        CurveRow("zoom", 1.0, "all", 7, 1.0, 0.5, 1.0, 1.0, 0.123456789, 1.0, 0.0, 0.0, 0.0, 0.0),
     ]
     header, first, second = csv.reader(io.StringIO(to_csv(rows, CurveRow)))
     assert ",".join(header[:7]) == "transform,magnitude,class,n,accuracy,ci_low,ci_high"
     assert header[7:11] == ["agreement", "softmax_true", "control_accuracy", "lost_content"]
-    assert header[11:] == ["broken", "mended"]
+    assert header[11:] == ["broken", "mended", "softmax_change"]
     assert first == [
         "zoom",
         "0.3536",
@@ -51,6 +53,7 @@ def test_csv_is_what_a_reader_reads_back():
         "0.25",
         "0.5",
         "0",
+        "0.75",
     ]
     assert second[1:4] == ["1", "all", "7"]
     flip = FlipRow("blur", "above", "cat/1.jpg", "cat", 2.5, flipped=True)

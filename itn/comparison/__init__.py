@@ -1,0 +1,1 @@
+"""Two or more screens of the same images, side by side."""

@@ -1,0 +1,143 @@
+"""Which images several screens share, and what each of them found about these."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from itn.runtime.wording import counted
+from itn.screening.outcomes import ImageOutcomes
+from itn.screening.result import ScreenResult
+
+
+def matched(names: Sequence[str], screens: Sequence[ScreenResult]) -> tuple[list[ImageOutcomes], list[str]]:
+    """Return what all screens share, images in the same order and transformations, and notes on it.
+
+    Images are the same if their paths, or their numbers, are. Where they have the same size, their pixels
+    are compared too.
+
+    Args:
+        names: What to call the screens.
+        screens: At least two.
+
+    Raises:
+        ValueError: If the screens cannot be compared: no outcomes, no common images, other labels, other
+            pixels, or thresholds of another kind.
+    """
+    known: list[ImageOutcomes] = []
+    for name, screen in zip(names, screens, strict=True):
+        if screen.outcomes is None:
+            raise ValueError(
+                f"{name} has not kept what became of each image, since an earlier itn made it: repeat its "
+                "screen with overwrite=True"
+            )
+        if len(set(screen.outcomes.images)) < len(screen.outcomes.images):
+            raise ValueError(f"images of {name} share a name, so that they cannot be matched: rename them")
+        known.append(screen.outcomes)
+    _check_alike(names, screens)
+    swept = set.intersection(*(set(screen.record.transforms) for screen in screens))
+    if not swept:
+        raise ValueError(f"{', '.join(names)} have no transformation in common: screen them with the same")
+    common = set.intersection(*(set(each.images) for each in known))
+    if len(common) < 2:
+        sizes = " and ".join(str(len(each.images)) for each in known)
+        raise ValueError(
+            f"the screens share {counted(len(common), 'image')} of {sizes}, by path or number: screen the "
+            "same images, with the same data, limit and seed"
+        )
+    order = [name for name in known[0].images if name in common]
+    parts = [_restricted(each, swept).part(_rows(each, order)) for each in known]
+    for name, part in zip(names[1:], parts[1:], strict=True):
+        _check_same(names[0], parts[0], name, part)
+    return parts, _notes(names, screens, known, len(common), swept)
+
+
+def _restricted(outcomes: ImageOutcomes, swept: set[str]) -> ImageOutcomes:
+    sweeps = {name: sweep for name, sweep in outcomes.sweeps.items() if name in swept}
+    return dataclasses.replace(outcomes, sweeps=sweeps)
+
+
+def _rows(outcomes: ImageOutcomes, order: Sequence[str]) -> NDArray[np.int64]:
+    position = {name: row for row, name in enumerate(outcomes.images)}
+    return np.array([position[name] for name in order])
+
+
+def _check_alike(names: Sequence[str], screens: Sequence[ScreenResult]) -> None:
+    """Raise ValueError unless the thresholds of all screens mean the same."""
+    first = screens[0].record
+    for name, screen in zip(names[1:], screens[1:], strict=True):
+        other = screen.record
+        pairs = {
+            "criterion": (first.criterion, other.criterion),
+            "topk": (first.topk, other.topk),
+            "accuracy_fraction": (_fraction(screens[0]), _fraction(screen)),
+        }
+        for setting, (here, there) in pairs.items():
+            if here != there:
+                raise ValueError(
+                    f"{names[0]} and {name} cannot be compared, their {setting} is {here} and {there}: "
+                    "screen both with the same"
+                )
+        for shared in set(first.transforms) & set(other.transforms):
+            here, there = ((r.transforms[shared].unit, r.transforms[shared].identity) for r in (first, other))
+            if here != there:
+                raise ValueError(
+                    f"{names[0]} and {name} mean something else by {shared}: its unit and identity are "
+                    f"{here[0]}, {here[1]:g} and {there[0]}, {there[1]:g}"
+                )
+        if screens[0].outcomes.labeled != screen.outcomes.labeled:  # type: ignore[union-attr]
+            raise ValueError(f"one of {names[0]} and {name} was screened without labels: screen both alike")
+
+
+def _fraction(screen: ScreenResult) -> float | None:
+    return next((t.thresholds.accuracy_fraction for t in screen.record.transforms.values()), None)
+
+
+def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcomes) -> None:
+    """Raise ValueError unless images that are called alike are the same."""
+    n = len(here.images)
+    if here.shape == there.shape:
+        other = int((here.digests != there.digests).sum())
+        if other:
+            raise ValueError(
+                f"{first} and {second}: {other} of {n} images that are called alike differ in their pixels, "
+                f"the first is {here.images[int((here.digests != there.digests).argmax())]}: screen the same "
+                "images"
+            )
+    elif here.source != there.source and all(name.isdigit() for name in here.images):
+        raise ValueError(
+            f"{first} and {second} number images of different size, of {here.source or 'unknown source'} and "
+            f"{there.source or 'unknown source'}: it is not known whether they are the same"
+        )
+    if here.labeled:
+        # Classes are numbered in another way where the classifiers are
+        names = [[part.classes[label] for label in part.labels.tolist()] for part in (here, there)]
+        by_number = here.labels != there.labels
+        by_name = np.array([a != b for a, b in zip(*names, strict=True)])
+        if other := min(int(by_number.sum()), int(by_name.sum())):
+            raise ValueError(
+                f"{first} and {second}: {other} of {n} images have another label: give both the same labels"
+            )
+
+
+def _notes(
+    names: Sequence[str],
+    screens: Sequence[ScreenResult],
+    known: Sequence[ImageOutcomes],
+    common: int,
+    swept: set[str],
+) -> list[str]:
+    """Return what is unusual, a sentence each."""
+    notes = []
+    if any(len(each.images) > common for each in known):
+        of = ", ".join(f"{name} {len(each.images):,}" for name, each in zip(names, known, strict=True))
+        notes.append(f"compared are the {common:,} images that all have; {of}")
+    for setting in ("padding", "surround"):
+        values = [getattr(screen.record, setting) for screen in screens]
+        if len(set(values)) > 1:
+            notes.append(f"{setting} differs: {', '.join('none' if v is None else str(v) for v in values)}")
+    rest = [name for screen in screens for name in screen.record.transforms if name not in swept]
+    if rest:
+        notes.append(f"not in all screens: {', '.join(dict.fromkeys(rest))}")
+    return notes

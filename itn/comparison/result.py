@@ -1,0 +1,92 @@
+"""The result of a comparison: written to its folder, and read back from there."""
+
+import dataclasses
+import json
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from itn.comparison.records import ComparisonRecord, ComparisonRow, ImageRow
+from itn.comparison.requirements import judge_comparison
+from itn.comparison.summary import comparison_summary
+from itn.runtime.requirements import JudgeBy, Requirements
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.validation import user_path
+from itn.screening.tables import from_csv, to_csv
+
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ComparisonResult:
+    """The result of ``itn.compare``; ``print`` shows the closing table."""
+
+    record: ComparisonRecord
+    rows: tuple[ComparisonRow, ...]
+    """The lines of comparison.csv."""
+    images: tuple[ImageRow, ...]
+    """Images that break in one screen and not in the other: the lines of images.csv."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return comparison_summary(self.record)
+
+    def require(self, requirements: str, *, judge_by: JudgeBy = "bound") -> Requirements:
+        """Return whether the later screens meet requirements against the first.
+
+        Args:
+            requirements: Such as ``"rotate>=-2,drop<=1%"``: the second goes at most 2 degrees less far, and
+                its accuracy on unchanged images is at most 1 point lower; of factors a quotient, such as
+                ``zoom>=0.95``.
+            judge_by: What has to satisfy them: the less favorable end of each interval ("bound"), or the
+                measured difference ("estimate").
+
+        Returns:
+            The verdicts; ``met`` says whether all of them are.
+
+        Raises:
+            ValueError: If a requirement is of no such form, or its name unknown.
+        """
+        return judge_comparison(requirements, self.record, judge_by)
+
+
+def write_tables(folder: RunFolder, result: ComparisonResult) -> None:
+    """Write comparison.csv and images.csv."""
+    for name, text in (
+        ("comparison", to_csv(result.rows, ComparisonRow)),
+        ("images", to_csv(result.images, ImageRow)),
+    ):
+        write = partial(Path.write_text, data=text, encoding="utf-8", errors="backslashreplace")
+        folder.write(f"{name}.csv", write)
+
+
+def load_comparison(folder: str | Path) -> ComparisonResult:
+    """Return the result of a finished comparison from its folder.
+
+    Raises:
+        ValueError: If the folder does not hold one that can be read.
+    """
+    path = user_path(folder)
+    if not (path / "result.json").is_file():
+        raise ValueError(f"{path} does not hold a finished comparison: name the output folder of itn compare")
+    try:
+        record = ComparisonRecord.from_json(json.loads((path / "result.json").read_text()))
+        return ComparisonResult(
+            record,
+            _rows(path / "comparison.csv", ComparisonRow),
+            _rows(path / "images.csv", ImageRow),
+        )
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} does not hold a finished comparison that can be read ({error}): "
+            "repeat it with overwrite=True, or name another folder"
+        ) from None
+
+
+def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:
+    try:
+        return from_csv(path.read_text(encoding="utf-8"), kind)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
