@@ -1,7 +1,7 @@
 """The command line on real digits, from an empty folder; in processes of its own where these matter.
 
-They do where signals, limits and exit statuses are tested. Elsewhere the same entry is called in the process of
-the tests, which has imported torch already.
+They do where signals, limits and exit statuses are tested. Elsewhere the same entry is called in the process
+of the tests, which has imported torch already.
 """
 
 import json

@@ -34,7 +34,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 @pytest.fixture
 def script(monkeypatch):
-    """Return a function that runs a command from a folder, in this process, which has imported torch already."""
+    """Return a function that runs a command from a folder, in this process: it has imported torch already."""
 
     def run(folder, *arguments):
         with monkeypatch.context() as patch:
