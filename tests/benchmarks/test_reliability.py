@@ -15,8 +15,8 @@ NAMES = ("kills", "damage", "labels", "checkpoints")
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("kills", "--kills", "2", "--commands", "screen"),
-        ("damage", "--cases", "10"),
+        ("kills", "--kills", "1", "--commands", "screen"),
+        ("damage", "--cases", "6"),
         ("labels", "--cases", "40"),
         ("checkpoints", "--cases", "60"),
         pytest.param(("kills",), marks=pytest.mark.long),
