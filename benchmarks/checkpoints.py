@@ -44,7 +44,6 @@ from safetensors.torch import save
 from torch import nn
 
 import itn
-from itn.runtime.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results" / "checkpoints.json"
 CONTAINERS = (
@@ -331,11 +330,9 @@ def main() -> None:
     record: dict[str, Any] = {
         "cases": options.cases,
         "wrong": wrong,
-        "seed": options.seed,
         "kinds": {kind: dict(sorted(outcomes.items())) for kind, outcomes in sorted(counts.items())},
-        "provenance": provenance(torch.device("cpu")),
     }
-    report(options.out, record)
+    report(options, record)
     raise SystemExit(bool(wrong))
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from kills import broken, report
+from kills import broken, options_of, report
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -34,7 +34,6 @@ from torch import nn
 
 import itn.cli.main
 import itn.data.digits
-from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of
 
 RESULTS = Path(__file__).parent / "results" / "damage.json"
@@ -216,9 +215,7 @@ def asked(description: str | None, out: Path, cases: int) -> argparse.Namespace:
     """Return the options of a script that damages inputs: cases, their seed, and the file to write."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cases", type=int, default=cases, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=out, help=f"default: benchmarks/results/{out.name}")
-    return parser.parse_args()
+    return options_of(parser, out)
 
 
 def main() -> None:
@@ -241,11 +238,9 @@ def main() -> None:
     record: dict[str, Any] = {
         "cases": sum(statuses.total() for statuses in counts.values()),
         "wrong": wrong,
-        "seed": options.seed,
         "kinds": {kind: dict(sorted(statuses.items())) for kind, statuses in counts.items()},
-        "provenance": provenance(torch.device("cpu")),
     }
-    report(options.out, record)
+    report(options, record)
     raise SystemExit(bool(wrong))
 
 

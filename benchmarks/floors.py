@@ -350,7 +350,7 @@ def main() -> None:
         batches = (32, 32) if args.smoke else (500, 256)
         classifier = itn.load_classifier(model).to(device)
         add(measure(classifier, images, settings, repeats, batches, 6 * repeats))
-    batch = args.batch or (256 if cuda else 32)
+    batch = args.batch or (256 if cuda else 8 if args.smoke else 32)
     for model in [model for model in large if model in asked]:
         made = photographs(model, device, 2 * batch, 32 if args.smoke else 224)
         settings = {

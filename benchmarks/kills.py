@@ -1,6 +1,7 @@
 """Kill runs at random moments, continue them, and compare their files with those of undisturbed runs.
 
 Command:   python benchmarks/kills.py
+           python benchmarks/kills.py --add --seed 1    (200 more kills, added to the record that is there)
 Machine:   any; 2 CPU cores, about 30 minutes
 Writes:    benchmarks/results/kills.json
 Published: none
@@ -24,8 +25,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,9 +36,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import itn.cli.main
+import itn.learning.run
 import itn.learning.trainer
+from itn.runtime.journal import Journal
 from itn.runtime.provenance import provenance
-from itn.runtime.run_dir import content_of
+from itn.runtime.run_dir import content_of, write_whole
 
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 COMMANDS = {
@@ -56,23 +61,50 @@ COMMANDS = {
 FORK = multiprocessing.get_context("fork")
 Job = multiprocessing.context.ForkProcess
 MOST = 3  # kills of one run
+PHASES = {
+    "": "between phases",  # killed while it wrote the name of the next
+    "prepare": "preparing",
+    "learn": "in its steps",
+    "calibrate": "calibrating",
+    "compare": "comparing",
+    "evaluate": "evaluating",
+}
 
 
 def start(command: str, out: Path) -> Job:
     """Start a command that writes to a folder."""
-    job = FORK.Process(target=_run, args=([*COMMANDS[command], "--device", "cpu", "--out", str(out)],))
+    phase = _phase(out)
+    phase.unlink(missing_ok=True)
+    arguments = [*COMMANDS[command], "--device", "cpu", "--out", str(out)]
+    job = FORK.Process(target=_run, args=(arguments, phase))
     job.start()
     return job
 
 
-def _run(arguments: list[str]) -> None:
+def _phase(out: Path) -> Path:
+    """Return the file that says in which phase a run is, beside its folder."""
+    return out.with_name(f"{out.name}-phase")
+
+
+def _run(arguments: list[str], phase: Path) -> None:
     os.setsid()
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
     torch.set_num_threads(1)
     itn.learning.trainer.CHECKPOINT_SECONDS = 0.05
-    sys.exit(itn.cli.main.main(arguments))
+    begin, train = Journal.phase, itn.learning.run.train
+
+    def noted(journal: Journal, name: str, progress: bool | None) -> AbstractContextManager[None]:
+        phase.write_text(name)
+        return begin(journal, name, progress)
+
+    def steps(*of_a_run: Any) -> None:
+        phase.write_text("learn")
+        train(*of_a_run)
+
+    with mock.patch.object(Journal, "phase", noted), mock.patch("itn.learning.run.train", steps):
+        sys.exit(itn.cli.main.main(arguments))
 
 
 def finish(job: Job) -> str:
@@ -104,11 +136,13 @@ def broken(folder: Path) -> list[str]:
 
 
 def moment(folder: Path) -> str:
-    """Return what a run was doing when it was killed, by the files that it has left."""
+    """Return what a run was doing when it was killed, by the files that it has left, and its phase."""
     if (folder / "result.json").exists():
         return "after the last file"
     if any(folder.glob("figures/*.png")):
         return "drawing"
+    if (phase := _phase(folder)).exists():
+        return PHASES[phase.read_text()]
     if any(folder.glob("checkpoint*")) or (folder / ".itn-points").exists():
         return "at work"
     return "preparing" if folder.exists() else "starting"
@@ -141,27 +175,52 @@ def torment(
     return moments, wrong
 
 
-def report(out: Path, record: dict[str, Any]) -> None:
-    """Write a record, and print it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, indent=1) + "\n")
-    print(
-        json.dumps(
-            {key: value for key, value in record.items() if key not in ("seed", "provenance")}, indent=1
-        )
-    )
+def options_of(parser: argparse.ArgumentParser, out: Path) -> argparse.Namespace:
+    """Return the options of a script whose records add up, of which these are common to all."""
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=out, help=f"default: benchmarks/results/{out.name}")
+    parser.add_argument("--add", action="store_true", help="add to the record that is there, of other seeds")
+    options = parser.parse_args()
+    if options.add and options.seed in (seeds := [chunk["seed"] for chunk in _recorded(options.out)]):
+        parser.error(f"the record has seeds {', '.join(map(str, seeds))} already: give another --seed")
+    return options
+
+
+def _recorded(out: Path) -> list[dict[str, Any]]:
+    return json.loads(out.read_text())["chunks"] if out.exists() else []
+
+
+def report(options: argparse.Namespace, record: dict[str, Any]) -> None:
+    """Write the record of one seed, or add it to that of others, and print it."""
+    chunk = {"seed": options.seed, "provenance": provenance(torch.device("cpu"))}
+    record = record | {"chunks": [chunk]}
+    if options.add and options.out.exists():
+        record = added(json.loads(options.out.read_text()), record)
+    write_whole(options.out, lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    print(json.dumps({key: value for key, value in record.items() if key != "chunks"}, indent=1))
+
+
+def added(before: Any, more: Any) -> Any:
+    """Return the sum of two records: counts are added, lists joined; of times and texts the last is kept."""
+    match before, more:
+        case dict(), dict():
+            both = before | more
+            return {key: added(before.get(key), more.get(key)) for key in both}
+        case (None, _) | (_, None):
+            return more if before is None else before
+        case (int(), int()) | (list(), list()):
+            return before + more
+    return more
 
 
 def main() -> None:
     """Be the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments; default: %(default)s")
     parser.add_argument(
         "--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="default: all"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results/kills.json")
-    options = parser.parse_args()
+    options = options_of(parser, RESULTS)
     draw = random.Random(options.seed)
     wholes, lengths = {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +243,6 @@ def main() -> None:
     record = {
         "kills": sum(moments.total() for moments in counts.values()),
         "missing_or_different": wrong,
-        "seed": options.seed,
         "commands": {
             command: {
                 "command": " ".join(("itn", *COMMANDS[command])),
@@ -194,9 +252,8 @@ def main() -> None:
             }
             for command in options.commands
         },
-        "provenance": provenance(torch.device("cpu")),
     }
-    report(options.out, record)
+    report(options, record)
     raise SystemExit(bool(wrong))
 
 

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from damage import SCREEN, asked, call, complaints_of_input, prepare, spoil
 from kills import report
 from PIL import Image
@@ -30,7 +29,6 @@ from rich.console import Console
 from rich.progress import track
 
 import itn
-from itn.runtime.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results" / "labels.json"
 NAMES = (
@@ -180,11 +178,9 @@ def main() -> None:
     record: dict[str, Any] = {
         "cases": sum(outcomes.total() for outcomes in counts.values()),
         "wrong": wrong,
-        "seed": options.seed,
         "kinds": {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)},
-        "provenance": provenance(torch.device("cpu")),
     }
-    report(options.out, record)
+    report(options, record)
     raise SystemExit(bool(wrong))
 
 

@@ -73,6 +73,13 @@ def brightness() -> itn.Classifier:
 
 
 @pytest.fixture
+def no_figures(monkeypatch):
+    """Let runs draw nothing, where a test is of what else they write: drawing takes longer than learning."""
+    for name in ("draw", "draw_classes"):
+        monkeypatch.setattr(f"itn.learning.figures.{name}", lambda *_: {})
+
+
+@pytest.fixture
 def experiment(monkeypatch):
     """Import a script of experiments/ as python does that runs it: its folder comes first on the path."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "experiments"))

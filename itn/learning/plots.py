@@ -25,6 +25,8 @@ from itn.plotting.style import (
     WIDTH,
     YELLOW,
     picture,
+    strip,
+    strip_row,
     titled,
 )
 from itn.runtime.wording import counted
@@ -59,7 +61,8 @@ def class_strips(
     )
     size = 7 if longest <= _letters(cell, 7) else 5.5
     width = cell * (len(images) * columns + 0.2 + len(images))
-    figure = Figure(figsize=(width, cell * rows * 1.28 + 1.0), layout="constrained")
+    row = strip_row(cell, next(iter(images.values())), size)
+    figure = Figure(figsize=(width, rows * row + 1.1), layout="constrained")
     blocks = figure.subfigures(1, len(images), wspace=0.04, squeeze=False)[0]
     for block, (part, pictures) in zip(blocks, images.items(), strict=True):
         block.suptitle(titles[part], fontsize=9)
@@ -68,10 +71,9 @@ def class_strips(
         most = _letters(cell, size)
         names = [[shortened(class_label(class_name(i), i), most) for i in row] for row in classes]
         colors = [[UNCHANGED if yes else BROKEN for yes in row] for row in right]
-        axes = titled(block, pictures, names, colors, size)
-        for ax, t in zip(axes[-1], ts, strict=True):
-            ax.set_xlabel(f"{t:g}", fontsize=7, labelpad=1)
-        block.supxlabel("t", fontsize=8)
+        ax = strip(block, pictures, names, colors, size, cell)
+        ax.set_xticks(range(columns), [f"{t:g}" for t in ts])
+        ax.set_xlabel("t", fontsize=8)
     figure.suptitle("above each image the predicted class; green: right, red: wrong", fontsize=8)
     return figure
 

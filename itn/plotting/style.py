@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ Figures = Mapping[str, Figure]  # by file name
 
 WIDTH = 7.0  # inches: the width of a page of text
 DPI = 200
+SHARE = 0.94  # of the width of a column of a strip that an image takes
 BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
 ORANGE, GRAY, INK = "#ee7733", "#777777", "#222222"
 UNCHANGED, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
@@ -88,6 +90,50 @@ def titled(
         picture(ax, images[row, column], colors[row][column])
         ax.set_title(titles[row][column], fontsize=size, pad=1.5, color=colors[row][column])
     return axes
+
+
+def strip(
+    area: FigureBase,
+    images: Tensor,
+    titles: Sequence[Sequence[str]],
+    colors: Sequence[Sequence[str]],
+    size: float,
+    cell: float,
+) -> Axes:
+    """Draw images as ``titled`` does, in one pair of axes for all, which takes less time; return it.
+
+    Column number n is at x = n, and about ``cell`` inches wide.
+    """
+    rows, columns, _, height, width = images.shape
+    tall, down = SHARE * height / width, strip_row(cell, images, size) / cell
+    ax = area.subplots()
+    for row, column in np.ndindex(rows, columns):
+        left, top, color = column - SHARE / 2, row * down, colors[row][column]
+        extent = (left, left + SHARE, top + tall, top)
+        ax.imshow(pixels(images[row, column]), cmap="gray", vmin=0, vmax=1, extent=extent)
+        ax.add_patch(
+            Rectangle((left, top), SHARE, tall, fill=False, edgecolor=color, linewidth=1.2, clip_on=False)
+        )
+        ax.annotate(
+            titles[row][column],
+            (column, top),
+            xytext=(0, 1.5),
+            textcoords="offset points",
+            horizontalalignment="center",
+            fontsize=size,
+            color=color,
+        )
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=((rows - 1) * down + tall, tall - down), xticks=range(columns))
+    ax.set_yticks([])
+    ax.tick_params(length=0, labelsize=7, pad=2)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def strip_row(cell: float, images: Tensor, size: float) -> float:
+    """Return how high a row of a strip is, an image and its title, in inches."""
+    height, width = images.shape[-2:]
+    return SHARE * cell * height / width + 1.5 * size / 72
 
 
 def image_rows(

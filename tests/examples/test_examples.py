@@ -10,6 +10,7 @@ import torch
 
 import itn
 from itn.learning.checkpoint import save_checkpoint
+from itn.learning.constrained.settings import ConstrainedSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LINES = {"blur": 40, "elastic": 60, "dual_ascent": 60, "top_five": 10}
@@ -23,6 +24,9 @@ def example(name):
     return module
 
 
+# Few restarts, so that a run takes seconds
+FEW = itn.Constrained(settings=ConstrainedSettings(restarts=4))
+QUICK = {"tolerance": 0.1, "steps": 6, "batch_size": 64, "objective": FEW}
 SETTINGS = {
     "blur": lambda: {"parts": {"blur": example("blur").Blur(nonnegative=True)}},
     "elastic": lambda: {"parts": {"elastic": example("elastic").Elastic()}},
@@ -41,7 +45,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def digits():
-    return itn.load_images("mnist:heldout", limit=300)
+    return itn.load_images("mnist:heldout", limit=200)
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -55,7 +59,7 @@ def test_an_example_is_learned_certified_drawn_resumed_loaded_and_used(
 ):
     images, labels = digits
     settings = SETTINGS[name]()
-    config = itn.LearnConfig(tolerance=0.1, steps=10, batch_size=64, **settings)
+    config = itn.LearnConfig(**QUICK | settings)
     whole = itn.learn(classifier, images, labels, config, tmp_path / "whole")
     assert whole.record.certificate.tolerance == 0.1
     assert whole.record.certificate.scale > 0
@@ -76,8 +80,8 @@ def test_an_example_is_learned_certified_drawn_resumed_loaded_and_used(
         patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
         with pytest.raises(itn.Interrupted, match="is kept in"):
             itn.learn(classifier, images, labels, config, tmp_path / "cut")
-    again = itn.LearnConfig(tolerance=0.1, steps=10, batch_size=64, **SETTINGS[name]())
-    itn.learn(classifier, images, labels, again, tmp_path / "cut")
+    monkeypatch.setattr("itn.learning.figures.draw", lambda *_: {})  # those of the whole run were looked at
+    itn.learn(classifier, images, labels, itn.LearnConfig(**QUICK | SETTINGS[name]()), tmp_path / "cut")
     for file in ("config.json", "result.json", "history.jsonl", "model.safetensors"):
         assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 

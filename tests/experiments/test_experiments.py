@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,16 +35,17 @@ FIGURES = {path: {figure.name for figure in path.parent.glob("*.png")} for path 
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
-def script(folder, *arguments):
-    """Run a command as a user does, from an empty folder."""
-    return subprocess.run(
-        [sys.executable, str(EXPERIMENTS), *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@pytest.fixture
+def script(monkeypatch):
+    """Return a function that runs a command from a folder, in this process: it has imported torch already."""
+
+    def run(folder, *arguments):
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", [str(EXPERIMENTS), *map(str, arguments)])
+            runpy.run_path(str(EXPERIMENTS), run_name="__main__")
+
+    return run
 
 
 def drawn(folder):
@@ -69,13 +71,12 @@ def test_there_is_a_script_for_each_document():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_each_study_runs_from_an_empty_folder(name, tmp_path):
-    done = script(tmp_path, name, "--smoke")
-    assert done.returncode == 0, done.stderr
+def test_each_study_runs_from_an_empty_folder(name, tmp_path, script, capsys):
+    script(tmp_path, name, "--smoke")
     out = tmp_path / "runs" / name
     record = json.loads((out / "result.json").read_text())
     assert (record["study"], record["protocol"]) == (name, "smoke")
-    assert name in OWN or "published" in done.stdout
+    assert name in OWN or "published" in capsys.readouterr().out
     figures = drawn(out)
     assert figures
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
@@ -83,7 +84,8 @@ def test_each_study_runs_from_an_empty_folder(name, tmp_path):
 
 def test_the_command_that_draws_again_trains_nothing(tmp_path):
     path = next(path for path in COMMITTED if path.parent.name == "jennings_rotation")
-    done = script(tmp_path, "jennings_rotation", "--draw", path)
+    command = [sys.executable, EXPERIMENTS, "jennings_rotation", "--draw", path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "runs" / "jennings_rotation").iterdir()} == FIGURES[path]
 

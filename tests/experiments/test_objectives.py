@@ -52,6 +52,7 @@ def test_the_multiplier_of_dual_ascent_rises_above_the_target_and_falls_below_it
     assert result.record.certificate.scale > 0
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_dual_ascent_goes_on_with_its_multiplier(ascended, objectives, tmp_path, monkeypatch):
     learner, whole = objectives.dual_ascent.DualAscentLearner, ascended()
     step = learner.step

@@ -46,6 +46,7 @@ def test_the_classifier_is_frozen_bit_for_bit(blobs):
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_classifier_of_double_precision_is_learned_about(blobs, side, tmp_path):
     result = itn.learn(side.double(), *blobs, dataclasses.replace(QUICK, steps=2), tmp_path / "run")
     assert set(result.record.parts) == {"color", "spatial"}
@@ -156,6 +157,7 @@ def test_unusable_input_writes_nothing(change, message, blobs, side, tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.usefixtures("no_figures")
 def test_two_runs_in_one_folder_are_refused(overwrite, blobs, side, tmp_path, monkeypatch):
     def during(*arguments):
         with pytest.raises(ValueError, match=r"another run is at work in .*: wait for its end"):
@@ -178,6 +180,7 @@ class BlindToScale(nn.Module):
         return torch.stack([-middle, middle], 1)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_family_at_its_bound_still_makes_a_record(tmp_path):
     """Constant images under a blind classifier: the scale runs to its bound, 0 or 2, where it is singular."""
     labels = torch.arange(100) % 2
@@ -294,6 +297,7 @@ def test_two_transformers_of_one_kind_have_ends_of_their_own(blobs, side):
     assert record.certificate.searched.accuracy_per_image > 0.9
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_outcomes_of_calibration_are_kept_for_each_image(blobs, side, tmp_path):
     """They say again what the record says: at the chosen scale the drop is that of the certificate."""
     config = LearnConfig(parts=("spatial",), family="translation", tolerance=0.06, steps=20, batch_size=64)

@@ -9,6 +9,7 @@ import torch
 import itn
 from itn import LearnConfig
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 QUICK = LearnConfig(objective="switched", steps=5, batch_size=32)
 
 

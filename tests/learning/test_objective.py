@@ -52,6 +52,7 @@ QUICK = itn.LearnConfig(
 )
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_objective_of_ones_own_is_certified(blobs, side, tmp_path):
     """Shifts along x below 0.5 change nothing, larger ones break one class; along y only the bound limits."""
     result = itn.learn(side, *blobs, QUICK, tmp_path / "run")
@@ -91,6 +92,7 @@ def test_its_columns_are_in_the_history_and_in_a_figure(blobs, side, tmp_path, t
     assert not empty.axison
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, steps=12)
     whole = itn.learn(side, *blobs, config, tmp_path / "whole")

@@ -36,6 +36,7 @@ def shifts(blobs, side, tmp_path):
     return itn.learn_per_class(side, *blobs, config, tmp_path / "run", progress=False), tmp_path / "run"
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_each_class_goes_its_own_way(shifts):
     """What lies left stays left of the middle however far it goes left, but not 0.5 to the right."""
     result, _ = shifts
@@ -85,6 +86,7 @@ def test_a_run_is_written_and_read(shifts, side, blobs):
             itn.load_net(folder, side, label)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_finished_run_is_read_instead_of_repeated(shifts, blobs, side, monkeypatch):
     first, folder = shifts
     before = content_of(folder)
@@ -136,6 +138,7 @@ def test_the_pooled_counts_are_those_of_the_classes(brightness):
     assert 0 < max(max(p.drop_full, p.drop_worst) for p in passed) <= 0.1
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, parts=("spatial",), steps=6)
     whole = itn.learn_per_class(side, *blobs, config, progress=False)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 
 import itn
 from itn import plotting
@@ -34,7 +35,17 @@ def test_strips_mark_right_and_wrong(texts):
     figure = plots.class_strips(
         pictures, predictions, torch.tensor([0, 1]), "abc".__getitem__, (0.0, 0.5, 1.0), STRIPS
     )
-    titles = [(ax.get_title(), ax.title.get_color()) for ax in figure.axes]
+    titles = [(text.get_text(), text.get_color()) for ax in figure.axes for text in ax.texts]
+    frames = [frame.get_edgecolor() for ax in figure.axes for frame in ax.patches]
+    assert frames == [to_rgba(color) for _, color in titles]
+    for ax, part in zip(figure.axes, pictures.values(), strict=True):
+        for image, (row, column) in zip(ax.images, np.ndindex(2, 3), strict=True):
+            np.testing.assert_allclose(image.get_array(), part[row, column, 0])
+            left, right, bottom, top = image.get_extent()
+            title = ax.texts[3 * row + column]
+            assert title.xy == ((left + right) / 2, top)
+            assert (left + right, bottom > top) == (2 * column, True)
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.5", "1"]
     good, bad = plotting.UNCHANGED, plotting.BROKEN
     assert titles[:6] == [("a", good), ("a", good), ("b", bad), ("b", good), ("b", good), ("b", good)]
     assert titles[6:9] == [("a", good), ("c", bad), ("c", bad)]

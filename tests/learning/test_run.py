@@ -38,6 +38,7 @@ def evaluations(monkeypatch):
 
 
 @pytest.mark.parametrize("phase", ["prepare", "calibrate", "compare", "evaluate"])
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupted_phase_goes_on_and_ends_in_the_same_files(phase, evaluations, blobs, side, tmp_path):
     itn.learn(side, *blobs, CONFIG, tmp_path / "whole")
     whole = list(evaluations)

@@ -98,8 +98,9 @@ def test_bad_arguments_are_refused(call, message):
         call()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_loads_from_the_folder_of_a_run_what_the_net_does(blobs, side, tmp_path):
-    config = itn.LearnConfig(tolerance=0.06, steps=20, batch_size=64)
+    config = itn.LearnConfig(tolerance=0.06, steps=6, batch_size=64)
     itn.learn(side, *blobs, config, tmp_path / "run")
     net = itn.load_net(tmp_path / "run", side)
     augment = itn.load_augmentation(tmp_path / "run", scale=0.7)

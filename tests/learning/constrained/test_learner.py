@@ -56,7 +56,7 @@ def test_no_pass_has_more_images_than_a_batch(learn, batch_size, blobs, side):
     passed = []
     side.net.register_forward_pre_hook(lambda module, arguments: passed.append(len(arguments[0])))
     config = itn.LearnConfig(
-        tolerance=0.1, steps=2, batch_size=batch_size, parts=("spatial",), family="translation"
+        tolerance=0.3, steps=2, batch_size=batch_size, parts=("spatial",), family="translation"
     )
-    learn(side, *blobs, config)
+    learn(side, *(part[:60] for part in blobs), config)
     assert max(passed) == batch_size

@@ -82,8 +82,14 @@ def test_a_nonnegative_range_has_one_end(flats, brightness):
     assert 0.2 < bias.high <= 0.25
 
 
+class Unreplaced(itn.Constrained):
+    """Calibrates what was learned, also where a single transformation would go farther."""
+
+    members = False
+
+
 def test_both_controls_have_directions_of_their_own(blobs, side):
-    config = dataclasses.replace(QUICK, parts=("spatial",), steps=150)
+    config = dataclasses.replace(QUICK, objective=Unreplaced(), parts=("spatial",), steps=150)
     net = itn.learn(side, *blobs, config).net
     first, second = (net.part("spatial").matrix(k) - torch.eye(2, 3) for k in torch.eye(2))
     assert torch.cosine_similarity(first.flatten(), second.flatten(), dim=0).abs() < 0.9
@@ -92,8 +98,9 @@ def test_both_controls_have_directions_of_their_own(blobs, side):
 
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"hidden": 1}])
 def test_the_smallest_settings_are_learned_with(settings, blobs, side):
-    config = dataclasses.replace(QUICK, steps=3, **settings)
-    assert itn.learn(side, *blobs, config).record.certificate.clean_accuracy == 1
+    config = dataclasses.replace(QUICK, tolerance=0.3, steps=3, **settings)
+    few = (part[:60] for part in blobs)  # each is a batch
+    assert itn.learn(side, *few, config).record.certificate.clean_accuracy == 1
 
 
 def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
@@ -117,6 +124,7 @@ def test_the_family_is_the_identity_where_every_transformation_breaks(blobs):
     assert record.certificate.searched.accuracy_per_image == 1
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_interrupted_and_resumed_equals_uninterrupted(blobs, side, tmp_path, monkeypatch):
     config = dataclasses.replace(QUICK, parts=("spatial",), family="translation", steps=12)
     whole = itn.learn(side, *blobs, config, tmp_path / "whole")
