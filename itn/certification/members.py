@@ -104,7 +104,7 @@ class _Search:
         learned = tuple(options[0] for options in self.options)
         self.best = self.learned = _Candidate(learned, tuple(ratios))
         self.score, self.estimate = self._judged(self.best)
-        self.learned_score, self.passed = self.score, list[_Candidate]()
+        self.learned_score, self.passed = self.score, list[tuple[float, _Candidate]]()
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
         self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
         """Controls at which candidates are tried, each 1 x controls."""
@@ -142,7 +142,7 @@ class _Search:
             else:
                 step /= 4
         if self.best is candidate:
-            self.passed.append(candidate)
+            self.passed.append((self.score, candidate))
 
     def _holds(self, score: float) -> bool:
         """Return whether the net is expected to pass where it has a score; most fail on few images."""
@@ -154,13 +154,14 @@ class _Search:
         )
 
     def settled(self) -> Choice:
-        """Give the net the last candidate that is ahead of what was learned at its own worst k too."""
-        best, estimate = self.learned, self.estimate
-        for candidate in reversed(self.passed):
-            score, found = self._judged(candidate)
-            if score > self.learned_score:
-                best, estimate = candidate, found
+        """Give the net the candidate that goes farthest at its own worst k too."""
+        best, estimate, most = self.learned, self.estimate, self.learned_score
+        for hoped, candidate in reversed(self.passed):  # the more promising ones first
+            if hoped <= most:
                 break
+            score, found = self._judged(candidate)
+            if score > most:
+                best, estimate, most = candidate, found, score
         self._load(best)
         if len(self.images.data) < len(self.training.data):
             estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)

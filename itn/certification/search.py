@@ -21,6 +21,7 @@ SMALLEST = 0.002  # scale of a family that a search tries: where that fails, cal
 ENDS, GRID = (0.0, 1.0), (0.0, 0.5, 1.0)
 NOTHING_HOLDS = SMALLEST / SEQUENCE[0]  # what is returned then: calibration begins with the smallest
 REFINEMENTS = (0.25, 0.125, 0.0625)
+WAYS = (0.05, 0.1, 0.2, 0.35)  # to full strength: a motion by half a pixel may lose more than one by many
 MOST_TOGETHER = 4  # controls of which all combinations are tried
 VULNERABLE = 8  # the search evaluates the most vulnerable image of every so many
 FINALISTS = 3  # of the k that are worst for those, tried on all images
@@ -83,8 +84,9 @@ def search_worst_k(
 ) -> WorstCase:
     """Search for the controls with the largest drop, and for each image for controls that break it.
 
-    Full strength and each control by itself are tried on all images, if nothing else is known. On those that
-    come nearest to changing, all combinations of 0 and 1 are tried, if there are up to four controls, then
+    Full strength and each control by itself are tried on all images, if nothing else is known, then places on
+    the way to full strength, which a family goes through when it is scaled. On those that come nearest to
+    changing, all combinations of 0 and 1 are tried, if there are up to four controls, then
     those of 0, 1/2 and 1 of two controls at a time, the others at the worst so far, then the neighbors of the
     worst in ever smaller steps. The worst of these are tried on all images too, and the worst of all that
     were wins.
@@ -103,6 +105,8 @@ def search_worst_k(
     else:
         for k in (transform.full_strength[0], *torch.eye(transform.controls)):
             on_all.evaluate(k[None])
+    for way in WAYS:
+        on_all.evaluate(way * transform.full_strength)
     nearest = on_all.nearness.argsort(descending=True, stable=True)
     vulnerable = nearest[: max(1, len(nearest) // VULNERABLE)]
     on_some = _Search(images.part(vulnerable), clean[vulnerable], transform, scale)

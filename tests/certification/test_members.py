@@ -86,10 +86,13 @@ def test_a_candidate_that_fails_at_its_own_worst_k_gives_way_to_the_one_before(p
     single = next(plain for plain in search.plain() if plain.options[0].name == "contrast +")
     search.consider(single)
     assert search.best is single
-    assert search.passed == [single]
+    assert [candidate for _, candidate in search.passed] == [single]
     cancelling = single.options[0]._replace(name="cancelling", output=single.options[0].output.clone())
     cancelling.output[1, 0], cancelling.output[1, 1] = 9.0, -9.0  # of the bias
-    search.passed.append(single._replace(options=(cancelling,)))
+    search.passed.append((search.score + 1, single._replace(options=(cancelling,))))
+    # Ahead of what was learned at its own worst k, too, but not of the one before
+    assert search._judged(search.passed[-1][1])[0] < search._judged(single)[0]
+    search.learned_score = -100.0
     choice = search.settled()
     assert choice.members == {"color": "contrast +"}
 

@@ -175,6 +175,20 @@ def test_of_an_odd_number_of_controls_the_worst_is_found():
     assert worst.k.tolist() == [[1, 0, 0, 1, 0.5]]
 
 
+def test_what_breaks_on_the_way_to_full_strength_is_found():
+    """A family that darkens between 5 and 15 % of full strength alone: no corner, edge or middle shows it."""
+
+    def shift(k):
+        matrix = torch.zeros(len(k), 1, 2) + torch.tensor([1.0, 0.0])
+        matrix[:, 0, 1] = -0.02 * ((k > 0.05) & (k < 0.15)).all(1)
+        return [matrix]
+
+    images = evaluation_set(flat_images(torch.linspace(0.505, 0.515, 100)))
+    worst = search_worst_k(images, ParametricTransform(2, shift, of_matrix), 1.0)
+    torch.testing.assert_close(worst.k, torch.tensor([[0.1, 0.1]]))
+    assert int(worst.outcomes.change.sum()) > 0
+
+
 def test_the_worst_k_is_that_with_the_largest_count_of_all_that_were_tried_on_all_images():
     """The images that come nearest to changing break at (1, 0), many others at full strength alone.
 
