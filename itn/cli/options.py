@@ -21,6 +21,7 @@ from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
+from itn.runtime.run_dir import REPORT
 from itn.screening.config import ScreenConfig
 from itn.transforms import steps
 
@@ -214,7 +215,7 @@ INPUT_DEFAULTS, LEARN_DEFAULTS, SCREEN_DEFAULTS = InputOptions(), LearnOptions()
 
 _OPTIONS = {f.name for kind in (InputOptions, LearnOptions, ScreenOptions) for f in dataclasses.fields(kind)}
 _ARGUMENT = re.compile(
-    rf"(?<![\w/.-])(?P<name>limit|{'|'.join(sorted(_OPTIONS))})"
+    rf"(?<![\w/.-])(?P<name>limit|out|{'|'.join(sorted(_OPTIONS))})"
     r"""(?:=True|=\(?"(?P<text>[^"]*)",?\)?|=(?P<word>[A-Z]+)\b|(?= must ))"""
 )
 
@@ -243,6 +244,12 @@ def say(text: str) -> None:
     """Print a text, once among several processes."""
     if distributed.rank() == 0:
         print(text)
+
+
+def say_report(out: Path) -> None:
+    """Print where the report of a run is, if it could be made."""
+    if (out / REPORT).exists():
+        say(f"report: {out / REPORT}")
 
 
 def _device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from itn.cli.options import (
     ScreenOptions,
     is_file,
     say,
+    say_report,
 )
 from itn.runtime.validation import user_path
 from itn.screening.run import screen
@@ -69,3 +70,4 @@ def screen_command(
     if result.record.transforms:
         say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
     say(f"figures: {out / 'figures'}; numbers: {', '.join([str(out / 'result.json'), *tables])}")
+    say_report(out)

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from itn.data.inputs import RunInputs
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
+from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
+from itn.runtime.run_dir import EXAMPLES
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
+from itn.screening.examples import FlipExample, examples_json, flip_examples
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.result import ScreenResult, load_screen, write_tables
@@ -53,8 +56,9 @@ def screen(
         config: Settings, or a mapping with some of them; None takes the defaults. Names mean what is
             registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
-            flips.csv and figures/: a new or empty one, or that of a run with the same settings: an unfinished
-            one continues, of a finished one the result is returned. None writes nothing.
+            flips.csv, examples.json, figures/ and report.html: a new or empty one, or that of a run with the
+            same settings: an unfinished one continues, of a finished one the result is returned. None writes
+            nothing.
         source: Where the images come from, for the record.
         names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
@@ -88,6 +92,7 @@ def screen(
         settings=_sweeps(config),
     )
     if run.finished is not None:
+        leave_report(run.finished)
         return load_screen(run.finished)
     folder, n = run.folder, len(run.data)
     if names is not None and len(names) != n:
@@ -108,6 +113,7 @@ def screen(
             curves: list[CurveRow] = []
             softmax: list[SoftmaxRow] = []
             flips: list[FlipRow] = []
+            examples: list[FlipExample] = []
             for name in swept:
                 sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
@@ -117,6 +123,7 @@ def screen(
                 class_means, changes = tuple(softmax_rows(sweep, samples)), tuple(flip_rows(sweep, samples))
                 softmax += class_means
                 flips += changes
+                examples += flip_examples(screener, sweep, samples)
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
@@ -149,6 +156,8 @@ def screen(
                 pairs=tuple(row for rows in pairs.values() for row in rows),
                 softmax=tuple(softmax),
                 flips=tuple(flips),
+                examples=tuple(examples),
+                settings=run.settings,
             )
             if folder is not None:
                 distributed.on_rank_zero(partial(_finish, run, result, config, seconds, screener.batch_size))
@@ -200,6 +209,10 @@ def _finish(
 
     assert run.folder is not None
     write_tables(run.folder, result)
+    run.folder.write_json(EXAMPLES, examples_json(result.examples))
     draw_overview(run.folder, result.record, config.resolved)
     seconds["screening"] = run.lap()
     run.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))
+    leave_report(run.folder.path)
+    seconds["screening"] += run.lap()
+    run.folder.correct_timing(run.timing(seconds, batch_size))
