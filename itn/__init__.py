@@ -43,6 +43,7 @@ from itn.nn.color_transformer import ColorTransformer
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.spatial_transformer import SpatialTransformer
 from itn.nn.transformer import Transformer
+from itn.reports.kinds import ReportWarning, report
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
@@ -80,6 +81,7 @@ __all__ = [
     "PerClassRecord",
     "PerClassResult",
     "Preprocessing",
+    "ReportWarning",
     "Requirements",
     "RunError",
     "ScreenConfig",
@@ -111,6 +113,7 @@ __all__ = [
     "preflight",
     "read_history",
     "register",
+    "report",
     "screen",
     "unregister",
     "warp",

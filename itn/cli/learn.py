@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnOptions, say
+from itn.cli.options import INPUT_DEFAULTS, LEARN_DEFAULTS, InputOptions, LearnOptions, say, say_report
 from itn.learning.family import learn
 from itn.learning.per_class import learn_per_class
 from itn.models.sources import model_cards
@@ -48,3 +48,4 @@ def learn_command(
     )
     say(f"The transformations {classifier.name} is invariant to, on {data}\n\n{result}")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}")
+    say_report(out)

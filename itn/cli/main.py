@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -14,11 +16,13 @@ from itn.cli.doctor import doctor_command
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
 from itn.cli.options import in_options
+from itn.cli.report import report_command
 from itn.cli.screen import screen_command
 from itn.cli.worst import worst_command
+from itn.reports.kinds import ReportWarning
 from itn.runtime import distributed
 from itn.runtime.batching import keep_memory
-from itn.runtime.provenance import package_version
+from itn.runtime.provenance import commanded, package_version
 from itn.runtime.requirements import NotMetError
 from itn.runtime.startup import raise_on_interrupt
 
@@ -37,6 +41,7 @@ app.command(screen_command, name="screen")
 app.command(learn_command, name="learn")
 app.command(worst_command, name="worst")
 app.command(compare_command, name="compare")
+app.command(report_command, name="report")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
 app.command(doctor_command, name="doctor")
@@ -78,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise_on_interrupt()
             keep_memory()
             try:
-                app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
+                with commanded(sys.argv[1:] if arguments is None else arguments), _plain_warnings():
+                    app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
             finally:
                 distributed.leave_processes()
         except (CycloptsError, ValueError) as error:
@@ -92,6 +98,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             return _complain(error, FAILED)
     return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings about reports as one line, without the code that they come from."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, ReportWarning):
+            print(f"itn: warning: {in_options(str(message))}", file=sys.stderr)
+        else:
+            before(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _complain(error: BaseException, status: int) -> int:

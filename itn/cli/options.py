@@ -22,6 +22,7 @@ from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
+from itn.runtime.run_dir import REPORT
 from itn.screening.config import ScreenConfig
 from itn.transforms import Transform, steps
 
@@ -260,7 +261,7 @@ _OPTIONS = {
     for field in dataclasses.fields(kind)
 }
 _ARGUMENT = re.compile(
-    rf"(?<![\w/.-])(?P<name>limit|{'|'.join(sorted(_OPTIONS))})"
+    rf"(?<![\w/.-])(?P<name>limit|out|{'|'.join(sorted(_OPTIONS))})"
     r"""(?:=True|=\(?"(?P<text>[^"]*)",?\)?|=(?P<word>[A-Z]+)\b|(?= must ))"""
 )
 
@@ -289,6 +290,12 @@ def say(text: str) -> None:
     """Print a text, once among several processes."""
     if distributed.rank() == 0:
         print(text)
+
+
+def say_report(out: Path) -> None:
+    """Print where the report of a run is, if it could be made."""
+    if (out / REPORT).exists():
+        say(f"report: {out / REPORT}")
 
 
 def _device(name: str) -> torch.device:

@@ -13,6 +13,7 @@ from itn.cli.options import (
     ScreenOptions,
     is_file,
     say,
+    say_report,
 )
 from itn.runtime.requirements import JudgeBy
 from itn.runtime.validation import user_path
@@ -83,5 +84,6 @@ def screen_command(
     if result.record.transforms:
         say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
     say(f"figures: {out / 'figures'}; numbers: {', '.join([str(out / 'result.json'), *tables])}")
+    say_report(out)
     if require is not None:
         report(result.require(require, judge_by=judge_by), out, f"itn screen {classifier.name}")

@@ -161,6 +161,7 @@ class RunInputs:
             | _described(canvases),
             **(settings or {}),
         }
+        self.settings = everything
         self.folder = None if out is None else RunFolder(out, everything, overwrite)
         size = config.batch_size or suitable_batch(images, classifier.device)
         findings = Findings(config.accept)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,13 +15,19 @@ from itn.certification.rivals import Comparison, compare_with_rivals
 from itn.data.loading import ImageSet
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import Certified, evaluate
+from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
+from itn.learning.page import learn_page
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import LEARN, Run
 from itn.learning.summary import summary
 from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
+from itn.reports.kinds import leave_report
+from itn.reports.notebook import text_html
+from itn.reports.page import RunPage
+from itn.runtime.config_file import settings_of
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
@@ -34,12 +41,37 @@ class LearnResult:
     net: InvariantTransformerNet
     record: LearnRecord
     history: tuple[LearnStep, ...]
+    examples: LearnExamples | None = dataclasses.field(default=None, compare=False)
+    """Images under what was learned, for the report."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """The content of config.json."""
 
     def __repr__(self) -> str:  # not hundreds of steps
         return str(self)
 
     def __str__(self) -> str:
         return summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def page(self) -> RunPage:
+        """Return what a report says of it, see ``itn.report``."""
+        return learn_page(self.record, self.history, self.examples, self.settings)
+
+    def plot(self, what: str = "curves") -> "Figure":
+        """Return a figure; nothing is written.
+
+        Args:
+            what: curves (accuracy and displacement along k), baselines (the family beside its rivals), or
+                losses.
+
+        Raises:
+            ValueError: If the run has no such figure.
+        """
+        from itn.learning.result_plots import plot  # noqa: PLC0415  # slow to import
+
+        return plot(self.record, self.history, self.net.controls, what)
 
 
 def learn(
@@ -63,8 +95,9 @@ def learn(
         labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
         config: Settings, or a mapping with some of them; None takes the defaults.
         out: Folder for config.json, result.json, timing.json, history.jsonl, model.safetensors,
-            outcomes.npz and figures/; new or empty, or that of a run with the same settings: an unfinished
-            one is continued, of a finished one the result is returned. None writes nothing.
+            outcomes.npz, examples.json, figures/ and report.html; new or empty, or that of a run with the
+            same settings: an unfinished one is continued, of a finished one the result is returned. None
+            writes nothing.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
         progress: Show a progress bar; None does so on a terminal.
@@ -96,10 +129,12 @@ def learn(
     if run.finished is not None:
         content, history, families = read_results(run.finished)
         net = make_net(run.classifier, config, run.data.images.shape, families[None])
-        return LearnResult(net, LearnRecord.from_json(content), history)
+        leave_report(run.finished)
+        examples = read_examples(run.finished)
+        return LearnResult(net, LearnRecord.from_json(content), history, examples, settings_of(run.finished))
     family = _Family(run)
-    record, history = run.learn(family, progress)
-    return LearnResult(family.net, record, history)
+    record, history, examples = run.learn(family, progress)
+    return LearnResult(family.net, record, history, examples, run.settings)
 
 
 class _Family:
@@ -153,6 +188,11 @@ class _Family:
             return {}
         sequence = sequence_outcomes(self.calibrated.sequence, self.calibrated.points)
         return {"index": self.run.held_out_index.numpy(), **sequence, **self.comparison.outcomes()}
+
+    def examples(self) -> LearnExamples:
+        data = self.held_out.data
+        name = self.held_out.classifier.class_name
+        return learn_examples([(self.net, data)], name, [torch.arange(len(data))])
 
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import

@@ -35,14 +35,20 @@ from itn.data.loading import ImageSet
 from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import change_shares, respond
+from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
+from itn.learning.page import class_page
 from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier, as_classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.reports.kinds import leave_report
+from itn.reports.notebook import text_html
+from itn.reports.page import RunPage
+from itn.runtime.config_file import settings_of
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
@@ -62,12 +68,36 @@ class PerClassResult:
     """By label."""
     record: PerClassRecord
     history: tuple[LearnStep, ...]
+    examples: LearnExamples | None = dataclasses.field(default=None, compare=False)
+    """Images under what was learned, for the report."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """The content of config.json."""
 
     def __repr__(self) -> str:  # not hundreds of steps
         return str(self)
 
     def __str__(self) -> str:
         return class_summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def page(self) -> RunPage:
+        """Return what a report says of it, see ``itn.report``."""
+        return class_page(self.record, self.history, self.examples, self.settings)
+
+    def plot(self, what: str = "families") -> "Figure":
+        """Return a figure; nothing is written.
+
+        Args:
+            what: families (how far each class goes), allowed (between which magnitudes), or losses.
+
+        Raises:
+            ValueError: If the run has no such figure.
+        """
+        from itn.learning.result_plots import plot_classes  # noqa: PLC0415  # slow to import
+
+        return plot_classes(self.record, self.history, what)
 
 
 def learn_per_class(
@@ -120,10 +150,14 @@ def learn_per_class(
         content, history, learned = read_results(run.finished)
         shape = run.data.images.shape
         nets = {label: make_net(run.classifier, config, shape, state) for label, state in learned.items()}
-        return PerClassResult(nets, PerClassRecord.from_json(content), history)
+        leave_report(run.finished)
+        examples = read_examples(run.finished)
+        record = PerClassRecord.from_json(content)
+        return PerClassResult(nets, record, history, examples, settings_of(run.finished))
     families = _ClassFamilies(run)
-    record, history = run.learn(families, progress)
-    return PerClassResult({known.label: known.net for known in families.classes}, record, history)
+    record, history, examples = run.learn(families, progress)
+    nets = {known.label: known.net for known in families.classes}
+    return PerClassResult(nets, record, history, examples, run.settings)
 
 
 class _ClassFamilies:
@@ -229,6 +263,12 @@ class _ClassFamilies:
         order = torch.cat([(labels == c.label).nonzero().flatten() for c in self.classes])
         index = self.run.held_out_index[order]
         return {"index": index.numpy(), **sequence_outcomes(self.sequence, self.points)}
+
+    def examples(self) -> LearnExamples:
+        labels = self.parts[-1].data.labels
+        groups = [(c.net, c.held_out.data) for c in self.classes]
+        numbers = [(labels == c.label).nonzero().flatten() for c in self.classes]
+        return learn_examples(groups, self.classifier.class_name, numbers)
 
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import

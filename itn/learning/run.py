@@ -14,15 +14,18 @@ from itn.certification.parametric import EvaluationSet, remember
 from itn.data.inputs import RunInputs
 from itn.learning.checkpoint import kept, resume
 from itn.learning.config import LearnConfig
+from itn.learning.examples import LearnExamples, examples_json
 from itn.learning.objective import Steps
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.split import Split, split_images
 from itn.learning.trainer import train
 from itn.models.checked_images import CheckedImages
+from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.arrays import write_arrays
 from itn.runtime.errors import explained
 from itn.runtime.journal import Journal
+from itn.runtime.run_dir import EXAMPLES
 from itn.stats import training_split
 
 if TYPE_CHECKING:
@@ -57,6 +60,9 @@ class Families(Protocol[R]):
 
     def outcomes(self) -> dict[str, NDArray[Any]]:
         """Return the content of outcomes.npz; empty if nothing was calibrated."""
+
+    def examples(self) -> LearnExamples:
+        """Return images under the families, for the report."""
 
     def figures(self, history: Sequence[LearnStep], record: R) -> "Mapping[str, Figure]":
         """Return figures by the names of their files."""
@@ -94,8 +100,10 @@ class Run(RunInputs):
             self.classifier, data, config.batch_size, config.asks, self.journal, config.shown_topk
         )
 
-    def learn(self, families: Families[R], progress: bool | None) -> tuple[R, tuple[LearnStep, ...]]:
-        """Learn, calibrate, evaluate and write; return the record and the steps.
+    def learn(
+        self, families: Families[R], progress: bool | None
+    ) -> tuple[R, tuple[LearnStep, ...], LearnExamples]:
+        """Learn, calibrate, evaluate and write; return the record, the steps, and images for the report.
 
         Raises:
             RunError: If the run cannot go on; names the last good state.
@@ -123,28 +131,34 @@ class Run(RunInputs):
                 with journal.phase("evaluate", progress):
                     split = self.split.record(self.config.seed)
                     record = families.evaluate(history, split, self.provenance)
+                    examples = distributed.on_rank_zero(families.examples)
                 seconds["evaluation"] = self.lap()
                 if folder is not None:
                     chunk = learner.images_at_once or self.config.batch_size
-                    finish = partial(self._finish, families, history, record, seconds, chunk)
+                    finish = partial(self._finish, families, history, record, examples, seconds, chunk)
                     distributed.on_rank_zero(finish)  # all wait until the files are there
-        return record, tuple(history)
+        return record, tuple(history), examples
 
     def _finish(
         self,
         families: Families[R],
         history: Sequence[LearnStep],
         record: R,
+        examples: LearnExamples,
         seconds: dict[str, float],
         batch_size: int,
     ) -> None:
-        """Write everything that a finished run leaves; drawing counts as evaluation."""
+        """Write everything that a finished run leaves; drawing and the report count as evaluation."""
         from itn.plotting.style import write_figures  # noqa: PLC0415  # slow to import
 
         assert self.folder is not None
         self.folder.write("model.safetensors", partial(save_file, families.weights()))
         if outcomes := families.outcomes():
             self.folder.write("outcomes.npz", partial(write_arrays, outcomes))
+        self.folder.write_json(EXAMPLES, examples_json(examples))
         write_figures(self.folder, families.figures(history, record))
         seconds["evaluation"] += self.lap()
         self.folder.finish(record.to_json(), self.timing(seconds, batch_size))
+        leave_report(self.folder.path)
+        seconds["evaluation"] += self.lap()
+        self.folder.correct_timing(self.timing(seconds, batch_size))

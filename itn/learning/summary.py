@@ -18,46 +18,66 @@ _DISPLACEMENT = "displacement: mean of ||A x - x||^2 over unit vectors x, A the 
 
 def summary(record: LearnRecord) -> str:
     """Return the closing table of a run: accuracies, displacements, what was learned, what is certified."""
-    parts = [
-        (
-            name,
-            f"{part.displacement_uniform:.4f}",
-            f"{part.displacement_full:.4f}",
-            "" if part.rms_shift_full is None else f"{100 * part.rms_shift_full:.1f} % of the width",
-            _bound(part.bound),
-        )
-        for name, part in record.parts.items()
-    ]
-    header = ("displacement", "k uniform", "full strength", "pixels shift", "bound")
+    header, *parts = part_cells(record)
     return "\n".join(
         [
             *_accuracies(record),
             "",
             text_table(parts, header),
-            *_displacements(record),
-            f"({_SHIFT}; {_BOUND})" if any(row[3] for row in parts) else f"({_BOUND})",
-            *([surround_text(record.surround)] if any(row[3] for row in parts) else []),
+            *part_readings(record),
             "",
-            *(f"at full strength, {part.description}" for part in record.parts.values() if part.description),
-            *(
-                f"{name}: along {part.member}, in place of what was learned: so the family was estimated "
-                "to go farthest, on training images"
-                for name, part in record.parts.items()
-                if part.member
-            ),
-            *(
-                f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g}"
-                + (f" ({part.range.unit})" if part.range.unit else "")
-                for part in record.parts.values()
-                if part.range
-            ),
-            *_certified(record),
+            *in_words(record),
+            *certified(record),
         ]
     )
 
 
+def part_cells(record: LearnRecord) -> list[tuple[str, ...]]:
+    """Return the header and the rows of the table of displacements."""
+    return [
+        ("displacement", "k uniform", "full strength", "pixels shift", "bound"),
+        *(
+            (
+                name,
+                f"{part.displacement_uniform:.4f}",
+                f"{part.displacement_full:.4f}",
+                "" if part.rms_shift_full is None else f"{100 * part.rms_shift_full:.1f} % of the width",
+                _bound(part.bound),
+            )
+            for name, part in record.parts.items()
+        ),
+    ]
+
+
+def in_words(record: LearnRecord) -> Iterator[str]:
+    """Yield what each part does."""
+    for part in record.parts.values():
+        if part.description:
+            yield f"at full strength, {part.description}"
+    for name, part in record.parts.items():
+        if part.member:
+            yield (
+                f"{name}: along {part.member}, in place of what was learned: so the family was estimated "
+                "to go farthest, on training images"
+            )
+    for part in record.parts.values():
+        if part.range:
+            yield (
+                f"over all k, {part.range.transform} from {part.range.low:.3g} to {part.range.high:.3g}"
+                + (f" ({part.range.unit})" if part.range.unit else "")
+            )
+
+
 def _accuracies(record: LearnRecord) -> Iterator[str]:
     """Yield the table of accuracies and of images that change, and what its rows mean."""
+    header, *rows = accuracy_cells(record)
+    yield from input_notes(record.provenance)
+    yield text_table(rows, header)
+    yield from accuracy_readings(record)
+
+
+def accuracy_cells(record: LearnRecord) -> list[tuple[str, ...]]:
+    """Return the header and the rows of the table of accuracies and of images that change."""
     n = record.split["held_out"]
 
     def row(name: str, accuracy: str, changes: ChangeShares | None) -> tuple[str, ...]:
@@ -68,7 +88,16 @@ def _accuracies(record: LearnRecord) -> Iterator[str]:
         return (name, accuracy, f"{fall:.2f}", *shares)
 
     changes, certificate = record.changes, record.certificate
+    measure = "accuracy" if record.topk == 1 else f"top-{record.topk} accuracy"
+    columns = (
+        counted(n, "held-out image"),
+        f"{measure} [95 % interval]",
+        "falls by",
+        "broken",
+        "mended",
+    )
     rows = [
+        (*columns, "same prediction"),
         row("unchanged", _percent(record.clean_accuracy, record.clean_accuracy_ci), None),
         row("k uniform", _percent(record.accuracy_uniform, record.accuracy_uniform_ci), changes["uniform"]),
         row("full strength", _percent(record.accuracy_full, record.accuracy_full_ci), changes["full"]),
@@ -80,20 +109,15 @@ def _accuracies(record: LearnRecord) -> Iterator[str]:
             row("searched k", f"{100 * searched.accuracy:.2f} %", changes["searched"]),
             row("worst of each image", f"{100 * searched.accuracy_per_image:.2f} %", None),
         ]
-    yield from input_notes(record.provenance)
-    measure = "accuracy" if record.topk == 1 else f"top-{record.topk} accuracy"
-    columns = (
-        counted(n, "held-out image"),
-        f"{measure} [95 % interval]",
-        "falls by",
-        "broken",
-        "mended",
-    )
-    yield text_table(rows, (*columns, "same prediction"))
+    return rows
+
+
+def accuracy_readings(record: LearnRecord) -> Iterator[str]:
+    """Yield what the rows and columns of the table of accuracies mean."""
     yield "(k uniform: each image transformed with k1 and k2 drawn at random from [0, 1]^2; full strength:"
     yield "k1 = k2 = (1, 1), the strongest transformation of the family; broken: right unchanged, wrong"
     yield "transformed; mended: wrong unchanged, right transformed)"
-    if certificate is not None:
+    if record.certificate is not None:
         yield "(worst k: of all images at once, found by a search on training images; searched k: found by a"
         yield "search on these images, an estimate; worst of each image: at the k found for it, an estimate)"
         yield "(the family's scale was chosen on these images: all of this is measured after that choice)"
@@ -103,26 +127,44 @@ def _interval(share: float, n: int) -> tuple[float, float]:
     return clopper_pearson(round(share * n), n)
 
 
-def _displacements(record: LearnRecord) -> Iterator[str]:
-    """Yield what displacement means, for the parts that have a matrix and for others."""
+def part_readings(record: LearnRecord) -> Iterator[str]:
+    """Yield what the columns of the table of displacements mean."""
     matrices = [name for name, part in record.parts.items() if part.matrix_full]
     others = [name for name in record.parts if name not in matrices]
     if matrices:
         yield f"({_DISPLACEMENT}{' (' + ', '.join(matrices) + ')' if others else ''})"
     if others:
         yield f"(displacement of {', '.join(others)}: as the transformer defines it)"
+    if any(part.rms_shift_full is not None for part in record.parts.values()):
+        yield f"({_SHIFT}; {_BOUND})"
+        yield surround_text(record.surround)
+    else:
+        yield f"({_BOUND})"
 
 
 def class_summary(record: PerClassRecord) -> str:
     """Return the closing table of a run: a row for each class, then what is certified of all together."""
-    names, certificate = list(record.parts), record.certificate
+    header, *rows = class_cells(record)
+    return "\n".join(
+        [
+            *input_notes(record.provenance),
+            text_table(rows, header),
+            *class_readings(record),
+            *of_classes(record),
+        ]
+    )
+
+
+def class_cells(record: PerClassRecord) -> list[tuple[str, ...]]:
+    """Return the header and the rows of the table of classes."""
+    names = list(record.parts)
     header = (
         *("class", "held-out images", "accuracy unchanged", "at full strength", "at its worst k"),
         *("drop there", "at most"),
         *(f"{name} displacement" for name in names),
         f"largest single {names[-1]} transformation, estimated",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = [header]
     for family in record.classes:
         baseline = family.largest_baseline(names[-1])
         rows.append(
@@ -138,54 +180,54 @@ def class_summary(record: PerClassRecord) -> str:
                 _baseline_text(baseline, baseline.estimated_magnitude),
             )
         )
-    beyond = [f.name for f in record.classes if max(f.worst.drop, f.full.drop) > 2 * certificate.tolerance]
+    return rows
+
+
+def class_readings(record: PerClassRecord) -> Iterator[str]:
+    """Yield what the columns of the table of classes mean."""
+    yield (
+        "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; worst k: found by a "
+        f"search on training images; drop: what is lost by the criterion {record.criterion})"
+    )
+    yield f"({_DISPLACEMENT}; at full strength)"
+    if _moves_pixels(record):
+        yield surround_text(record.surround)
+
+
+def of_classes(record: PerClassRecord) -> Iterator[str]:
+    """Yield what holds of the classes, and what is proven of all together."""
+    certificate = record.certificate
+    if certificate.scale:
+        yield (
+            f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
+            "each. A single class has fewer images, so its own bound on the drop is wider; it holds with "
+            f"{100 * certificate.confidence:g} % confidence for each class by itself."
+        )
     members = {
         family.name: [f"{part}: {of.member}" for part, of in family.parts.items() if of.member]
         for family in record.classes
     }
-    plain = [f"{name} ({'; '.join(of_class)})" for name, of_class in members.items() if of_class]
-    proven = (
-        [
-            f"The tolerance of {100 * certificate.tolerance:g} % is proven for all classes together, not for "
-            "each. A single class has fewer images, so its own bound on the drop is wider; it holds with "
-            f"{100 * certificate.confidence:g} % confidence for each class by itself."
-        ]
-        if certificate.scale
-        else []
-    )
-    return "\n".join(
-        [
-            *input_notes(record.provenance),
-            text_table(rows, header),
-            "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; worst k: found by a "
-            f"search on training images; drop: what is lost by the criterion {record.criterion})",
-            f"({_DISPLACEMENT}; at full strength)",
-            *([surround_text(record.surround)] if _moves_pixels(record) else []),
-            *proven,
-            *(
-                ["In place of what was learned, estimated to go farther: " + ", ".join(plain) + "."]
-                if plain
-                else []
-            ),
-            *(
-                [f"More than twice the tolerance is lost, there or at full strength, by {', '.join(beyond)}."]
-                if beyond
-                else []
-            ),
-            *(
-                f"All classes, {where}: {100 * shares.broken:.2f} % broken, {100 * shares.mended:.2f} % "
-                f"mended, {100 * shares.agreement:.2f} % of predictions unchanged."
-                for where, shares in (
-                    ("at full strength", record.changes["full"]),
-                    ("each at its worst k", record.changes["worst"]),
-                )
-            ),
-            certificate.statement,
-            *([] if certificate.obstacle is None else [certificate.obstacle]),
-            f"Searched on these images, an estimate: accuracy {100 * certificate.searched.accuracy:.2f} % "
-            "with each class at its own worst k, "
-            f"{100 * certificate.searched.accuracy_per_image:.2f} % with each image at its own.",
-        ]
+    if plain := [f"{name} ({'; '.join(of_class)})" for name, of_class in members.items() if of_class]:
+        yield f"In place of what was learned, estimated to go farther: {', '.join(plain)}."
+    if beyond := [
+        f.name for f in record.classes if max(f.worst.drop, f.full.drop) > 2 * certificate.tolerance
+    ]:
+        yield f"More than twice the tolerance is lost, there or at full strength, by {', '.join(beyond)}."
+    for where, shares in (
+        ("at full strength", record.changes["full"]),
+        ("each at its worst k", record.changes["worst"]),
+    ):
+        yield (
+            f"All classes, {where}: {100 * shares.broken:.2f} % broken, {100 * shares.mended:.2f} % "
+            f"mended, {100 * shares.agreement:.2f} % of predictions unchanged."
+        )
+    yield certificate.statement
+    if certificate.obstacle is not None:
+        yield certificate.obstacle
+    yield (
+        f"Searched on these images, an estimate: accuracy {100 * certificate.searched.accuracy:.2f} % "
+        "with each class at its own worst k, "
+        f"{100 * certificate.searched.accuracy_per_image:.2f} % with each image at its own."
     )
 
 
@@ -193,7 +235,7 @@ def _moves_pixels(record: PerClassRecord) -> bool:
     return any(part.rms_shift_uniform is not None for part in record.parts.values())
 
 
-def _certified(record: LearnRecord) -> Iterator[str]:
+def certified(record: LearnRecord) -> Iterator[str]:
     """Yield the statement to quote, and how the family compares with single transformations."""
     certificate = record.certificate
     if certificate is None:

@@ -35,9 +35,14 @@ def write_figures(folder: RunFolder, figures: Mapping[str, Figure]) -> None:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG at print resolution; equal figures make equal files."""
     figure.set_dpi(DPI)
+    prepared(figure).savefig(user_path(path), dpi=DPI, metadata={"Software": None})
+
+
+def prepared(figure: Figure) -> Figure:
+    """Return a figure with its fonts and its layout settled, so that equal figures make equal files."""
     choose_fonts(figure)
     _fix_layout(figure)
-    figure.savefig(user_path(path), dpi=DPI, metadata={"Software": None})
+    return figure
 
 
 def _fix_layout(figure: Figure) -> None:

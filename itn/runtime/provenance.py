@@ -1,18 +1,47 @@
 """What a result depends on besides its settings: versions, commit, device and data."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import platform
+import shlex
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+_PLACES = ("--out", "--device")
+_SWITCHES = ("--overwrite", "--deterministic")
+_command: ContextVar[str | None] = ContextVar("command", default=None)
+
+
+@contextlib.contextmanager
+def commanded(arguments: Sequence[str]) -> Iterator[None]:
+    """Let the provenance of runs inside the block name the command line that has started them.
+
+    Where its results go and what computes them is left out: equal runs have equal provenances.
+    """
+    kept, place = [], False
+    for argument in arguments:
+        if not place and argument not in (*_PLACES, *_SWITCHES) and argument.split("=")[0] not in _PLACES:
+            kept.append(argument)
+        place = argument in _PLACES
+    token = _command.set(shlex.join(["itn", *kept]))
+    try:
+        yield
+    finally:
+        _command.reset(token)
+
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return what a result depends on besides its settings: versions, commit, device, threads."""
+    """Return what a result depends on besides its settings: versions, commit, device, threads.
+
+    With the command, if it came from the command line.
+    """
     packages = ("torch", "torchvision", "timm", "kornia", "numpy", "scipy")
     return {
         "itn": package_version("itn"),
@@ -21,6 +50,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         **{name: package_version(name) for name in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
+        **({} if _command.get() is None else {"command": _command.get()}),
     }
 
 

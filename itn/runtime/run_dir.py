@@ -14,11 +14,14 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from itn.runtime import distributed
+from itn.runtime.config_file import settings_of
 from itn.runtime.errors import writing
 from itn.runtime.validation import user_path
 
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
+REPORT = "report.html"
+EXAMPLES = "examples.json"  # images that the report shows
 ANSWERS = "answers"  # key of config.json: what the classifier answers to a few images
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
@@ -107,7 +110,7 @@ class RunFolder:
         # A run that was killed while writing leaves hidden files only
         if not self.path.exists() or not any(self.path.glob("[!.]*")):
             return "new"
-        earlier = self._earlier()
+        earlier = settings_of(self.path)
         known = written_by(earlier)
         for name in written_by(self.settings):
             if name not in known and os.path.lexists(self.path / name):
@@ -140,13 +143,6 @@ class RunFolder:
             self.remove_leftovers()
             (self.path / LOCK).unlink(missing_ok=True)
         return "finished"
-
-    def _earlier(self) -> Any:
-        """Return the content of config.json, None if it cannot be read."""
-        try:
-            return json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError, RecursionError):
-            return None
 
     def start(self) -> None:
         """Lock the folder, and create it and its config.json unless a run is resumed.
@@ -182,7 +178,7 @@ class RunFolder:
         try:
             self.remove_leftovers()
             # Of the earlier run config.json stays until it is replaced: it tells which files are of a run
-            for name in written_by(self._earlier()):
+            for name in written_by(settings_of(self.path)):
                 if name != "config.json":
                     self.remove(name)
             self.write_json("config.json", self.settings)
@@ -256,6 +252,11 @@ class RunFolder:
         self.write_json("result.json", record)
         self.remove_leftovers()
 
+    def correct_timing(self, timing: Mapping[str, Any]) -> None:
+        """Write timing.json again, with what came after the end; where that fails the earlier one stays."""
+        with contextlib.suppress(OSError):
+            self.write_json(TIMING, timing)
+
     def remove_leftovers(self) -> None:
         """Remove what only an unfinished run needs."""
         for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, POINTS, JOURNAL):
@@ -284,7 +285,8 @@ def written_by(settings: Any) -> tuple[str, ...]:
         files, _ = _FILES[settings["command"]], settings["config"]
     except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
         return ()
-    return ("config.json", "result.json", TIMING, *files, *(f"figures/{name}.png" for name in figures))
+    common = ("config.json", "result.json", TIMING, EXAMPLES, REPORT)
+    return (*common, *files, *(f"figures/{name}.png" for name in figures))
 
 
 def is_run(folder: Path) -> bool:

@@ -65,6 +65,28 @@ def find_flips(
     return Flips(high, flipped, (b - a).abs().max().item() if len(bracketed) else 0.0)
 
 
+def last_unchanged(transform: Transform, path: Sequence[float], flip: float, bisections: int) -> float:
+    """Return the magnitude next to a flip at which the prediction was still the clean one.
+
+    That is the other end of the bracket that ``find_flips`` was left with.
+
+    Args:
+        transform: The transformation.
+        path: Magnitudes, from the nearest to the farthest, without the identity.
+        flip: The magnitude of the flip, in float64.
+        bisections: How many times brackets were halved.
+    """
+    outward = (transform.identity, *path)
+    distances = [transform.distance(v) for v in outward]
+    found = transform.distance(flip)
+    number = next(n for n, distance in enumerate(distances) if found <= distance * (1 + 1e-9) and n)
+    width = distances[number] - distances[number - 1]
+    low = found - width if transform.discrete else found - width / 2**bisections
+    if low <= distances[number - 1] + 1e-9 * width:
+        return outward[number - 1]
+    return transform.at_distance(low, "above" if path[-1] > transform.identity else "below")
+
+
 def median_flip(
     transform: Transform, path: Sequence[float], magnitude: Floats, flipped: np.ndarray, confidence: float
 ) -> Threshold:

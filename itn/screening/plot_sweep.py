@@ -64,7 +64,7 @@ def accuracy_curve(
     x = sweep.magnitudes
     _draw_curves(ax, transform, sweep, labeled)
     mark_identity(ax, transform)
-    _mark_breaks(ax, sweep)
+    mark_breaks(ax, sweep)
     set_scale(ax, transform, x)
     ax.set(ylim=(0, 102), ylabel=f"% of {counted(sweep.n, 'image')}")
     figure.legend(loc="upper center", ncols=3, fontsize=7, frameon=False)
@@ -115,7 +115,7 @@ def _draw_curves(ax: Axes, transform: Transform, sweep: SweepRecord, labeled: bo
             ax.fill_between(x, 0, lost, color="0.88", zorder=0, label=label)
 
 
-def _mark_breaks(ax: Axes, sweep: SweepRecord) -> None:
+def mark_breaks(ax: Axes, sweep: SweepRecord) -> None:
     """Draw a vertical line where too little is kept first, or at each discrete magnitude where it is."""
     thresholds = sweep.thresholds
     if sweep.kept is None:

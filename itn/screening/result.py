@@ -2,16 +2,22 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from itn.reports.kinds import page_of
+from itn.reports.notebook import text_html
+from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
+from itn.runtime.config_file import settings_of
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.examples import FlipExample, read_examples
 from itn.screening.outcomes import ImageOutcomes
+from itn.screening.page import screen_page
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
 from itn.screening.requirements import judge_screen
 from itn.screening.summary import screen_summary
@@ -19,6 +25,9 @@ from itn.screening.tables import from_csv, to_csv
 from itn.transforms import TRANSFORMS
 
 OUTCOMES = "outcomes.npz"
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 R = TypeVar("R")
 
@@ -34,6 +43,10 @@ class ScreenResult:
     flips: tuple[FlipRow, ...]
     outcomes: ImageOutcomes | None = dataclasses.field(default=None, compare=False)
     """What became of every image; None: a screen of an earlier version has not kept it."""
+    examples: tuple[FlipExample, ...] = dataclasses.field(default=(), compare=False)
+    """Images at the point where their prediction changes."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """The content of config.json."""
 
     def __repr__(self) -> str:  # not the thousands of rows
         return str(self)
@@ -66,6 +79,27 @@ class ScreenResult:
         return {
             name for name in self.record.transforms if name in TRANSFORMS and TRANSFORMS[name].logarithmic
         }
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def page(self) -> RunPage:
+        """Return what a report says of it, see ``itn.report``."""
+        return screen_page(self)
+
+    def plot(self, what: str | None = None) -> "Figure":
+        """Return a figure; nothing is written.
+
+        Args:
+            what: A transformation, such as rotate, for accuracy over its magnitude; a pair, such as
+                translate_x,translate_y, for its map; None: the thresholds of all transformations.
+
+        Raises:
+            ValueError: If there is nothing of that name.
+        """
+        from itn.screening.plots import plot  # noqa: PLC0415  # slow to import
+
+        return plot(self.record, self.settings, what)
 
 
 def write_tables(folder: RunFolder, result: ScreenResult) -> None:
@@ -111,6 +145,8 @@ def load_screen(folder: str | Path) -> ScreenResult:
             softmax=_rows(path / "softmax.csv", SoftmaxRow),
             flips=_rows(path / "flips.csv", FlipRow),
             outcomes=_outcomes(path / OUTCOMES),
+            examples=read_examples(path),
+            settings=settings_of(path),
         )
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -121,6 +157,11 @@ def load_screen(folder: str | Path) -> ScreenResult:
 
 def _outcomes(path: Path) -> ImageOutcomes | None:
     return ImageOutcomes.of_arrays(read_arrays(path)) if path.exists() else None
+
+
+@page_of("screen")
+def _page_of_folder(folder: Path) -> RunPage:
+    return load_screen(folder).page()
 
 
 def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from itn.data.inputs import PREDICTED, RunInputs
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
+from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
+from itn.runtime.run_dir import EXAMPLES
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
+from itn.screening.examples import FlipExample, examples_json, flip_examples
 from itn.screening.outcomes import SweepOutcomes, image_outcomes
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
@@ -54,8 +57,9 @@ def screen(
         config: Settings, or a mapping with some of them; None takes the defaults. Names mean what is
             registered now.
         out: Folder for config.json, result.json, timing.json, curves.csv, pairs.csv, softmax.csv,
-            flips.csv, outcomes.npz and figures/: a new or empty one, or that of a run with the same settings:
-            an unfinished one continues, of a finished one the result is returned. None writes nothing.
+            flips.csv, examples.json, outcomes.npz, figures/ and report.html: a new or empty one, or that of a
+            run with the same settings: an unfinished one continues, of a finished one the result is returned.
+            None writes nothing.
         source: Where the images come from, for the record.
         names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
@@ -89,6 +93,7 @@ def screen(
         settings=_sweeps(config),
     )
     if run.finished is not None:
+        leave_report(run.finished)
         return load_screen(run.finished)
     folder, n = run.folder, len(run.data)
     if names is not None and len(names) != n:
@@ -110,7 +115,7 @@ def screen(
             curves: list[CurveRow] = []
             softmax: list[SoftmaxRow] = []
             flips: list[FlipRow] = []
-            outcomes: dict[str, SweepOutcomes] = {}
+            outcomes, examples = dict[str, SweepOutcomes](), list[FlipExample]()
             for name in swept:
                 sweep = work.sweep(config.resolved[name])
                 records[name] = sweep_record(sweep, samples, config)
@@ -121,6 +126,7 @@ def screen(
                 softmax += class_means
                 flips += changes
                 outcomes[name] = SweepOutcomes.of(sweep, samples.labels)
+                examples += flip_examples(screener, sweep, samples)
                 if folder is not None and folder.writes:
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
@@ -164,6 +170,8 @@ def screen(
                     labeled=labeled,
                     topk=config.topk,
                 ),
+                examples=tuple(examples),
+                settings=run.settings,
             )
             if folder is not None:
                 distributed.on_rank_zero(partial(_finish, run, result, config, seconds, screener.batch_size))
@@ -221,6 +229,10 @@ def _finish(
 
     assert run.folder is not None
     write_tables(run.folder, result)
+    run.folder.write_json(EXAMPLES, examples_json(result.examples))
     draw_overview(run.folder, result.record, config.resolved)
     seconds["screening"] = run.lap()
     run.folder.finish(result.record.to_json(), run.timing(seconds, batch_size))
+    leave_report(run.folder.path)
+    seconds["screening"] += run.lap()
+    run.folder.correct_timing(run.timing(seconds, batch_size))

@@ -22,24 +22,23 @@ def screen_summary(record: ScreenRecord) -> str:
     low, high = record.clean_accuracy_ci
     lines = [
         *input_notes(record.provenance),
-        f"clean {measure('accuracy', record.topk)} {_percent(record.clean_accuracy)} "
-        f"[{_percent(low)}, {_percent(high)}], {counted(record.n, 'image')}; "
+        f"clean {measure('accuracy', record.topk)} {percent_text(record.clean_accuracy)} "
+        f"[{percent_text(low)}, {percent_text(high)}], {counted(record.n, 'image')}; "
         f"in brackets {100 * record.confidence:g} % intervals",
     ]
     if record.transforms:
         fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
-        lines += ["", *_table(record, fraction), "", *_notes(record, fraction)]
-        costs = {name: sweep.border for name, sweep in record.transforms.items() if sweep.border}
-        units = {name: unit_text(name, sweep.unit) for name, sweep in record.transforms.items()}
-        lines += border_notes(costs, record.clean_accuracy, units)
-    if _has_geometry(record):
+        header, *rows = table_cells(record)
+        table = text_table(rows, header).split("\n")
+        lines += ["", *table, "", *readings(record), *_first(record, fraction), *findings(record)]
+    if has_geometry(record):
         lines.append(surround_text(record.surround))
-    lines += [_pair(pair, record.clean_accuracy) for pair in record.pairs.values()]
+    lines += [pair_text(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)
 
 
-def _has_geometry(record: ScreenRecord) -> bool:
+def has_geometry(record: ScreenRecord) -> bool:
     """Return whether anything brings in what lies around the images."""
     swept = {name: sweep.lost_content is not None for name, sweep in record.transforms.items()}
     names = {*swept, *(name for pair in record.pairs.values() for name in (pair.x, pair.y))}
@@ -47,7 +46,8 @@ def _has_geometry(record: ScreenRecord) -> bool:
     return any(swept.get(name, name not in TRANSFORMS or TRANSFORMS[name].spatial) for name in names)
 
 
-def _pair(pair: PairRecord, clean_accuracy: float) -> str:
+def pair_text(pair: PairRecord, clean_accuracy: float) -> str:
+    """Return at how many pairs of magnitudes enough is kept, and where the least is."""
     of_all, level = pair.kept_of_all(clean_accuracy)
     kept = sum(share >= level for row in of_all for share in row)
     shares = pair.accuracy if pair.criterion == "accuracy" else pair.kept_share(clean_accuracy)
@@ -55,7 +55,7 @@ def _pair(pair: PairRecord, clean_accuracy: float) -> str:
     return (
         f"{pair.x} x {pair.y}: {measure(pair.criterion, pair.topk)} is at least "
         f"{level_text(pair.criterion, pair.accuracy_fraction)} at {kept} of {cells} pairs of magnitudes; "
-        f"lowest {_percent(min(map(min, shares)))}"
+        f"lowest {percent_text(min(map(min, shares)))}"
     )
 
 
@@ -84,7 +84,7 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
     if sweep.kept is not None:
         return _discrete_statement(name, sweep, confidence)
     if all(threshold.value is None for threshold in thresholds.of_criterion.values()):
-        return f"{claim} from {_tested(sweep)}, all that was tested ({unit})"
+        return f"{claim} from {tested_text(sweep)}, all that was tested ({unit})"
     extent = range_text(thresholds.of_criterion, sweep.magnitudes, sweep.identity)
     return f"{claim} from {extent} ({unit}; in brackets {100 * confidence:g} % intervals)"
 
@@ -104,7 +104,7 @@ def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str
     points = [point for point in zip(*curves, strict=True) if point[0] != sweep.identity]
     kept = [f"{v:g}" for v, is_kept, *_ in points if is_kept]
     broken = [
-        f"{v:g} ({_percent(share)} [{_percent(low)}, {_percent(high)}])"
+        f"{v:g} ({percent_text(share)} [{percent_text(low)}, {percent_text(high)}])"
         for v, is_kept, share, low, high in points
         if not is_kept
     ]
@@ -115,7 +115,9 @@ def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str
     return f"{name}: {watched} {' and '.join(clauses)}{'' if broken else ', all that was tested'} ({unit})"
 
 
-def _table(record: ScreenRecord, fraction: float) -> list[str]:
+def table_cells(record: ScreenRecord) -> list[tuple[str, ...]]:
+    """Return the header and the rows of the closing table."""
+    fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
     header = (
         "transformation",
         short_text(record.criterion, fraction, record.topk),
@@ -125,20 +127,20 @@ def _table(record: ScreenRecord, fraction: float) -> list[str]:
         "pixel change",
         f"broken - mended, {agreement_text(record.topk)} there",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = [header]
     for name, change in breaking_order(record):
         sweep = record.transforms[name]
         rows.append(
             (
                 name,
-                *_extents(sweep),
-                _tested(sweep),
+                *extents(sweep),
+                tested_text(sweep),
                 unit_text(name, sweep.unit),
                 "-" if change is None else f"{change:.3f}",
                 "-" if change is None else _shares_there(sweep, change),
             )
         )
-    return text_table(rows, header).split("\n")
+    return rows
 
 
 def _shares_there(sweep: SweepRecord, change: float) -> str:
@@ -153,7 +155,7 @@ def _shares_there(sweep: SweepRecord, change: float) -> str:
     return f"{broken} - {mended}, {agreement} %"
 
 
-def _extents(sweep: SweepRecord) -> tuple[str, str]:
+def extents(sweep: SweepRecord) -> tuple[str, str]:
     """Return where enough is kept, and where half of the predictions are unchanged."""
     frame, criterion = (sweep.magnitudes, sweep.identity), sweep.thresholds.criterion
     if sweep.kept is not None:
@@ -168,23 +170,38 @@ def _extents(sweep: SweepRecord) -> tuple[str, str]:
     return range_text(sweep.thresholds.of_criterion, *frame), range_text(medians, *frame)
 
 
-def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
+def readings(record: ScreenRecord) -> list[str]:
+    """Return how to read the closing table."""
+    fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
     watched, level = measure(record.criterion, record.topk), level_text(record.criterion, fraction)
-    yield (
+    return [
         f"pixel change: root mean square change of the pixels where {watched} falls below {level}; 1 is the "
-        "full range"
-    )
-    yield (
+        "full range",
         "broken, mended: % of images that are right unchanged and wrong there, or the reverse; "
-        f"{agreement_text(record.topk)}: {measure('agreement', record.topk)}"
-    )
+        f"{agreement_text(record.topk)}: {measure('agreement', record.topk)}",
+    ]
+
+
+def _first(record: ScreenRecord, fraction: float) -> Iterable[str]:
+    """Yield what breaks the classifier first."""
+    watched, level = measure(record.criterion, record.topk), level_text(record.criterion, fraction)
     first, change = breaking_order(record)[0]
     if change is None:
         yield f"nothing breaks it: {watched} stays at or above {level} throughout"
     else:
         yield f"breaks first, with the smallest pixel change ({change:.3f}):"
         yield f"  {statement(first, record.transforms[first], record.confidence)}"
-    for name, sweep in record.transforms.items():
+
+
+def findings(record: ScreenRecord, only: str | None = None) -> Iterable[str]:
+    """Yield what recovers after it has broken, and what the border of photographs costs.
+
+    Args:
+        record: The record.
+        only: A transformation to say it of; None: all.
+    """
+    sweeps = {name: sweep for name, sweep in record.transforms.items() if only in (None, name)}
+    for name, sweep in sweeps.items():
         stretches = {"accuracy": sweep.recoveries.accuracy} if sweep.recoveries.accuracy else {}
         stretches |= {f"class {class_}": of_class for class_, of_class in sweep.recoveries.classes.items()}
         if stretches:
@@ -192,9 +209,13 @@ def _notes(record: ScreenRecord, fraction: float) -> Iterable[str]:
             more = f"; {len(stretches) - MOST_RECOVERIES} more" if len(stretches) > MOST_RECOVERIES else ""
             unit = unit_text(name, sweep.unit)
             yield f"breaks, then recovers under {name} ({unit}): {'; '.join(listed)}{more}"
+    costs = {name: sweep.border for name, sweep in sweeps.items() if sweep.border}
+    units = {name: unit_text(name, sweep.unit) for name, sweep in sweeps.items()}
+    yield from border_notes(costs, record.clean_accuracy, units)
 
 
-def _tested(sweep: SweepRecord) -> str:
+def tested_text(sweep: SweepRecord) -> str:
+    """Return the first and the last magnitude tried, or all of a discrete transformation."""
     if sweep.kept is not None:
         return ", ".join(f"{v:g}" for v in sweep.magnitudes)
     return f"{sweep.magnitudes[0]:g} to {sweep.magnitudes[-1]:g}"
@@ -248,5 +269,6 @@ def _listed(texts: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _percent(value: float) -> str:
+def percent_text(value: float) -> str:
+    """Return a share in percent, with two decimals."""
     return f"{100 * value:.2f} %"

@@ -35,7 +35,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damaged, blobs, side,
     assert all(map(torch.equal, again.net.parameters(), whole.net.parameters()))
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
-        *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", "figures")
+        *("config.json", "result.json", "timing.json", "history.jsonl", "model.safetensors", "figures"),
+        *("examples.json", "report.html"),
     }
 
 

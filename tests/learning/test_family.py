@@ -65,6 +65,7 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
     files = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*.*"))
     assert files == [
         "config.json",
+        "examples.json",
         "figures/classes.png",
         "figures/curves.png",
         "figures/directions.png",
@@ -72,6 +73,7 @@ def test_the_folder_holds_what_the_contract_says(blobs, side, tmp_path):
         "figures/losses.png",
         "history.jsonl",
         "model.safetensors",
+        "report.html",
         "result.json",
         "timing.json",
     ]
