@@ -19,9 +19,6 @@ from itn.boxes.records import WorstRecord
 from itn.boxes.result import WorstResult, load_worst
 from itn.boxes.run import worst_case
 from itn.certification.criteria import Criterion
-from itn.comparison.records import ComparisonRecord
-from itn.comparison.result import ComparisonResult, load_comparison
-from itn.comparison.run import compare
 from itn.data.loading import ImageSet, load_images
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
@@ -48,6 +45,9 @@ from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
 from itn.runtime.provenance import package_version
 from itn.runtime.requirements import Requirements
+from itn.screening.comparison.records import ComparisonRecord
+from itn.screening.comparison.result import ComparisonResult, load_comparison
+from itn.screening.comparison.run import compare
 from itn.screening.config import ScreenConfig
 from itn.screening.flip_magnitudes import flip_magnitudes
 from itn.screening.records import ScreenRecord

@@ -12,8 +12,7 @@ import itn
 PACKAGE = Path(itn.__file__).parent
 ORDER = (  # a folder may import from itself and from the folders before it
     *("runtime", "functional", "stats", "models", "transforms"),
-    *("plotting", "reports", "nn", "data", "screening", "boxes", "certification", "learning", "comparison"),
-    "cli",
+    *("plotting", "reports", "nn", "data", "screening", "boxes", "certification", "learning", "cli"),
 )
 
 

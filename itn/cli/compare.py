@@ -7,11 +7,11 @@ from cyclopts import Parameter
 
 from itn.cli.gate import report
 from itn.cli.options import say
-from itn.comparison.requirements import judge_comparison
-from itn.comparison.run import RESAMPLES, compare
 from itn.runtime import distributed
 from itn.runtime.requirements import JudgeBy, parse_requirements
 from itn.runtime.validation import user_path
+from itn.screening.comparison.requirements import judge_comparison
+from itn.screening.comparison.run import RESAMPLES, compare
 from itn.transforms import TRANSFORMS
 
 

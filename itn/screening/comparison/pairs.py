@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from itn.comparison.records import (
+from itn.screening.comparison.records import (
     AccuracyDifference,
     Breaks,
     CleanDifference,
@@ -18,7 +18,7 @@ from itn.comparison.records import (
     PairComparison,
     TransformComparison,
 )
-from itn.comparison.thresholds import median_distance, reached, sides_of
+from itn.screening.comparison.thresholds import median_distance, reached, sides_of
 from itn.screening.criteria import CriterionName
 from itn.screening.outcomes import ImageOutcomes, SweepOutcomes
 from itn.screening.records import SweepRecord

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import itn
-from itn.comparison import plots
-from itn.comparison.figures import PER_ROW, _flips, _pictures, _shown, chosen
-from itn.comparison.records import ImageRow
+from itn.screening.comparison import plots
+from itn.screening.comparison.figures import PER_ROW, _flips, _pictures, _shown, chosen
+from itn.screening.comparison.records import ImageRow
 
 
 @pytest.fixture(scope="module")

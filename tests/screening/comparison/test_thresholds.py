@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import itn
-from itn.comparison.thresholds import Side, median_distance, reached, sides_of
+from itn.screening.comparison.thresholds import Side, median_distance, reached, sides_of
 from itn.stats import kaplan_meier
 
 

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from itn.comparison import plots
-from itn.comparison.pairs import Flipped
-from itn.comparison.records import ImageRow, PairComparison
-from itn.comparison.result import ComparisonResult
 from itn.data.digits import SOURCES, load_digits
 from itn.functional import unit_float
 from itn.plotting.names import shortened
 from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.comparison import plots
+from itn.screening.comparison.pairs import Flipped
+from itn.screening.comparison.records import ImageRow, PairComparison
+from itn.screening.comparison.result import ComparisonResult
 from itn.screening.outcomes import ImageOutcomes
 from itn.transforms import TRANSFORMS
 

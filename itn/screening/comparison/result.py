@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from itn.comparison.records import ComparisonRecord, ComparisonRow, ImageRow
-from itn.comparison.requirements import judge_comparison
-from itn.comparison.summary import comparison_summary
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.comparison.records import ComparisonRecord, ComparisonRow, ImageRow
+from itn.screening.comparison.requirements import judge_comparison
+from itn.screening.comparison.summary import comparison_summary
 from itn.screening.tables import from_csv, to_csv
 
 R = TypeVar("R")

@@ -7,8 +7,6 @@ accuracy on unchanged images is at most 1 point lower.
 
 from collections.abc import Iterator, Sequence
 
-from itn.comparison.records import ComparisonRecord, PairComparison
-from itn.comparison.rows import beyond
 from itn.runtime.requirements import (
     JudgeBy,
     Requirement,
@@ -17,6 +15,8 @@ from itn.runtime.requirements import (
     check_known,
     parse_requirements,
 )
+from itn.screening.comparison.records import ComparisonRecord, PairComparison
+from itn.screening.comparison.rows import beyond
 from itn.screening.criteria import measure
 from itn.stats import drop_upper_bound
 

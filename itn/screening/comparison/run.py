@@ -17,11 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itn.comparison.matching import matched
-from itn.comparison.pairs import Bootstrap, compare_pair, image_rows
-from itn.comparison.records import Compared, ComparisonRecord
-from itn.comparison.result import ComparisonResult, load_comparison, write_tables
-from itn.comparison.rows import comparison_rows
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, explained
 from itn.runtime.progress import progress_bar
@@ -29,6 +24,11 @@ from itn.runtime.provenance import package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import require, user_path
+from itn.screening.comparison.matching import matched
+from itn.screening.comparison.pairs import Bootstrap, compare_pair, image_rows
+from itn.screening.comparison.records import Compared, ComparisonRecord
+from itn.screening.comparison.result import ComparisonResult, load_comparison, write_tables
+from itn.screening.comparison.rows import comparison_rows
 from itn.screening.outcomes import ImageOutcomes
 from itn.screening.result import ScreenResult, load_screen
 from itn.stats import generator
@@ -174,7 +174,7 @@ def _finish(
     clock: float,
 ) -> None:
     """Write everything that a comparison leaves."""
-    from itn.comparison.figures import draw_comparison  # noqa: PLC0415  # slow to import
+    from itn.screening.comparison.figures import draw_comparison  # noqa: PLC0415  # slow to import
 
     write_tables(folder, result)
     draw_comparison(folder, result, outcomes, images)

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from itn.comparison.pairs import Flipped
-from itn.comparison.records import Difference, PairComparison, TransformComparison
-from itn.comparison.summary import difference_text
 from itn.plotting.names import shortened
 from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, UNCHANGED, WIDTH, titled
 from itn.runtime.wording import counted
+from itn.screening.comparison.pairs import Flipped
+from itn.screening.comparison.records import Difference, PairComparison, TransformComparison
+from itn.screening.comparison.summary import difference_text
 from itn.screening.criteria import measure
 
 COLUMNS = 4  # of panels

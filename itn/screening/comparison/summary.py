@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from itn.comparison.records import (
+from itn.runtime.tables import text_table
+from itn.runtime.wording import counted
+from itn.screening.comparison.records import (
     Breaks,
     ComparisonRecord,
     Correlation,
@@ -10,8 +12,6 @@ from itn.comparison.records import (
     PairComparison,
     TransformComparison,
 )
-from itn.runtime.tables import text_table
-from itn.runtime.wording import counted
 from itn.screening.criteria import level_text, measure
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from itn.comparison.records import (
+from itn.screening.comparison.records import (
     ComparisonRecord,
     ComparisonRow,
     Correlation,
