@@ -54,6 +54,35 @@ def screening() -> str:
     return table((*header, "unit", "pixel change"), sorted(rows, key=lambda row: row[-1]))
 
 
+def box_words(ranges: Mapping[str, Sequence[float]]) -> str:
+    """Return a box in words."""
+    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in ranges.items())
+
+
+def box_searches() -> str:
+    """Return the share of images that each search in a box breaks, by passes."""
+    record = read("worst_case")
+    passes = [str(number) for number in record["passes"]]
+    rows = [
+        (name, *(f"{percent(broken[number], 1)} %" for number in passes))
+        for name, broken in record["boxes"]["stated"]["broken"].items()
+    ]
+    return table(("search", *(f"{number} passes" for number in passes)), rows)
+
+
+def box_verdict() -> str:
+    """Return whether ours breaks at least as many images as the best other search, in words."""
+    broken = dict(read("worst_case")["boxes"]["stated"]["broken"])
+    ours = broken.pop("itn worst")
+    behind = [n for n, share in ours.items() if share < max(other[n] for other in broken.values())]
+    return f"fewer at {', '.join(behind)} passes" if behind else "it does, at every number of passes"
+
+
+def correlations() -> list[float]:
+    """Return the rank correlations of two networks, by transformation and side."""
+    return [row["tau"] for row in read("compare_networks")["rows"] if row["tau"] is not None]
+
+
 def largest_estimated(record: Record) -> Record:
     """Return the spatial baseline that is the largest by estimates from training images."""
     baselines = value(record, "baselines")["spatial"]
