@@ -83,6 +83,12 @@ def correlations() -> list[float]:
     return [row["tau"] for row in read("compare_networks")["rows"] if row["tau"] is not None]
 
 
+def half_pixel(kernel: str) -> str:
+    """Return what a shift by half a pixel costs a small color network, in points."""
+    rows = {row["motion"]: row for row in read("resampling")["rows"]}
+    return percent(rows["shift by 0.5 pixel"][kernel]["drop"], 1)
+
+
 def largest_estimated(record: Record) -> Record:
     """Return the spatial baseline that is the largest by estimates from training images."""
     baselines = value(record, "baselines")["spatial"]

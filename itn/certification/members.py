@@ -103,7 +103,7 @@ class _Search:
         ]
         learned = tuple(options[0] for options in self.options)
         self.best = self.learned = _Candidate(learned, tuple(ratios))
-        self.score, self.estimate = self._judged(self.best)
+        self.score, self.estimate = self._judged(self.best, self.images)
         self.learned_score, self.passed = self.score, list[tuple[float, _Candidate]]()
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
         self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
@@ -154,24 +154,24 @@ class _Search:
         )
 
     def settled(self) -> Choice:
-        """Give the net the candidate that goes farthest at its own worst k too."""
-        best, estimate, most = self.learned, self.estimate, self.learned_score
-        for hoped, candidate in reversed(self.passed):  # the more promising ones first
+        """Give the net the candidate that goes farthest at its own worst k too, by all training images."""
+        best, estimate, most = None, self.estimate, -math.inf
+        hopes = [(self.learned_score, self.learned), *self.passed]
+        for hoped, candidate in reversed(hopes):  # the more promising ones first
             if hoped <= most:
                 break
-            score, found = self._judged(candidate)
+            score, found = self._judged(candidate, self.training)
             if score > most:
                 best, estimate, most = candidate, found, score
+        assert best is not None
         self._load(best)
-        if len(self.images.data) < len(self.training.data):
-            estimate = estimate_scale_and_worst_k(self.family, self.training, self.test)
         names = dict(zip(self.net.parts, (option.name for option in best.options), strict=True))
         return Choice(*estimate, {part: name for part, name in names.items() if name})
 
-    def _judged(self, candidate: _Candidate) -> tuple[float, tuple[float, Tensor]]:
+    def _judged(self, candidate: _Candidate, images: EvaluationSet) -> tuple[float, tuple[float, Tensor]]:
         """Return how far a candidate goes, at full strength and at its own worst k, and where that is."""
         self._load(candidate)
-        estimate = estimate_scale_and_worst_k(self.family, self.images, self.test)
+        estimate = estimate_scale_and_worst_k(self.family, images, self.test)
         return self._score(estimate[0] if estimate[0] != NOTHING_HOLDS else SMALLEST), estimate
 
     def _score(self, scale: float) -> float:

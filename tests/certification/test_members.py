@@ -91,7 +91,7 @@ def test_a_candidate_that_fails_at_its_own_worst_k_gives_way_to_the_one_before(p
     cancelling.output[1, 0], cancelling.output[1, 1] = 9.0, -9.0  # of the bias
     search.passed.append((search.score + 1, single._replace(options=(cancelling,))))
     # Ahead of what was learned at its own worst k, too, but not of the one before
-    assert search._judged(search.passed[-1][1])[0] < search._judged(single)[0]
+    assert search._judged(search.passed[-1][1], images)[0] < search._judged(single, images)[0]
     search.learned_score = -100.0
     choice = search.settled()
     assert choice.members == {"color": "contrast +"}
