@@ -190,8 +190,8 @@ python benchmarks --table    # prints the table below from the committed results
 Measured on 2 CPU cores with other work beside it. Ratios are of times in one run, in which both take turns:
 the median, the least and the most of the repetitions. Digits are classified by shipped networks, random
 pixels by resnet18 with random weights. Slopes are of logarithms: 1 is proportional. No GPU was measured;
-`python benchmarks/floors.py --device cuda` would do it. `--add --seed N` adds more kills, or more files, to the
-record that is there.
+`python benchmarks/floors.py --device cuda` would do it. `--add --seed N` adds more kills, or more files, to
+the record that is there.
 
 {table(results)}
 
