@@ -44,7 +44,7 @@ from itn.certification.parametric import EvaluationSet
 from itn.functional import unit_float
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.restarts import standings
-from itn.learning.constrained.settings import DEFAULT_SETTINGS
+from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem, Steps
 from itn.nn import SingleTransformation
@@ -57,6 +57,7 @@ RESULTS = Path(__file__).parent / "results"
 FLOOR_EVERY = 4  # passes of a sweep
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CPU, GPU = ("lenet5", "jennings-cnn", "resnet18"), ("resnet50", "alexnet", "vit_b_16")
+TRIAL = itn.Constrained(settings=ConstrainedSettings(restarts=4, ranking_images=32))
 Record = dict[str, Any]
 
 
@@ -131,13 +132,20 @@ def screening(classifier: itn.Classifier, images: Tensor, repeats: int, **settin
     }
 
 
-def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: int, **settings: Any) -> Record:
+def learning(
+    classifier: itn.Classifier,
+    images: Tensor,
+    repeats: int,
+    batch: int,
+    constrained: itn.Constrained,
+    **settings: Any,
+) -> Record:
     """Time steps of both objectives, and of the bare classifier forward and backward."""
     classifier = classifier.with_backend(settings["precision"], settings["channels_last"])
     floor = Floor(classifier, images[:batch].to(classifier.device))
     predictions = itn.predict(classifier, images, batch).cpu()
     data = itn.CheckedImages(images, predictions, predictions)
-    learners = dict(_learners(classifier, data, batch))
+    learners = dict(_learners(classifier, data, batch, constrained))
     numbers = dict.fromkeys(learners, 0)
 
     def step(name: str) -> None:
@@ -154,11 +162,11 @@ def learning(classifier: itn.Classifier, images: Tensor, repeats: int, batch: in
     ratios = {name: ratio(times[name], times[floors[name]]) for name in learners}
     median = {name: statistics.median(taken) for name, taken in times.items()}
     steps = itn.LearnConfig().goal.steps
-    constrained = learners["constrained"]
-    assert isinstance(constrained, ConstrainedLearner)
-    _rank_restarts(constrained)
-    judged = min(DEFAULT_SETTINGS.ranking_images, 4 * batch)  # of as many images as a run may have
-    choices = seconds(partial(_rank_restarts, constrained)) * judged / min(judged, len(data))
+    learner = learners["constrained"]
+    assert isinstance(learner, ConstrainedLearner)
+    _rank_restarts(learner)
+    judged = min(learner.settings.ranking_images, 4 * batch)  # of as many images as a run may have
+    choices = seconds(partial(_rank_restarts, learner)) * judged / min(judged, len(data))
     return {
         "median_ms": {name: round(1000 * taken, 3) for name, taken in median.items()},
         "images_per_second": round(batch / median["constrained"], 1),
@@ -194,9 +202,11 @@ def compiled(classifier: itn.Classifier, images: Tensor, repeats: int, **setting
     }
 
 
-def _learners(classifier: itn.Classifier, data: itn.CheckedImages, batch: int) -> Iterator[tuple[str, Steps]]:
+def _learners(
+    classifier: itn.Classifier, data: itn.CheckedImages, batch: int, constrained: itn.Constrained
+) -> Iterator[tuple[str, Steps]]:
     """Return the constrained learner, and switched ones that always take the same branch."""
-    config = itn.LearnConfig(batch_size=batch)
+    config = itn.LearnConfig(objective=constrained, batch_size=batch)
     # Of baselines nothing is known but a displacement of 0.1: all restarts begin at random
     known = SingleTransformation(
         *("", "+", 0.0, 1.0, ""), lambda scale: scale, lambda images, scale: images, lambda scale: 0.1 * scale
@@ -308,7 +318,9 @@ def measure(
         "threads": torch.get_num_threads(),
         "provenance": provenance(classifier.device),
         "screening": screening(classifier, images[:screened], repeats, **settings),
-        "learning": learning(classifier, images, steps, learned, **settings),
+        "learning": learning(
+            classifier, images, steps, learned, itn.Constrained() if repeats > 1 else TRIAL, **settings
+        ),
         "compiled": compiled(classifier, batch, steps, **settings) if repeats > 1 else None,
     }
 

@@ -58,5 +58,5 @@ def test_no_pass_has_more_images_than_a_batch(learn, batch_size, blobs, side):
     config = itn.LearnConfig(
         tolerance=0.3, steps=2, batch_size=batch_size, parts=("spatial",), family="translation"
     )
-    learn(side, *(part[:60] for part in blobs), config)
+    learn(side, *(part[:120] for part in blobs), config)
     assert max(passed) == batch_size
