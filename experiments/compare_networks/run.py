@@ -2,8 +2,8 @@
 
 Command:   python experiments compare_networks                    (lenet5 and jennings-cnn, 2,000 digits)
            python experiments compare_networks --models efficientnet-lite0 efficientnet-lite1
-               efficientnet-lite2 --data DIR --limit 100          (photographs, a folder for each class)
-Machine:   1 CPU core, about 3 minutes; three networks on 100 photographs about 15
+               efficientnet-lite2 --data DIR --limit 60          (photographs, a folder for each class)
+Machine:   1 CPU core, about 3 minutes; three networks on 60 photographs about 12
 Writes:    runs/compare_networks/: result.json, correlations.png, and the comparison with its figures
 Published: "the learned invariances of ResNet correlate to the invariance learned by AlexNet" (Bunne et al.,
            section V), from looking at curves; no number
@@ -202,7 +202,7 @@ where the two have nothing to do with each other. Brackets are 95 % intervals, a
 ```bash
 python experiments compare_networks
 python experiments compare_networks --models efficientnet-lite0 efficientnet-lite1 efficientnet-lite2 \\
-    --data PHOTOS --limit 100
+    --data PHOTOS --limit 60
 ```
 {sections}
 

@@ -103,8 +103,8 @@ def _shown(
         for row in line:
             picture = pictures[row.image]
             of_line += [picture, TRANSFORMS[row.transform](picture[None], row.magnitude)[0]]
-            which = shortened(pair.first if row.breaks == "first" else pair.second, 15)
-            texts += [shortened(row.class_, 14), f"{row.transform} {row.magnitude:.3g}\nbreaks {which}"]
+            which = shortened(pair.first if row.breaks == "first" else pair.second, 10)
+            texts += [shortened(row.class_, 13), f"{row.transform} {row.magnitude:.3g}\nbreaks {which}"]
         empty = 2 * PER_ROW - len(of_line)
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))

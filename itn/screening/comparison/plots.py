@@ -18,6 +18,7 @@ from itn.screening.criteria import measure
 
 COLUMNS = 4  # of panels
 MOST_NAME = 26  # letters of a screen's name
+FEW = 300  # images, of which points are larger
 
 
 def threshold_differences(pair: PairComparison, criterion: str, topk: int, confidence: float) -> Figure:
@@ -128,11 +129,15 @@ def _panel(
     for side, (one, other) in flips.items():
         x, y = _signed(compared, side, one.distance), _signed(compared, side, other.distance)
         both, first, second = one.ended & other.ended, one.ended & ~other.ended, other.ended & ~one.ended
-        style: dict[str, Any] = {"markersize": 1.8, "alpha": 0.35, "markeredgewidth": 0}
+        style: dict[str, Any] = {
+            "markersize": 1.8 if len(x) > FEW else 3.5,
+            "alpha": 0.35,
+            "markeredgewidth": 0,
+        }
         ax.plot(x[both], y[both], "o", color=BLUE, **style)
         outward = ("<", "v") if side == "below" else (">", "^")
-        ax.plot(x[second], y[second], outward[0], color=ORANGE, **style | {"markersize": 3.2})
-        ax.plot(x[first], y[first], outward[1], color=ORANGE, **style | {"markersize": 3.2})
+        ax.plot(x[second], y[second], outward[0], color=ORANGE, **style | {"markersize": 3.6})
+        ax.plot(x[first], y[first], outward[1], color=ORANGE, **style | {"markersize": 3.6})
         found = compared.correlation[side].value
         texts.append("-" if found is None else f"{found:.2f}")
     low, high = min(*ends.values(), 0), max(*ends.values(), 0)
