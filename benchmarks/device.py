@@ -39,7 +39,7 @@ import numpy as np
 import torch
 import torchvision
 from clock import alternate, ratio
-from floors import IMAGENET, Floor, learning
+from floors import IMAGENET, TRIAL, Floor, learning
 from torch import Tensor
 
 import itn
@@ -218,6 +218,7 @@ def floors_of(model: str, machine: Machine) -> Record:
             images,
             machine.few(9, 1),
             min(batch, 256),
+            TRIAL if machine.quick else itn.Constrained(),
             precision="float32",
             channels_last=False,
         ),

@@ -10,6 +10,7 @@ from itn.boxes.passes import BoxPasses
 from itn.boxes.search import PHASES, BlockSearch, Budget, Phase
 from itn.runtime.journal import Journal
 from itn.runtime.progress import progress_bar
+from itn.runtime.wording import counted
 
 BLOCK = 1024  # images that are searched side by side; it bounds the memory of what was tried
 KEPT_TOGETHER = 2000  # forward passes between two moments from which an interrupted run goes on, at least
@@ -64,7 +65,7 @@ def search_images(passes: BoxPasses, journal: Journal, progress: bool | None = N
             def advance(count: int, left: int, number: int = number, part: Tensor = part) -> None:
                 bar.advance(count)
                 where = f"block {number + 1} of {len(blocks)}: " if len(blocks) > 1 else ""
-                bar.note(f"{where}{left:,} of {len(part):,} images survive")
+                bar.note(f"{where}{left:,} of {counted(len(part), 'image')} survive")
 
             search = BlockSearch(part, box, ask, budget, config.seed, advance)
             search.run()

@@ -33,7 +33,6 @@ MOST_PIXELS = 400**2
 """Of an image that sliders move, with what is around it: larger ones would make the page too large."""
 RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RAY_IMAGES, RAY_TS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
-BATCH = 128
 _TS = tuple(n / 8 for n in range(1, 9))
 _STRENGTH = Transform("strength", "share of full strength", 0.0, _TS, lambda images, v: images, domain=(0, 1))
 RANKS = ("changes first", "near the median", "changes last")
@@ -128,8 +127,8 @@ class LearnExamples:
 class Shown:
     """Held-out images under one net, each rounded to the 8 bits of a picture."""
 
-    def __init__(self, net: InvariantTransformerNet, data: CheckedImages) -> None:
-        self.net, self.data = net, data
+    def __init__(self, net: InvariantTransformerNet, data: CheckedImages, batch_size: int) -> None:
+        self.net, self.data, self.batch_size = net, data, batch_size
         self.controls = CONTROLS * len(net.parts)
 
     def transformed(self, index: Tensor, k: Tensor) -> Tensor:
@@ -152,7 +151,7 @@ class Shown:
             transformed = self.transformed(index[rows], k[rows])
             return self.net.classifier(transformed).argmax(1).cpu()
 
-        batches, _ = map_in_memory(len(index), BATCH, of_batch)
+        batches, _ = map_in_memory(len(index), self.batch_size, of_batch)
         return torch.cat(batches)
 
     @torch.inference_mode()
@@ -169,6 +168,7 @@ def learn_examples(
     groups: Sequence[tuple[InvariantTransformerNet, CheckedImages]],
     class_name: Callable[[int], str],
     numbers: Sequence[Tensor],
+    batch_size: int,
 ) -> LearnExamples:
     """Return examples of a run.
 
@@ -176,8 +176,9 @@ def learn_examples(
         groups: Each family with its held-out images: one for all of them, or one for each class.
         class_name: From a class index to its name.
         numbers: Of the images of each group, their numbers among all held-out images.
+        batch_size: Images in a forward pass.
     """
-    shown = [Shown(net, data) for net, data in groups]
+    shown = [Shown(net, data, batch_size) for net, data in groups]
     examined, changed = 0, 0
     flips: list[_Flip] = []
     for group, of_images in zip(shown, numbers, strict=True):

@@ -192,7 +192,7 @@ class _Family:
     def examples(self) -> LearnExamples:
         data = self.held_out.data
         name = self.held_out.classifier.class_name
-        return learn_examples([(self.net, data)], name, [torch.arange(len(data))])
+        return learn_examples([(self.net, data)], name, [torch.arange(len(data))], self.config.batch_size)
 
     def figures(self, history: Sequence[LearnStep], record: LearnRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw  # noqa: PLC0415  # slow to import

@@ -268,7 +268,7 @@ class _ClassFamilies:
         labels = self.parts[-1].data.labels
         groups = [(c.net, c.held_out.data) for c in self.classes]
         numbers = [(labels == c.label).nonzero().flatten() for c in self.classes]
-        return learn_examples(groups, self.classifier.class_name, numbers)
+        return learn_examples(groups, self.classifier.class_name, numbers, self.config.batch_size)
 
     def figures(self, history: Sequence[LearnStep], record: PerClassRecord) -> "Mapping[str, Figure]":
         from itn.learning.figures import draw_classes  # noqa: PLC0415  # slow to import

@@ -82,7 +82,8 @@ def report(
     pages = [_page(run) for run in given]
     text = page_html(pages, _notes([settings_of(folder) for folder in folders]) if len(given) > 1 else ())
     try:
-        return write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
+        # Names that are not Unicode, such as those of some files, get a question mark
+        return write_whole(target, lambda path: path.write_text(text, encoding="utf-8", errors="replace"))
     except OSError as error:
         raise ValueError(f"cannot write {target} ({error.strerror}): name another file") from None
 

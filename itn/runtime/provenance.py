@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_PLACES = ("--out", "--device")
+_PLACES = ("--out", "--device", "--require", "--judge-by")
 _SWITCHES = ("--overwrite", "--deterministic")
 _command: ContextVar[str | None] = ContextVar("command", default=None)
 
@@ -23,7 +23,8 @@ _command: ContextVar[str | None] = ContextVar("command", default=None)
 def commanded(arguments: Sequence[str]) -> Iterator[None]:
     """Let the provenance of runs inside the block name the command line that has started them.
 
-    Where its results go and what computes them is left out: equal runs have equal provenances.
+    Where its results go, what computes them and what is required of them is left out: equal runs have equal
+    provenances.
     """
     kept, place = [], False
     for argument in arguments:

@@ -49,7 +49,7 @@ def test_a_finished_screen_passes_a_gate_or_does_not(screens, capsys):
     }
     assert after == before
     # What a run has written goes when it is replaced
-    assert main([*SCREEN, "--out", str(folder), "--overwrite"]) == 0
+    assert main([*SCREEN, "--model", "lenet5", "--out", str(folder), "--overwrite"]) == 0
     assert content_of(folder) == before
 
 

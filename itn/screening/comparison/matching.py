@@ -96,12 +96,12 @@ def _fraction(screen: ScreenResult) -> float | None:
 
 def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcomes) -> None:
     """Raise ValueError unless images that are called alike are the same."""
-    n = len(here.images)
+    of = f"of {counted(len(here.images), 'image')}"
     if here.shape == there.shape:
         other = int((here.digests != there.digests).sum())
         if other:
             raise ValueError(
-                f"{first} and {second}: {other} of {n} images that are called alike differ in their pixels, "
+                f"{first} and {second}: {other} {of} called alike differ in their pixels, "
                 f"the first is {here.images[int((here.digests != there.digests).argmax())]}: screen the same "
                 "images"
             )
@@ -117,7 +117,7 @@ def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcom
         by_name = np.array([a != b for a, b in zip(*names, strict=True)])
         if other := min(int(by_number.sum()), int(by_name.sum())):
             raise ValueError(
-                f"{first} and {second}: {other} of {n} images have another label: give both the same labels"
+                f"{first} and {second}: {other} {of} have another label: give both the same labels"
             )
 
 
@@ -132,7 +132,7 @@ def _notes(
     notes = []
     if any(len(each.images) > common for each in known):
         of = ", ".join(f"{name} {len(each.images):,}" for name, each in zip(names, known, strict=True))
-        notes.append(f"compared are the {common:,} images that all have; {of}")
+        notes.append(f"compared are the {counted(common, 'image')} that all have; {of}")
     for setting in ("padding", "surround"):
         values = [getattr(screen.record, setting) for screen in screens]
         if len(set(values)) > 1:

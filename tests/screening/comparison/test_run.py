@@ -108,7 +108,7 @@ def test_what_is_not_comparable_is_refused(middle, right, line, spread, config):
             [middle, screened(names=[f"x{n}" for n in range(240)])],
             "the screens share 0 images of 240 and 240",
         ),
-        ([middle, turned], "240 of 240 images that are called alike differ in their pixels, the first is 0"),
+        ([middle, turned], "240 of 240 images called alike differ in their pixels, the first is 0"),
         ([middle, screened(labels=swapped)], "3 of 240 images have another label"),
         ([middle, screened(names=["a"] * 240)], "images of other share a name"),
         (
