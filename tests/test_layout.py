@@ -29,7 +29,8 @@ def test_imports_between_folders_run_one_way():
 
 def test_files_and_folders_are_few_and_short():
     assert not [path for path in PACKAGE.rglob("*.py") if len(path.read_text().splitlines()) > 350]
-    assert len([path for path in PACKAGE.iterdir() if not path.name.startswith("_")]) <= 15
+    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert len(entries - {"pretrained"}) <= 15  # the weights lie there only once they are installed
 
 
 @pytest.mark.parametrize(
