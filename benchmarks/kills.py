@@ -137,8 +137,10 @@ def broken(folder: Path) -> list[str]:
 
 def moment(folder: Path) -> str:
     """Return what a run was doing when it was killed, by the files that it has left, and its phase."""
-    if (folder / "result.json").exists():
+    if (folder / "report.html").exists():
         return "after the last file"
+    if (folder / "result.json").exists():
+        return "reporting"
     if any(folder.glob("figures/*.png")):
         return "drawing"
     if (phase := _phase(folder)).exists():
@@ -165,11 +167,13 @@ def torment(
             if (error := finish(job)) and job.exitcode != -signal.SIGKILL:
                 return moments, [*wrong, f"does not continue: {error}"]
             wrong += broken(out)
-        if not (out / "result.json").exists() and (error := finish(start(command, out))):
+        # The same command makes a report that is missing
+        if not (out / "report.html").exists() and (error := finish(start(command, out))):
             return moments, [*wrong, f"does not continue: {error}"]
         left = content_of(out)
         # A run that is killed after its last file may leave what only an unfinished run needs, no other may
-        spared = (".itn", "checkpoint") if moments[-1:] == ["after the last file"] else ()
+        late = moments[-1:] in (["reporting"], ["after the last file"])
+        spared = (".itn", "checkpoint") if late else ()
         extra = {name for name in left.keys() - whole.keys() if not name.startswith(spared)}
         wrong += sorted(extra | {name for name in whole if left.get(name) != whole[name]})
     return moments, wrong
