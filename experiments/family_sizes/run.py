@@ -44,6 +44,7 @@ import itn
 from itn import plotting
 from itn.certification.headline import Compared, MeasuredCurve, compare, compare_pooled
 from itn.certification.records import Headline
+from itn.functional import INTERPOLATIONS
 from itn.stats import generator
 
 PARTS = {"color": ("color",), "spatial": ("spatial",), "both": ("color", "spatial")}
@@ -66,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=float, default=0.02, help="default: %(default)s")
     parser.add_argument("--steps", type=int, help="as itn learn has it")
     parser.add_argument("--batch-size", type=int, help="as itn learn has it")
+    parser.add_argument(
+        "--interpolation", choices=INTERPOLATIONS, default=INTERPOLATIONS[0], help="default: %(default)s"
+    )
 
 
 def measure(protocol: Protocol) -> Record:
@@ -80,6 +84,7 @@ def measure(protocol: Protocol) -> Record:
         "images": len(data.labels),
         "weights_sha256": classifier.sha256(),
         "images_sha256": study.data_fingerprint(data.images, data.labels),
+        "interpolation": asked["interpolation"],
     }
     given = {name: asked[name] for name in ("steps", "batch_size") if asked[name]}
     given = protocol.pick(given, given, {"steps": 4})
@@ -89,6 +94,7 @@ def measure(protocol: Protocol) -> Record:
             parts=PARTS[parts],
             tolerance=protocol.pick(asked["tolerance"], asked["tolerance"], 0.1),
             seed=seed,
+            interpolation=asked["interpolation"],
             **given,
         )
         config = with_objective(config, objective)

@@ -6,9 +6,9 @@ Machine:   2 CPU cores, less than a minute
 Writes:    runs/resampling/: result.json, drops.png
 Published: nothing
 
-Shifts, turns and zooms about as small as a pixel, sampled twice: by bilinear interpolation, as itn and
-spatial transformer networks do, and by bicubic interpolation, which blurs less. A shift by one whole pixel
-resamples nothing and serves as a control. DIR holds a folder of images for each class.
+Shifts, turns and zooms about as small as a pixel, sampled twice: by bilinear interpolation, the
+default, as spatial transformer networks do it, and by bicubic interpolation, which blurs less. A shift by
+one whole pixel resamples nothing and serves as a control. DIR holds a folder of images for each class.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import study
 import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from study import Protocol, Record
 
@@ -74,10 +73,7 @@ def measure(protocol: Protocol) -> Record:
         for pixels, labels in zip(data.images.split(BATCH), data.labels.split(BATCH), strict=True):
             images = (pixels / 255).to(classifier.device)
             if matrix is not None:
-                grid = F.affine_grid(
-                    matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False
-                )
-                images = F.grid_sample(images, grid, kernel, align_corners=False).clamp(0, 1)
+                images = itn.warp(images, matrix, interpolation=kernel).clamp(0, 1)
             correct.append(classifier.logits(images).argmax(1).cpu() == labels)
         return torch.cat(correct)
 

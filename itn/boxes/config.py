@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from itn.boxes.box import Box, range_of
-from itn.functional import PADDINGS
+from itn.functional import INTERPOLATIONS, PADDINGS
 from itn.models.canvases import SurroundSetting, check_surround
 from itn.models.checks import CheckName, check_accept
 from itn.runtime.validation import Precision, check_choice, check_fractions, check_types, require
@@ -51,6 +51,9 @@ class WorstConfig:
     """The box has grown too large where less than this fraction of the images survives."""
     padding: str = "zeros"
     """What lies outside the frame: zeros, border or reflection; with a surround outside the photograph."""
+    interpolation: str = "bilinear"
+    """How spatial transformations make values between pixels: bilinear, or bicubic, which softens less. On
+    small images softening alone can cost more than the motion."""
     surround: SurroundSetting = "auto"
     """What spatial transformations bring in from around the images of an ``ImageSet``: all that it holds
     (auto), nothing (none), or canvases so many times as large as the crop (a number, at least 1)."""
@@ -88,6 +91,7 @@ class WorstConfig:
         """Check what does not depend on which transformations there are."""
         check_types(self)
         check_choice("padding", self.padding, PADDINGS)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         check_surround(self.surround)
         object.__setattr__(self, "accept", check_accept(self.accept))
         check_choice("precision", self.precision, get_args(Precision))

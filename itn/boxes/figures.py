@@ -59,6 +59,7 @@ def draw_worst(
     config = WorstConfig(
         {own.get(name, name): ends for name, ends in record.box.items()},
         padding=record.padding,
+        interpolation=record.interpolation,
         surround="auto" if all_known else record.surround or "none",
         seed=record.provenance["seed"],
     )

@@ -78,6 +78,8 @@ class WorstRecord(Record):
     surround: float | None = None
     """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
     known around them."""
+    interpolation: str = "bilinear"
+    """How spatial transformations made values between pixels."""
 
 
 @dataclasses.dataclass(frozen=True)

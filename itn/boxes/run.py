@@ -160,6 +160,7 @@ def _result(
         criterion=config.criterion,
         topk=config.topk,
         padding=config.padding,
+        interpolation=config.interpolation,
         box=box.by_name,
         units={transform.name: transform.unit for transform in box.transforms},
         statement=statement(survival, of_all, every, box.by_name, config.criterion, searched, n, confidence),

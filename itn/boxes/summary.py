@@ -31,7 +31,7 @@ def worst_summary(record: WorstRecord) -> str:
         f"{record.passes_per_image:.1f} for each image that was searched",
     ]
     if any(name not in TRANSFORMS or TRANSFORMS[name].spatial for name in record.box):
-        lines.append(surround_text(record.surround))
+        lines.append(surround_text(record.surround, record.interpolation))
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from itn.functional.families import (
 )
 from itn.functional.matrices import square_matrix
 from itn.functional.spatial import (
+    INTERPOLATIONS,
     PADDINGS,
     SpatialParts,
     decompose_spatial,
@@ -32,6 +33,7 @@ from itn.functional.surround import Surround, crops_of, fill_outside
 __all__ = [
     "COLOR_FAMILIES",
     "FAMILIES",
+    "INTERPOLATIONS",
     "PADDINGS",
     "Family",
     "SpatialParts",

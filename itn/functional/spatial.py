@@ -16,6 +16,8 @@ from torch import Tensor
 from itn.functional.surround import Surround, crops_of, fill_outside, fold_into_box
 
 PADDINGS = ("zeros", "border", "reflection")
+INTERPOLATIONS = ("bilinear", "bicubic")
+_TAPS = 2  # pixels on each side of a position that bicubic interpolation takes in
 
 
 def spatial_identity(like: Tensor) -> Tensor:
@@ -23,8 +25,14 @@ def spatial_identity(like: Tensor) -> Tensor:
     return torch.eye(2, 3, dtype=like.dtype, device=like.device)
 
 
-def warp(images: Tensor, matrix: Tensor, padding: str = "zeros", surround: Surround | None = None) -> Tensor:
-    """Sample images bilinearly at positions given by an affine map.
+def warp(
+    images: Tensor,
+    matrix: Tensor,
+    padding: str = "zeros",
+    surround: Surround | None = None,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """Sample images at positions given by an affine map.
 
     Args:
         images: B x C x H x W with any values, such as feature maps; with a surround the canvases,
@@ -35,6 +43,9 @@ def warp(images: Tensor, matrix: Tensor, padding: str = "zeros", surround: Surro
             it begins where the photograph ends.
         surround: Where the crops lie in the canvases, and where each photograph ends; None: nothing is known
             beyond the frame.
+        interpolation: How values between pixels are made: ``"bilinear"``, which softens what it moves by
+            fractions of a pixel, or ``"bicubic"`` (the kernel of ``grid_sample``, with a = -0.75), which
+            keeps more detail and may leave the range of the image by a little.
 
     Returns:
         Warped images of the same shape and dtype; with a surround the warped crops, B x C x H x W. Where a
@@ -52,14 +63,18 @@ def warp(images: Tensor, matrix: Tensor, padding: str = "zeros", surround: Surro
         unchanged = crops_of(images, surround)
         if surround is None:
             grid = _sampling_grid(matrix, *images.shape[-2:])
-            warped = F.grid_sample(images.to(dtype), grid, "bilinear", padding, align_corners=False)
+            warped = F.grid_sample(images.to(dtype), grid, interpolation, padding, align_corners=False)
         else:
             to_canvas = _to_canvas(matrix, surround, images.shape[-2:])
-            warped = _sample_canvas(images.to(dtype), to_canvas, padding, surround, surround.size)
+            warped = _sample_canvas(
+                images.to(dtype), to_canvas, padding, surround, surround.size, interpolation
+            )
         return _exact_at_identity(unchanged, warped, matrix)
 
 
-def warp_canvas(images: Tensor, matrix: Tensor, padding: str, surround: Surround) -> Tensor:
+def warp_canvas(
+    images: Tensor, matrix: Tensor, padding: str, surround: Surround, interpolation: str = "bilinear"
+) -> Tensor:
     """Return whole canvases warped as ``warp`` does their crops, for a warp that follows.
 
     Args:
@@ -67,6 +82,7 @@ def warp_canvas(images: Tensor, matrix: Tensor, padding: str, surround: Surround
         matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates of the crop.
         padding: What lies outside the photograph.
         surround: Where the crops lie in the canvases, and where each photograph ends.
+        interpolation: Bilinear or bicubic, as for ``warp``.
 
     Returns:
         Canvases of the same shape and dtype; the padding fills them, so that their surround is
@@ -80,7 +96,7 @@ def warp_canvas(images: Tensor, matrix: Tensor, padding: str, surround: Surround
         columns = _to_canvas(matrix, surround, (height, width))
         linear = columns[:, :, :2] / scale
         whole = torch.cat([linear, columns[:, :, 2:] - (linear * shift).sum(2, keepdim=True)], 2)
-        warped = _sample_canvas(images.to(dtype), whole, padding, surround, (height, width))
+        warped = _sample_canvas(images.to(dtype), whole, padding, surround, (height, width), interpolation)
         return _exact_at_identity(fill_outside(images, surround, padding), warped, matrix)
 
 
@@ -96,16 +112,26 @@ def _exact_at_identity(images: Tensor, warped: Tensor, matrix: Tensor) -> Tensor
 
 
 def _sample_canvas(
-    canvases: Tensor, matrix: Tensor, padding: str, surround: Surround, size: tuple[int, int]
+    canvases: Tensor,
+    matrix: Tensor,
+    padding: str,
+    surround: Surround,
+    size: tuple[int, int],
+    interpolation: str,
 ) -> Tensor:
     """Sample canvases by matrices from an output frame of a size to the normalized canvas, B x 2 x 3."""
-    canvas = (canvases.shape[-2], canvases.shape[-1])
+    height, width = canvases.shape[-2:]
     grid = _sampling_grid(matrix, *size)
     if padding == "zeros":
         canvases = fill_outside(canvases, surround, padding)
-    else:
-        grid = fold_into_box(grid, surround, canvas, padding)
-    return F.grid_sample(canvases, grid, "bilinear", "zeros", align_corners=False)
+    elif interpolation == "bilinear":
+        grid = fold_into_box(grid, surround, (height, width), padding, 0.5)
+    else:  # takes in pixels beyond the edge, which must be there
+        grid = fold_into_box(grid, surround, (height, width), padding, -0.5)
+        canvases, surround = F.pad(canvases, 4 * (_TAPS,)), surround.moved(_TAPS)
+        canvases = fill_outside(canvases, surround, padding)
+        grid = grid * grid.new_tensor([width / (width + 2 * _TAPS), height / (height + 2 * _TAPS)])
+    return F.grid_sample(canvases, grid, interpolation, "zeros", align_corners=False)
 
 
 def _to_canvas(matrix: Tensor, surround: Surround, canvas: Sequence[int]) -> Tensor:

@@ -72,6 +72,10 @@ class Surround(NamedTuple):
         box = self.boxes.new_tensor([0, 0, width, height])
         return self._replace(boxes=box.expand(len(self.boxes), 4))
 
+    def moved(self, pixels: int) -> Self:
+        """Return this surround for canvases with so many more pixels on every side."""
+        return self._replace(top=self.top + pixels, left=self.left + pixels, boxes=self.boxes + pixels)
+
     def part(self, index: Tensor | slice) -> Self:
         """Return the surround of the crops at an index."""
         return self._replace(boxes=self.boxes[index])
@@ -116,7 +120,9 @@ def _inside(index: Tensor, low: Tensor, high: Tensor, padding: str) -> Tensor:
     return low + torch.minimum(offset, 2 * span - 1 - offset)
 
 
-def fold_into_box(grid: Tensor, surround: Surround, canvas: tuple[int, int], padding: str) -> Tensor:
+def fold_into_box(
+    grid: Tensor, surround: Surround, canvas: tuple[int, int], padding: str, inset: float
+) -> Tensor:
     """Return sampling positions that are moved into the box of each photograph, B x H x W x 2.
 
     Args:
@@ -124,6 +130,8 @@ def fold_into_box(grid: Tensor, surround: Surround, canvas: tuple[int, int], pad
         surround: The boxes.
         canvas: Height and width of the canvas.
         padding: ``"border"`` or ``"reflection"``, as ``grid_sample`` has it at the edge of an image.
+        inset: By how many pixels the positions stay inside the edges of the box at least; below 0 they may
+            leave it by as much.
     """
     size = grid.new_tensor([canvas[1], canvas[0]])
     boxes = surround.boxes.to(grid)[:, None, None, :]
@@ -132,4 +140,4 @@ def fold_into_box(grid: Tensor, surround: Surround, canvas: tuple[int, int], pad
     if padding == "reflection":
         span = high - low
         position = high - ((position - low).remainder(2 * span) - span).abs()
-    return 2 * torch.minimum(torch.maximum(position, low + 0.5), high - 0.5) / size - 1
+    return 2 * torch.minimum(torch.maximum(position, low + inset), high - inset) / size - 1

@@ -9,7 +9,7 @@ from torch import nn
 
 from itn.certification.criteria import CRITERIA, Accuracy, Agreement, Broken, Criterion
 from itn.certification.records import Terms
-from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS
+from itn.functional import COLOR_FAMILIES, FAMILIES, INTERPOLATIONS, PADDINGS
 from itn.learning.constrained.objective import Constrained
 from itn.learning.objective import Objective
 from itn.learning.switched import Switched
@@ -84,8 +84,12 @@ class LearnConfig:
     spatial_bound: float | None = None
     """Bound on each spatial parameter; default the family's own (1; pi for the rotation's angle)."""
     padding: str = "zeros"
-    """What lies outside the frame, with a surround outside the photograph: zeros, border or reflection. Of
-    transformers that are given as objects, padding, family, bounds and hidden width are their own."""
+    """What lies outside the frame, with a surround outside the photograph: zeros, border or reflection.
+    Transformers that are given as objects have their own padding, interpolation, family, bounds and hidden
+    width."""
+    interpolation: str = "bilinear"
+    """How spatial transformations make values between pixels: bilinear, or bicubic, which softens less. On
+    small images softening alone can cost more than the motion."""
     surround: SurroundSetting = "auto"
     """What geometry brings in from around the images of an ``ImageSet``: all that it holds (auto), nothing
     (none), or canvases so many times as large as the crop (a number, at least 1)."""
@@ -111,6 +115,7 @@ class LearnConfig:
         check_choice("family", self.family, FAMILIES)
         check_choice("color_family", self.color_family, COLOR_FAMILIES)
         check_choice("padding", self.padding, PADDINGS)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         check_surround(self.surround)
         object.__setattr__(self, "accept", check_accept(self.accept))
         check_choice("precision", self.precision, get_args(Precision))
@@ -252,6 +257,7 @@ def describe_part(part: Transformer) -> dict[str, Any]:
             "hidden": head.hidden.out_features,
             "nonnegative": head.nonnegative,
             "padding": part.padding,
+            "interpolation": part.interpolation,
         }
         | _code(part, (ColorTransformer, SpatialTransformer))
     )

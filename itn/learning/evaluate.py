@@ -164,6 +164,7 @@ def evaluate(
         split=split,
         provenance=provenance | {"seed": config.seed},
         surround=held_out.data.surround,
+        interpolation=config.interpolation,
     )
 
 

@@ -30,10 +30,11 @@ from itn.stats import generator
 
 _SHAPED = (
     *("parts", "family", "color_family", "hidden", "nonnegative", "color_bound", "spatial_bound", "padding"),
+    "interpolation",
 )
 
 
-_TELLING = ("class", "family", "names", "nonnegative", "padding")
+_TELLING = ("class", "family", "names", "nonnegative", "padding", "interpolation")
 
 
 def make_net(
@@ -94,7 +95,13 @@ def _transformers(
         )
     if SpatialTransformer.part in config.parts:
         spatial = SpatialTransformer(
-            config.family, config.hidden, config.spatial_bound, config.padding, None, config.nonnegative
+            config.family,
+            config.hidden,
+            config.spatial_bound,
+            config.padding,
+            None,
+            config.nonnegative,
+            config.interpolation,
         )
     return color, spatial
 

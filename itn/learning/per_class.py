@@ -248,6 +248,7 @@ class _ClassFamilies:
             split=split,
             provenance=provenance | {"seed": self.config.seed},
             surround=self.parts[-1].data.surround,
+            interpolation=self.config.interpolation,
         )
 
     def weights(self) -> dict[str, Tensor]:

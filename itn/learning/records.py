@@ -145,6 +145,8 @@ class LearnRecord(Record):
     surround: float | None = None
     """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
     known around them."""
+    interpolation: str = "bilinear"
+    """How the spatial transformer made values between pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +229,8 @@ class PerClassRecord(Record):
     """Number of images in each part, seed, and a hash of the held-out images and labels."""
     provenance: dict[str, Any]
     surround: float | None = None
+    """As in ``LearnRecord``."""
+    interpolation: str = "bilinear"
     """As in ``LearnRecord``."""
 
 

@@ -27,6 +27,7 @@ class PartSliders:
     """Of each parameter."""
     nonnegative: bool
     padding: str
+    interpolation: str
     aspect: float
     """Width over height of the images."""
     linear: tuple[tuple[float, ...], ...] | None
@@ -62,6 +63,7 @@ def part_sliders(net: Composition, shape: Sequence[int]) -> tuple[PartSliders, .
                 bound=tuple(head.bound.cpu().expand(len(part.names)).tolist()),
                 nonnegative=head.nonnegative,
                 padding=part.padding,
+                interpolation=part.interpolation,
                 aspect=shape[-1] / shape[-2],
                 linear=None if linear is None else _rows(linear),
             )

@@ -137,7 +137,7 @@ def part_readings(record: LearnRecord) -> Iterator[str]:
         yield f"(displacement of {', '.join(others)}: as the transformer defines it)"
     if any(part.rms_shift_full is not None for part in record.parts.values()):
         yield f"({_SHIFT}; {_BOUND})"
-        yield surround_text(record.surround)
+        yield surround_text(record.surround, record.interpolation)
     else:
         yield f"({_BOUND})"
 
@@ -191,7 +191,7 @@ def class_readings(record: PerClassRecord) -> Iterator[str]:
     )
     yield f"({_DISPLACEMENT}; at full strength)"
     if _moves_pixels(record):
-        yield surround_text(record.surround)
+        yield surround_text(record.surround, record.interpolation)
 
 
 def of_classes(record: PerClassRecord) -> Iterator[str]:

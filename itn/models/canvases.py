@@ -79,13 +79,19 @@ class Canvases:
         return Canvases(self.pixels[..., top:bottom, left:right], surround)
 
 
-def surround_text(ratio: float | None) -> str:
-    """Return in words what is known around images, for closing tables; ratio as that of ``Canvases``."""
+def surround_text(ratio: float | None, interpolation: str) -> str:
+    """Return in words what geometry brings in and how it samples, for closing tables.
+
+    Args:
+        ratio: That of ``Canvases``; None: nothing is known around the images.
+        interpolation: Bilinear or bicubic.
+    """
+    sampling = f"; {interpolation} interpolation"
     if ratio is None:
-        return "surround: none, so geometry brings in padding from outside the images"
+        return f"surround: none, so geometry brings in padding from outside the images{sampling}"
     return (
         "surround: geometry brings in what photographs show around the images, up to "
-        f"{ratio:.3g} times their size"
+        f"{ratio:.3g} times their size{sampling}"
     )
 
 

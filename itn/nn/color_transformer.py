@@ -87,7 +87,7 @@ class ColorTransformer(MatrixTransformer):
 
     @staticmethod
     @override
-    def apply_matrix(images: Tensor, matrix: Tensor, padding: str) -> Tensor:
+    def apply_matrix(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
         return apply_color(images, matrix)
 
     @staticmethod

@@ -16,6 +16,8 @@ class Frame(NamedTuple):
     """Zeros (black), border or reflection."""
     surround: Surround | None = None
     """Of canvases that a transformer with ``takes_surround`` is given; the size is that of their crops."""
+    interpolation: str = "bilinear"
+    """How values between pixels are made: bilinear or bicubic."""
 
     @property
     def aspect(self) -> float:
@@ -28,7 +30,7 @@ class Frame(NamedTuple):
         return self.height, self.width
 
     @classmethod
-    def of(cls, shape: Sequence[int], padding: str = "zeros") -> "Frame":
+    def of(cls, shape: Sequence[int], padding: str = "zeros", interpolation: str = "bilinear") -> "Frame":
         """Return the frame of images of shape ... x C x H x W."""
         channels, height, width = shape[-3:]
-        return cls(channels, height, width, padding)
+        return cls(channels, height, width, padding, interpolation=interpolation)

@@ -68,10 +68,11 @@ def _apply_matrix(
 ) -> tuple[Tensor, Surround | None]:
     """Apply a matrix to crops or canvases; the last one that looks around crops returns these."""
     if surround is None or not part.takes_surround:
-        return part.apply_matrix(images, matrix, part.padding), surround
+        return part.apply_matrix(images, matrix, part.frame(images.shape)), surround
     if is_last:
-        return part.apply_in(images, matrix, _frame(part, images, surround)), None
-    return warp_canvas(images, matrix, part.padding, surround), surround.filling(images)
+        return part.apply_matrix(images, matrix, _frame(part, images, surround)), None
+    warped = warp_canvas(images, matrix, part.padding, surround, part.interpolation)
+    return warped.clamp(0, 1), surround.filling(images)
 
 
 def _apply(

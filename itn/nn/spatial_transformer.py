@@ -24,6 +24,12 @@ from itn.nn.transformer import MatrixTransformer
 from itn.transforms import TRANSFORMS
 
 
+def sample(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
+    """Return images, with a surround canvases, warped as a frame says, in [0, 1]."""
+    warped = warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
+    return warped if frame.interpolation == "bilinear" else warped.clamp(0, 1)
+
+
 class SpatialTransformer(MatrixTransformer):
     """An affine map of the image plane, driven by k (Bunne et al., section III.D).
 
@@ -39,6 +45,7 @@ class SpatialTransformer(MatrixTransformer):
         padding: What lies outside the frame: ``"zeros"`` (black), ``"border"`` or ``"reflection"``.
         generator: Randomness of the initial weights; None is torch's global generator.
         nonnegative: No parameter falls below that of the identity, see ``ControlHead``.
+        interpolation: How values between pixels are made: bilinear or bicubic, see ``itn.warp``.
 
     Example:
         >>> spatial = SpatialTransformer(family="rotation")
@@ -58,6 +65,7 @@ class SpatialTransformer(MatrixTransformer):
         padding: str = "zeros",
         generator: torch.Generator | None = None,
         nonnegative: bool = False,
+        interpolation: str = "bilinear",
     ) -> None:
         if family not in FAMILIES:
             raise ValueError(f"unknown family {family!r}: give one of {', '.join(FAMILIES)}")
@@ -67,7 +75,13 @@ class SpatialTransformer(MatrixTransformer):
                 f"a {family} is bounded by at most {known.largest_bound:.4g}, got {bound}: it repeats"
             )
         super().__init__(
-            known.parameters, known.bound if bound is None else bound, hidden, padding, generator, nonnegative
+            known.parameters,
+            known.bound if bound is None else bound,
+            hidden,
+            padding,
+            generator,
+            nonnegative,
+            interpolation,
         )
         self.family = family
 
@@ -90,19 +104,13 @@ class SpatialTransformer(MatrixTransformer):
 
     @staticmethod
     @override
-    def apply_matrix(images: Tensor, matrix: Tensor, padding: str) -> Tensor:
-        return warp(images, matrix, padding)
+    def apply_matrix(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
+        return sample(images, matrix, frame)
 
     @property
     @override
     def takes_surround(self) -> bool:
         return self.is_plain and type(self).apply_matrix is SpatialTransformer.apply_matrix
-
-    @override
-    def apply_in(self, images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
-        if frame.surround is None:
-            return self.apply_matrix(images, matrix, frame.padding)
-        return warp(images, matrix, frame.padding, frame.surround)
 
     @staticmethod
     @override
@@ -166,7 +174,7 @@ class SpatialTransformer(MatrixTransformer):
                 return transform.function(transform.identity + max_offset * scale, aspect)
 
             def apply(images: Tensor, matrix: Tensor, surround: Surround | None = None) -> Tensor:
-                return warp(images, matrix, frame.padding, surround)
+                return sample(images, matrix, frame._replace(surround=surround))
 
             return of_matrices(name, max_offset, matrices, apply, member, takes_surround=True)
 

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from itn.functional import PADDINGS, Surround, check_images, displacement, sampled_displacement, unit_vectors
+from itn.functional import (
+    INTERPOLATIONS,
+    PADDINGS,
+    Surround,
+    check_images,
+    displacement,
+    sampled_displacement,
+    unit_vectors,
+)
 from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
@@ -40,6 +48,8 @@ class Transformer(nn.Module):
         padding: What lies outside the frame, for transformers that look there: zeros, border or reflection.
         generator: Randomness of the initial weights; None is torch's global generator.
         nonnegative: No parameter falls below 0, see ``ControlHead``.
+        interpolation: How values between pixels are made, for transformers that sample there: bilinear or
+            bicubic, see ``itn.warp``.
 
     Example:
         >>> class Fade(itn.nn.Transformer):
@@ -79,14 +89,16 @@ class Transformer(nn.Module):
         padding: str = "zeros",
         generator: torch.Generator | None = None,
         nonnegative: bool = False,
+        interpolation: str = "bilinear",
     ) -> None:
         super().__init__()
         check_choice("padding", padding, PADDINGS)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
         self.names = tuple(self.names if names is None else names)
         self.bound = self.bound if bound is None else bound
         if not self.names or isinstance(names or type(self).names, str):
             raise ValueError(f"{type(self).__name__} needs names, a tuple with the meaning of each parameter")
-        self.padding = padding
+        self.padding, self.interpolation = padding, interpolation
         self.head = ControlHead(len(self.names), hidden, self.bound, generator, nonnegative)
 
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
@@ -165,7 +177,7 @@ class Transformer(nn.Module):
 
     def frame(self, shape: Sequence[int]) -> Frame:
         """Return the frame of images of shape ... x C x H x W."""
-        return Frame.of(shape, self.padding)
+        return Frame.of(shape, self.padding, self.interpolation)
 
     def generate(self, k: Tensor) -> Tensor:
         """Return the parameters, B x P, of valid controls, B x 2, unchecked, for inner loops."""
@@ -215,8 +227,12 @@ class MatrixTransformer(Transformer):
         raise NotImplementedError
 
     @staticmethod
-    def apply_matrix(images: Tensor, matrix: Tensor, padding: str) -> Tensor:
-        """Return float images transformed by matrices, B x (n-1) x n."""
+    def apply_matrix(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
+        """Return float images transformed by matrices, B x (n-1) x n, in a frame.
+
+        Where the frame has a surround, which it only has with ``takes_surround``, images are canvases, and
+        crops are returned.
+        """
         raise NotImplementedError
 
     @staticmethod
@@ -253,16 +269,12 @@ class MatrixTransformer(Transformer):
             and self.is_plain
             and other.is_plain
             and other.apply_matrix is self.apply_matrix
-            and other.padding == self.padding
+            and (other.padding, other.interpolation) == (self.padding, self.interpolation)
         )
 
     @override
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
-        return self.apply_in(images, self.matrix_from(p, frame), frame)
-
-    def apply_in(self, images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
-        """Return images transformed by matrices, B x (n-1) x n, in a frame, which may have a surround."""
-        return self.apply_matrix(images, matrix, frame.padding)
+        return self.apply_matrix(images, self.matrix_from(p, frame), frame)
 
     @override
     def displacement(self, p: Tensor, frame: Frame) -> Tensor:

@@ -36,10 +36,17 @@ const itnFamily = {
     return out;
   },
 
-  // The crop of an image, sampled bilinearly where the matrix says; what the padding is begins where the box ends
-  warp(pixels, image, deviation, padding) {
+  // Weights of the four pixels around a position, t beyond the second, as torch.nn.functional.grid_sample has them
+  cubic(t) {
+    const a = -0.75, near = (x) => ((a + 2) * x - (a + 3)) * x * x + 1, far = (x) => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+    return [far(1 + t), near(t), near(1 - t), far(2 - t)];
+  },
+
+  // The crop of an image, sampled where the matrix says; what the padding is begins where the box ends
+  warp(pixels, image, deviation, padding, interpolation) {
     const {width: W, height: H, channels, crop, box} = image, [top, left, height, width] = crop;
     const [x0, y0, x1, y1] = box, n = W * H, out = new Float64Array(channels * width * height);
+    const bicubic = interpolation === "bicubic", first = bicubic ? -1 : 0;
     const fold = (position, low, high) => {
       if (padding === "reflection") {
         const span = high - low, period = 2 * span;
@@ -53,22 +60,24 @@ const itnFamily = {
         const x = (2 * column + 1) / width - 1, y = (2 * row + 1) / height - 1;
         let u = left + (((1 + a) * x + b * y + tx + 1) * width) / 2;
         let v = top + ((c * x + (1 + d) * y + ty + 1) * height) / 2;
-        if (padding !== "zeros") { u = fold(u, x0, x1); v = fold(v, y0, y1); }
+        if (padding !== "zeros" && !bicubic) { u = fold(u, x0, x1); v = fold(v, y0, y1); }
         u -= 0.5; v -= 0.5;
         const i = Math.floor(u), j = Math.floor(v), fx = u - i, fy = v - j;
-        for (let dy = 0; dy < 2; dy++) {
-          for (let dx = 0; dx < 2; dx++) {
-            const px = i + dx, py = j + dy;
+        const across = bicubic ? itnFamily.cubic(fx) : [1 - fx, fx], down = bicubic ? itnFamily.cubic(fy) : [1 - fy, fy];
+        for (let dy = 0; dy < down.length; dy++) {
+          for (let dx = 0; dx < across.length; dx++) {
+            let px = i + first + dx, py = j + first + dy;
+            if (padding !== "zeros" && bicubic) { px = fold(px + 0.5, x0, x1) - 0.5; py = fold(py + 0.5, y0, y1) - 0.5; }
             if (px < 0 || px >= W || py < 0 || py >= H) continue;
             if (padding === "zeros" && (px < x0 || px >= x1 || py < y0 || py >= y1)) continue;
-            const weight = (dx ? fx : 1 - fx) * (dy ? fy : 1 - fy);
+            const weight = across[dx] * down[dy];
             for (let ch = 0; ch < channels; ch++)
               out[(ch * height + row) * width + column] += weight * pixels[ch * n + py * W + px];
           }
         }
       }
     }
-    return out;
+    return bicubic ? out.map((value) => Math.min(1, Math.max(0, value))) : out;
   },
 
   crop(pixels, image) {
@@ -87,7 +96,7 @@ const itnFamily = {
     for (const part of data.families[image.family]) {
       const deviation = itnFamily.deviation(part, ks[part.k]);
       if (part.kind === "color") pixels = itnFamily.color(pixels, image.channels, deviation);
-      else { pixels = itnFamily.warp(pixels, image, deviation, part.padding); cropped = true; }
+      else { pixels = itnFamily.warp(pixels, image, deviation, part.padding, part.interpolation); cropped = true; }
     }
     return cropped ? pixels : itnFamily.crop(pixels, image);
   },

@@ -27,6 +27,7 @@ def flip_magnitudes(
     batch_size: int = ScreenConfig.batch_size,
     padding: str = ScreenConfig.padding,
     surround: SurroundSetting = ScreenConfig.surround,
+    interpolation: str = ScreenConfig.interpolation,
     seed: int = ScreenConfig.seed,
 ) -> dict[str, Flips]:
     """Find, for each image, the smallest magnitude on each side at which its prediction changes.
@@ -41,6 +42,7 @@ def flip_magnitudes(
         batch_size: Images in one forward pass.
         padding: What lies outside the frame: zeros, border or reflection.
         surround: What is looked at around the images of an ``ImageSet``, as in ``ScreenConfig``.
+        interpolation: Bilinear or bicubic, as in ``ScreenConfig``.
         seed: Seed of the noise, if the transformation needs any.
 
     Returns:
@@ -65,6 +67,7 @@ def flip_magnitudes(
         batch_size=batch_size,
         padding=padding,
         surround=surround,
+        interpolation=interpolation,
         seed=seed,
     )
     unused = torch.zeros(len(images), dtype=torch.int64)  # neither labels nor clean predictions are needed

@@ -187,15 +187,15 @@ class Screener:
             v: The magnitude, or magnitudes.
             surround: False: nothing is known around them.
         """
-        magnitudes = torch.as_tensor(v, dtype=torch.float32).reshape(-1)
+        magnitudes, config = torch.as_tensor(v, dtype=torch.float32).reshape(-1), self.config
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             of_batch = (magnitudes if len(magnitudes) == 1 else magnitudes[index]).to(images.device)
             if transform.spatial and surround:
                 images, around = self._around(images, index)
-                return transform.apply(images, of_batch, self.config.padding, surround=around)
+                return transform.apply(images, of_batch, config.padding, None, around, config.interpolation)
             noise = self._noise(images, index, of_batch) if transform.random else None
-            return transform.apply(images, of_batch, self.config.padding, noise)
+            return transform.apply(images, of_batch, config.padding, noise, None, config.interpolation)
 
         return change
 
@@ -212,16 +212,17 @@ class Screener:
         """
         matrix = self._matrix(transform, v)
         inverse = torch.linalg.inv(square_matrix(matrix))[:, :2]
-        padding = self.config.padding
+        padding, interpolation = self.config.padding, self.config.interpolation
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
             if around is None:
-                there = warp(images, matrix.to(images), padding)
+                there = warp(images, matrix.to(images), padding, None, interpolation)
             else:
-                there = warp_canvas(images, matrix.to(images), padding, around)
+                there = warp_canvas(images, matrix.to(images), padding, around, interpolation)
                 around = around.filling(there)
-            return warp(there, inverse.to(images), padding, around).clamp(0, 1)
+            there = there.clamp(0, 1)
+            return warp(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
 
         return change
 
@@ -239,7 +240,8 @@ class Screener:
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
-            return warp(images, matrix.to(images), self.config.padding, around).clamp(0, 1)
+            warped = warp(images, matrix.to(images), self.config.padding, around, self.config.interpolation)
+            return warped.clamp(0, 1)
 
         return change
 
@@ -254,7 +256,9 @@ class Screener:
             canvases = fill_outside(images, around, padding)
             noise = self._noise(canvases, index, first_at) if first.random else None
             canvases = first.apply(canvases, first_at.to(images.device), padding, noise)
-            return second.apply(canvases, second_at.to(images.device), padding, surround=around)
+            return second.apply(
+                canvases, second_at.to(images.device), padding, None, around, self.config.interpolation
+            )
 
         return change
 

@@ -222,6 +222,8 @@ class ScreenRecord(Record):
     surround: float | None = None
     """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
     known around them."""
+    interpolation: str = "bilinear"
+    """How spatial transformations made values between pixels."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""

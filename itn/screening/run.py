@@ -149,6 +149,7 @@ def screen(
                 criterion=config.criterion,
                 topk=config.topk,
                 padding=config.padding,
+                interpolation=config.interpolation,
                 surround=run.data.surround,
                 transforms=records,
                 pairs={name: pair_record(rows, config) for name, rows in pairs.items()},

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.functional import PADDINGS, Surround, check_images, unit_float, warp
+from itn.functional import INTERPOLATIONS, PADDINGS, Surround, check_images, unit_float, warp
 from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
 from itn.runtime.wording import counted
@@ -107,6 +107,7 @@ class Transform:
         padding: str = "zeros",
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        interpolation: str = "bilinear",
     ) -> Tensor:
         """Return transformed images.
 
@@ -116,6 +117,7 @@ class Transform:
             padding: What lies outside the frame: zeros, border or reflection.
             noise: For a random transformation, its pattern at magnitude 1, of the images' shape.
             generator: For a random transformation, draws the pattern; default: the same pattern at each call.
+            interpolation: How a spatial one makes values between pixels: bilinear or bicubic.
 
         Returns:
             Float images in [0, 1] of the same shape.
@@ -125,6 +127,7 @@ class Transform:
         """
         check_images(images)
         check_choice("padding", padding, PADDINGS)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
         images = unit_float(images)
         dtype = torch.promote_types(images.dtype, torch.float32)  # an angle in half precision is too coarse
         v = torch.as_tensor(magnitude, dtype=dtype, device=images.device)
@@ -140,7 +143,7 @@ class Transform:
             raise ValueError(
                 f"noise must have the images' shape {tuple(images.shape)}, got {tuple(noise.shape)}"
             )
-        return self.apply(images, v.reshape(-1), padding, noise)
+        return self.apply(images, v.reshape(-1), padding, noise, interpolation=interpolation)
 
     def apply(
         self,
@@ -149,6 +152,7 @@ class Transform:
         padding: str = "zeros",
         noise: Tensor | None = None,
         surround: Surround | None = None,
+        interpolation: str = "bilinear",
     ) -> Tensor:
         """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,).
 
@@ -158,7 +162,8 @@ class Transform:
             if surround is not None:
                 surround.check(images)
             frame = images if surround is None else surround.crops(images)
-            return warp(images, self.matrix(v, frame), padding, surround).clamp(0, 1)
+            warped = warp(images, self.matrix(v, frame), padding, surround, interpolation)
+            return warped.clamp(0, 1)
         optional = {"padding": padding, "noise": noise}
         v = v.view(-1, 1, 1, 1)
         changed = self.function(

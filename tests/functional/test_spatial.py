@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from itn import TRANSFORMS
 from itn.functional.families import FAMILIES, family_matrix
 from itn.functional.spatial import (
+    INTERPOLATIONS,
     PADDINGS,
     decompose_spatial,
     rms_displacement,
@@ -26,10 +27,11 @@ def random_matrices(n, seed=0, size=0.2, dtype=torch.float64):
 @pytest.mark.parametrize("size", [(9, 13), (28, 28), (37, 224), (1, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_identity_is_exact(size, dtype, padding):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_identity_is_exact(size, dtype, padding, interpolation):
     images = torch.rand(2, 3, *size).to(dtype)
     identity = spatial_identity(torch.zeros(0))
-    assert torch.equal(warp(images, identity, padding), images)
+    assert torch.equal(warp(images, identity, padding, None, interpolation), images)
 
 
 def test_identity_of_one_image_leaves_the_others_unchanged(odd_images):
@@ -89,11 +91,12 @@ def test_matches_kornia(odd_images):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_matches_affine_grid(odd_images, padding):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_matches_affine_grid(odd_images, padding, interpolation):
     matrix = random_matrices(3, size=0.6)
     grid = F.affine_grid(matrix, list(odd_images.shape), align_corners=False)
-    expected = F.grid_sample(odd_images, grid, padding_mode=padding, align_corners=False)
-    torch.testing.assert_close(warp(odd_images, matrix, padding), expected)
+    expected = F.grid_sample(odd_images, grid, interpolation, padding, align_corners=False)
+    torch.testing.assert_close(warp(odd_images, matrix, padding, None, interpolation), expected)
 
 
 def test_whole_pixel_translation_is_a_slice(odd_images):

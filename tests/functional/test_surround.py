@@ -1,5 +1,6 @@
 """Warps that look around the crop, against scipy on photographs that are not square, and of odd sizes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,16 @@ import torch
 from torchvision.transforms.functional import center_crop
 
 import itn
-from itn.functional import PADDINGS, Surround, crops_of, family_matrix, fill_outside, warp, warp_canvas
+from itn.functional import (
+    INTERPOLATIONS,
+    PADDINGS,
+    Surround,
+    crops_of,
+    family_matrix,
+    fill_outside,
+    warp,
+    warp_canvas,
+)
 from itn.functional.spatial import spatial_identity
 
 CROP = (9, 13)
@@ -31,14 +41,33 @@ def random_matrices(size, seed=0, dtype=torch.float64):
     return torch.eye(2, 3, dtype=dtype) + size * torch.randn(3, 2, 3, generator=generator, dtype=dtype)
 
 
-def sampled(photograph, y, x, padding):
-    """Bilinear values of a photograph at pixel indices, by scipy."""
+def cubic_weight(distance):
+    """Keys' kernel with a = -0.75."""
+    x, a = np.abs(distance), -0.75
+    near, far = (a + 2) * x**3 - (a + 3) * x**2 + 1, a * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def cubic(photograph, y, x, padding):
+    """Bicubic values of a photograph at pixel indices: the kernel over all of the padded plane."""
+    margin = int(max(np.abs(y).max(), np.abs(x).max())) + 3
+    plane = np.pad(photograph, margin, NUMPY_MODES[padding])
+    rows, columns = (np.arange(n) - margin for n in plane.shape)
+    return np.einsum(
+        "ijr,rc,ijc->ij", cubic_weight(y[..., None] - rows), plane, cubic_weight(x[..., None] - columns)
+    )
+
+
+def sampled(photograph, y, x, padding, interpolation="bilinear"):
+    """Values of a photograph at pixel indices, bilinear ones by scipy."""
+    if interpolation == "bicubic":
+        return cubic(photograph, y, x, padding)
     if padding == "zeros":  # black pixels around, between which and the photograph values are interpolated
         return scipy.ndimage.map_coordinates(np.pad(photograph, 1), (y + 1, x + 1), order=1, mode="constant")
     return scipy.ndimage.map_coordinates(photograph, (y, x), order=1, mode=SCIPY_MODES[padding])
 
 
-def expected_warp(canvas, box, matrix, padding):
+def expected_warp(canvas, box, matrix, padding, interpolation):
     """Where each pixel of the crop comes from, in crop coordinates, then in pixels of the photograph."""
     left, top, right, bottom = box
     photograph = canvas[top:bottom, left:right]
@@ -47,27 +76,30 @@ def expected_warp(canvas, box, matrix, padding):
     (a, b, tx), (c, d, ty) = matrix
     x = ((a * u + b * v + tx + 1) * CROP[1] - 1) / 2 + SURROUND.left - left
     y = ((c * u + d * v + ty + 1) * CROP[0] - 1) / 2 + SURROUND.top - top
-    return sampled(photograph, y, x, padding)
+    return sampled(photograph, y, x, padding, interpolation)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [0.1, 0.6, 2.0])
-def test_a_warp_reads_the_photograph_and_beyond_it_the_padding(canvases, padding, size):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_warp_reads_the_photograph_and_beyond_it_the_padding(canvases, padding, size, interpolation):
     matrix = random_matrices(size)
-    result = warp(canvases, matrix, padding, SURROUND)
+    result = warp(canvases, matrix, padding, SURROUND, interpolation)
     assert result.shape == (3, 2, *CROP)
     for n, c in np.ndindex(3, 2):
         box = SURROUND.boxes[n].tolist()
-        expected = expected_warp(canvases[n, c].numpy(), box, matrix[n].numpy(), padding)
+        expected = expected_warp(canvases[n, c].numpy(), box, matrix[n].numpy(), padding, interpolation)
         np.testing.assert_allclose(result[n, c].numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_identity_returns_the_crop_bit_for_bit(canvases, padding, dtype):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_the_identity_returns_the_crop_bit_for_bit(canvases, padding, dtype, interpolation):
     canvases = canvases.to(dtype)
     matrix = spatial_identity(torch.zeros(0))
-    assert torch.equal(warp(canvases, matrix, padding, SURROUND), canvases[..., 4:13, 6:19])
+    result = warp(canvases, matrix, padding, SURROUND, interpolation)
+    assert torch.equal(result, canvases[..., 4:13, 6:19])
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -85,10 +117,13 @@ def test_the_identity_has_a_gradient(canvases, padding):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_gradients(canvases, padding):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_gradients(canvases, padding, interpolation):
     images, matrix = canvases[..., 2:15, 3:21].clone().requires_grad_(), random_matrices(0.3).requires_grad_()
     surround = Surround(2, 3, 5, 7, torch.tensor([[0, 0, 18, 13], [1, 2, 15, 11], [3, 0, 18, 12]]))
-    assert torch.autograd.gradcheck(lambda i, m: warp(i, m, padding, surround), (images, matrix))
+    assert torch.autograd.gradcheck(
+        lambda i, m: warp(i, m, padding, surround, interpolation), (images, matrix)
+    )
 
 
 def test_a_turned_photograph_is_cropped_afterwards(canvases):
@@ -141,9 +176,11 @@ def test_what_lies_outside_the_photograph_is_never_seen(canvases):
     other = canvases.clone()
     other[1, :, :4], other[1, :, 14:] = 7.0, -7.0
     other[1, :, :, :3], other[1, :, :, 22:] = 7.0, -7.0
-    for padding in PADDINGS:
+    for padding, interpolation in itertools.product(PADDINGS, INTERPOLATIONS):
         matrix = random_matrices(0.8)
-        before, after = (warp(images, matrix, padding, SURROUND) for images in (canvases, other))
+        before, after = (
+            warp(images, matrix, padding, SURROUND, interpolation) for images in (canvases, other)
+        )
         torch.testing.assert_close(before, after, rtol=0, atol=1e-12)
 
 
@@ -157,13 +194,15 @@ def test_padding_fills_the_canvas(canvases, padding):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_a_warped_canvas_has_the_warped_crop_in_it(canvases, padding):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_warped_canvas_has_the_warped_crop_in_it(canvases, padding, interpolation):
     matrix = random_matrices(0.3)
-    whole = warp_canvas(canvases, matrix, padding, SURROUND)
+    whole = warp_canvas(canvases, matrix, padding, SURROUND, interpolation)
     assert whole.shape == canvases.shape
-    torch.testing.assert_close(SURROUND.crops(whole), warp(canvases, matrix, padding, SURROUND))
+    crops = warp(canvases, matrix, padding, SURROUND, interpolation)
+    torch.testing.assert_close(SURROUND.crops(whole), crops)
     identity = spatial_identity(canvases)
-    unchanged = warp_canvas(canvases, identity, padding, SURROUND)
+    unchanged = warp_canvas(canvases, identity, padding, SURROUND, interpolation)
     assert torch.equal(unchanged, fill_outside(canvases, SURROUND, padding))
 
 

@@ -76,6 +76,7 @@ def test_transformers_of_ones_own_are_given_again_to_be_loaded(blobs, side, tmp_
         "hidden": 4,
         "nonnegative": False,
         "padding": "zeros",
+        "interpolation": "bilinear",
     }
     ks = torch.rand(3, 5, 2)
     loaded = itn.load_net(tmp_path / "run", side, transformers=shifts())

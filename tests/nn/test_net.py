@@ -165,9 +165,9 @@ def test_neighbors_that_have_a_matrix_are_fused_into_one(kind, classifier, monke
     calls = []
     original = type(parts["a"]).apply_matrix
 
-    def counted(images, matrix, padding):
+    def counted(images, matrix, frame):
         calls.append(matrix)
-        return original(images, matrix, padding)
+        return original(images, matrix, frame)
 
     monkeypatch.setattr(type(parts["a"]), "apply_matrix", staticmethod(counted))
     images, ks = 0.25 + 0.5 * torch.rand(4, 3, 9, 13), torch.rand(2, 4, 2)

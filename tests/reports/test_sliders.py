@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import itn
-from itn.functional import Surround
+from itn.functional import PADDINGS, Surround
 from itn.learning.slider_data import part_data
 from itn.learning.sliders import part_sliders
 from itn.nn import ColorTransformer, InvariantTransformerNet, SpatialTransformer, Transformer
@@ -48,6 +48,9 @@ def nets():
     yield 1, ColorTransformer(1, family="gain"), None, True
     yield 3, None, SpatialTransformer("zoom", padding="border"), False
     yield 1, None, SpatialTransformer("shear", nonnegative=True), False
+    for padding in PADDINGS:
+        for around in (True, False):
+            yield 1, None, SpatialTransformer(padding=padding, interpolation="bicubic"), around
 
 
 @pytest.mark.skipif(NODE is None, reason="no node")

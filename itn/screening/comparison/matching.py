@@ -133,7 +133,7 @@ def _notes(
     if any(len(each.images) > common for each in known):
         of = ", ".join(f"{name} {len(each.images):,}" for name, each in zip(names, known, strict=True))
         notes.append(f"compared are the {counted(common, 'image')} that all have; {of}")
-    for setting in ("padding", "surround"):
+    for setting in ("padding", "interpolation", "surround"):
         values = [getattr(screen.record, setting) for screen in screens]
         if len(set(values)) > 1:
             notes.append(f"{setting} differs: {', '.join('none' if v is None else str(v) for v in values)}")
