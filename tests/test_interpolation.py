@@ -23,9 +23,17 @@ class Contrast(nn.Module):
     """Class 1 where the contrast away from the edges is above 0.13, class 0 elsewhere."""
 
     def forward(self, images):
-        inside = images[:, 0, :, 4:-4]
+        inside = images[:, 0, 4:-4, 4:-4]
         contrast = inside.amax((1, 2)) - inside.amin((1, 2))
         return 20 * torch.stack([0.13 - contrast, contrast - 0.13], 1)
+
+
+class Brightness(nn.Module):
+    """Class 0 where the middle is light, class 1 elsewhere."""
+
+    def forward(self, images):
+        light = images[:, 0, 4:-4, 4:-4].mean((1, 2))
+        return 20 * torch.stack([light - 0.35, 0.35 - light], 1)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def test_lines_become_what_they_become_on_paper(interpolation, data):
         itn.TRANSFORMS["translate_x"](images, HALF_A_PIXEL, interpolation=interpolation),
         itn.warp(images, shift, interpolation=interpolation),
     ):
-        inside = moved[0, 0, :, 4:-4]
+        inside = moved[0, 0, 4:-4, 4:-4]
         assert (inside.min().item(), inside.max().item()) == pytest.approx(VALUES[interpolation], abs=1e-6)
 
 
@@ -68,6 +76,7 @@ def test_lines_that_sampling_softens_break_what_sharper_lines_do_not(interpolati
     )
     assert sweep.record.interpolation == interpolation
     assert f"; {interpolation} interpolation" in str(sweep)
+    assert ("--interpolation bicubic softens less" in str(sweep)) == (kept < 1)
     curve = sweep.record.transforms["translate_x"]
     assert dict(zip(curve.magnitudes, curve.accuracy, strict=True))[HALF_A_PIXEL] == kept
     box = {"translate_x": (0, HALF_A_PIXEL)}
@@ -111,7 +120,55 @@ def test_a_family_is_learned_certified_and_loaded_with_its_interpolation(classif
     assert augmented.part("spatial").interpolation == "bicubic"
 
 
+def test_learning_chooses_bicubic_interpolation_where_softening_breaks(classifier, data, tmp_path):
+    """Bilinearly all lines are broken, half of the images; bicubically none."""
+    settings = {"tolerance": 0.2, "steps": 4, "batch_size": 32, "accept": ("logits",)}
+    for parts, chosen, loss in ((("spatial",), "bicubic", 0.5), (("color",), "bilinear", None)):
+        folder = tmp_path / parts[0]
+        record = itn.learn(classifier, *data, itn.LearnConfig(parts=parts, **settings), folder).record
+        assert record.interpolation == chosen
+        if loss:
+            assert (record.softening.bilinear, record.softening.bicubic) == (loss, 0.0)
+            net = itn.load_net(folder, classifier)
+            assert net.part("spatial").interpolation == "bicubic"
+            again = itn.learn(classifier, *data, itn.LearnConfig(parts=parts, **settings), folder)
+            assert again.net.part("spatial").interpolation == "bicubic"
+            assert "; bicubic interpolation, since a shift by half a pixel loses 50.0 % bilinearly" in str(
+                again
+            )
+        else:
+            assert "softening" not in json.loads((folder / "result.json").read_text())
+
+
+def test_bilinear_interpolation_stays_where_it_is_given_where_nothing_is_lost_and_in_the_paper(data):
+    """A classifier by brightness does not mind softening; the switched objective is that of the paper."""
+    images = data[0].clone()
+    images[40:] -= 0.3
+    flat = itn.Classifier(Brightness(), name="brightness")
+    few = {"parts": ("spatial",), "steps": 4, "batch_size": 32, "accept": ("logits",)}
+    record = itn.learn(flat, images, data[1], itn.LearnConfig(tolerance=0.2, **few)).record
+    assert record.interpolation == "bilinear"
+    assert record.softening.bilinear == 0
+    lines = itn.Classifier(Contrast(), name="contrast")
+    for settings in ({"interpolation": "bilinear", "tolerance": 0.2}, {"objective": "switched"}):
+        record = itn.learn(lines, *data, itn.LearnConfig(**few, **settings)).record
+        assert record.interpolation == "bilinear"
+        assert record.softening is None
+
+
+def test_the_families_of_all_classes_have_one_interpolation(classifier, data, tmp_path):
+    repeated = [torch.cat([tensor] * 2) for tensor in data]
+    config = itn.LearnConfig(parts=("spatial",), tolerance=0.2, steps=4, batch_size=32, accept=("logits",))
+    families = itn.learn_per_class(classifier, *repeated, config, tmp_path / "classes")
+    assert {net.part("spatial").interpolation for net in families.nets.values()} == {"bicubic"}
+    assert families.record.interpolation == "bicubic"
+    loaded = itn.load_net(tmp_path / "classes", classifier, label=0)
+    assert loaded.part("spatial").interpolation == "bicubic"
+
+
 @pytest.mark.parametrize("config", [itn.LearnConfig, itn.ScreenConfig, itn.SpatialTransformer])
 def test_another_interpolation_is_refused(config):
-    with pytest.raises(ValueError, match="interpolation must be one of bilinear, bicubic, got 'nearest'"):
+    with pytest.raises(
+        ValueError, match=r"interpolation must be one of (auto, )?bilinear, bicubic, got 'nearest'"
+    ):
         config(interpolation="nearest")

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="as itn learn has it")
     parser.add_argument("--batch-size", type=int, help="as itn learn has it")
     parser.add_argument(
-        "--interpolation", choices=INTERPOLATIONS, default=INTERPOLATIONS[0], help="default: %(default)s"
+        "--interpolation", choices=("auto", *INTERPOLATIONS), default="auto", help="default: %(default)s"
     )
 
 
@@ -84,7 +84,6 @@ def measure(protocol: Protocol) -> Record:
         "images": len(data.labels),
         "weights_sha256": classifier.sha256(),
         "images_sha256": study.data_fingerprint(data.images, data.labels),
-        "interpolation": asked["interpolation"],
     }
     given = {name: asked[name] for name in ("steps", "batch_size") if asked[name]}
     given = protocol.pick(given, given, {"steps": 4})

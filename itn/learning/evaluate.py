@@ -11,6 +11,7 @@ from itn.certification.parametric import EvaluationSet, Outcomes, ParametricTran
 from itn.certification.records import Measured, certify
 from itn.certification.rivals import Comparison
 from itn.certification.search import search_worst_k
+from itn.functional import INTERPOLATIONS
 from itn.learning.config import LearnConfig
 from itn.learning.records import (
     ChangeShares,
@@ -164,8 +165,13 @@ def evaluate(
         split=split,
         provenance=provenance | {"seed": config.seed},
         surround=held_out.data.surround,
-        interpolation=config.interpolation,
+        interpolation=sampling_of(net),
     )
+
+
+def sampling_of(net: Composition) -> str:
+    """Return the interpolation of a net's transformers: bicubic if it is that of any."""
+    return max((part.interpolation for part in net.members), key=INTERPOLATIONS.index)
 
 
 def change_shares(clean: Tensor, outcomes: Outcomes) -> ChangeShares:

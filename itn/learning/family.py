@@ -21,6 +21,7 @@ from itn.learning.objective import LearnProblem, Steps
 from itn.learning.page import learn_page
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import LEARN, Run
+from itn.learning.softening import Softening, choose_interpolation
 from itn.learning.summary import summary
 from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
@@ -128,6 +129,7 @@ def learn(
     )
     if run.finished is not None:
         content, history, families = read_results(run.finished)
+        config = dataclasses.replace(config, interpolation=content["interpolation"])
         net = make_net(run.classifier, config, run.data.images.shape, families[None])
         leave_report(run.finished)
         examples = read_examples(run.finished)
@@ -144,12 +146,15 @@ class _Family:
         self.run, self.config = run, run.config
         self.training, self.held_out = map(run.evaluation_set, run.split)
         self.net = make_net(run.classifier, run.config, self.held_out.data.images.shape)
+        self.softening: Softening | None = None
         self.baselines: FamilyBaselines | None = None
         self.calibrated: CalibrationResult | None = None
         self.comparison: Comparison | None = None
 
     def prepare(self) -> Steps:
         net, training, config = self.net, self.training, self.config
+        if config.chooses_interpolation:
+            self.softening = choose_interpolation([net], training, config.goal.tolerance)
         if config.goal.certifies:
             test = config.terms.test(len(self.held_out.data), config.asks)
             self.baselines = estimate_family_baselines(net, training, test)
@@ -178,7 +183,8 @@ class _Family:
         certified = None
         if self.calibrated is not None and self.comparison is not None:
             certified = Certified(self.calibrated, self.comparison)
-        return evaluate(self.net, self.held_out, history, self.config, split, provenance, certified)
+        record = evaluate(self.net, self.held_out, history, self.config, split, provenance, certified)
+        return dataclasses.replace(record, softening=self.softening)
 
     def weights(self) -> dict[str, Tensor]:
         return self.net.transformer_state()

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from itn.learning.config import LearnConfig, describe_part
+from itn.functional import INTERPOLATIONS
+from itn.learning.config import AUTO, LearnConfig, describe_part
 from itn.learning.records import LearnRecord, LearnStep, read_history
 from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier, as_classifier
@@ -30,7 +31,6 @@ from itn.stats import generator
 
 _SHAPED = (
     *("parts", "family", "color_family", "hidden", "nonnegative", "color_bound", "spatial_bound", "padding"),
-    "interpolation",
 )
 
 
@@ -101,7 +101,7 @@ def _transformers(
             config.padding,
             None,
             config.nonnegative,
-            config.interpolation,
+            INTERPOLATIONS[0] if config.interpolation == AUTO else config.interpolation,
         )
     return color, spatial
 
@@ -180,6 +180,7 @@ def _learned(
     given = _given(folder, described, transformers)
     with _reading(folder):
         content = {name: settings["config"][name] for name in _SHAPED if name in settings["config"]}
+        content["interpolation"] = result["interpolation"]
         # An objective that asks nothing of the parts: they have been learned
         config = LearnConfig(**content | {"parts": given or tuple(described)}, objective="switched")
         _check_shape(shape, config, state)

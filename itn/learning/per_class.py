@@ -34,13 +34,14 @@ from itn.certification.search import search_worst_k
 from itn.data.loading import ImageSet
 from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
 from itn.learning.config import LearnConfig
-from itn.learning.evaluate import change_shares, respond
+from itn.learning.evaluate import change_shares, respond, sampling_of
 from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.page import class_page
 from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
+from itn.learning.softening import Softening, choose_interpolation
 from itn.learning.split import Split
 from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier, as_classifier
@@ -149,6 +150,7 @@ def learn_per_class(
     if run.finished is not None:
         content, history, learned = read_results(run.finished)
         shape = run.data.images.shape
+        config = dataclasses.replace(config, interpolation=content["interpolation"])
         nets = {label: make_net(run.classifier, config, shape, state) for label, state in learned.items()}
         leave_report(run.finished)
         examples = read_examples(run.finished)
@@ -167,6 +169,7 @@ class _ClassFamilies:
         _check_counts(run.split, run.classifier, run.config.asks)
         self.run, self.config, self.classifier = run, run.config, run.classifier
         self.parts = [run.evaluation_set(data) for data in run.split]
+        self.softening: Softening | None = None
         self.classes: list[ClassProblem] = []
         self.choices: list[Choice] = []
         self.sequence: FixedSequence | None = None
@@ -177,9 +180,12 @@ class _ClassFamilies:
         all_training, all_held_out = self.parts
         # The tolerance is proven for all classes together
         test = config.terms.test(len(all_held_out.data), config.asks)
-        for label in all_training.data.labels.unique().tolist():
+        labels = all_training.data.labels.unique().tolist()
+        nets = {label: make_net(self.classifier, config, all_training.data.images.shape) for label in labels}
+        if config.chooses_interpolation:
+            self.softening = choose_interpolation([*nets.values()], all_training, config.goal.tolerance)
+        for label, net in nets.items():
             training, held_out = (_of_class(images, label) for images in self.parts)
-            net = make_net(self.classifier, config, training.data.images.shape)
             baselines = estimate_family_baselines(net, training, test)
             self.classes.append(ClassProblem(label, net, training, held_out, baselines))
         problems = [LearnProblem.of(c.net, c.training, c.baselines) for c in self.classes]
@@ -248,7 +254,8 @@ class _ClassFamilies:
             split=split,
             provenance=provenance | {"seed": self.config.seed},
             surround=self.parts[-1].data.surround,
-            interpolation=self.config.interpolation,
+            interpolation=sampling_of(self.classes[0].net),
+            softening=self.softening,
         )
 
     def weights(self) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from itn.certification.records import (
     Headline,
     SearchedRecord,
 )
+from itn.learning.softening import Softening
 from itn.runtime.records import Record
 from itn.runtime.validation import user_path
 
@@ -146,7 +147,9 @@ class LearnRecord(Record):
     """Size of what is known of the photographs over that of the images; None, and absent in JSON: nothing is
     known around them."""
     interpolation: str = "bilinear"
-    """How the spatial transformer made values between pixels."""
+    """How spatial transformers made values between pixels."""
+    softening: Softening | None = None
+    """Why, if it was chosen; None, and absent in JSON: it was given, or nothing moves pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +234,8 @@ class PerClassRecord(Record):
     surround: float | None = None
     """As in ``LearnRecord``."""
     interpolation: str = "bilinear"
+    """As in ``LearnRecord``."""
+    softening: Softening | None = None
     """As in ``LearnRecord``."""
 
 

@@ -137,9 +137,17 @@ def part_readings(record: LearnRecord) -> Iterator[str]:
         yield f"(displacement of {', '.join(others)}: as the transformer defines it)"
     if any(part.rms_shift_full is not None for part in record.parts.values()):
         yield f"({_SHIFT}; {_BOUND})"
-        yield surround_text(record.surround, record.interpolation)
+        yield _geometry(record)
     else:
         yield f"({_BOUND})"
+
+
+def _geometry(record: LearnRecord | PerClassRecord) -> str:
+    """Return what geometry brings in, how it samples, and why, if that was chosen for a reason."""
+    text = surround_text(record.surround, record.interpolation)
+    if record.softening is None or record.interpolation == "bilinear":
+        return text
+    return f"{text}, since {record.softening.text}"
 
 
 def class_summary(record: PerClassRecord) -> str:
@@ -191,7 +199,7 @@ def class_readings(record: PerClassRecord) -> Iterator[str]:
     )
     yield f"({_DISPLACEMENT}; at full strength)"
     if _moves_pixels(record):
-        yield surround_text(record.surround, record.interpolation)
+        yield _geometry(record)
 
 
 def of_classes(record: PerClassRecord) -> Iterator[str]:

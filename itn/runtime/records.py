@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Schema version of result.json; raised when a key is added, or changes its name or its meaning."""
 
 
@@ -28,7 +28,7 @@ class Record:
     """The command that writes such records, for errors."""
     schema_version: int = SCHEMA_VERSION
 
-    optional: ClassVar[tuple[str, ...]] = ("surround",)
+    optional: ClassVar[tuple[str, ...]] = ("surround", "softening")
     """Keys that are absent in JSON where they are None."""
 
     def to_json(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from itn.runtime.wording import counted
 from itn.screening.border import border_notes
 from itn.screening.criteria import agreement_text, level_text, measure, short_text
 from itn.screening.records import Curve, OutcomeShares, PairRecord, ScreenRecord, Sides, SweepRecord
+from itn.screening.sampling_cost import sampling_note
 from itn.screening.thresholds import Threshold
 from itn.transforms import TRANSFORMS
 
@@ -194,7 +195,7 @@ def _first(record: ScreenRecord, fraction: float) -> Iterable[str]:
 
 
 def findings(record: ScreenRecord, only: str | None = None) -> Iterable[str]:
-    """Yield what recovers after it has broken, and what the border of photographs costs.
+    """Yield what recovers after it has broken, and what the border of photographs or sampling costs.
 
     Args:
         record: The record.
@@ -212,6 +213,8 @@ def findings(record: ScreenRecord, only: str | None = None) -> Iterable[str]:
     costs = {name: sweep.border for name, sweep in sweeps.items() if sweep.border}
     units = {name: unit_text(name, sweep.unit) for name, sweep in sweeps.items()}
     yield from border_notes(costs, record.clean_accuracy, units)
+    if record.interpolation == "bilinear" and (note := sampling_note(sweeps, record.clean_accuracy)):
+        yield note
 
 
 def tested_text(sweep: SweepRecord) -> str:

@@ -36,7 +36,7 @@ def test_a_screen_comes_back_from_its_folder(finished):
     result, folder = finished
     loaded = itn.load_screen(folder)
     assert loaded.record == result.record
-    assert loaded.record.schema_version == 5
+    assert loaded.record.schema_version == 6
     assert str(loaded) == str(result)
     for name in ("curves", "pairs", "softmax", "flips"):
         rows, expected = getattr(loaded, name), getattr(result, name)
@@ -75,7 +75,7 @@ def test_a_record_of_an_older_schema_is_refused(finished):
         ("result.json", None, "does not hold a finished screen: name"),
         ("result.json", "{", "Expecting property name.*: repeat the screen"),
         ("result.json", '{"clean_accuracy": 1.0}', "schema version 1, this itn reads 5.*: repeat the screen"),
-        ("result.json", '{"schema_version": 5, "steps": 3}', "no record of itn screen.*: repeat the screen"),
+        ("result.json", '{"schema_version": 6, "steps": 3}', "no record of itn screen.*: repeat the screen"),
         ("curves.csv", None, "No such file.*: repeat the screen"),
         ("curves.csv", "", "curves.csv: its columns are .*: repeat the screen"),
         (

@@ -1,0 +1,41 @@
+"""Where sampling between pixels, rather than a motion, may be what breaks a classifier."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from itn.screening.records import SweepRecord
+
+SHARE = 0.5  # of what a transformation loses at a threshold, that the round trip alone loses
+
+
+def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> str | None:
+    """Return which thresholds say more about bilinear sampling than about motion; None if there are none.
+
+    Args:
+        sweeps: By name, sampled bilinearly.
+        clean_accuracy: Accuracy on unchanged images.
+    """
+    named = [name for name, sweep in sweeps.items() if _is_of_sampling(sweep, clean_accuracy)]
+    if not named:
+        return None
+    return (
+        f"warped there and back, images lose at least half as much as they do at the thresholds of "
+        f"{', '.join(named)}: interpolation and cut-off alone may be what breaks there, not the motion; "
+        "--interpolation bicubic softens less"
+    )
+
+
+def _is_of_sampling(sweep: SweepRecord, clean_accuracy: float) -> bool:
+    """Return whether the round trip loses much at one of the thresholds."""
+    if sweep.control_accuracy is None:
+        return False
+    for threshold in sweep.thresholds.of_criterion.values():
+        if threshold.value is not None:
+            lost, alone = (
+                clean_accuracy - float(np.interp(threshold.value, sweep.magnitudes, curve))
+                for curve in (sweep.accuracy, sweep.control_accuracy)
+            )
+            if lost > 0 and alone >= SHARE * lost:
+                return True
+    return False
