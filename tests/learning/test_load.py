@@ -36,7 +36,7 @@ def test_loading_a_run_of_an_older_schema_says_so(blobs, side, tmp_path):
     path = tmp_path / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
     message = (
-        "^the record of itn learn has schema version 1, this itn reads 5: run it again into a new folder"
+        "^the record of itn learn has schema version 1, this itn reads 6: run it again into a new folder"
     )
     with pytest.raises(ValueError, match=message):
         itn.load_net(tmp_path, side)

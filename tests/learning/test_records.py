@@ -22,11 +22,11 @@ def test_record_round_trip_through_a_file(record):
     [
         (
             lambda content: content.pop("schema_version"),
-            "has schema version 1, this itn reads 5: run it again",
+            "has schema version 1, this itn reads 6: run it again",
         ),
         (
             lambda content: (content.update(schema_version=2), content.pop("criterion")),
-            "has schema version 2, this itn reads 5: run it again",
+            "has schema version 2, this itn reads 6: run it again",
         ),
         (lambda content: content.update(surprise=1), "it has unknown keys"),
         (lambda content: content.update(clean_accuracy="high"), "Expected `float`, got `str`"),

@@ -65,7 +65,7 @@ def test_a_record_of_an_older_schema_is_refused(finished):
     content = finished[0].record.to_json()
     unversioned = {key: value for key, value in content.items() if key != "schema_version"}
     for older in (content | {"schema_version": 1}, unversioned):
-        with pytest.raises(ValueError, match="schema version 1, this itn reads 5"):
+        with pytest.raises(ValueError, match="schema version 1, this itn reads 6"):
             itn.ScreenRecord.from_json(older)
 
 
@@ -74,7 +74,7 @@ def test_a_record_of_an_older_schema_is_refused(finished):
     [
         ("result.json", None, "does not hold a finished screen: name"),
         ("result.json", "{", "Expecting property name.*: repeat the screen"),
-        ("result.json", '{"clean_accuracy": 1.0}', "schema version 1, this itn reads 5.*: repeat the screen"),
+        ("result.json", '{"clean_accuracy": 1.0}', "schema version 1, this itn reads 6.*: repeat the screen"),
         ("result.json", '{"schema_version": 6, "steps": 3}', "no record of itn screen.*: repeat the screen"),
         ("curves.csv", None, "No such file.*: repeat the screen"),
         ("curves.csv", "", "curves.csv: its columns are .*: repeat the screen"),

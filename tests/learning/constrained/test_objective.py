@@ -151,6 +151,6 @@ def test_an_interrupt_before_the_first_step_is_explained(blobs, side, tmp_path, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("itn.learning.family.estimate_family_baselines", interrupted)
+    monkeypatch.setattr("itn.learning.family.choose_interpolation", interrupted)
     with pytest.raises(itn.Interrupted, match="interrupted; nothing was kept; repeat it to start again"):
         itn.learn(side, *blobs, QUICK, tmp_path / "run")
