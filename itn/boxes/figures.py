@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from itn.boxes.box import Box
 from itn.boxes.config import WorstConfig
+from itn.boxes.examples import shown_images
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.result import WorstResult
@@ -20,16 +21,15 @@ from itn.models.classifier import as_classifier
 from itn.plotting.names import shortened
 from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, UNCHANGED, WIDTH, titled, write_figures
 from itn.runtime.run_dir import RunFolder
-from itn.stats import one_per_class
 from itn.transforms import Transform
 
-COLUMNS, MOST = 6, 12  # images in a row, and in all
+COLUMNS = 6  # images in a row
 INK = "black"
 
 
 def draw(folder: RunFolder, passes: BoxPasses, result: WorstResult) -> None:
     """Draw all figures of a run into its folder."""
-    numbers = shown_images(result, passes.data.labels.cpu())
+    numbers = shown_images(result.images, passes.data.labels.cpu())
     figures = {"growth": growth_figure(result.record)}
     if numbers:
         figures["worst"] = worst_figure(passes, result, numbers)
@@ -70,16 +70,6 @@ def draw_worst(
     pixels = pixels if canvases is None else canvases.crops
     data = CheckedImages(pixels, unused, unused, None, canvases)
     return worst_figure(BoxPasses(classifier, data, config), result, numbers)
-
-
-def shown_images(result: WorstResult, labels: Tensor) -> list[int]:
-    """Return which images to show: of each class the first that broke; if none has, those nearest to it."""
-    searched = [n for n, row in enumerate(result.images) if row.searched]
-    broken = [n for n in searched if not result.images[n].survives]
-    if not broken:
-        return sorted(searched, key=lambda n: result.images[n].margin or 0)[:COLUMNS]
-    index = torch.tensor(broken)
-    return index[one_per_class(labels[index], MOST)].tolist()
 
 
 def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int]) -> Figure:

@@ -4,13 +4,24 @@ import csv
 import dataclasses
 import io
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from itn.boxes.examples import WorstExample, read_examples
+from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.summary import worst_summary
+from itn.reports.kinds import page_of
+from itn.reports.notebook import text_html
+from itn.reports.page import RunPage
+from itn.runtime.config_file import settings_of
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = tuple(field.name.rstrip("_") for field in dataclasses.fields(WorstRow))[:-1]
 
@@ -21,12 +32,29 @@ class WorstResult:
 
     record: WorstRecord
     images: tuple[WorstRow, ...]
+    examples: tuple[WorstExample, ...] = dataclasses.field(default=(), compare=False)
+    """Images at their worst points, for the report."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """The content of config.json."""
 
     def __repr__(self) -> str:  # not the thousands of rows
         return str(self)
 
     def __str__(self) -> str:
         return worst_summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def page(self) -> RunPage:
+        """Return what a report says of it, see ``itn.report``."""
+        return worst_page(self)
+
+    def plot(self) -> "Figure":
+        """Return survival as the box grows, beside each transformation alone; nothing is written."""
+        from itn.boxes.figures import growth_figure  # noqa: PLC0415  # slow to import
+
+        return growth_figure(self.record)
 
 
 def write_table(folder: RunFolder, result: WorstResult) -> None:
@@ -64,12 +92,18 @@ def load_worst(folder: str | Path) -> WorstResult:
         raise ValueError(f"{path} does not hold a finished search: name the output folder of itn worst")
     try:
         record = WorstRecord.from_json(json.loads((path / "result.json").read_text()))
-        return WorstResult(record, _rows((path / "worst.csv").read_text(encoding="utf-8"), record))
+        rows = _rows((path / "worst.csv").read_text(encoding="utf-8"), record)
+        return WorstResult(record, rows, read_examples(path), settings_of(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a finished search that can be read ({error}): "
             "repeat it with overwrite=True, or name another folder"
         ) from None
+
+
+@page_of("worst")
+def _page_of_folder(folder: Path) -> RunPage:
+    return load_worst(folder).page()
 
 
 def _rows(text: str, record: WorstRecord) -> tuple[WorstRow, ...]:

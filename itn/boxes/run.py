@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from itn.boxes.box import Box
 from itn.boxes.config import WorstConfig
+from itn.boxes.examples import WorstExample, examples_json, shown_images, worst_examples
 from itn.boxes.growth import growth, share
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRecord, WorstRow
@@ -21,10 +22,11 @@ from itn.boxes.work import Found, search_images
 from itn.data.inputs import RunInputs
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
+from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, explained
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import JOURNAL, RunFolder
+from itn.runtime.run_dir import EXAMPLES, JOURNAL, RunFolder
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import clopper_pearson
@@ -57,9 +59,9 @@ def worst_case(
             around these.
         labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
         config: Settings, or a mapping with some of them; None takes the defaults.
-        out: Folder for config.json, result.json, timing.json, worst.csv and figures/: a new or empty one, or
-            that of a run with the same settings: an unfinished one continues, of a finished one the result is
-            returned. None writes nothing.
+        out: Folder for config.json, result.json, timing.json, worst.csv, examples.json, figures/ and
+            report.html: a new or empty one, or that of a run with the same settings: an unfinished one
+            continues, of a finished one the result is returned. None writes nothing.
         box: The box, in place of that of ``config``: low and high end of each transformation.
         source: Where the images come from, for the record.
         names: Names of the images in worst.csv; default: their paths, or their numbers.
@@ -95,6 +97,7 @@ def worst_case(
         settings=_described(config.resolved),
     )
     if run.finished is not None:
+        leave_report(run.finished)
         return load_worst(run.finished)
     folder, n = run.folder, len(run.data)
     _check_box(config.resolved, run.data.images.shape[1])
@@ -111,6 +114,7 @@ def worst_case(
             found = search_images(passes, journal, progress)
             seconds["search"] = run.lap()
             result = _result(run, config, found, classifier, names)
+            result = replace(result, examples=_examples(passes, result), settings=run.settings)
             if folder is not None:
                 distributed.on_rank_zero(partial(_finish, run, result, passes, seconds))
     return result
@@ -207,12 +211,22 @@ def _rows(
         )
 
 
+def _examples(passes: BoxPasses, result: WorstResult) -> tuple[WorstExample, ...]:
+    """Return images at their worst points, for the report."""
+    numbers = shown_images(result.images, passes.data.labels.cpu())
+    return distributed.on_rank_zero(lambda: worst_examples(passes, result.images, numbers))
+
+
 def _finish(run: RunInputs, result: WorstResult, passes: BoxPasses, seconds: dict[str, float]) -> None:
     """Write everything that a finished run leaves, and remove what only an unfinished one needs."""
     from itn.boxes.figures import draw  # noqa: PLC0415  # slow to import
 
     assert run.folder is not None
     write_table(run.folder, result)
+    run.folder.write_json(EXAMPLES, examples_json(result.examples))
     draw(run.folder, passes, result)
     seconds["figures"] = run.lap()
     run.folder.finish(result.record.to_json(), run.timing(seconds, passes.batch_size))
+    leave_report(run.folder.path)
+    seconds["figures"] += run.lap()
+    run.folder.correct_timing(run.timing(seconds, passes.batch_size))

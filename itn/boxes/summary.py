@@ -17,22 +17,37 @@ TOGETHER = "all together"
 def worst_summary(record: WorstRecord) -> str:
     """Return the closing table."""
     low, high = record.clean_accuracy_ci
+    header, *rows = table_cells(record)
     lines = [
         *input_notes(record.provenance),
         f"clean {measure('accuracy', record.topk)} {percent(record.clean_accuracy)} "
         f"[{percent(low)}, {percent(high)}], {counted(record.n, 'image')}; "
         f"in brackets {100 * record.confidence:g} % intervals",
         "",
-        *_table(record),
+        text_table(rows, header),
         "",
         record.statement,
-        _growth_text(record),
-        f"{counted(sum(record.passes.values()), 'forward pass', 'forward passes')} of one image: "
-        f"{record.passes_per_image:.1f} for each image that was searched",
+        growth_text(record),
+        passes_text(record),
     ]
-    if any(name not in TRANSFORMS or TRANSFORMS[name].spatial for name in record.box):
-        lines.append(surround_text(record.surround, record.interpolation))
+    if geometry := geometry_text(record):
+        lines.append(geometry)
     return "\n".join(lines)
+
+
+def passes_text(record: WorstRecord) -> str:
+    """Return what the search took."""
+    return (
+        f"{counted(sum(record.passes.values()), 'forward pass', 'forward passes')} of one image: "
+        f"{record.passes_per_image:.1f} for each image that was searched"
+    )
+
+
+def geometry_text(record: WorstRecord) -> str:
+    """Return what geometry brings in and how it samples; empty if nothing in the box moves pixels."""
+    if any(name not in TRANSFORMS or TRANSFORMS[name].spatial for name in record.box):
+        return surround_text(record.surround, record.interpolation)
+    return ""
 
 
 def statement(
@@ -45,7 +60,7 @@ def statement(
         "agreement": ("predictions for the unchanged images", "stay what they are"),
     }[criterion]
     sentence = (
-        f"at most {_share(survival)} of the {searched:,} {whose} {still} everywhere in the box "
+        f"at most {share_text(survival)} of the {searched:,} {whose} {still} everywhere in the box "
         f"{box_text(box)}: an upper bound, since only some points of the box were tried; the interval is "
         "over images"
     )
@@ -66,18 +81,20 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _table(record: WorstRecord) -> list[str]:
-    rows = [(TOGETHER, _share(record.survival), "", "")]
+def table_cells(record: WorstRecord) -> list[tuple[str, ...]]:
+    """Return the header and the rows of the closing table."""
+    rows = [(TOGETHER, share_text(record.survival), "", "")]
     for name, (low, high) in record.box.items():
         alone = record.survival_single.get(name)
         unit = unit_text(name, record.units[name])
         rows.append((name, "" if alone is None else percent(alone), f"{low:g} to {high:g}", unit))
     if record.survival_every_single is not None and len(record.box) > 1:
         rows.insert(1, ("each alone", percent(record.survival_every_single), "", ""))
-    return text_table(rows, ("transformation", "survive, at most", "range", "unit")).split("\n")
+    return [("transformation", "survive, at most", "range", "unit"), *rows]
 
 
-def _growth_text(record: WorstRecord) -> str:
+def growth_text(record: WorstRecord) -> str:
+    """Return how far the box may grow, in words."""
     growth: Growth = record.growth
     share, threshold = percent(growth.survival_fraction), growth.threshold
     if threshold.value is None:
@@ -91,5 +108,6 @@ def _growth_text(record: WorstRecord) -> str:
     )
 
 
-def _share(share: Share) -> str:
+def share_text(share: Share) -> str:
+    """Return a share with its interval, in percent."""
     return f"{percent(share.value)} [{percent(share.ci_low)}, {percent(share.ci_high)}]"

@@ -57,4 +57,4 @@ def worst_command(
     )
     say(f"What survives all transformations together, by {classifier.name} on {data}\n\n{result}")
     say(f"\nfigures to start with: {out / 'figures' / 'worst.png'}, {out / 'figures' / 'growth.png'}")
-    say(f"numbers: {out / 'result.json'}, worst.csv")
+    say(f"numbers: {out / 'result.json'}, worst.csv; report: {out / 'report.html'}")

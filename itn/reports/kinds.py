@@ -115,7 +115,7 @@ def _page(run: str | Path | Reported) -> RunPage:
     command = settings_of(folder).get("command")
     if command not in _PAGES or not (folder / "result.json").is_file():
         raise ValueError(
-            f"{folder} does not hold a finished run: name the output folder of itn screen or learn"
+            f"{folder} does not hold a finished run: name the output folder of itn screen, learn or worst"
         )
     return _PAGES[command](folder)
 

@@ -13,7 +13,8 @@ from torch import nn
 
 import itn
 from itn import WorstConfig, worst_case
-from itn.boxes.figures import draw_worst, shown_images
+from itn.boxes.examples import shown_images
+from itn.boxes.figures import draw_worst
 from itn.cli.main import main
 from itn.runtime import run_dir
 from itn.runtime.run_dir import content_of
@@ -152,7 +153,7 @@ def test_the_folder_holds_what_others_read(side, spread, tmp_path):
     assert set(result["survival"]) == {"value", "ci_low", "ci_high"}
     assert set(result["survival_single"]) == set(BOX)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("config.json", "result.json", "timing.json", "worst.csv", "figures")
+        *("config.json", "result.json", "timing.json", "worst.csv", "examples.json", "figures", "report.html")
     }
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"worst.png", "growth.png"}
     known = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
@@ -171,6 +172,7 @@ def test_the_folder_holds_what_others_read(side, spread, tmp_path):
         assert float(line["margin"]) == pytest.approx(float(logits[label] - logits[1 - label]), abs=1e-3)
     later = itn.load_worst(tmp_path)
     assert later.record == found.record
+    assert later.examples == found.examples
     assert [row.point for row in later.images] == [row.point for row in found.images]
     assert str(later) == str(found)
     with pytest.raises(ValueError, match="does not hold a finished search"):
@@ -223,7 +225,7 @@ def test_discrete_and_own_transformations_take_part(side, spread, tmp_path):
 
 def test_figures_show_each_image_above_its_worst_point(side, spread, texts):
     found = worst_case(side, *spread, WorstConfig(box=BOX, **QUICK))
-    numbers = shown_images(found, spread[1])
+    numbers = shown_images(found.images, spread[1])
     assert len(numbers) == 12
     assert numbers == [n for pair in zip(numbers[::2], numbers[1::2], strict=True) for n in pair]
     written = texts(draw_worst(side, spread[0], found, numbers[:3]))
@@ -231,7 +233,7 @@ def test_figures_show_each_image_above_its_worst_point(side, spread, texts):
         assert any(text.startswith(f"rotate {row.point[0]:.3g}") for text in written)
         assert any(text.endswith(f"\n{row.prediction}") for text in written)
     calm = worst_case(side, *spread, WorstConfig(box={"translate_x": (-0.001, 0.001)}, **QUICK))
-    near = shown_images(calm, spread[1])
+    near = shown_images(calm.images, spread[1])
     assert near[0] == min(range(40), key=lambda n: calm.images[n].margin)
     assert any("still" in text for text in texts(draw_worst(side, spread[0], calm, near)))
 
