@@ -22,7 +22,7 @@ def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> s
     return (
         f"warped there and back, images lose at least half as much as they do at the thresholds of "
         f"{', '.join(named)}: interpolation and cut-off alone may be what breaks there, not the motion; "
-        "--interpolation bicubic softens less"
+        "bicubic interpolation softens less"
     )
 
 
