@@ -328,7 +328,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     (folder / "left").mkdir()
     save_file(random_net(torch.rand(1, 1, 4, 5)).transformer_state(), folder / "model.safetensors")
-    (folder / "result.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
+    (folder / "result.json").write_text(
+        json.dumps({"schema_version": SCHEMA_VERSION, "interpolation": "bilinear"})
+    )
     for file, content in CONTENTS.items():
         (folder / file).write_text(json.dumps(content))
         READERS[file](folder)
