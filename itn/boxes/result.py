@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itn.boxes.examples import WorstExample, read_examples
+from itn.boxes.outcomes import BOX
 from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
-from itn.boxes.summary import worst_summary
+from itn.boxes.summary import box_text, worst_summary
 from itn.reports.kinds import page_of
 from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
+from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
-from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_dir import OUTCOMES, RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.comparison.subject import Subject, loader_of
+from itn.screening.outcomes import ImageOutcomes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +40,8 @@ class WorstResult:
     """Images at their worst points, for the report."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     """The content of config.json."""
+    outcomes: ImageOutcomes | None = dataclasses.field(default=None, compare=False)
+    """What became of every image, for comparisons."""
 
     def __repr__(self) -> str:  # not the thousands of rows
         return str(self)
@@ -45,6 +51,24 @@ class WorstResult:
 
     def _repr_html_(self) -> str:  # in a notebook
         return text_html(str(self))
+
+    def subject(self) -> Subject:
+        """Return what is compared of it, see ``itn.compare``."""
+        record = self.record
+        settings = {name: getattr(record, name) for name in ("padding", "interpolation", "surround")}
+        return Subject(
+            model=record.model,
+            n=record.n,
+            criterion=record.criterion,
+            topk=record.topk,
+            fraction=record.growth.survival_fraction,
+            units={BOX: (f"share of the box {box_text(record.box)}", 0.0)},
+            settings=settings,
+            outcomes=self.outcomes,
+            content=record.to_json(),
+            criteria=(record.criterion,),
+            only_right=record.criterion != "agreement",
+        )
 
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
@@ -57,10 +81,12 @@ class WorstResult:
         return growth_figure(self.record)
 
 
-def write_table(folder: RunFolder, result: WorstResult) -> None:
-    """Write worst.csv."""
+def write_tables(folder: RunFolder, result: WorstResult) -> None:
+    """Write worst.csv and outcomes.npz."""
     write = partial(Path.write_text, data=to_csv(result), encoding="utf-8", errors="backslashreplace")
     folder.write("worst.csv", write)
+    if result.outcomes is not None:
+        folder.write(OUTCOMES, partial(write_arrays, result.outcomes.arrays()))
 
 
 def to_csv(result: WorstResult) -> str:
@@ -75,6 +101,7 @@ def to_csv(result: WorstResult) -> str:
     return text.getvalue()
 
 
+@loader_of("worst")
 def load_worst(folder: str | Path) -> WorstResult:
     """Return the result of a finished search in a box from its folder.
 
@@ -93,7 +120,9 @@ def load_worst(folder: str | Path) -> WorstResult:
     try:
         record = WorstRecord.from_json(json.loads((path / "result.json").read_text()))
         rows = _rows((path / "worst.csv").read_text(encoding="utf-8"), record)
-        return WorstResult(record, rows, read_examples(path), settings_of(path))
+        known = path / OUTCOMES
+        outcomes = ImageOutcomes.of_arrays(read_arrays(known)) if known.exists() else None
+        return WorstResult(record, rows, read_examples(path), settings_of(path), outcomes)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a finished search that can be read ({error}): "

@@ -14,12 +14,13 @@ from itn.boxes.box import Box
 from itn.boxes.config import WorstConfig
 from itn.boxes.examples import WorstExample, examples_json, shown_images, worst_examples
 from itn.boxes.growth import growth, share
+from itn.boxes.outcomes import box_outcomes
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRecord, WorstRow
-from itn.boxes.result import WorstResult, load_worst, write_table
+from itn.boxes.result import WorstResult, load_worst, write_tables
 from itn.boxes.summary import statement
 from itn.boxes.work import Found, search_images
-from itn.data.inputs import RunInputs
+from itn.data.inputs import PREDICTED, RunInputs, source_of
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
 from itn.reports.kinds import leave_report
@@ -59,9 +60,9 @@ def worst_case(
             around these.
         labels: N integers in [0, K); None: those of the ``ImageSet``; the criterion agreement needs none.
         config: Settings, or a mapping with some of them; None takes the defaults.
-        out: Folder for config.json, result.json, timing.json, worst.csv, examples.json, figures/ and
-            report.html: a new or empty one, or that of a run with the same settings: an unfinished one
-            continues, of a finished one the result is returned. None writes nothing.
+        out: Folder for config.json, result.json, timing.json, worst.csv, examples.json, outcomes.npz,
+            figures/ and report.html: a new or empty one, or that of a run with the same settings: an
+            unfinished one continues, of a finished one the result is returned. None writes nothing.
         box: The box, in place of that of ``config``: low and high end of each transformation.
         source: Where the images come from, for the record.
         names: Names of the images in worst.csv; default: their paths, or their numbers.
@@ -114,7 +115,18 @@ def worst_case(
             found = search_images(passes, journal, progress)
             seconds["search"] = run.lap()
             result = _result(run, config, found, classifier, names)
-            result = replace(result, examples=_examples(passes, result), settings=run.settings)
+            result = replace(
+                result,
+                examples=_examples(passes, result),
+                settings=run.settings,
+                outcomes=box_outcomes(
+                    passes,
+                    found,
+                    [row.image for row in result.images],
+                    source=source_of(images, source),
+                    labeled=run.provenance.get("labels") != PREDICTED,
+                ),
+            )
             if folder is not None:
                 distributed.on_rank_zero(partial(_finish, run, result, passes, seconds))
     return result
@@ -222,7 +234,7 @@ def _finish(run: RunInputs, result: WorstResult, passes: BoxPasses, seconds: dic
     from itn.boxes.figures import draw  # noqa: PLC0415  # slow to import
 
     assert run.folder is not None
-    write_table(run.folder, result)
+    write_tables(run.folder, result)
     run.folder.write_json(EXAMPLES, examples_json(result.examples))
     draw(run.folder, passes, result)
     seconds["figures"] = run.lap()

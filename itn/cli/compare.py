@@ -25,16 +25,16 @@ def compare_command(
     judge_by: JudgeBy = "bound",
     overwrite: bool = False,
 ) -> None:
-    """Compare two or more screens of the same images, image by image.
+    """Compare two or more screens, or searches in the same box, on the same images, image by image.
 
     Args:
-        runs: Output folders of itn screen. Images are matched by their paths or numbers; differences are
-            those of a later screen less an earlier one.
+        runs: Output folders of itn screen, or of itn worst. Images are matched by their paths or numbers; differences are
+            those of a later run less an earlier one.
         out: Folder for results and figures: new, empty, or that of the same comparison, which is shown again.
         confidence: Confidence of each interval, pointwise.
         resamples: Resamples of the bootstrap over images.
         seed: Seed of the resamples.
-        require: What every later screen has to reach against the first, such as rotate>=-2,drop<=1%: it
+        require: What every later run has to reach against the first, such as rotate>=-2,drop<=1%: it
             goes at most 2 degrees less far on both sides (of a factor, zoom>=0.95 is at least 0.95 times as
             far), and its accuracy on unchanged images is at most 1 point lower. If it is not met, the exit
             status is 3. The verdicts are in requirements.json and, in JUnit's format, in requirements.xml.

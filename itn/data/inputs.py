@@ -52,6 +52,12 @@ class Settings(Protocol):
         """Return the settings for config.json."""
 
 
+def source_of(images: Tensor | ImageSet, source: str | None) -> str | None:
+    """Return where images come from: as the user says, or the folder of an ``ImageSet``."""
+    folder = images.folder if isinstance(images, ImageSet) else None
+    return source or (None if folder is None else str(folder))
+
+
 def labeled_images(
     images: Tensor | ImageSet,
     labels: Tensor | None,

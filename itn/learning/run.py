@@ -25,7 +25,7 @@ from itn.runtime import distributed
 from itn.runtime.arrays import write_arrays
 from itn.runtime.errors import explained
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import EXAMPLES
+from itn.runtime.run_dir import EXAMPLES, OUTCOMES
 from itn.stats import training_split
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Run(RunInputs):
         assert self.folder is not None
         self.folder.write("model.safetensors", partial(save_file, families.weights()))
         if outcomes := families.outcomes():
-            self.folder.write("outcomes.npz", partial(write_arrays, outcomes))
+            self.folder.write(OUTCOMES, partial(write_arrays, outcomes))
         self.folder.write_json(EXAMPLES, examples_json(examples))
         write_figures(self.folder, families.figures(history, record))
         seconds["evaluation"] += self.lap()

@@ -22,24 +22,25 @@ CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
 TIMING = "timing.json"
 REPORT = "report.html"
 EXAMPLES = "examples.json"  # images that the report shows
+OUTCOMES = "outcomes.npz"  # what became of every image
 ANSWERS = "answers"  # key of config.json: what the classifier answers to a few images
 LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning, or in a box, has evaluated so far
 REQUIREMENTS = ("requirements.json", "requirements.xml")  # where --require was given
 _LEARNED = (
-    *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
+    *("history.jsonl", "model.safetensors", OUTCOMES, CHECKPOINT, PREVIOUS_CHECKPOINT),
     *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
     *(f"figures/{name}.png" for name in ("families", "allowed")),
     "figures/axes.png",  # the former name of baselines.png
 )
 _SCREENED = (
-    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "outcomes.npz", "figures/thresholds.png"),
+    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", OUTCOMES, "figures/thresholds.png"),
     *REQUIREMENTS,
 )
 _FILES = {  # what a run of each command writes, besides figures with the names of its transformations
     "screen": _SCREENED,
-    "worst": ("worst.csv", "figures/worst.png", "figures/growth.png"),
+    "worst": ("worst.csv", OUTCOMES, "figures/worst.png", "figures/growth.png"),
     "compare": ("comparison.csv", "images.csv", *REQUIREMENTS),
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,

@@ -213,7 +213,7 @@ def image_outcomes(
         source=source or "",
         shape=tuple(data.images.shape[1:]),
         images=samples.names,
-        digests=_digests(data),
+        digests=digests_of(data),
         labels=smallest(samples.labels),
         labeled=labeled,
         classes=samples.classes,
@@ -224,7 +224,7 @@ def image_outcomes(
     )
 
 
-def _digests(data: CheckedImages) -> NDArray[np.uint64]:
+def digests_of(data: CheckedImages) -> NDArray[np.uint64]:
     """Return a hash of each image, the same for bytes and for floats that were made from them."""
     digests = []
     for image in data.images:

@@ -13,8 +13,9 @@ from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
 from itn.runtime.requirements import JudgeBy, Requirements
-from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_dir import OUTCOMES, RunFolder
 from itn.runtime.validation import user_path
+from itn.screening.comparison.subject import Subject, loader_of
 from itn.screening.examples import FlipExample, read_examples
 from itn.screening.outcomes import ImageOutcomes
 from itn.screening.page import screen_page
@@ -23,8 +24,6 @@ from itn.screening.requirements import judge_screen
 from itn.screening.summary import screen_summary
 from itn.screening.tables import from_csv, to_csv
 from itn.transforms import TRANSFORMS
-
-OUTCOMES = "outcomes.npz"
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +82,22 @@ class ScreenResult:
     def _repr_html_(self) -> str:  # in a notebook
         return text_html(str(self))
 
+    def subject(self) -> Subject:
+        """Return what is compared of it, see ``itn.compare``."""
+        record, sweeps = self.record, self.record.transforms
+        fractions = [sweep.thresholds.accuracy_fraction for sweep in sweeps.values()]
+        return Subject(
+            model=record.model,
+            n=record.n,
+            criterion=record.criterion,
+            topk=record.topk,
+            fraction=fractions[0] if fractions else None,
+            units={name: (sweep.unit, sweep.identity) for name, sweep in sweeps.items()},
+            settings={name: getattr(record, name) for name in ("padding", "interpolation", "surround")},
+            outcomes=self.outcomes,
+            content=record.to_json(),
+        )
+
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
         return screen_page(self)
@@ -120,6 +135,7 @@ def write_tables(folder: RunFolder, result: ScreenResult) -> None:
         folder.write(OUTCOMES, partial(write_arrays, result.outcomes.arrays()))
 
 
+@loader_of("screen")
 def load_screen(folder: str | Path) -> ScreenResult:
     """Return the result of a finished screen from its folder.
 

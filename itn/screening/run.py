@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from itn.data.inputs import PREDICTED, RunInputs
+from itn.data.inputs import PREDICTED, RunInputs, source_of
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
 from itn.reports.kinds import leave_report
@@ -167,7 +167,7 @@ def screen(
                     work.clean,
                     samples,
                     outcomes,
-                    source=_source(images, source),
+                    source=source_of(images, source),
                     labeled=labeled,
                     topk=config.topk,
                 ),
@@ -200,12 +200,6 @@ def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
     if len(left_out) == len(config.names) and not config.pairs:
         raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")
     return left_out
-
-
-def _source(images: Tensor | ImageSet, source: str | None) -> str | None:
-    """Return where images come from: as the user says, or the folder of an ``ImageSet``."""
-    folder = images.folder if isinstance(images, ImageSet) else None
-    return source or (None if folder is None else str(folder))
 
 
 def _samples(

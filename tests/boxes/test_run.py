@@ -153,7 +153,16 @@ def test_the_folder_holds_what_others_read(side, spread, tmp_path):
     assert set(result["survival"]) == {"value", "ci_low", "ci_high"}
     assert set(result["survival_single"]) == set(BOX)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("config.json", "result.json", "timing.json", "worst.csv", "examples.json", "figures", "report.html")
+        *(
+            "config.json",
+            "result.json",
+            "timing.json",
+            "worst.csv",
+            "outcomes.npz",
+            "examples.json",
+            "figures",
+            "report.html",
+        )
     }
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"worst.png", "growth.png"}
     known = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}

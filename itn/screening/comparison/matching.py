@@ -1,4 +1,4 @@
-"""Which images several screens share, and what each of them found about these."""
+"""Which images several runs share, and what each of them found about these."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,50 +7,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from itn.runtime.wording import counted
+from itn.screening.comparison.subject import Subject
 from itn.screening.outcomes import ImageOutcomes
-from itn.screening.result import ScreenResult
 
 
-def matched(names: Sequence[str], screens: Sequence[ScreenResult]) -> tuple[list[ImageOutcomes], list[str]]:
-    """Return what all screens share, images in the same order and transformations, and notes on it.
+def matched(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[list[ImageOutcomes], list[str]]:
+    """Return what all runs share, images in the same order and transformations, and notes on it.
 
     Images are the same if their paths, or their numbers, are. Where they have the same size, their pixels
     are compared too.
 
     Args:
-        names: What to call the screens.
-        screens: At least two.
+        names: What to call the runs.
+        subjects: At least two.
 
     Raises:
-        ValueError: If the screens cannot be compared: no outcomes, no common images, other labels, other
+        ValueError: If the runs cannot be compared: no outcomes, no common images, other labels, other
             pixels, or thresholds of another kind.
     """
     known: list[ImageOutcomes] = []
-    for name, screen in zip(names, screens, strict=True):
-        if screen.outcomes is None:
+    for name, subject in zip(names, subjects, strict=True):
+        if subject.outcomes is None:
             raise ValueError(
                 f"{name} has not kept what became of each image, since an earlier itn made it: repeat its "
-                "screen with overwrite=True"
+                "run with overwrite=True"
             )
-        if len(set(screen.outcomes.images)) < len(screen.outcomes.images):
+        if len(set(subject.outcomes.images)) < len(subject.outcomes.images):
             raise ValueError(f"images of {name} share a name, so that they cannot be matched: rename them")
-        known.append(screen.outcomes)
-    _check_alike(names, screens)
-    swept = set.intersection(*(set(screen.record.transforms) for screen in screens))
+        known.append(subject.outcomes)
+    _check_alike(names, subjects)
+    swept = set.intersection(*(set(subject.units) for subject in subjects))
     if not swept:
-        raise ValueError(f"{', '.join(names)} have no transformation in common: screen them with the same")
+        raise ValueError(f"{', '.join(names)} have no transformation in common: make all with the same")
     common = set.intersection(*(set(each.images) for each in known))
     if len(common) < 2:
         sizes = " and ".join(str(len(each.images)) for each in known)
         raise ValueError(
-            f"the screens share {counted(len(common), 'image')} of {sizes}, by path or number: screen the "
+            f"the runs share {counted(len(common), 'image')} of {sizes}, by path or number: take the "
             "same images, with the same data, limit and seed"
         )
     order = [name for name in known[0].images if name in common]
     parts = [_restricted(each, swept).part(_rows(each, order)) for each in known]
     for name, part in zip(names[1:], parts[1:], strict=True):
         _check_same(names[0], parts[0], name, part)
-    return parts, _notes(names, screens, known, len(common), swept)
+    return parts, _notes(names, subjects, known, len(common), swept)
 
 
 def _restricted(outcomes: ImageOutcomes, swept: set[str]) -> ImageOutcomes:
@@ -63,35 +63,30 @@ def _rows(outcomes: ImageOutcomes, order: Sequence[str]) -> NDArray[np.int64]:
     return np.array([position[name] for name in order])
 
 
-def _check_alike(names: Sequence[str], screens: Sequence[ScreenResult]) -> None:
-    """Raise ValueError unless the thresholds of all screens mean the same."""
-    first = screens[0].record
-    for name, screen in zip(names[1:], screens[1:], strict=True):
-        other = screen.record
+def _check_alike(names: Sequence[str], subjects: Sequence[Subject]) -> None:
+    """Raise ValueError unless the thresholds of all runs mean the same."""
+    first = subjects[0]
+    for name, other in zip(names[1:], subjects[1:], strict=True):
         pairs = {
             "criterion": (first.criterion, other.criterion),
             "topk": (first.topk, other.topk),
-            "accuracy_fraction": (_fraction(screens[0]), _fraction(screen)),
+            "accuracy_fraction": (first.fraction, other.fraction),
         }
         for setting, (here, there) in pairs.items():
             if here != there:
                 raise ValueError(
                     f"{names[0]} and {name} cannot be compared, their {setting} is {here} and {there}: "
-                    "screen both with the same"
+                    "make both with the same"
                 )
-        for shared in set(first.transforms) & set(other.transforms):
-            here, there = ((r.transforms[shared].unit, r.transforms[shared].identity) for r in (first, other))
+        for shared in set(first.units) & set(other.units):
+            here, there = first.units[shared], other.units[shared]
             if here != there:
                 raise ValueError(
                     f"{names[0]} and {name} mean something else by {shared}: its unit and identity are "
                     f"{here[0]}, {here[1]:g} and {there[0]}, {there[1]:g}"
                 )
-        if screens[0].outcomes.labeled != screen.outcomes.labeled:  # type: ignore[union-attr]
-            raise ValueError(f"one of {names[0]} and {name} was screened without labels: screen both alike")
-
-
-def _fraction(screen: ScreenResult) -> float | None:
-    return next((t.thresholds.accuracy_fraction for t in screen.record.transforms.values()), None)
+        if first.outcomes.labeled != other.outcomes.labeled:  # type: ignore[union-attr]
+            raise ValueError(f"one of {names[0]} and {name} was made without labels: make both alike")
 
 
 def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcomes) -> None:
@@ -123,7 +118,7 @@ def _check_same(first: str, here: ImageOutcomes, second: str, there: ImageOutcom
 
 def _notes(
     names: Sequence[str],
-    screens: Sequence[ScreenResult],
+    subjects: Sequence[Subject],
     known: Sequence[ImageOutcomes],
     common: int,
     swept: set[str],
@@ -134,10 +129,10 @@ def _notes(
         of = ", ".join(f"{name} {len(each.images):,}" for name, each in zip(names, known, strict=True))
         notes.append(f"compared are the {counted(common, 'image')} that all have; {of}")
     for setting in ("padding", "interpolation", "surround"):
-        values = [getattr(screen.record, setting) for screen in screens]
+        values = [subject.settings.get(setting) for subject in subjects]
         if len(set(values)) > 1:
             notes.append(f"{setting} differs: {', '.join('none' if v is None else str(v) for v in values)}")
-    rest = [name for screen in screens for name in screen.record.transforms if name not in swept]
+    rest = [name for subject in subjects for name in subject.units if name not in swept]
     if rest:
-        notes.append(f"not in all screens: {', '.join(dict.fromkeys(rest))}")
+        notes.append(f"not in all runs: {', '.join(dict.fromkeys(rest))}")
     return notes

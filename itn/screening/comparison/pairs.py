@@ -1,7 +1,7 @@
-"""Two screens compared image by image: differences, rank correlations, images that break in one alone."""
+"""Two runs compared image by image: differences, rank correlations, images that break in one alone."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from itn.screening.comparison.records import (
     PairComparison,
     TransformComparison,
 )
+from itn.screening.comparison.subject import Subject
 from itn.screening.comparison.thresholds import median_distance, reached, sides_of
-from itn.screening.criteria import CriterionName
 from itn.screening.outcomes import ImageOutcomes, SweepOutcomes
-from itn.screening.records import SweepRecord
 from itn.stats import censored_tau, paired_difference
 
 ENOUGH = 20  # images of a class for a correlation of its own
@@ -41,6 +40,10 @@ class Bootstrap(NamedTuple):
         """Draw as many images as there are, with replacement, so many times."""
         drawn = (torch.randint(n, (n,), generator=random).bincount(minlength=n) for _ in range(resamples))
         return cls(torch.stack(list(drawn)).float(), confidence)
+
+    def part(self, rows: NDArray[np.int64]) -> "Bootstrap":
+        """Return the resamples of some images."""
+        return self._replace(weights=self.weights[:, torch.from_numpy(rows)])
 
     def interval(self, values: Tensor) -> tuple[float, float]:
         """Return the percentiles of what was found in the resamples."""
@@ -72,28 +75,28 @@ class Flipped(NamedTuple):
 def compare_pair(
     names: tuple[str, str],
     outcomes: tuple[ImageOutcomes, ImageOutcomes],
-    records: tuple[dict[str, SweepRecord], dict[str, SweepRecord]],
-    fraction: float,
+    subject: Subject,
     bootstrap: Bootstrap,
 ) -> PairComparison:
-    """Compare two screens of the same images.
+    """Compare two runs on the same images.
 
     Args:
         names: Of the two.
         outcomes: Of the same images in the same order.
-        records: Of their transformations.
-        fraction: Which share of what unchanged images have is enough.
+        subject: One of the two, for what the numbers of both mean.
         bootstrap: Resampled images.
     """
     first, second = outcomes
+    clean = _clean(first, second, bootstrap.confidence)
     shared = [name for name in first.sweeps if name in second.sweeps]
+    if subject.only_right:
+        rows = np.flatnonzero(_right_in_both(outcomes))
+        outcomes, bootstrap = (first.part(rows), second.part(rows)), bootstrap.part(rows)
     return PairComparison(
         first=names[0],
         second=names[1],
-        clean=_clean(first, second, bootstrap.confidence),
-        transforms={
-            name: _transform(outcomes, name, records[0][name].unit, fraction, bootstrap) for name in shared
-        },
+        clean=clean,
+        transforms={name: _transform(outcomes, name, subject, bootstrap) for name in shared},
     )
 
 
@@ -117,8 +120,7 @@ def _clean(first: ImageOutcomes, second: ImageOutcomes, confidence: float) -> Cl
 def _transform(
     outcomes: tuple[ImageOutcomes, ImageOutcomes],
     name: str,
-    unit: str,
-    fraction: float,
+    subject: Subject,
     bootstrap: Bootstrap,
 ) -> TransformComparison:
     one, other = (each.sweeps[name] for each in outcomes)
@@ -126,6 +128,7 @@ def _transform(
     both = {side: (sides[0][side], sides[1][side]) for side in sides[0] if side in sides[1]}
     ends = {side: min(pair[0].end, pair[1].end) for side, pair in both.items()}
     flips = {side: (Flipped.of(one, side, end), Flipped.of(other, side, end)) for side, end in ends.items()}
+    fraction = subject.fraction or 0.0
     everyone = Bootstrap(torch.ones(1, len(outcomes[0].images)), bootstrap.confidence)
 
     def differences(criterion: str | None) -> dict[str, Difference]:
@@ -143,12 +146,12 @@ def _transform(
         return found
 
     return TransformComparison(
-        unit=unit,
+        unit=subject.units[name][0],
         identity=one.identity,
         logarithmic=one.logarithmic,
         tested={side: _shown(end, one.logarithmic) for side, end in ends.items()},
         accuracy=_accuracy(one, other, bootstrap.confidence),
-        thresholds={criterion: differences(criterion) for criterion in get_args(CriterionName)},
+        thresholds={criterion: differences(criterion) for criterion in subject.criteria},
         median_flip={} if one.discrete else differences(None),
         correlation={side: _correlation(pair, bootstrap) for side, pair in flips.items()},
         correlation_by_class=_by_class(outcomes[0], flips, bootstrap),
@@ -204,7 +207,7 @@ def _by_class(
     for label, name in outcomes.classes.items() if outcomes.labeled else ():
         members = np.flatnonzero(outcomes.labels == label)
         if len(members) >= ENOUGH:
-            own = Bootstrap(bootstrap.weights[:, torch.from_numpy(members)], bootstrap.confidence)
+            own = bootstrap.part(members)
             found[name] = {
                 side: _correlation((_part(pair[0], members), _part(pair[1], members)), own)
                 for side, pair in flips.items()

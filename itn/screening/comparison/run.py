@@ -1,8 +1,5 @@
-"""Comparing screens of the same images: paired differences, rank correlations, images that break in one."""
+"""Comparing runs on the same images: paired differences, rank correlations, images that break in one."""
 
-import contextlib
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,15 +25,15 @@ from itn.screening.comparison.pairs import Bootstrap, compare_pair, image_rows
 from itn.screening.comparison.records import Compared, ComparisonRecord
 from itn.screening.comparison.result import ComparisonResult, load_comparison, write_tables
 from itn.screening.comparison.rows import comparison_rows
+from itn.screening.comparison.subject import Comparable, Subject, load_subject
 from itn.screening.outcomes import ImageOutcomes
-from itn.screening.result import ScreenResult, load_screen
 from itn.stats import generator
 
 RESAMPLES = 1000
 
 
 def compare(
-    runs: Sequence[ScreenResult | str | Path],
+    runs: Sequence[Comparable | str | Path],
     out: str | Path | None = None,
     *,
     confidence: float = 0.95,
@@ -47,17 +43,18 @@ def compare(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> ComparisonResult:
-    """Compare two or more screens of the same images, image by image.
+    """Compare two or more screens of the same images, or searches in the same box, image by image.
 
     Args:
-        runs: Results of ``itn.screen``, or their folders. Images are matched by their paths or numbers.
+        runs: Results of ``itn.screen`` or of ``itn.worst_case``, or their folders. Images are matched by
+            their paths or numbers.
         out: Folder for config.json, result.json, timing.json, comparison.csv, images.csv and figures/: new or
             empty, or that of the same comparison. None writes nothing.
         confidence: Of all intervals, pointwise.
         resamples: Of the bootstrap over images.
         seed: Of the resamples.
-        images: The images of the first screen, in its order, for the figure of images that break in one
-            screen alone; None: they are loaded from where that screen has them from, if they are still there.
+        images: The images of the first run, in its order, for the figure of images that break in one
+            alone; None: they are loaded from where that run has them from, if they are still there.
         overwrite: Replace an earlier comparison in ``out``.
         progress: Show a progress bar; None does so on a terminal.
 
@@ -65,7 +62,7 @@ def compare(
         The record of result.json and the rows of the tables.
 
     Raises:
-        ValueError: If the screens cannot be compared; the message says why, and what to do.
+        ValueError: If the runs cannot be compared; the message says why, and what to do.
 
     Example:
         >>> found = itn.compare(["runs/lenet5", "runs/jennings"], out="runs/both")
@@ -75,48 +72,48 @@ def compare(
     require(0 < confidence < 1, f"confidence must lie in (0, 1), got {confidence}")
     require(resamples >= 100, f"resamples must be at least 100, got {resamples}")
     require(isinstance(runs, Sequence) and not isinstance(runs, str), f"runs must be a list, got {runs!r}")
-    require(len(runs) >= 2, f"give at least two screens to compare, got {len(runs)}")
-    screens = [run if isinstance(run, ScreenResult) else _loaded(user_path(run)) for run in runs]
-    names = run_names(runs, screens)
-    outcomes, notes = matched(names, screens)
+    require(len(runs) >= 2, f"give at least two runs to compare, got {len(runs)}")
+    subjects = [
+        run.subject() if isinstance(run, Comparable) else load_subject(user_path(run)) for run in runs
+    ]
+    names = run_names(runs, subjects)
+    outcomes, notes = matched(names, subjects)
     settings = {
         "command": "compare",
         "schema_version": SCHEMA_VERSION,
         "version": package_version("itn"),
         "config": {"confidence": confidence, "resamples": resamples, "seed": seed},
         "runs": [
-            {"name": name, "sha256": _digest(screen)} for name, screen in zip(names, screens, strict=True)
+            {"name": name, "sha256": subject.sha256()} for name, subject in zip(names, subjects, strict=True)
         ],
     }
     folder = None if out is None else RunFolder(out, settings, overwrite)
     if folder is not None and folder.finished:
         return load_comparison(folder.path)
-    first = screens[0].record
-    n = len(outcomes[0].images)
-    fraction = next(iter(first.transforms.values())).thresholds.accuracy_fraction
+    first, n = subjects[0], len(outcomes[0].images)
+    assert first.fraction is not None  # or there would be nothing in common
     random = generator(seed, "compare")
-    pairs = list(combinations(range(len(screens)), 2))
+    pairs = list(combinations(range(len(subjects)), 2))
     bar_of_pairs = progress_bar("compare", len(pairs), "pairs", progress)
     with folder or nullcontext(), bar_of_pairs as bar, explained(lambda: NOTHING_KEPT, resumable=False):
         bootstrap = Bootstrap.drawn(n, resamples, confidence, random)
         compared, of_images = [], []
         for a, b in pairs:
             of_pair = (names[a], names[b]), (outcomes[a], outcomes[b])
-            records = screens[a].record.transforms, screens[b].record.transforms
-            compared.append(compare_pair(*of_pair, records, fraction, bootstrap))
+            compared.append(compare_pair(*of_pair, first, bootstrap))
             of_images += list(image_rows(*of_pair, compared[-1]))
             bar.advance()
         record = ComparisonRecord(
             screens=tuple(
-                Compared(name, screen.record.model, screen.record.n, float(each.right.mean()))
-                for name, screen, each in zip(names, screens, outcomes, strict=True)
+                Compared(name, subject.model, subject.n, float(each.right.mean()))
+                for name, subject, each in zip(names, subjects, outcomes, strict=True)
             ),
             n=n,
             source=outcomes[0].source,
             labeled=outcomes[0].labeled,
             criterion=first.criterion,
             topk=first.topk,
-            accuracy_fraction=fraction,
+            accuracy_fraction=first.fraction,
             confidence=confidence,
             resamples=resamples,
             pairs=tuple(compared),
@@ -131,10 +128,10 @@ def compare(
     return result
 
 
-def run_names(runs: Sequence[ScreenResult | str | Path], screens: Sequence[ScreenResult]) -> list[str]:
-    """Return what to call the screens: their classifiers, with folder or number where these are alike."""
-    models = [screen.record.model for screen in screens]
-    folders = [None if isinstance(run, ScreenResult) else user_path(run).name for run in runs]
+def run_names(runs: Sequence[Comparable | str | Path], subjects: Sequence[Subject]) -> list[str]:
+    """Return what to call the runs: their classifiers, with folder or number where these are alike."""
+    models = [subject.model for subject in subjects]
+    folders = [None if isinstance(run, Comparable) else user_path(run).name for run in runs]
     names = [
         model if count == 1 else f"{model} ({folder or number})"
         for number, (model, folder) in enumerate(zip(models, folders, strict=True), start=1)
@@ -142,27 +139,6 @@ def run_names(runs: Sequence[ScreenResult | str | Path], screens: Sequence[Scree
     ]
     alike = {name for name, count in Counter(names).items() if count > 1}
     return [f"{name} {number}" if name in alike else name for number, name in enumerate(names, start=1)]
-
-
-def _loaded(path: Path) -> ScreenResult:
-    command: Any = "screen"
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # load_screen says what is wrong
-        command = json.loads((path / "config.json").read_text()).get("command")
-    if command != "screen":
-        raise ValueError(
-            f"{path} is a run of itn {command}: itn compare takes screens; families are compared with their "
-            "rivals by the headline of itn learn"
-        )
-    return load_screen(path)
-
-
-def _digest(screen: ScreenResult) -> str:
-    """Return a hash of all that the comparison depends on."""
-    digest = hashlib.sha256(json.dumps(screen.record.to_json(), sort_keys=True).encode())
-    assert screen.outcomes is not None  # or it would not have been matched
-    for name, array in screen.outcomes.arrays().items():
-        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _finish(

@@ -13,6 +13,7 @@ from itn.screening.comparison.records import (
     TransformComparison,
 )
 from itn.screening.criteria import level_text, measure
+from itn.transforms import TRANSFORMS
 
 
 def comparison_summary(record: ComparisonRecord) -> str:
@@ -91,6 +92,8 @@ def _tau(found: Correlation) -> str:
 
 
 def _key(record: ComparisonRecord) -> Iterator[str]:
+    units = {name: compared.unit for pair in record.pairs for name, compared in pair.transforms.items()}
+    yield from (f"{name}: {unit}" for name, unit in units.items() if name not in TRANSFORMS)
     level = level_text(record.criterion, record.accuracy_fraction)
     yield (
         f"numbers of each: how far from the identity {measure(record.criterion, record.topk)} stays at or "

@@ -98,15 +98,15 @@ def test_what_is_not_comparable_is_refused(middle, right, line, spread, config):
     swapped = labels.clone()
     swapped[:3] = 1 - swapped[:3]
     refused = [
-        ([middle], "give at least two screens to compare, got 1"),
+        ([middle], "give at least two runs to compare, got 1"),
         ("runs", "runs must be a list, got 'runs'"),
         (
             [middle, without],
-            "right has not kept what became of each image, .*: repeat its screen with overwrite",
+            "right has not kept what became of each image, .*: repeat its run with overwrite",
         ),
         (
             [middle, screened(names=[f"x{n}" for n in range(240)])],
-            "the screens share 0 images of 240 and 240",
+            "the runs share 0 images of 240 and 240",
         ),
         ([middle, turned], "240 of 240 images called alike differ in their pixels, the first is 0"),
         ([middle, screened(labels=swapped)], "3 of 240 images have another label"),
@@ -143,7 +143,7 @@ def test_without_labels_agreement_is_compared(middle, line, spread, config):
         found.require("drop<=1%")
     assert found.require("translate_x.above>=0.02").met
     labeled = dataclasses.replace(middle, record=dataclasses.replace(middle.record, criterion="agreement"))
-    with pytest.raises(ValueError, match="one of middle and b was screened without labels"):
+    with pytest.raises(ValueError, match="one of middle and b was made without labels"):
         itn.compare([labeled, pair[1]])
 
 
@@ -176,7 +176,7 @@ def test_what_is_no_screen_is_refused(folders, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(folders[0], old)
     (old / "outcomes.npz").unlink()
-    with pytest.raises(ValueError, match=r"jennings-cnn|lenet5.*repeat its screen with overwrite=True"):
+    with pytest.raises(ValueError, match=r"jennings-cnn|lenet5.*repeat its run with overwrite=True"):
         itn.compare([old, folders[1]])
     (old / "outcomes.npz").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"outcomes\.npz is damaged"):
@@ -184,7 +184,7 @@ def test_what_is_no_screen_is_refused(folders, tmp_path):
     config = json.loads((old / "config.json").read_text())
     (old / "config.json").write_text(json.dumps(config | {"command": "learn"}))
     with pytest.raises(
-        ValueError, match=re.escape(f"{old} is a run of itn learn: itn compare takes screens")
+        ValueError, match=re.escape(f"{old} is a run of itn learn: itn compare takes runs of itn screen")
     ):
         itn.compare([old, folders[1]])
     with pytest.raises(ValueError, match="does not hold a finished screen"):
@@ -215,7 +215,7 @@ def test_what_only_some_have_swept_is_left_out(middle, right, line, spread, conf
     more = dataclasses.replace(config, transforms=("brightness", "translate_x"), bisections=0)
     third = itn.screen(line(-SHIFT, "left"), images, labels, more)
     found = itn.compare([third, middle, right])
-    assert found.record.notes == ("not in all screens: brightness",)
+    assert found.record.notes == ("not in all runs: brightness",)
     assert all(list(pair.transforms) == ["translate_x"] for pair in found.record.pairs)
     with pytest.raises(ValueError, match="brightness cannot be required here, only translate_x, drop"):
         found.require("brightness>=0")
