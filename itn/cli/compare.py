@@ -28,8 +28,8 @@ def compare_command(
     """Compare two or more screens, or searches in the same box, on the same images, image by image.
 
     Args:
-        runs: Output folders of itn screen, or of itn worst. Images are matched by their paths or numbers; differences are
-            those of a later run less an earlier one.
+        runs: Output folders of itn screen, or of itn worst. Images are matched by their paths or numbers;
+            differences are those of a later run less an earlier one.
         out: Folder for results and figures: new, empty, or that of the same comparison, which is shown again.
         confidence: Confidence of each interval, pointwise.
         resamples: Resamples of the bootstrap over images.
