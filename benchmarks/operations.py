@@ -7,8 +7,8 @@ Published: none
 
 Random pixels of 224 x 224, 32 at a time, each image under a magnitude of its own, spread over those of the
 default sweep; the forward pass is that of efficientnet-lite0. Processor seconds of one process and one
-thread, so that other work on the machine counts little; each operation takes turns with the forward pass.
-canvases: the same on canvases of 1.5 times the frame, for those that look around.
+thread, so that other work on the machine counts little; the operations and the forward pass take turns.
+"on canvases": the same on canvases of 1.5 times the frame, for those that look around.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from clock import spread
 from torch import Tensor
 
 import itn
@@ -53,31 +53,30 @@ def measure(classifier: itn.Classifier, images: Tensor, names: list[str], repeat
     canvases = torch.rand(*images.shape[:2], *canvas)
     around = Surround.central(canvas, (height, width), len(images))
     noise = torch.randn(images.shape)
-    found: Record = {"images": len(images), "pixels": list(images.shape[1:]), "operations": {}}
-    forward: list[float] = []
+    work: dict[str, Callable[[], object]] = {"forward": lambda: classifier.logits(images)}
     for name in names:
         transform = itn.TRANSFORMS[name]
         v = magnitudes_of(transform, len(images))
-        work: dict[str, Callable[[], object]] = {
-            "seconds": lambda transform=transform, v=v: transform.apply(images, v, noise=noise)
-        }
+        work[name] = partial(transform.apply, images, v, "zeros", noise)
         if transform.spatial:
-            work["canvases"] = lambda transform=transform, v=v: transform.apply(canvases, v, surround=around)
-        times: dict[str, list[float]] = {key: [] for key in work}
-        for repeat in range(repeats + 1):
-            bare = processor_seconds(lambda: classifier.logits(images))
-            for key, call in work.items():
-                taken = processor_seconds(call)
-                if repeat:  # the first one warms up
-                    times[key].append(taken)
-            if repeat:
-                forward.append(bare)
-        found["operations"][name] = {key: round(statistics.median(each), 4) for key, each in times.items()}
-    found["forward_seconds"] = round(statistics.median(forward), 4)
-    for of in found["operations"].values():
-        of["ratio"] = round(of["seconds"] / found["forward_seconds"], 4)
-    found["ratio"] = spread([of["ratio"] for of in found["operations"].values()])
-    return found | {"model": classifier.name, "provenance": provenance(classifier.device)}
+            work[f"{name} on canvases"] = partial(transform.apply, canvases, v, surround=around)
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for repeat in range(repeats + 1):
+        for name, call in work.items():
+            taken = processor_seconds(call)
+            if repeat:  # the first one warms up
+                times[name].append(taken)
+    seconds = {name: round(statistics.median(of), 4) for name, of in times.items()}
+    forward = seconds.pop("forward")
+    return {
+        "model": classifier.name,
+        "images": len(images),
+        "pixels": list(images.shape[1:]),
+        "forward_seconds": forward,
+        "seconds": seconds,
+        "over_forward": {name: round(of / forward, 4) for name, of in seconds.items()},
+        "provenance": provenance(classifier.device),
+    }
 
 
 def main() -> None:
@@ -99,9 +98,8 @@ def main() -> None:
     found = measure(classifier, images, names, 1 if args.smoke else args.repeats)
     args.out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"a forward pass of {classifier.name}: {1000 * found['forward_seconds']:.0f} ms")
-    for name, of in sorted(found["operations"].items(), key=lambda item: -item[1]["seconds"]):
-        canvases = f", on canvases {1000 * of['canvases']:.0f} ms" if "canvases" in of else ""
-        print(f"{name}: {1000 * of['seconds']:.0f} ms, {of['ratio']:.3f} of a forward pass{canvases}")
+    for name, seconds in sorted(found["seconds"].items(), key=lambda item: -item[1]):
+        print(f"{name}: {1000 * seconds:.0f} ms, {found['over_forward'][name]:.3f} of a forward pass")
 
 
 if __name__ == "__main__":
