@@ -126,6 +126,7 @@ SCRIPTS = (
     ("rivals.py", "Captum, foolbox, torchvision, imagecorruptions, and a learner like Augerino", "40"),
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("architectures.py", "what the preflight finds in networks that are in order, and what it costs", "15"),
+    ("operations.py", "what each transformation of the table costs beside a forward pass", "3"),
     ("boxes.py", "what a search for the worst case in a box costs over its own forward passes", "5"),
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),

@@ -148,9 +148,11 @@ def _passes(machine: Machine, data: itn.CheckedImages, *classifiers: itn.Classif
     here, there = (Screener(classifier, data, itn.ScreenConfig(bisections=3)) for classifier in classifiers)
     found = {}
     for name, transform in itn.TRANSFORMS.items():
-        if transform.random or name == "grayscale":
+        if transform.random or transform.color_only:
             continue
-        path = transform.magnitudes[-2:] if transform.magnitudes[-2] > transform.identity else (1.0,)
+        path = transform.magnitudes[-2:]
+        if path[-2] <= transform.identity:  # only below, or a single one
+            path = transform.magnitudes[:1] if path[-1] == transform.identity else path[-1:]
         statistics = [each.class_statistics(each.at(transform, path[0])) for each in (here, there)]
         flips = [each.flips(transform, path, data.predictions) for each in (here, there)]
         found[name] = {

@@ -347,7 +347,8 @@ def test_the_pretended_gpu_keeps_no_trace():
 
 
 def padded(name):
-    return PADDINGS if itn.TRANSFORMS[name].spatial or name == "blur" else PADDINGS[:1]
+    blurs = ("blur", "motion_blur", "defocus")
+    return PADDINGS if itn.TRANSFORMS[name].spatial or name in blurs else PADDINGS[:1]
 
 
 @pytest.mark.parametrize(
@@ -686,7 +687,8 @@ def screened(ask, free=PLENTY, **settings):
 )
 def test_screening_passes(name, free):
     transform = itn.TRANSFORMS[name]
-    end, each = transform.magnitudes[-1], torch.linspace(transform.identity, transform.magnitudes[-1], 150)
+    end = max(transform.magnitudes, key=lambda v: (abs(v - transform.identity), v))
+    each = torch.linspace(transform.identity, end, 150)
     each = each.round() if transform.discrete else each
     path = (end,) if transform.discrete else ((end + transform.identity) / 2, end)
 

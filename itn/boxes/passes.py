@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from itn.boxes.config import WorstConfig
-from itn.functional import fill_outside, square_matrix, warp
+from itn.functional import Surround, compose_maps, fill_outside, project
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first, margins
@@ -79,26 +79,26 @@ class BoxPasses:
         With a surround and a warp, all of it happens to whole canvases.
         """
         if not self.warps:
-            return self._color(self.data.pixels(index, self.device), index, magnitudes)
+            return self._color(self.data.pixels(index, self.device), index, magnitudes, None)
         images, around = self.data.with_surround(index, self.device)
         if self.colors:
             images = images if around is None else fill_outside(images, around, self.config.padding)
-            images = self._color(images, index, magnitudes)
+            images = self._color(images, index, magnitudes, around)
         matrix, config = self._matrix(magnitudes).to(images), self.config
-        return warp(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
+        return project(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
 
-    def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor) -> Tensor:
+    def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor, around: Surround | None) -> Tensor:
         for n in self.colors:
             transform, v = self.box.transforms[n], magnitudes[:, n].to(self.device, torch.float32)
             noise = noise_of_images(images, index, self.config.seed) if transform.random else None
-            images = transform.apply(images, v, self.config.padding, noise)
+            images = transform.apply(images, v, self.config.padding, noise, around)
         return images
 
     def _matrix(self, magnitudes: Tensor) -> Tensor:
-        """Return the product of the matrices, M x 2 x 3, output to input, the first warp on the left."""
+        """Return the product of the matrices, output to input, the first warp on the left."""
         product = None
         for n in self.warps:
             matrix = self.box.transforms[n].function(magnitudes[:, n], self.aspect)
-            product = matrix if product is None else (square_matrix(product) @ square_matrix(matrix))[:, :2]
+            product = matrix if product is None else compose_maps(product, matrix)
         assert product is not None
         return product

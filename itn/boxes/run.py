@@ -31,7 +31,7 @@ from itn.runtime.run_dir import EXAMPLES, JOURNAL, RunFolder
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import clopper_pearson
-from itn.transforms import TRANSFORMS, Transform
+from itn.transforms import Transform
 
 
 def worst_case(
@@ -141,7 +141,7 @@ def _described(box: Box) -> dict[str, Any]:
 def _check_box(box: Box, channels: int) -> None:
     """Raise ValueError if a transformation of the box changes nothing about images of so many channels."""
     for transform in box.transforms:
-        if channels == 1 and transform.function is TRANSFORMS["grayscale"].function:
+        if channels == 1 and transform.color_only:
             raise ValueError(f"leave {transform.name} out of the box: images of one channel are gray already")
 
 

@@ -5,7 +5,7 @@ import importlib.util
 from itn.models.libraries import LITE
 from itn.models.sources import model_cards
 from itn.runtime.tables import text_table
-from itn.transforms import TRANSFORMS
+from itn.transforms import TRANSFORMS, groups
 
 _PARAMETERS = {
     "efficientnet-lite0": "4,652,008",
@@ -21,16 +21,24 @@ def models_command() -> None:
 
 
 def transforms_command() -> None:
-    """List the transformations with their units, identities and default magnitudes."""
+    """List the transformations by group, with their units, identities and default magnitudes."""
+    order = list(groups())
     rows = []
-    for name, transform in TRANSFORMS.items():
+    for name, transform in sorted(TRANSFORMS.items(), key=lambda item: order.index(item[1].group or "all")):
         magnitudes = transform.magnitudes
         swept = f"{magnitudes[0]:g} to {magnitudes[-1]:g}, {len(magnitudes)} values"
         if transform.discrete:
             swept = ", ".join(f"{v:g}" for v in magnitudes)
         meaning = (transform.__doc__ or "").partition("\n")[0]
-        rows.append((name, transform.unit, f"{transform.identity:g}", swept, meaning))
-    print(text_table(rows, ("transformation", "unit", "identity", "magnitudes", "what it does")))
+        rows.append((name, transform.group, transform.unit, f"{transform.identity:g}", swept, meaning))
+    print(text_table(rows, ("transformation", "group", "unit", "identity", "magnitudes", "what it does")))
+    print("\nseveral at once, with --transforms, such as --transforms paper,gamma:")
+    for group, names in groups().items():
+        print(f"  {group}: {', '.join(names) if len(names) < len(TRANSFORMS) else 'all of them'}")
+    print("\nmagnitudes of the severities of ImageNet-C, from 1 on, where it has the same operation:")
+    for name, transform in TRANSFORMS.items():
+        if transform.severities:
+            print(f"  {name}: {', '.join(f'{v:.3g}' for v in transform.severities)}")
 
 
 def model_table() -> list[tuple[str, str, str, str]]:

@@ -130,7 +130,8 @@ class ScreenOptions(ScreenConfig):
 
     transforms: Annotated[tuple[str, ...] | None, Parameter(converter=split_at_commas, n_tokens=1)] = None
     """Transformations to sweep, separated by commas: those of itn transforms, and those that the file of the
-    model registers; default the eleven of the paper, or none if there is a pair."""
+    model registers; paper, spatial, color, detail, noises, imagenet-c and all are several at once; default
+    paper, its eleven, or none if there is a pair."""
     pairs: Annotated[tuple[tuple[str, ...], ...], Parameter(parse=False)] = ()
     magnitudes: Annotated[Mapping[str, tuple[float, ...]], Parameter(parse=False)] = dataclasses.field(
         default_factory=dict

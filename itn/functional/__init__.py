@@ -1,4 +1,4 @@
-"""Pure functions on tensors: colors, geometry, how far a matrix is from the identity."""
+"""Pure functions on tensors: colors, tone, filters, geometry, how far a matrix is from the identity."""
 
 from itn.functional.color import (
     apply_color,
@@ -8,6 +8,7 @@ from itn.functional.color import (
     unit_float,
 )
 from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
+from itn.functional.elastic import shift_pixels, sine_field
 from itn.functional.families import (
     COLOR_FAMILIES,
     FAMILIES,
@@ -16,10 +17,26 @@ from itn.functional.families import (
     family_matrix,
     register_family,
 )
+from itn.functional.filters import (
+    disk_kernels,
+    filter_images,
+    filter_matrix,
+    gaussian_weights,
+    motion_weights,
+)
+from itn.functional.homography import (
+    FIELD_OF_VIEW,
+    as_homography,
+    compose_maps,
+    inverse_map,
+    map_points,
+    project,
+    project_canvas,
+    tilt_homography,
+)
 from itn.functional.matrices import square_matrix
+from itn.functional.sampling import INTERPOLATIONS, PADDINGS
 from itn.functional.spatial import (
-    INTERPOLATIONS,
-    PADDINGS,
     SpatialParts,
     decompose_spatial,
     pixel_centers,
@@ -28,32 +45,50 @@ from itn.functional.spatial import (
     warp,
     warp_canvas,
 )
-from itn.functional.surround import Surround, crops_of, fill_outside
+from itn.functional.surround import Surround, change_crops, crops_of, fill_outside
+from itn.functional.tone import gamma_curve
 
 __all__ = [
     "COLOR_FAMILIES",
     "FAMILIES",
+    "FIELD_OF_VIEW",
     "INTERPOLATIONS",
     "PADDINGS",
     "Family",
     "SpatialParts",
     "Surround",
     "apply_color",
+    "as_homography",
+    "change_crops",
     "check_images",
     "color_family_matrix",
     "color_identity",
+    "compose_maps",
     "crops_of",
     "decompose_color",
     "decompose_spatial",
+    "disk_kernels",
     "displacement",
     "family_matrix",
     "fill_outside",
+    "filter_images",
+    "filter_matrix",
+    "gamma_curve",
+    "gaussian_weights",
+    "inverse_map",
+    "map_points",
+    "motion_weights",
     "pixel_centers",
+    "project",
+    "project_canvas",
     "register_family",
     "rms_displacement",
     "sampled_displacement",
+    "shift_pixels",
+    "sine_field",
     "spatial_identity",
     "square_matrix",
+    "tilt_homography",
     "unit_float",
     "unit_vectors",
     "warp",

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from itn.functional.surround import Surround, crops_of, fill_outside, fold_into_box
-
-PADDINGS = ("zeros", "border", "reflection")
-INTERPOLATIONS = ("bilinear", "bicubic")
-_TAPS = 2  # pixels on each side of a position that bicubic interpolation takes in
+from itn.functional.sampling import canvas_coordinates, exact_where, sample, sample_canvas
+from itn.functional.surround import Surround, crops_of, fill_outside
 
 
 def spatial_identity(like: Tensor) -> Tensor:
@@ -63,13 +59,12 @@ def warp(
         unchanged = crops_of(images, surround)
         if surround is None:
             grid = _sampling_grid(matrix, *images.shape[-2:])
-            warped = F.grid_sample(images.to(dtype), grid, interpolation, padding, align_corners=False)
+            warped = sample(images.to(dtype), grid, padding, interpolation)
         else:
             to_canvas = _to_canvas(matrix, surround, images.shape[-2:])
-            warped = _sample_canvas(
-                images.to(dtype), to_canvas, padding, surround, surround.size, interpolation
-            )
-        return _exact_at_identity(unchanged, warped, matrix)
+            grid = _sampling_grid(to_canvas, *surround.size)
+            warped = sample_canvas(images.to(dtype), grid, padding, surround, interpolation)
+        return exact_where(_is_identity(matrix), unchanged, warped)
 
 
 def warp_canvas(
@@ -92,46 +87,18 @@ def warp_canvas(
         dtype = torch.promote_types(images.dtype, matrix.dtype)
         matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
         height, width = images.shape[-2:]
-        scale, shift = _canvas_coordinates(surround, (height, width), matrix)
+        scale, shift = canvas_coordinates(surround, (height, width), matrix)
         columns = _to_canvas(matrix, surround, (height, width))
         linear = columns[:, :, :2] / scale
         whole = torch.cat([linear, columns[:, :, 2:] - (linear * shift).sum(2, keepdim=True)], 2)
-        warped = _sample_canvas(images.to(dtype), whole, padding, surround, (height, width), interpolation)
-        return _exact_at_identity(fill_outside(images, surround, padding), warped, matrix)
+        grid = _sampling_grid(whole, height, width)
+        warped = sample_canvas(images.to(dtype), grid, padding, surround, interpolation)
+        return exact_where(_is_identity(matrix), fill_outside(images, surround, padding), warped)
 
 
-def _exact_at_identity(images: Tensor, warped: Tensor, matrix: Tensor) -> Tensor:
-    """Return warped images, but the images themselves where a matrix is the identity.
-
-    grid_sample rounds its coordinates, but the identity must be exact: it takes its values from the image and
-    its gradients from the sampling, so that learning can start from it.
-    """
-    exact = images.detach() + (warped - warped.detach()) if warped.requires_grad else images
-    is_identity = (matrix == spatial_identity(matrix)).all(-1).all(-1).view(-1, 1, 1, 1)
-    return torch.where(is_identity, exact, warped).to(images.dtype)
-
-
-def _sample_canvas(
-    canvases: Tensor,
-    matrix: Tensor,
-    padding: str,
-    surround: Surround,
-    size: tuple[int, int],
-    interpolation: str,
-) -> Tensor:
-    """Sample canvases by matrices from an output frame of a size to the normalized canvas, B x 2 x 3."""
-    height, width = canvases.shape[-2:]
-    grid = _sampling_grid(matrix, *size)
-    if padding == "zeros":
-        canvases = fill_outside(canvases, surround, padding)
-    elif interpolation == "bilinear":
-        grid = fold_into_box(grid, surround, (height, width), padding, 0.5)
-    else:  # takes in pixels beyond the edge, which must be there
-        grid = fold_into_box(grid, surround, (height, width), padding, -0.5)
-        canvases, surround = F.pad(canvases, 4 * (_TAPS,)), surround.moved(_TAPS)
-        canvases = fill_outside(canvases, surround, padding)
-        grid = grid * grid.new_tensor([width / (width + 2 * _TAPS), height / (height + 2 * _TAPS)])
-    return F.grid_sample(canvases, grid, interpolation, "zeros", align_corners=False)
+def _is_identity(matrix: Tensor) -> Tensor:
+    """Return which matrices, B x 2 x 3, are the identity, B."""
+    return (matrix == spatial_identity(matrix)).all(-1).all(-1)
 
 
 def _to_canvas(matrix: Tensor, surround: Surround, canvas: Sequence[int]) -> Tensor:
@@ -139,17 +106,9 @@ def _to_canvas(matrix: Tensor, surround: Surround, canvas: Sequence[int]) -> Ten
 
     No product of matrices, which TF32 would round.
     """
-    scale, shift = _canvas_coordinates(surround, canvas, matrix)
+    scale, shift = canvas_coordinates(surround, canvas, matrix)
     offset = torch.cat([shift.new_zeros(2, 2), shift[:, None]], 1)
     return scale[:, None] * matrix + offset
-
-
-def _canvas_coordinates(surround: Surround, canvas: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, x and y, from normalized coordinates of the crop to those of the canvas."""
-    height, width = canvas
-    x, y = surround.width / width, surround.height / height
-    shift = x + 2 * surround.left / width - 1, y + 2 * surround.top / height - 1
-    return like.new_tensor([x, y]), like.new_tensor(shift)
 
 
 def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:

@@ -4,6 +4,7 @@ Crops lie at one place in larger *canvases*. The box of each canvas says how far
 what lies outside the box is not part of the photograph, whatever values are there.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import torch
@@ -88,6 +89,15 @@ class Surround(NamedTuple):
 def crops_of(images: Tensor, surround: Surround | None) -> Tensor:
     """Return the crops of canvases, contiguous; images without a surround as they are."""
     return images if surround is None else surround.crops(images).contiguous()
+
+
+def change_crops(images: Tensor, surround: Surround | None, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return canvases whose crops are changed by a function, the rest as it is; images without a surround."""
+    if surround is None:
+        return change(images)
+    canvases = images.clone()
+    surround.crops(canvases).copy_(change(surround.crops(images)))
+    return canvases
 
 
 def fill_outside(canvases: Tensor, surround: Surround, padding: str) -> Tensor:

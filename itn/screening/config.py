@@ -18,7 +18,7 @@ from itn.runtime.validation import (
     require,
 )
 from itn.screening.criteria import CriterionName
-from itn.transforms import PAPER, Transform
+from itn.transforms import PAPER, Transform, expand
 from itn.transforms.registry import find
 
 
@@ -31,8 +31,8 @@ class ScreenConfig:
     """
 
     transforms: tuple[str | Transform, ...] | None = None
-    """Names from ``itn.TRANSFORMS``, or transformations, to sweep; default: the eleven of the paper, none if
-    there are pairs."""
+    """Names from ``itn.TRANSFORMS``, or transformations, to sweep; paper, spatial, color, detail, noises,
+    imagenet-c and all are several at once; default: the eleven of the paper, none if there are pairs."""
     pairs: tuple[tuple[str | Transform, ...], ...] = ()
     """Pairs of them to sweep in two dimensions, the first applied first."""
     magnitudes: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
@@ -115,7 +115,7 @@ class ScreenConfig:
         """Check that there are names and transformations, and put them and their magnitudes into tuples."""
         if self.transforms is not None:
             _check_members(self.transforms, "transforms are")
-            object.__setattr__(self, "transforms", tuple(self.transforms))
+            object.__setattr__(self, "transforms", expand(self.transforms))
         require(isinstance(self.pairs, tuple | list), f"pairs are a tuple of pairs, got {self.pairs!r}")
         for pair in self.pairs:
             _check_members(pair, "a pair is")

@@ -8,7 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itn.functional import Surround, fill_outside, pixel_centers, square_matrix, warp, warp_canvas
+from itn.functional import (
+    Surround,
+    compose_maps,
+    fill_outside,
+    inverse_map,
+    map_points,
+    pixel_centers,
+    project,
+    project_canvas,
+)
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier
@@ -211,18 +220,18 @@ class Screener:
         With a surround, whole canvases are warped, and what leaves these is cut off.
         """
         matrix = self._matrix(transform, v)
-        inverse = torch.linalg.inv(square_matrix(matrix))[:, :2]
+        inverse = inverse_map(matrix)
         padding, interpolation = self.config.padding, self.config.interpolation
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
             if around is None:
-                there = warp(images, matrix.to(images), padding, None, interpolation)
+                there = project(images, matrix.to(images), padding, None, interpolation)
             else:
-                there = warp_canvas(images, matrix.to(images), padding, around, interpolation)
+                there = project_canvas(images, matrix.to(images), padding, around, interpolation)
                 around = around.filling(there)
             there = there.clamp(0, 1)
-            return warp(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
+            return project(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
 
         return change
 
@@ -236,12 +245,12 @@ class Screener:
         if not (first.spatial and second.spatial):
             change_first, change_second = self.at(first, v), self.at(second, w)
             return lambda images, index: change_second(change_first(images, index), index)
-        matrix = (square_matrix(self._matrix(first, v)) @ square_matrix(self._matrix(second, w)))[:, :2]
+        matrix = compose_maps(self._matrix(first, v), self._matrix(second, w))
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
-            warped = warp(images, matrix.to(images), self.config.padding, around, self.config.interpolation)
-            return warped.clamp(0, 1)
+            padding, interpolation = self.config.padding, self.config.interpolation
+            return project(images, matrix.to(images), padding, around, interpolation).clamp(0, 1)
 
         return change
 
@@ -255,7 +264,7 @@ class Screener:
             assert around is not None
             canvases = fill_outside(images, around, padding)
             noise = self._noise(canvases, index, first_at) if first.random else None
-            canvases = first.apply(canvases, first_at.to(images.device), padding, noise)
+            canvases = first.apply(canvases, first_at.to(images.device), padding, noise, around)
             return second.apply(
                 canvases, second_at.to(images.device), padding, None, around, self.config.interpolation
             )
@@ -309,8 +318,7 @@ class Screener:
         height, width = self.images.shape[-2:]
         matrices = self._matrix(transform, *magnitudes)
         y, x = torch.meshgrid(pixel_centers(height, matrices), pixel_centers(width, matrices), indexing="ij")
-        centers = torch.stack([x, y, torch.ones_like(x)])
-        targets = torch.linalg.inv(square_matrix(matrices))[:, :2] @ centers.flatten(1)
+        targets = map_points(inverse_map(matrices), torch.stack([x, y]).flatten(1))
         leaves = (targets.abs() > 1 + 1e-9).any(1)  # M x HW
         weights = leaves.T.to(self.device, torch.float32)
         total = torch.zeros(len(magnitudes), dtype=torch.float64)

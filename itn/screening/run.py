@@ -31,7 +31,6 @@ from itn.screening.rows import curve_rows, flip_rows, pair_record, pair_rows, so
 from itn.screening.stored_passes import StoredPasses, count_passes
 from itn.screening.sweep import Samples, sweep_record, with_border
 from itn.stats import clopper_pearson
-from itn.transforms import TRANSFORMS
 
 
 def screen(
@@ -191,11 +190,10 @@ def _sweeps(config: ScreenConfig) -> dict[str, Any]:
 
 def _left_out(config: ScreenConfig, channels: int) -> dict[str, str]:
     """Return the transformations that make no sense for the images, and why; raise if that leaves nothing."""
-    to_gray = TRANSFORMS["grayscale"].function
     left_out = {
         name: "images of one channel are gray already"
         for name in config.names
-        if channels == 1 and config.resolved[name].function is to_gray
+        if channels == 1 and config.resolved[name].color_only
     }
     if len(left_out) == len(config.names) and not config.pairs:
         raise ValueError(f"there is nothing to screen: {'; '.join(left_out.values())}")

@@ -91,8 +91,8 @@ def statement(name: str, sweep: SweepRecord, confidence: float) -> str:
 
 
 def unit_text(name: str, unit: str) -> str:
-    """Return the unit of a transformation, with its direction where that is not evident."""
-    return f"{unit}, above 1 shrinks" if name in SHRINKING else unit
+    """Return the unit of a transformation; in earlier records it does not say its direction."""
+    return f"{unit}, above 1 shrinks content" if name in SHRINKING and unit == "factor" else unit
 
 
 def _discrete_statement(name: str, sweep: SweepRecord, confidence: float) -> str:

@@ -1,9 +1,11 @@
 """Transformations F(I, v) of images by a magnitude v.
 
-``TRANSFORMS`` maps names to transformations; ``register`` adds one of your own, ``unregister`` removes it.
+``TRANSFORMS`` maps names to transformations; ``register`` adds one of your own, ``unregister`` removes it;
+``groups`` names several at once.
 """
 
 from itn.transforms.builtin import PAPER
+from itn.transforms.groups import expand, groups
 from itn.transforms.magnitudes import octaves, steps
 from itn.transforms.registry import TRANSFORMS, register, unregister
 from itn.transforms.transform import Transform, standard_noise
@@ -12,6 +14,8 @@ __all__ = [
     "PAPER",
     "TRANSFORMS",
     "Transform",
+    "expand",
+    "groups",
     "octaves",
     "register",
     "standard_noise",

@@ -19,6 +19,7 @@ class _Table(dict[str, Transform]):
 _TRANSFORMS = _Table()
 TRANSFORMS: Mapping[str, Transform] = MappingProxyType(_TRANSFORMS)
 _BUILT_IN: set[str] = set()
+_GROUPS = ("paper", "spatial", "color", "detail", "noises", "all")  # and imagenet-c, which cannot be a name
 
 
 def register(
@@ -31,6 +32,9 @@ def register(
     domain: tuple[float, float] = (-math.inf, math.inf),
     logarithmic: bool = False,
     discrete: bool = False,
+    color_only: bool = False,
+    group: str = "",
+    severities: Sequence[float] = (),
     replace: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Transform]:
     """Register a function as a transformation in ``TRANSFORMS``; the other arguments are its fields.
@@ -48,6 +52,9 @@ def register(
         domain: Smallest and largest valid magnitude.
         logarithmic: Whether the magnitude is a factor.
         discrete: Whether only ``magnitudes`` are valid.
+        color_only: Whether images of one channel stay as they are.
+        group: Its group; screens take the name of a group in place of those of its members.
+        severities: Magnitudes of the severities of ImageNet-C, if they are known.
         replace: Whether to replace another transformation of that name, registered earlier.
 
     Raises:
@@ -55,10 +62,10 @@ def register(
             each other.
 
     Example:
-        >>> @register(unit="threshold", identity=1.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
-        ... def solarize(images, v):
-        ...     return torch.where(images > v, 1 - images, images)
-        >>> inverted = solarize(torch.rand(2, 3, 32, 32), 0.0)
+        >>> @register(unit="share", identity=0.0, magnitudes=(0.0, 0.25, 0.5, 0.75, 1.0), domain=(0, 1))
+        ... def negative(images, v):
+        ...     return images + v * (1 - 2 * images)
+        >>> inverted = negative(torch.rand(2, 3, 32, 32), 1.0)
     """
 
     def add(function: Callable[..., Tensor]) -> Transform:
@@ -72,6 +79,9 @@ def register(
             domain=domain,
             logarithmic=logarithmic,
             discrete=discrete,
+            color_only=color_only,
+            group=group,
+            severities=tuple(severities),
         )
         _check_free(transform, replace)
         _TRANSFORMS[transform.name] = transform
@@ -114,6 +124,7 @@ def keep_registered() -> None:
 
 def _check_free(transform: Transform, replace: bool) -> None:
     name = transform.name
+    require(name not in _GROUPS, f"{name!r} is the name of a group: give yours another name")
     require(
         name not in _BUILT_IN,
         f"there is a transformation {name!r} already: give yours another name, since built-in ones stay",

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.functional import INTERPOLATIONS, PADDINGS, Surround, check_images, unit_float, warp
+from itn.functional import INTERPOLATIONS, PADDINGS, Surround, check_images, project, unit_float
 from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
 from itn.runtime.wording import counted
@@ -47,9 +47,11 @@ class Transform:
     """Default magnitudes of a sweep; they are put in ascending order."""
     function: Callable[..., Tensor]
     """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
-    (see ``itn.warp``), at the identity the identity matrix. Otherwise: from images and magnitudes
-    B x 1 x 1 x 1 to images; it also receives ``padding`` or ``noise`` (standard normal, one value per
-    pixel) if it has a parameter of that name that a ``functools.partial`` has not bound."""
+    (see ``itn.warp``), or B x 3 x 3 (see ``itn.functional.project``), at the identity the identity matrix.
+    Otherwise: from images and magnitudes B x 1 x 1 x 1 to images; it also receives ``padding``, ``noise``
+    (standard normal, one value per pixel) or ``surround`` if it has a parameter of that name that a
+    ``functools.partial`` has not bound. The surround says where the crops lie where the images are whole
+    canvases, for a warp that follows; otherwise it is None."""
     spatial: bool = False
     domain: tuple[float, float] = (-math.inf, math.inf)
     """Smallest and largest valid magnitude."""
@@ -57,6 +59,14 @@ class Transform:
     """Whether v is a factor, so that 2 and 1/2 are at the same distance from the identity."""
     discrete: bool = False
     """Whether only ``magnitudes`` are valid, nothing between them."""
+    color_only: bool = False
+    """Whether images of one channel stay as they are, so that a screen of them leaves it out."""
+    group: str = ""
+    """The group that ``ScreenConfig.transforms`` takes in its place, with others: spatial, color, detail,
+    noises, or one of your own."""
+    severities: tuple[float, ...] = ()
+    """Magnitudes of the severities 1, 2, ... of ImageNet-C (Hendrycks and Dietterich 2019), where it has the
+    same operation; fewer than five where the others differ."""
     _optional_arguments: tuple[str, ...] = dataclasses.field(init=False, repr=False, compare=False)
     _code: tuple[str, str] = dataclasses.field(init=False, repr=False, compare=False)
     """What the function was made of and bound to when the transformation was made."""
@@ -68,7 +78,9 @@ class Transform:
             f"a transformation's name is letters, digits and underscores, such as my_blur, got {self.name!r}",
         )
         self._check_function()
-        object.__setattr__(self, "magnitudes", tuple(sorted(float_tuple(self.magnitudes, self.name))))
+        for field in ("magnitudes", "severities"):
+            object.__setattr__(self, field, float_tuple(getattr(self, field), self.name))
+        object.__setattr__(self, "magnitudes", tuple(sorted(self.magnitudes)))
         self._check_range()
         object.__setattr__(self, "__doc__", _unwrapped(self.function).__doc__)
         object.__setattr__(self, "_optional_arguments", _optional_parameters(self.function))
@@ -97,7 +109,7 @@ class Transform:
             f"{self.name} is a factor: its identity must be positive, its domain from 0 or above",
         )
         require(bool(self.magnitudes), f"{self.name} has no magnitudes: give those of its sweep")
-        self.check_magnitudes((self.identity, *self.magnitudes))
+        self.check_magnitudes((self.identity, *self.magnitudes, *self.severities))
 
     def __call__(
         self,
@@ -156,23 +168,25 @@ class Transform:
     ) -> Tensor:
         """``__call__`` without its checks, for inner loops: float images, v of shape (1,) or (B,).
 
-        A spatial transformation with a surround takes canvases and returns crops.
+        With a surround, images are canvases. A spatial transformation then returns crops, any other one
+        canvases.
         """
         if self.spatial:
             if surround is not None:
                 surround.check(images)
             frame = images if surround is None else surround.crops(images)
-            warped = warp(images, self.matrix(v, frame), padding, surround, interpolation)
-            return warped.clamp(0, 1)
-        optional = {"padding": padding, "noise": noise}
+            matrix = self.matrix(v, frame)
+            return project(images, matrix, padding, surround, interpolation).clamp(0, 1)
         v = v.view(-1, 1, 1, 1)
+        noise = None if noise is None else noise.to(v.dtype)
+        optional = {"padding": padding, "noise": noise, "surround": surround}
         changed = self.function(
             images.to(v.dtype), v, **{name: optional[name] for name in self._optional_arguments}
         )
         return torch.where(v == self.identity, images, changed.clamp(0, 1).to(images.dtype))
 
     def matrix(self, v: Tensor, images: Tensor) -> Tensor:
-        """Return the matrices, B x 2 x 3, of a spatial transformation for the frame of ``images``."""
+        """Return the matrices, B x 2 x 3 or B x 3 x 3, of a spatial transformation in the frame of images."""
         height, width = images.shape[-2:]
         return self.function(v, width / height)
 
@@ -243,7 +257,9 @@ def _optional_parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
     except (TypeError, ValueError):  # some functions written in C do not say
         return ()
     bound = function.keywords if isinstance(function, functools.partial) else {}
-    return tuple(name for name in ("padding", "noise") if name in parameters and name not in bound)
+    return tuple(
+        name for name in ("padding", "noise", "surround") if name in parameters and name not in bound
+    )
 
 
 def _unwrapped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

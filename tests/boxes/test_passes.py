@@ -75,7 +75,20 @@ def test_colors_come_before_the_warp_so_that_what_comes_in_stays_black():
     assert got[1, 0, 0].tolist() == pytest.approx([0.3] * 4 + [0] * 4)
 
 
-@pytest.mark.parametrize("names", [("rotate", "translate_x"), ("brightness", "rotate"), ("noise", "zoom")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(("rotate", "translate_x"), ("brightness", "rotate"), ("noise", "zoom")),
+        *(("perspective_x", "rotate"), ("rotate", "perspective_x")),  # one warp
+        *(
+            ("elastic", "rotate"),
+            ("occlusion", "perspective_x"),
+            ("vignette", "zoom"),
+            ("elastic", "occlusion"),
+        ),
+    ],
+    ids=",".join,
+)
 @pytest.mark.parametrize("surround", ["auto", "none"])
 def test_pairs_are_those_of_a_screen_with_and_without_surround(names, surround, tmp_path):
     classifier = shade_classifier(0.3, 20)
@@ -83,7 +96,8 @@ def test_pairs_are_those_of_a_screen_with_and_without_surround(names, surround, 
     canvases = photographs.canvases if surround == "auto" else None
     images = photographs.images if canvases is None else canvases.crops
     ends = {"rotate": (-30, 30), "translate_x": (-0.3, 0.3), "brightness": (-0.2, 0.2), "zoom": (0.5, 2)}
-    ends["noise"] = (0, 0.3)
+    ends |= dict.fromkeys(("noise", "occlusion", "vignette"), (0, 0.3))
+    ends |= {"perspective_x": (-20, 20), "elastic": (0, 0.03)}
     passes = passes_of(images, classifier, canvases, box={name: ends[name] for name in names}, seed=3)
     screener = Screener(classifier, passes.data, itn.ScreenConfig(seed=3))
     first, second = (itn.TRANSFORMS[name] for name in names)

@@ -226,6 +226,8 @@ def test_discrete_and_own_transformations_take_part(side, spread, tmp_path):
     assert found.record.survival_single["darken"] == 1
     assert {row.scale for row in found.images} == {1.0}
     assert {row.point[0] for row in found.images} == {1.0}
+    with pytest.raises(ValueError, match="leave hue out of the box: images of one channel are gray"):
+        worst_case(side, *spread, box={"hue": (-90, 90)})
     with pytest.raises(ValueError, match="leave grayscale out of the box: images of one channel are gray"):
         worst_case(side, *spread, box={"grayscale": (0, 1)})
     figure = draw_worst(side, spread[0], itn.load_worst(tmp_path), [0, 1], (darken,))

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 
 from itn import TRANSFORMS
 from itn.functional.families import FAMILIES, family_matrix
+from itn.functional.sampling import INTERPOLATIONS, PADDINGS
 from itn.functional.spatial import (
-    INTERPOLATIONS,
-    PADDINGS,
     decompose_spatial,
     rms_displacement,
     spatial_identity,

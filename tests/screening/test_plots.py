@@ -73,7 +73,7 @@ def test_class_softmax_has_a_panel_for_each_class(result):
     true = [row.softmax for row in rows if row.class_ == row.output == "3"]
     np.testing.assert_allclose(panels[3].lines[0].get_ydata(), true)
     assert all(ax.get_xscale() == "log" for ax in panels)
-    assert "zoom (factor, above 1 shrinks)" in texts(figure)
+    assert "zoom (factor, above 1 shrinks content)" in texts(figure)
 
 
 def test_survival_ends_where_the_images_end(result):

@@ -308,6 +308,13 @@ def test_gray_images_need_no_grayscale(side, blobs):
     assert "grayscale is left out" in str(found)
 
 
+def test_gray_images_need_no_colors(side, blobs):
+    swept = ("hue", "saturation", "gamma")
+    found = screen(side, *blobs, ScreenConfig(swept, magnitudes=dict.fromkeys(swept, (2.0,))))
+    assert set(found.record.transforms) == {"gamma"}
+    assert set(found.record.left_out) == {"hue", "saturation"}
+
+
 def test_nothing_left_to_sweep_is_an_error(side, blobs, tmp_path):
     with pytest.raises(ValueError, match="nothing to screen: images of one channel are gray already"):
         screen(side, *blobs, ScreenConfig(("grayscale",)), tmp_path / "run")

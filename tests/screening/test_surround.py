@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 import itn
 from itn.models.checked_images import CheckedImages
@@ -179,6 +180,50 @@ def test_a_round_trip_cuts_off_what_leaves_the_canvas_alone(screener):
     blind = Screener(screener.classifier, blind, screener.config)
     back = changed(blind, blind.round_trip(translate, 6 / 13))
     np.testing.assert_allclose(back[..., 7:].numpy(), 0, atol=1e-6)
+
+
+def test_a_tilt_and_a_turn_are_one_warp_that_looks_around(screener):
+    """By hand: the product of two 3 x 3 matrices, from the crop to where its pixels lie in the canvas."""
+    names = ("perspective_y", "rotate")
+    perspective, rotate = (itn.TRANSFORMS[name] for name in names)
+    result = changed(screener, screener.pair(perspective, 25.0, rotate, 20.0))
+    tilt, turn = (
+        itn.functional.as_homography(t.function(torch.tensor([v], dtype=torch.float64), 13 / 11))[0].numpy()
+        for t, v in ((perspective, 25.0), (rotate, 20.0))
+    )
+    canvases, _ = screener.data.with_surround(slice(None), torch.device("cpu"))
+    y, x = (2 * (np.arange(n) + 0.5) / n - 1 for n in (11, 13))
+    points = np.stack([*np.meshgrid(x, y), np.ones((11, 13))]).reshape(3, -1)
+    across, down, depth = tilt @ turn @ points
+    positions = [4 + (down / depth + 1) * 11 / 2 - 0.5, 6 + (across / depth + 1) * 13 / 2 - 0.5]
+    for canvas, crop in zip(canvases.numpy(), result.numpy(), strict=True):
+        for channel, seen in zip(canvas, crop, strict=True):
+            expected = map_coordinates(channel, positions, order=1, mode="grid-constant")
+            np.testing.assert_allclose(seen.ravel(), expected, atol=1e-4)
+
+
+def test_a_tilt_comes_back_where_it_has_stayed_in_the_canvas(screener):
+    tilt = itn.TRANSFORMS["perspective_x"]
+    flat = torch.full(screener.data.images.shape, 0.5)
+    plain = Screener(
+        screener.classifier, dataclasses.replace(screener.data, images=flat, canvases=None), screener.config
+    )
+    back = changed(plain, plain.round_trip(tilt, 40.0))
+    torch.testing.assert_close(back[..., 4:7, 5:8], flat[..., 4:7, 5:8])
+    lost = plain.lost_content(tilt, (0.0, 40.0, -40.0))["area"]
+    assert lost[0] == 0
+    assert lost[1] == lost[2] > 0  # the near side grows beyond the frame
+
+
+def test_what_is_laid_over_the_frame_is_laid_over_the_crop_of_a_canvas(screener):
+    """A rectangle that then turns with the content; around the crop nothing is covered."""
+    cover, rotate = itn.TRANSFORMS["occlusion"], itn.TRANSFORMS["rotate"]
+    covered = changed(screener, screener.pair(cover, 1.0, rotate, 0.0))
+    assert (covered == 0).all()
+    shifted = changed(screener, screener.pair(cover, 1.0, itn.TRANSFORMS["translate_x"], 3 / 13))
+    canvases, _ = screener.data.with_surround(slice(None), torch.device("cpu"))
+    torch.testing.assert_close(shifted[..., :3], canvases[..., 4:15, 3:6], atol=1e-5, rtol=0)
+    assert shifted[..., 3:].abs().max() < 1e-5
 
 
 def test_others_act_on_the_crop(screener):

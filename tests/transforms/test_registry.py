@@ -30,21 +30,21 @@ def registered():
 
 def test_a_users_transformation_is_registered(registered, odd_images):
     @register("threshold", identity=1.0, magnitudes=(1.0, 0.0, 0.5), domain=(0, 1))
-    def solarize(images, v):
+    def inverted(images, v):
         """Invert what is brighter than v."""
         return torch.where(images > v, 1 - images, images)
 
-    assert list(registered)[-1] == "solarize"
-    assert registered["solarize"] is solarize
-    assert (solarize.name, solarize.unit, solarize.magnitudes) == ("solarize", "threshold", (0.0, 0.5, 1.0))
-    assert solarize.__doc__ == "Invert what is brighter than v."
-    result = solarize(odd_images, torch.tensor([0.0, 1.0, 0.25]))
+    assert list(registered)[-1] == "inverted"
+    assert registered["inverted"] is inverted
+    assert (inverted.name, inverted.unit, inverted.magnitudes) == ("inverted", "threshold", (0.0, 0.5, 1.0))
+    assert inverted.__doc__ == "Invert what is brighter than v."
+    result = inverted(odd_images, torch.tensor([0.0, 1.0, 0.25]))
     image = odd_images[2].numpy()
     close(result[0], 1 - odd_images[0])
     assert torch.equal(result[1], odd_images[1])
     close(result[2], np.where(image > 0.25, 1 - image, image))
-    with pytest.raises(ValueError, match=r"solarize \(threshold\) takes magnitudes from 0 to 1, got 2"):
-        solarize(odd_images, 2)
+    with pytest.raises(ValueError, match=r"inverted \(threshold\) takes magnitudes from 0 to 1, got 2"):
+        inverted(odd_images, 2)
 
 
 def test_a_users_result_is_clamped_and_exact_at_its_identity(registered, odd_images):

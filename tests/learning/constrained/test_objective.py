@@ -69,7 +69,9 @@ def test_the_ends_of_a_range_may_differ(flats, brightness):
     assert gain.transform == "contrast"
     assert 2 / 3 <= gain.low < 0.72
     assert 1.9 < gain.high <= 2
-    assert f"over all k, contrast from {gain.low:.3g} to {gain.high:.3g} (factor)" in str(result)
+    assert f"over all k, contrast from {gain.low:.3g} to {gain.high:.3g} (factor, above 1 brightens)" in str(
+        result
+    )
     gains = 1 + result.net.part("color").head(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.5]]))
     torch.testing.assert_close(gains[:, 0], torch.tensor([gain.high, gain.low, gain.high, gain.high]))
 
