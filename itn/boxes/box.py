@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from itn.functional import spatial_identity, square_matrix
 from itn.runtime.validation import float_tuple, is_of, require
 from itn.screening.summary import unit_text
 from itn.transforms import Transform
@@ -100,6 +101,20 @@ class Box:
             )
         ]
         return torch.stack(columns, 1)
+
+    def matrix(self, magnitudes: Tensor, aspect: float) -> Tensor:
+        """Return the spatial transformations of points as one matrix each, M x 2 x 3, output to input.
+
+        Args:
+            magnitudes: M x D; the columns of what moves no pixels are not looked at.
+            aspect: Width over height of the frame.
+        """
+        product = spatial_identity(magnitudes).expand(len(magnitudes), 2, 3)
+        for transform, v in zip(self.transforms, magnitudes.unbind(1), strict=True):
+            if transform.spatial:
+                following = transform.function(v, aspect)
+                product = (square_matrix(product) @ square_matrix(following))[:, :2]
+        return product
 
     def scaled(self, scale: float) -> dict[str, tuple[float, float]]:
         """Return the ranges of the box that is shrunk by a factor towards the identity, by name."""
