@@ -84,7 +84,8 @@ class BoxPasses:
         if self.colors:
             images = images if around is None else fill_outside(images, around, self.config.padding)
             images = self._color(images, index, magnitudes)
-        return warp(images, self.box.matrix(magnitudes, self.aspect).to(images), self.config.padding, around).clamp(0, 1)
+        matrix = self.box.matrix(magnitudes, self.aspect).to(images)
+        return warp(images, matrix, self.config.padding, around).clamp(0, 1)
 
     def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor) -> Tensor:
         for n in self.colors:
