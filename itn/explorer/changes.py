@@ -34,6 +34,13 @@ class Change:
     value: float
     """The middle of the two; of a discrete slider the high one."""
 
+    def __str__(self) -> str:
+        """Return where it is, to the digits that are known, and from which answer to which."""
+        value = self.value
+        if value != self.high:
+            value = round(value, -math.ceil(math.log10(self.high - self.low))) + 0.0  # no -0
+        return f"{value:.6g} ({self.before} to {self.after})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
@@ -67,7 +74,7 @@ class Changes:
             return f"{slider.name}: no change of the answer {self.answer} was found {between}. {tried}"
         times = counted(len(self.found), "time")
         sides = [
-            f"{side} at {text(change.value)} ({change.before} to {change.after})"
+            f"{side} at {change}"
             for side, change in zip(("below", "above"), self.nearest, strict=True)
             if change is not None
         ]

@@ -158,8 +158,7 @@ const changes = async (control, button) => {
     return;
   }
   control.marks.replaceChildren(...found.marks.map(mark => {
-    const tick = make("i", { class: mark.nearest ? "nearest" : "", "data-value": short(mark.value),
-      title: short(mark.value) + ": " + mark.before + " to " + mark.after });
+    const tick = make("i", { class: mark.nearest ? "nearest" : "", "data-value": mark.value, title: mark.text });
     tick.style.left = (100 * fraction(control.slider, mark.value)).toFixed(3) + "%";
     return tick;
   }));

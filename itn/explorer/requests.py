@@ -121,10 +121,9 @@ def answer_json(answer: Answer) -> Json:
 def changes_json(changes: Changes) -> Json:
     """Return changes as marks on a slider, and in words."""
     marks = [
-        {"value": change.value, "before": change.before, "after": change.after,
-         "nearest": change in changes.nearest}
+        {"value": change.value, "text": str(change), "nearest": change in changes.nearest}
         for change in changes.found
-    ]  # fmt: skip
+    ]
     return {"marks": marks, "text": str(changes)}
 
 
