@@ -176,8 +176,9 @@ def serve(requests: PageRequests, listener: socket.socket, browser: bool) -> Non
     if browser:
         webbrowser.open(address)
     server = uvicorn.Server(config)
-    server.run(sockets=[listener])
-    if not server.started:
+    with contextlib.suppress(KeyboardInterrupt):  # the end, which open pages do not hold up
+        server.run(sockets=[listener])
+    if not server.started and not server.should_exit:
         raise RunError("the page could not be served: try another port")
     raise Interrupted("ended; no photograph was kept")
 

@@ -11,18 +11,6 @@ from torch import nn
 import itn
 
 
-class Angle(nn.Module):
-    """Says in which of eight sectors the brightest direction from the center lies, clockwise from the right."""
-
-    def forward(self, images):
-        height, width = images.shape[-2:]
-        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-        mass = images.sum(1)
-        angle = torch.atan2((mass * (y - height / 2)).sum((1, 2)), (mass * (x - width / 2)).sum((1, 2)))
-        centers = torch.arange(8) * torch.pi / 4
-        return torch.cos(angle[:, None] - centers)
-
-
 class Colors(nn.Module):
     """Linear in a fixed random projection of all pixels: every pixel counts, no symmetry."""
 

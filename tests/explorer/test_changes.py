@@ -74,15 +74,15 @@ def test_an_island_that_is_finer_than_a_step_can_be_missed_and_that_is_said():
     changes = find_changes(classify, LINE, 0.0, str)
     assert changes.found == ()
     assert str(changes) == (
-        "line: no change of the answer 0 was found between -1 and 1. 33 values were tried, and finer islands of "
-        "other answers can be missed."
+        "line: no change of the answer 0 was found between -1 and 1. 33 values were tried, and finer "
+        "islands of other answers can be missed."
     )
 
 
 def test_what_is_found_is_said_with_at_least():
     assert str(found([-0.301, 0.4567])[0]) == (
-        "line: the answer changes at least 2 times between -1 and 1; nearest to 0: below at -0.301 (0 to 1), above "
-        "at 0.457 (1 to 2). 33 values were tried, and finer islands of other answers can be missed."
+        "line: the answer changes at least 2 times between -1 and 1; nearest to 0: below at -0.301 (0 to "
+        "1), above at 0.457 (1 to 2). 33 values were tried, and finer islands of other answers can be missed."
     )
     assert "at least 1 time between" in str(found([0.2])[0])
 

@@ -61,7 +61,9 @@ def test_each_slider_gives_the_logits_of_the_screen(colors, folder, file, paddin
 
 def test_several_sliders_give_the_images_of_the_box(colors, folder, file):
     images = itn.load_images(folder, colors)
-    values = {name: v for name, v in VALUES.items() if name != "noise"}  # of a canvas there is another pattern
+    values = {
+        name: v for name, v in VALUES.items() if name != "noise"
+    }  # of a canvas there is another pattern
     ranges = {name: sorted((v, itn.TRANSFORMS[name].identity)) for name, v in values.items()}
     config = itn.WorstConfig(box=ranges)
     unused = torch.zeros(1, dtype=torch.int64)
@@ -221,7 +223,9 @@ def test_settings_that_contradict_each_other_are_refused(colors, family, tmp_pat
 def test_a_family_of_other_weights_is_said(colors, family):
     assert Explorer(colors, family[0]).notes == ()
     assert Explorer(colors, family[1]).notes == ()
-    other = itn.Classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(756, 6)), (0.5,) * 3, (1.0,) * 3)
+    other = itn.Classifier(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(756, 6)), (0.5,) * 3, (1.0,) * 3
+    )
     for run in family:
         assert Explorer(other, run).notes == ("The family was learned for other weights, those of colors.",)
 
@@ -249,7 +253,9 @@ def test_a_network_that_writes_into_its_images_is_given_copies(colors, file):
 
 def test_a_classifier_without_preprocessing_needs_a_size(file):
     clf = itn.load_classifier("lenet5")
-    with pytest.raises(ValueError, match=r"lenet5 cannot take images of 1x26x40.*give its number of pixels, size=N"):
+    with pytest.raises(
+        ValueError, match=r"lenet5 cannot take images of 1x26x40.*give its number of pixels, size=N"
+    ):
         Explorer(clf).read(file)
     photograph = Explorer(clf, size=28).read(file)
     assert photograph.image.shape == (1, 1, 28, 28)

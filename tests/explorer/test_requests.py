@@ -36,7 +36,9 @@ def test_changes_are_marks_and_a_sentence(requests, token, file):
     expected = explorer.changes(explorer.read(file), "rotate")
     assert found["text"] == str(expected)
     assert [mark["value"] for mark in found["marks"]] == [change.value for change in expected.found]
-    assert sum(mark["nearest"] for mark in found["marks"]) == sum(side is not None for side in expected.nearest)
+    assert sum(mark["nearest"] for mark in found["marks"]) == sum(
+        side is not None for side in expected.nearest
+    )
     assert expected.found
 
 
@@ -51,8 +53,8 @@ def test_the_page_knows_every_slider_and_the_order(requests, family, colors):
         "Learned family, spatial",
     ]
     assert page["notes"] == [
-        "Applied in this order: brightness, contrast, grayscale, blur, noise, horizontal_flip, color; then, as a "
-        "single warp, translate_x, translate_y, rotate, scale_x, scale_y, zoom, shear_x, shear_y, spatial."
+        "Applied in this order: brightness, contrast, grayscale, blur, noise, horizontal_flip, color; then, "
+        "as a single warp, translate_x, translate_y, rotate, scale_x, scale_y, zoom, shear_x, shear_y, spatial."
     ]
 
 

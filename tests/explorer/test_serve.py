@@ -12,7 +12,9 @@ from itn.explorer.serve import POLICY, guarded, listening
 def test_a_port_that_is_taken_is_refused():
     with listening("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(ValueError, match=f"cannot listen at 127.0.0.1, port {port} .*: give another port"):
+        with pytest.raises(
+            ValueError, match=f"cannot listen at 127.0.0.1, port {port} .*: give another port"
+        ):
             listening("127.0.0.1", port)
 
 
