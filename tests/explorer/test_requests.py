@@ -54,7 +54,8 @@ def test_the_page_knows_every_slider_and_the_order(requests, family, colors):
     ]
     assert page["notes"] == [
         "Applied in this order: brightness, contrast, grayscale, blur, noise, horizontal_flip, color; then, "
-        "as a single warp, translate_x, translate_y, rotate, scale_x, scale_y, zoom, shear_x, shear_y, spatial."
+        "as a single warp, translate_x, translate_y, rotate, scale_x, scale_y, zoom, shear_x, shear_y, "
+        "spatial."
     ]
 
 
