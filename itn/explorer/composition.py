@@ -30,7 +30,7 @@ class TableColors(Transformer):
         for transform, v in zip(self.box.transforms, p.unbind(1), strict=True):
             if not transform.spatial and (v != transform.identity).any():
                 noise = self._noise(images) if transform.random else None
-                images = transform.apply(images, v.to(images.dtype), self.padding, noise)
+                images = transform.apply(images, v.to(images.device, images.dtype), self.padding, noise)
         return images
 
     def _noise(self, images: Tensor) -> Tensor:
@@ -46,15 +46,15 @@ class TableColors(Transformer):
 
 
 class TableWarp(SpatialTransformer):
-    """The spatial transformations of a box as one matrix, by their magnitudes."""
+    """The spatial transformations of a box as one matrix on a device, by their magnitudes."""
 
-    def __init__(self, box: Box, padding: str) -> None:
+    def __init__(self, box: Box, padding: str, device: torch.device) -> None:
         super().__init__(hidden=1, padding=padding, generator=torch.Generator())
-        self.box = box
+        self.box, self.device = box, device
 
     @override
     def matrix_from(self, p: Tensor, frame: Frame) -> Tensor:
-        return self.box.matrix(p.double(), frame.aspect).float()
+        return self.box.matrix(p, frame.aspect).float().to(self.device)
 
 
 class Composer:
@@ -65,10 +65,13 @@ class Composer:
         net: The family; None: there is none.
         padding: What lies outside the photograph.
         seed: Of the noise.
+        device: Does the work.
     """
 
-    def __init__(self, box: Box, net: InvariantTransformerNet | None, padding: str, seed: int) -> None:
-        self.box, self.net, self.padding, self.seed = box, net, padding, seed
+    def __init__(
+        self, box: Box, net: InvariantTransformerNet | None, padding: str, seed: int, device: torch.device
+    ) -> None:
+        self.box, self.net, self.padding, self.seed, self.device = box, net, padding, seed, device
         self.before: list[Transformer] = []
         """The parts of the family that come before the warp of the table."""
         self.after: list[Transformer] = []
@@ -76,7 +79,7 @@ class Composer:
             assert net is not None
             last = self.after if self.after or moves_pixels(net, name) else self.before
             last.append(net.part(name))
-        self._warp = TableWarp(box, padding)
+        self._warp = TableWarp(box, padding, device)
 
     def check(self, photograph: Photograph) -> None:
         """Raise ValueError unless the family takes images of this shape."""
@@ -88,18 +91,18 @@ class Composer:
 
         Args:
             photograph: The photograph, on any device.
-            magnitudes: Of the box, M x D, float64, on the device that is to do the work.
-            controls: Of the parts of the family, one after the other, M x 2P, on the same device.
+            magnitudes: Of the box, M x D, float64, on the CPU.
+            controls: Of the parts of the family, one after the other, M x 2P, on the CPU.
             surround: Whether to look at what is known around it.
         """
         images, around = photograph.image, None
         if surround and photograph.canvases is not None:
             images, around = photograph.canvases.pixels, photograph.canvases.surround
-            around = around._replace(boxes=around.boxes.to(magnitudes.device).expand(len(magnitudes), 4))
-        images = unit_float(images.to(magnitudes.device)).expand(len(magnitudes), -1, -1, -1)
+            around = around._replace(boxes=around.boxes.to(self.device).expand(len(magnitudes), 4))
+        images = unit_float(images.to(self.device)).expand(len(magnitudes), -1, -1, -1)
         colors = TableColors(self.box, self.padding, photograph, self.seed)
         parameters = [
-            part.generate(k.to(part.head.bound))
+            part.generate(k.float().to(part.head.bound))
             for part, k in zip((*self.before, *self.after), controls.split(2, 1), strict=False)
         ]
         number = len(self.before)

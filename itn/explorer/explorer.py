@@ -90,7 +90,7 @@ class Explorer:
         """What has to be said of the run, a sentence each."""
         box = table_box(_named(transforms))
         require(len(box) > 0, "there is nothing to move: name at least one transformation")
-        self._composer = Composer(box, self.net, _padding(padding, self.net), seed)
+        self._composer = Composer(box, self.net, _padding(padding, self.net), seed, self.classifier.device)
         family = [] if self.net is None else family_sliders(self.net)
         self.sliders: dict[str, Slider] = {slider.name: slider for slider in (*table_sliders(box), *family)}
         """By their names, in the order of the table, then those of the family."""
@@ -200,16 +200,15 @@ class Explorer:
         Where nothing moves pixels, only the crop is looked at, as in a screen.
         """
         moved = ((rows != self._identity) & self._spatial).any(1)
-        device = self.classifier.device
         split = len(self._composer.box)
         images = None
         for around in (True, False):
             chosen = moved == around
             if chosen.any():
-                given = rows[chosen].to(device)
+                given = rows[chosen]
                 changed = self._composer.render(photograph, given[:, :split], given[:, split:], around)
                 images = changed.new_empty(len(rows), *changed.shape[1:]) if images is None else images
-                images[chosen.to(device)] = changed
+                images[chosen.to(images.device)] = changed
         assert images is not None
         return images
 

@@ -131,5 +131,7 @@ def surround_sentence(photograph: Photograph) -> str:
     """Return what geometry brings in from outside the image, in a sentence."""
     if photograph.canvases is None:
         return "Nothing is known around the image: geometry brings in padding."
-    ratio = photograph.canvases.ratio
-    return f"Geometry brings in what the photograph shows around the crop, up to {ratio:.3g} times its size."
+    return (
+        "Geometry brings in what the photograph shows around the crop, up to "
+        f"{photograph.canvases.ratio:.3g} times its size, and padding where the photograph ends."
+    )

@@ -5,6 +5,7 @@ import ipaddress
 import os
 import socket
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"
 PORT = 7860
 PORTS = 100  # that are tried from there on
 SHUTDOWN = 1  # seconds that open connections are given at the end
+WAKES = 0.2  # seconds after which Ctrl-C is noticed on systems where it does not interrupt waiting
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -176,9 +178,15 @@ def serve(requests: PageRequests, listener: socket.socket, browser: bool) -> Non
     if browser:
         webbrowser.open(address)
     server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):  # the end, which open pages do not hold up
-        server.run(sockets=[listener])
-    if not server.started and not server.should_exit:
+    # In a thread, since in a notebook this one has an event loop already
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        while thread.is_alive():
+            thread.join(WAKES)
+    server.should_exit = True
+    thread.join()
+    if not server.started:
         raise RunError("the page could not be served: try another port")
     raise Interrupted("ended; no photograph was kept")
 
