@@ -20,6 +20,7 @@ from itn.boxes.result import WorstResult, load_worst
 from itn.boxes.run import worst_case
 from itn.certification.criteria import Criterion
 from itn.data.loading import ImageSet, load_images
+from itn.explorer.serve import explore
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
 from itn.learning.config import LearnConfig
@@ -97,6 +98,7 @@ __all__ = [
     "WorstResult",
     "compare",
     "displacement",
+    "explore",
     "flip_magnitudes",
     "join_processes",
     "learn",

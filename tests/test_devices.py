@@ -30,9 +30,12 @@ from itn.certification.criteria import Agreement, Broken
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.parametric import EvaluationSet, ParametricTransform, remember
 from itn.certification.search import search_worst_k
+from itn.explorer.explorer import Explorer
+from itn.explorer.photograph import Photograph
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS, Surround, apply_color, fill_outside
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.family import LearnResult
 from itn.learning.figures import directions, grid, strips
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem
@@ -451,6 +454,28 @@ def test_net():
         return [logits, *parameters, *gradients, *shown]
 
     agree(work)
+
+
+def test_the_explorer():
+    def work(device):
+        images = photographs()[0][:1]
+        surround = Surround.central((10, 14), (8, 10), 1)
+        photograph = Photograph(surround.crops(images), Canvases(images, surround))
+        net = net_on(device)
+        explorer = Explorer(_flat_on(device), LearnResult(net, None, ()))
+        values = {"rotate": 20.0, "noise": 0.1, "k1[0]": 0.5, "k2[1]": 0.5}
+        answer = explorer.answer(photograph, values)
+        changes = explorer.changes(photograph, "brightness", values)
+        return [answer.picture, str(answer.top), str(changes), explorer.logits(photograph, {"blur": 1.0})]
+
+    agree(work)
+
+
+def _flat_on(device):
+    """A classifier of crops of 8 x 10 pixels: its outputs are the means of the channels."""
+    return itn.Classifier(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), (0.0,) * 3, (1.0,) * 3).to(
+        device
+    )
 
 
 def test_neighbors_are_fused():

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("matplotlib", "timm", "torchvision", "kornia", "scipy.stats", "huggingface_hub")
+HEAVY = ("matplotlib", "timm", "torchvision", "kornia", "scipy.stats", "huggingface_hub", "gradio", "uvicorn")
 
 
 def imported(code):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from itn.functional import compose_maps, spatial_identity
 from itn.runtime.validation import float_tuple, is_of, require
 from itn.screening.summary import unit_text
 from itn.transforms import Transform
@@ -100,6 +101,22 @@ class Box:
             )
         ]
         return torch.stack(columns, 1)
+
+    def matrix(self, magnitudes: Tensor, aspect: float) -> Tensor:
+        """Return the spatial transformations of points as one map each, output to input.
+
+        Args:
+            magnitudes: M x D; the columns of what moves no pixels are not looked at.
+            aspect: Width over height of the frame.
+
+        Returns:
+            M x 2 x 3, or M x 3 x 3 if one of them is a homography.
+        """
+        product = spatial_identity(magnitudes).expand(len(magnitudes), 2, 3)
+        for transform, v in zip(self.transforms, magnitudes.unbind(1), strict=True):
+            if transform.spatial:
+                product = compose_maps(product, transform.function(v, aspect))
+        return product
 
     def scaled(self, scale: float) -> dict[str, tuple[float, float]]:
         """Return the ranges of the box that is shrunk by a factor towards the identity, by name."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from itn.boxes.config import WorstConfig
-from itn.functional import Surround, compose_maps, fill_outside, project
+from itn.functional import Surround, fill_outside, project
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first, margins
@@ -32,7 +32,7 @@ class BoxPasses:
         self.references = self.data.labels
         self.batch_size = config.batch_size or suitable_batch(data.images, self.device)
         self.colors = [n for n, transform in enumerate(self.box.transforms) if not transform.spatial]
-        self.warps = [n for n, transform in enumerate(self.box.transforms) if transform.spatial]
+        self.warps = any(transform.spatial for transform in self.box.transforms)
         height, width = data.images.shape[-2:]
         self.aspect = width / height
 
@@ -84,7 +84,7 @@ class BoxPasses:
         if self.colors:
             images = images if around is None else fill_outside(images, around, self.config.padding)
             images = self._color(images, index, magnitudes, around)
-        matrix, config = self._matrix(magnitudes).to(images), self.config
+        matrix, config = self.box.matrix(magnitudes, self.aspect).to(images), self.config
         return project(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
 
     def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor, around: Surround | None) -> Tensor:
@@ -93,12 +93,3 @@ class BoxPasses:
             noise = noise_of_images(images, index, self.config.seed) if transform.random else None
             images = transform.apply(images, v, self.config.padding, noise, around)
         return images
-
-    def _matrix(self, magnitudes: Tensor) -> Tensor:
-        """Return the product of the matrices, output to input, the first warp on the left."""
-        product = None
-        for n in self.warps:
-            matrix = self.box.transforms[n].function(magnitudes[:, n], self.aspect)
-            product = matrix if product is None else compose_maps(product, matrix)
-        assert product is not None
-        return product

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from itn.cli.compare import compare_command
 from itn.cli.doctor import doctor_command
+from itn.cli.explore import explore_command
 from itn.cli.learn import learn_command
 from itn.cli.listings import models_command, transforms_command
 from itn.cli.options import in_options
@@ -42,6 +43,7 @@ app.command(learn_command, name="learn")
 app.command(worst_command, name="worst")
 app.command(compare_command, name="compare")
 app.command(report_command, name="report")
+app.command(explore_command, name="explore")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
 app.command(doctor_command, name="doctor")

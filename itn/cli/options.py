@@ -228,7 +228,7 @@ class InputOptions:
                 f"good: use --data {heldout}",
                 file=sys.stderr,
             )
-        return load_classifier(model, self.weights, self.weights_key).to(_device(self.device))
+        return load_classifier(model, self.weights, self.weights_key).to(chosen_device(self.device))
 
     def load_data(
         self, data: str, classifier: Classifier, limit: int, seed: int, surround: SurroundSetting
@@ -299,7 +299,8 @@ def say_report(out: Path) -> None:
         say(f"report: {out / REPORT}")
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
+    """Return the device of a name; raise ValueError if there is none here."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name, True):
         raise ValueError(f"--device {name}: no {name.upper()} device is available here; use --device cpu")

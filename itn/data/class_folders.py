@@ -87,7 +87,7 @@ def files_below(folder: Path, name: str, results: list[str]) -> Iterator[str]:
 
 def is_image(path: str) -> bool:
     """Return whether a file has the extension of an image that can be read."""
-    return Path(path).suffix.lower() in _readable()
+    return Path(path).suffix.lower() in readable_suffixes()
 
 
 def endings(paths: Iterable[str]) -> str:
@@ -142,8 +142,8 @@ def first_three(items: Sequence[object]) -> str:
 
 
 @functools.cache
-def _readable() -> frozenset[str]:
-    """Return the extensions of images that can be read."""
+def readable_suffixes() -> frozenset[str]:
+    """Return the extensions of images that can be read; from now on of HEIC too, if there is a reader."""
     with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener  # noqa: PLC0415  # an extra
 

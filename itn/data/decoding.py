@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -55,7 +55,14 @@ def open_photo(path: Path, mode: str, background: str | None = None) -> tuple[Im
     kind = path.stat().st_mode
     if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # reading these would block
         raise ValueError("a pipe or a device")
-    with Image.open(path) as opened:
+    return decode_photo(path, mode, background)
+
+
+def decode_photo(file: Path | BinaryIO, mode: str, background: str | None = None) -> tuple[Image.Image, bool]:
+    """Return what ``open_photo`` does, of a regular file or of one in memory."""
+    with Image.open(file) as opened:
+        if opened.format == "EPS":  # whatever its name; PIL would pass it to Ghostscript
+            raise ValueError("an EPS file is a program")
         ImageOps.exif_transpose(opened, in_place=True)
         image = _eight_bits(opened)
         transparent = False
@@ -250,8 +257,8 @@ def _reader(
     background: str | None,
 ) -> Read:
     """Return how to read a photograph; ``finish`` gives pixels and box of an upright 8-bit image."""
-    mode = _mode(classifier)
-    _check_color(background)
+    mode = image_mode(classifier)
+    check_color(background)
 
     def read(path: str) -> _Photo | str:
         try:
@@ -265,7 +272,8 @@ def _reader(
     return read
 
 
-def _check_color(background: str | None) -> None:
+def check_color(background: str | None) -> None:
+    """Raise ValueError unless a background is None or an opaque color."""
     if background is None:
         return
     try:
@@ -295,7 +303,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.merge("LA", [gray, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))])
 
 
-def _mode(classifier: Classifier | None) -> str:
+def image_mode(classifier: Classifier | None) -> str:
+    """Return the mode of PIL in which a classifier takes photographs; raise ValueError if there is none."""
     match classifier and classifier.channels:
         case 1:
             return "L"

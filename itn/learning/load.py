@@ -164,6 +164,14 @@ def read_results(folder: Path) -> tuple[Any, tuple[LearnStep, ...], dict[Any, di
         return record, tuple(read_history(folder)), families
 
 
+def read_settings(folder: str | Path) -> dict[str, Any]:
+    """Return the content of config.json of a run that ``load_net`` takes."""
+    folder = user_path(folder)
+    with _reading(folder):
+        settings: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return settings
+
+
 def _learned(
     folder: str | Path, label: int | None, transformers: Parts | None
 ) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:

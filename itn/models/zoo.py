@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+SIZE = 28  # pixels, height and width
+
 
 def _sequential(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))

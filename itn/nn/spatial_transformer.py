@@ -11,11 +11,11 @@ from itn.functional import (
     FAMILIES,
     SpatialParts,
     Surround,
+    compose_maps,
     decompose_spatial,
     family_matrix,
+    project,
     rms_displacement,
-    square_matrix,
-    warp,
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
@@ -26,7 +26,7 @@ from itn.transforms import TRANSFORMS
 
 def sample(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
     """Return images, with a surround canvases, warped as a frame says, in [0, 1]."""
-    warped = warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
+    warped = project(images, matrix, frame.padding, frame.surround, frame.interpolation)
     return warped if frame.interpolation == "bilinear" else warped.clamp(0, 1)
 
 
@@ -115,7 +115,7 @@ class SpatialTransformer(MatrixTransformer):
     @staticmethod
     @override
     def compose(first: Tensor, second: Tensor) -> Tensor:
-        return (square_matrix(first) @ square_matrix(second))[..., :-1, :]  # both map output to input
+        return compose_maps(first, second)
 
     @override
     def rms_shift(self, p: Tensor, frame: Frame) -> Tensor:

@@ -11,7 +11,7 @@ from cyclopts import Token
 
 import itn
 from itn.cli.main import main
-from itn.cli.options import LearnOptions, ScreenOptions, _device, in_options, parse_surround
+from itn.cli.options import LearnOptions, ScreenOptions, chosen_device, in_options, parse_surround
 
 
 def test_no_option_gives_the_default_settings():
@@ -110,6 +110,6 @@ def test_a_device_that_is_not_there_is_refused(name, tmp_path, monkeypatch, caps
 
 def test_a_mac_is_taken_where_asked_for(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert _device("mps").type == "mps"
+    assert chosen_device("mps").type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _device("auto").type == "cpu"
+    assert chosen_device("auto").type == "cpu"

@@ -1,0 +1,1 @@
+"""One image under all transformations at once, live: ``itn explore``."""
