@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import itn
 from itn.explorer.explorer import Explorer
 from itn.explorer.page import page_json
 from itn.explorer.requests import KEPT, PageRequests
