@@ -28,6 +28,7 @@ from itn.reports.kinds import leave_report
 from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.run_dir import FigureFormat
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class LearnResult:
         """
         from itn.learning.result_plots import plot  # noqa: PLC0415  # slow to import
 
-        return plot(self.record, self.history, self.net.controls, what)
+        return plot(self.record, self.history, self.net, what)
 
 
 def learn(
@@ -83,6 +84,7 @@ def learn(
     *,
     source: str | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> LearnResult:
     """Learn the family of transformations F(k1, k2) that a frozen classifier is invariant to.
@@ -100,6 +102,7 @@ def learn(
             writes nothing.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -125,6 +128,7 @@ def learn(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
     )
     if run.finished is not None:
         content, history, families = read_results(run.finished)

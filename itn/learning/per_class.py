@@ -49,6 +49,7 @@ from itn.reports.kinds import leave_report
 from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.run_dir import FigureFormat
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
@@ -97,7 +98,7 @@ class PerClassResult:
         """
         from itn.learning.result_plots import plot_classes  # noqa: PLC0415  # slow to import
 
-        return plot_classes(self.record, self.history, what)
+        return plot_classes(self.record, self.history, next(iter(self.nets.values())), what)
 
 
 def learn_per_class(
@@ -109,6 +110,7 @@ def learn_per_class(
     *,
     source: str | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> PerClassResult:
     """Learn for each class the family of transformations that a frozen classifier is invariant to.
@@ -123,6 +125,7 @@ def learn_per_class(
         out: As for ``learn``; names in model.safetensors begin with the number of the class.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -145,6 +148,7 @@ def learn_per_class(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
     )
     if run.finished is not None:
         content, history, learned = read_results(run.finished)

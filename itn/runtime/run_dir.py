@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -27,27 +27,31 @@ LOCK = ".itn-lock"
 POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
 JOURNAL = ".itn-evaluations"  # what a run of learning, or in a box, has evaluated so far
 REQUIREMENTS = ("requirements.json", "requirements.xml")  # where --require was given
-_LEARNED = (
-    *("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),
-    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
-    *(f"figures/{name}.png" for name in ("families", "allowed")),
-    "figures/axes.png",  # the former name of baselines.png
-)
-_SCREENED = (
-    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "outcomes.npz", "figures/thresholds.png"),
-    *REQUIREMENTS,
-)
-_FILES = {  # what a run of each command writes, besides figures with the names of its transformations
-    "screen": _SCREENED,
-    "worst": ("worst.csv", "figures/worst.png", "figures/growth.png"),
+_LEARNED = (*("history.jsonl", "model.safetensors", "outcomes.npz", CHECKPOINT, PREVIOUS_CHECKPOINT),)
+_FILES = {  # what a run of each command writes, besides figures
+    "screen": ("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", "outcomes.npz", *REQUIREMENTS),
+    "worst": ("worst.csv",),
     "compare": ("comparison.csv", "images.csv", *REQUIREMENTS),
     "learn": _LEARNED,
     "learn --per-class": _LEARNED,
+}
+_OF_LEARNING = (
+    *("losses", "classes", "grid", "curves", "directions", "baselines", "families", "allowed"),
+    "axes",  # the former name of baselines
+)
+_FIGURES = {  # besides those with the names of its transformations
+    "screen": ("thresholds",),
+    "worst": ("worst", "growth"),
+    "compare": (),
+    "learn": _OF_LEARNING,
+    "learn --per-class": _OF_LEARNING,
 }
 _OF_SWEEP = ("accuracy", "softmax", "survival")  # figures of each transformation
 _OF_PAIR = ("thresholds", "flips", "images")  # figures of every two runs that are compared
 
 State = Literal["new", "unfinished", "finished"]
+FigureFormat = Literal["png", "pdf", "svg"]
+FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 
 class RunFolder:
@@ -59,15 +63,26 @@ class RunFolder:
         path: A new or empty folder, or that of a run with the same settings; "~" is the home folder.
         settings: Everything that the results depend on; written to config.json.
         overwrite: Remove the files of an earlier run instead of refusing; other files stay.
+        figure_format: Of the figures; results do not depend on it.
 
     Raises:
-        ValueError: If the folder cannot be written or holds something else; it is left unchanged.
+        ValueError: If there is no such format, or the folder cannot be written or holds something else; it is
+            left unchanged.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
+        figure_format: FigureFormat = "png",
+    ) -> None:
+        if figure_format not in FORMATS:
+            raise ValueError(f"figures are made as {', '.join(FORMATS)}, got {figure_format!r}")
         self.path = user_path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
+        self.figure_format: FigureFormat = figure_format
         self._rounding = 0.0
         self._lock = FileLock(self.path / LOCK, timeout=0)
         self._state = distributed.on_rank_zero(self._check)
@@ -139,10 +154,24 @@ class RunFolder:
             )
         if not finished:
             return "unfinished"
+        self._check_format(known)
         with contextlib.suppress(Timeout), self._lock:  # unless that run is just doing so
             self.remove_leftovers()
             (self.path / LOCK).unlink(missing_ok=True)
         return "finished"
+
+    def _check_format(self, known: Sequence[str]) -> None:
+        """Raise ValueError if a finished run has figures, and none in the format that is asked for."""
+        there = {
+            Path(name).suffix[1:]
+            for name in known
+            if name.startswith("figures/") and (self.path / name).exists()
+        }
+        if there and self.figure_format not in there:
+            raise ValueError(
+                f"{self.path} holds a finished run whose figures are {' and '.join(sorted(there))}: add "
+                f"overwrite=True to make it again with {self.figure_format}, or name a new folder"
+            )
 
     def start(self) -> None:
         """Lock the folder, and create it and its config.json unless a run is resumed.
@@ -283,10 +312,11 @@ def written_by(settings: Any) -> tuple[str, ...]:
         pairs = combinations(range(1, len(settings.get("runs", ())) + 1), 2)
         figures += [f"{kind}-{a}-{b}" for a, b in pairs for kind in _OF_PAIR]
         files, _ = _FILES[settings["command"]], settings["config"]
+        figures += _FIGURES[settings["command"]]
     except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
         return ()
     common = ("config.json", "result.json", TIMING, EXAMPLES, REPORT)
-    return (*common, *files, *(f"figures/{name}.png" for name in figures))
+    return (*common, *files, *(f"figures/{name}.{kind}" for name in figures for kind in FORMATS))
 
 
 def is_run(folder: Path) -> bool:

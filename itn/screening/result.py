@@ -99,7 +99,7 @@ class ScreenResult:
         """
         from itn.screening.plots import plot  # noqa: PLC0415  # slow to import
 
-        return plot(self.record, self.settings, what)
+        return plot(self.record, self.outcomes, self.settings, what)
 
 
 def write_tables(folder: RunFolder, result: ScreenResult) -> None:
