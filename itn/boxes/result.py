@@ -6,11 +6,18 @@ import io
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.summary import worst_summary
+from itn.runtime.frames import data_frame, row_columns
+from itn.runtime.records import text_html
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 COLUMNS = tuple(field.name.rstrip("_") for field in dataclasses.fields(WorstRow))[:-1]
 
@@ -27,6 +34,31 @@ class WorstResult:
 
     def __str__(self) -> str:
         return worst_summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each image, as worst.csv has them: its worst point, and whether it survives.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        rows = []
+        for row in self.images:
+            columns = row_columns(row)
+            point = columns.pop("point") or (None,) * len(self.record.box)
+            rows.append(columns | dict(zip(self.record.box, point, strict=True)))
+        return data_frame(rows)
+
+    def plot(self) -> "Figure":
+        """Return the figure of survival as the box grows, and under each transformation alone.
+
+        Nothing is written.
+        """
+        from itn.boxes.figures import growth_figure  # noqa: PLC0415  # slow to import
+
+        return growth_figure(self.record)
 
 
 def write_table(folder: RunFolder, result: WorstResult) -> None:

@@ -13,7 +13,12 @@ from itn.models.sources import pretrained_folder
 from itn.runtime.provenance import provenance
 from itn.runtime.tables import text_table
 
-EXTRAS = {"imagenet": [*LITE.values()], "heic": ["pillow_heif"], "huggingface": ["transformers"]}
+EXTRAS = {
+    "imagenet": [*LITE.values()],
+    "heic": ["pillow_heif"],
+    "huggingface": ["transformers"],
+    "pandas": ["pandas"],
+}
 GIB = 2**30
 
 

@@ -25,13 +25,15 @@ from itn.learning.summary import summary
 from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
 from itn.reports.kinds import leave_report
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
 from itn.runtime.run_dir import FigureFormat
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 
@@ -59,6 +61,14 @@ class LearnResult:
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
         return learn_page(self.record, self.history, self.examples, self.settings)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each step of learning: displacement by part, and what the objective reports.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([step.columns() for step in self.history])
 
     def plot(self, what: str = "curves") -> "Figure":
         """Return a figure; nothing is written.

@@ -46,9 +46,10 @@ from itn.learning.summary import class_summary
 from itn.models.classifier import Classifier, as_classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.reports.kinds import leave_report
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
 from itn.runtime.run_dir import FigureFormat
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
@@ -56,6 +57,7 @@ from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 FEWEST = 20  # recognized training images that a class needs
@@ -86,6 +88,14 @@ class PerClassResult:
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
         return class_page(self.record, self.history, self.examples, self.settings)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each step of learning: displacement by part, and what the objective reports.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([step.columns() for step in self.history])
 
     def plot(self, what: str = "families") -> "Figure":
         """Return a figure; nothing is written.

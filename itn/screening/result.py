@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from itn.reports.kinds import page_of
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
@@ -27,6 +28,7 @@ from itn.transforms import TRANSFORMS
 OUTCOMES = "outcomes.npz"
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 R = TypeVar("R")
@@ -86,6 +88,14 @@ class ScreenResult:
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
         return screen_page(self)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each transformation and magnitude, over all images; shares are fractions.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([row for name, sweep in self.record.transforms.items() for row in sweep.rows(name)])
 
     def plot(self, what: str | None = None) -> "Figure":
         """Return a figure; nothing is written.
