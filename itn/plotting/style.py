@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Rectangle
@@ -18,13 +19,20 @@ from torch import Tensor
 
 from itn.functional import unit_float
 from itn.plotting.names import choose_fonts, name_width, shortened
-from itn.runtime.run_dir import FORMATS, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FORMATS
 from itn.runtime.validation import user_path
 
 Figures = Mapping[str, Figure]  # by file name
 
 COLUMN, WIDTH = 3.4, 7.0  # inches: a column of a paper, and both with the gap between them
 DPI = 200
+BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
+MANY = (  # of ten lines, for all kinds of color vision (Paul Tol's "muted")
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
+    *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
+ORANGE, GRAY, INK = "#ee7733", "#777777", "#222222"
 STYLE: Any = {  # settings of matplotlib; sizes in points
     "font.size": 7.5,
     "figure.titlesize": 8,
@@ -42,16 +50,11 @@ STYLE: Any = {  # settings of matplotlib; sizes in points
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.3,
+    "axes.prop_cycle": cycler(color=(BLUE, ORANGE, GREEN, PURPLE, CYAN, YELLOW, RED, GRAY)),
     "pdf.fonttype": 42,  # letters that can be searched and edited
 }
 LINE = 1.25 * STYLE["figure.titlesize"] / 72  # inches: a line of a heading
 SHARE = 0.94  # of the width of a column of a strip that an image takes
-BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
-MANY = (  # of ten lines, for all kinds of color vision (Paul Tol's "muted")
-    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
-    *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
-)
-ORANGE, GRAY, INK = "#ee7733", "#777777", "#222222"
 UNCHANGED, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
 DASHES = (0, (2.5, 1.2))  # of frames of broken predictions: red is not all that tells them apart
 MOST_NAME = 30  # letters of the name of a model
