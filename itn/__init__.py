@@ -40,6 +40,7 @@ from itn.nn.color_transformer import ColorTransformer
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.spatial_transformer import SpatialTransformer
 from itn.nn.transformer import Transformer
+from itn.reports.animations import animate
 from itn.reports.kinds import ReportWarning, report
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
@@ -95,6 +96,7 @@ __all__ = [
     "WorstConfig",
     "WorstRecord",
     "WorstResult",
+    "animate",
     "compare",
     "displacement",
     "flip_magnitudes",

@@ -24,7 +24,8 @@ from itn.models.classifier import Classifier, as_classifier
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, explained
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import JOURNAL, FigureFormat, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import JOURNAL, FigureFormat
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import clopper_pearson

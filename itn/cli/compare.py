@@ -9,7 +9,7 @@ from itn.cli.gate import report
 from itn.cli.options import say
 from itn.runtime import distributed
 from itn.runtime.requirements import JudgeBy, parse_requirements
-from itn.runtime.run_dir import FigureFormat
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import user_path
 from itn.screening.comparison.requirements import judge_comparison
 from itn.screening.comparison.run import RESAMPLES, compare

@@ -22,7 +22,7 @@ from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
-from itn.runtime.run_dir import REPORT, FigureFormat
+from itn.runtime.run_files import REPORT, FigureFormat
 from itn.screening.config import ScreenConfig
 from itn.transforms import Transform, steps
 

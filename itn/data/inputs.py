@@ -24,7 +24,8 @@ from itn.models.preflight import check_all, spared
 from itn.models.preprocessing import Preprocessing
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
-from itn.runtime.run_dir import FigureFormat, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FigureFormat
 
 PREDICTED = "predictions of the unchanged images"  # "labels" in a provenance, where none were given
 

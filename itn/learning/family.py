@@ -29,12 +29,14 @@ from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame
 from itn.runtime.records import text_html
-from itn.runtime.run_dir import FigureFormat
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+
+    from itn.plotting.film import Film
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -69,6 +71,12 @@ class LearnResult:
             ImportError: If pandas, an extra, is not installed.
         """
         return data_frame([step.columns() for step in self.history])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.learning.film import film_of_nets  # noqa: PLC0415  # slow to import
+
+        return film_of_nets(self.examples, {None: self.net})
 
     def plot(self, what: str = "curves") -> "Figure":
         """Return a figure; nothing is written.

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.functional import Surround, unit_float
-from itn.learning import class_plots, plots, ramps
+from itn.learning import class_plots, direction_plots, plots, ramps
 from itn.learning.evaluate import control_deviations
 from itn.learning.records import LearnRecord, PerClassRecord
 from itn.models.checked_images import CheckedImages
@@ -167,7 +167,7 @@ def draw(
         ),
         "grid": plots.control_grid(original, cells, k1s, GRID_KS, control_names(net), model, note),
         "curves": plots.accuracy_and_displacement(record, net.controls, model),
-        "directions": plots.control_directions(grids, vertices, net.controls, model, note),
+        "directions": direction_plots.control_directions(grids, vertices, net.controls, model, note),
     }
     return figures | ({"baselines": plots.baselines(record, model)} if record.drop_curves else {})
 

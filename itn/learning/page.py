@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from itn.data.inputs import input_notes
 from itn.learning.config import LearnConfig
 from itn.learning.examples import LearnExamples, read_examples
-from itn.learning.load import read_results
+from itn.learning.load import load_family, read_results
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.run import LEARN, PER_CLASS
 from itn.learning.slider_data import slider_data
@@ -23,6 +23,7 @@ from itn.learning.summary import (
     part_readings,
 )
 from itn.nn import ColorTransformer, SpatialTransformer
+from itn.reports.animations import film_of
 from itn.reports.kinds import page_of
 from itn.reports.page import Figure, RunPage, Section, Sliders, Strips, Table, Text, at_the_change
 from itn.reports.sources import python_call, sources
@@ -31,6 +32,8 @@ from itn.runtime.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+    from itn.plotting.film import Film
 
 TOLERANCE_OF_PAGE = "1/255"
 """By how much a pixel in the browser may differ from that of ``net.transform``: rounding to 8 bits."""
@@ -47,6 +50,20 @@ def _page_of_folder(folder: Path) -> RunPage:
     content, history, _ = read_results(folder)
     record = LearnRecord.from_json(content)
     return learn_page(record, history, read_examples(folder), settings_of(folder))
+
+
+@film_of(LEARN, PER_CLASS)
+def _film_of_folder(folder: Path, transform: str | None) -> "Film":
+    from itn.learning.film import learn_film  # noqa: PLC0415  # slow to import
+
+    settings = settings_of(folder)
+    per_class = settings["command"] == PER_CLASS
+    return learn_film(
+        read_examples(folder),
+        lambda image: load_family(folder, image.label if per_class else None),
+        controls_of(settings),
+        _model(settings),
+    )
 
 
 @page_of(PER_CLASS)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from itn.certification.calibration import calibration_points, sequence_outcomes
-from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import estimate_family_baselines
 from itn.certification.members import Choice, choose_family
 from itn.certification.parametric import (
@@ -32,7 +31,14 @@ from itn.certification.records import (
 )
 from itn.certification.search import search_worst_k
 from itn.data.loading import ImageSet
-from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
+from itn.learning.class_records import (
+    ClassOutcome,
+    ClassProblem,
+    check_counts,
+    class_record,
+    classes_part,
+    joined,
+)
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import change_shares, respond
 from itn.learning.examples import LearnExamples, learn_examples, read_examples
@@ -41,18 +47,16 @@ from itn.learning.objective import LearnProblem, Steps
 from itn.learning.page import class_page
 from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
-from itn.learning.split import Split
 from itn.learning.summary import class_summary
-from itn.models.classifier import Classifier, as_classifier
+from itn.models.classifier import as_classifier
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.reports.kinds import leave_report
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame
 from itn.runtime.records import text_html
-from itn.runtime.run_dir import FigureFormat
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
-from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
@@ -60,7 +64,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-FEWEST = 20  # recognized training images that a class needs
+    from itn.plotting.film import Film
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -96,6 +100,12 @@ class PerClassResult:
             ImportError: If pandas, an extra, is not installed.
         """
         return data_frame([step.columns() for step in self.history])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.learning.film import film_of_nets  # noqa: PLC0415  # slow to import
+
+        return film_of_nets(self.examples, self.nets)
 
     def plot(self, what: str = "families") -> "Figure":
         """Return a figure; nothing is written.
@@ -178,7 +188,7 @@ class _ClassFamilies:
     """The families of a run, one for each class that has images."""
 
     def __init__(self, run: Run) -> None:
-        _check_counts(run.split, run.classifier, run.config.asks)
+        check_counts(run.split, run.classifier, run.config.asks)
         self.run, self.config, self.classifier = run, run.config, run.classifier
         self.parts = [run.evaluation_set(data) for data in run.split]
         self.classes: list[ClassProblem] = []
@@ -328,19 +338,6 @@ class _ClassFamilies:
             None,
             " and each image under the family of its class",
         )
-
-
-def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
-    """Raise ValueError if a class has too few recognized training images, or no other ones."""
-    able = split.training.labels[criterion.held(split.training.reference)]
-    for label in torch.cat([split.training.labels, split.held_out.labels]).unique().tolist():
-        others = int((split.held_out.labels == label).sum())
-        if (n := int((able == label).sum())) < FEWEST or not others:
-            raise ValueError(
-                f"class {classifier.class_name(label)} has {counted(n, 'recognized training image')} and "
-                f"{others} held out, a family of its own needs at least {FEWEST} of the former and 1 of the "
-                "latter: give more images, or learn one family for all classes"
-            )
 
 
 def _of_class(images: EvaluationSet, label: int) -> EvaluationSet:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from itn.reports.animations import film_of
 from itn.reports.kinds import page_of
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
@@ -30,6 +31,8 @@ OUTCOMES = "outcomes.npz"
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+
+    from itn.plotting.film import Film
 
 R = TypeVar("R")
 
@@ -96,6 +99,12 @@ class ScreenResult:
             ImportError: If pandas, an extra, is not installed.
         """
         return data_frame([row for name, sweep in self.record.transforms.items() for row in sweep.rows(name)])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.screening.film import screen_film  # noqa: PLC0415  # slow to import
+
+        return screen_film(self, transform)
 
     def plot(self, what: str | None = None) -> "Figure":
         """Return a figure; nothing is written.
@@ -172,6 +181,11 @@ def _outcomes(path: Path) -> ImageOutcomes | None:
 @page_of("screen")
 def _page_of_folder(folder: Path) -> RunPage:
     return load_screen(folder).page()
+
+
+@film_of("screen")
+def _film_of_folder(folder: Path, transform: str | None) -> "Film":
+    return load_screen(folder).film(transform)
 
 
 def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:

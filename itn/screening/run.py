@@ -18,7 +18,7 @@ from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import EXAMPLES, FigureFormat
+from itn.runtime.run_files import EXAMPLES, FigureFormat
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgba
 
 import itn
 from itn import plotting
-from itn.learning import plots, step_plots
+from itn.learning import direction_plots, plots, step_plots
 
 STRIPS = {"color": "color: k1 = (t, 0)", "spatial": "spatial: k2 = (t, 0)"}
 
@@ -108,7 +108,8 @@ def test_directions_are_drawn_in_the_plane_of_full_strength(texts):
     first, second = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([first, 2 * second, 0 * first], -1)
     pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
-    figure = plots.control_directions({"spatial": grid}, {"spatial": pictures}, ("color", "spatial"))
+    shown = {"spatial": grid}, {"spatial": pictures}
+    figure = direction_plots.control_directions(*shown, ("color", "spatial"))
     plane, *cells = figure.axes
     drawn = [line.get_xydata() for line in plane.lines[:10]]
     ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)

@@ -81,7 +81,7 @@ def chosen(rows: Sequence[ImageRow]) -> list[ImageRow]:
             (row for row in rows if row.transform == name), key=lambda row: transform.distance(row.magnitude)
         )
         first, second = ([row for row in of_name if row.breaks == which] for which in ("first", "second"))
-        half = max(PER_ROW // 2 + 1, PER_ROW - len(second))
+        half = max(PER_ROW // 2, PER_ROW - len(second))
         taken += [*first[:half], *second[: PER_ROW - len(first[:half])]]
     return taken
 

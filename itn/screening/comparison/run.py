@@ -22,7 +22,8 @@ from itn.runtime.errors import NOTHING_KEPT, explained
 from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
-from itn.runtime.run_dir import FigureFormat, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import require, user_path
 from itn.screening.comparison.matching import matched
 from itn.screening.comparison.pairs import Bootstrap, compare_pair, image_rows
