@@ -24,6 +24,7 @@ from statistics import median
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
+import matplotlib
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -388,7 +389,9 @@ def run(script: ModuleType) -> None:
         }
         text = json.dumps(record, indent=1, allow_nan=False) + "\n"
         write_whole(args.out / "result.json", lambda path: path.write_text(text))
-    for figure_name, figure in script.figures(record).items():
+    with matplotlib.rc_context(plotting.STYLE):
+        figures = script.figures(record)
+    for figure_name, figure in figures.items():
         write_whole(args.out / f"{figure_name}.png", partial(_save, figure))
     print(f"{script.table(record)}\n\nprotocol: {record['protocol']}; numbers and figures: {args.out}")
 

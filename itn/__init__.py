@@ -23,12 +23,13 @@ from itn.data.loading import ImageSet, load_images
 from itn.explorer.serve import explore
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
+from itn.learning.class_result import PerClassResult
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.objective import Constrained
 from itn.learning.family import LearnResult, learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.objective import Learner, Objective
-from itn.learning.per_class import PerClassResult, learn_per_class
+from itn.learning.per_class import learn_per_class
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord, read_history
 from itn.learning.switched import Switched
 from itn.models.checked_images import CheckedImages
@@ -41,6 +42,7 @@ from itn.nn.color_transformer import ColorTransformer
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.spatial_transformer import SpatialTransformer
 from itn.nn.transformer import Transformer
+from itn.reports.animations import animate
 from itn.reports.kinds import ReportWarning, report
 from itn.runtime.distributed import join_processes
 from itn.runtime.errors import Interrupted, RunError
@@ -96,6 +98,7 @@ __all__ = [
     "WorstConfig",
     "WorstRecord",
     "WorstResult",
+    "animate",
     "compare",
     "displacement",
     "explore",

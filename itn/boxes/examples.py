@@ -12,7 +12,7 @@ from torch import Tensor
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRow
 from itn.reports.pictures import encoded
-from itn.runtime.run_dir import EXAMPLES
+from itn.runtime.run_files import EXAMPLES
 from itn.stats import one_per_class
 
 MOST, FEW = 12, 6  # images that are shown, and where none is broken

@@ -19,12 +19,24 @@ from itn.data.loading import ImageSet
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import as_classifier
 from itn.plotting.names import shortened
-from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, UNCHANGED, WIDTH, titled, write_figures
+from itn.plotting.style import (
+    BLUE,
+    BROKEN,
+    GRAY,
+    INK,
+    ORANGE,
+    UNCHANGED,
+    WIDTH,
+    headed,
+    heading_height,
+    styled,
+    titled,
+    write_figures,
+)
 from itn.runtime.run_dir import RunFolder
 from itn.transforms import Transform
 
 COLUMNS = 6  # images in a row
-INK = "black"
 
 
 def draw(folder: RunFolder, passes: BoxPasses, result: WorstResult) -> None:
@@ -72,6 +84,7 @@ def draw_worst(
     return worst_figure(BoxPasses(classifier, data, config), result, numbers)
 
 
+@styled
 def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int]) -> Figure:
     """Return indexed images unchanged, each above itself at its worst point."""
     rows = [result.images[number] for number in numbers]
@@ -94,16 +107,23 @@ def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int])
     lines = 2 + max(title.count("\n") for row in titles for title in row)  # of a pair
     cell, (height, width) = WIDTH / max(columns, 4), images.shape[-2:]
     total = len(images) / 2 * (2 * 0.97 * cell * height / width + 0.125 * lines + 0.14) + 0.05
-    figure = Figure(figsize=(cell * columns, total), layout="constrained")
+    what = (
+        "above, images unchanged under their true class; below, the worst that was found in the box, with "
+        "the class that is predicted there; red and dashed: broken, green: still what it was"
+    )
+    width = cell * columns
+    total += heading_height(width, result.record.model, what)
+    figure = Figure(figsize=(width, total), layout="constrained")
     titled(figure, images, titles, colors)
-    return figure
+    return headed(figure, result.record.model, what)
 
 
 def _title(row: WorstRow, box: Box) -> str:
     point = box.describe(row.point).replace(", ", "\n")
-    return f"{point}\n{'still ' if row.survives else ''}{shortened(row.prediction)}"
+    return f"{point}\n{'still' if row.survives else 'says'} {shortened(row.prediction)}"
 
 
+@styled
 def growth_figure(record: WorstRecord) -> Figure:
     """Return survival as the box grows, beside survival of each transformation alone."""
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
@@ -111,12 +131,11 @@ def growth_figure(record: WorstRecord) -> Figure:
     _draw_growth(left, record)
     _draw_singles(right, record)
     whose = "images that are right unchanged" if record.criterion == "broken" else "predictions"
-    figure.suptitle(
-        f"{shortened(record.model, 30)}: share of {record.searched:,} {whose} that survives what was tried, "
-        "an upper bound",
-        fontsize=8.5,
+    what = (
+        f"share of {record.searched:,} {whose} that survives all that was tried of the box: an upper bound; "
+        f"band and whiskers: {100 * record.confidence:g} % intervals"
     )
-    return figure
+    return headed(figure, record.model, what)
 
 
 def _draw_growth(ax: Any, record: WorstRecord) -> None:
@@ -129,31 +148,32 @@ def _draw_growth(ax: Any, record: WorstRecord) -> None:
     ax.axhline(100 * growth.survival_fraction, color=GRAY, linewidth=0.7, linestyle=":")
     if growth.threshold.value is not None:
         ax.axvline(growth.threshold.value, color=ORANGE, linewidth=1)
-        ax.annotate(f" {growth.threshold.value:.3g}", (growth.threshold.value, 4), color=ORANGE, fontsize=8)
+        text = f"{100 * growth.survival_fraction:g} % survive,\nat most, up to {growth.threshold.value:.3g}"
+        right = growth.threshold.value > 0.5  # there is room on the left
+        place = (growth.threshold.value, 4), (-4 if right else 4, 0)
+        ax.annotate(text, *place, textcoords="offset points", ha="right" if right else "left", color=ORANGE)
     ax.set(xlim=(0, 1), ylim=(0, 101))
-    ax.set_xlabel("size of the box, from the identity (0) to the full box (1)", fontsize=8)
-    ax.set_ylabel("survive, at most (%)", fontsize=8)
-    ax.tick_params(labelsize=7)
+    ax.set_xlabel("size of the box: 0 is no change, 1 the full box")
+    ax.set_ylabel("survive, at most (%)")
 
 
 def _draw_singles(ax: Any, record: WorstRecord) -> None:
     bars = [("all together", record.survival.value, BLUE)]
     if record.survival_every_single is not None and len(record.box) > 1:
-        bars.append(("each alone", record.survival_every_single, ORANGE))
+        bars.append(("every single one,\neach by itself", record.survival_every_single, ORANGE))
     bars += [(name, value, GRAY) for name, value in record.survival_single.items()]
     places = range(len(bars))
     ax.barh(places, [100 * value for _, value, _ in bars], color=[color for *_, color in bars], height=0.7)
     low, high = (100 * end for end in (record.survival.ci_low, record.survival.ci_high))
-    ax.plot([low, high], [0, 0], color="black", linewidth=1, marker="|", markersize=5)
+    ax.plot([low, high], [0, 0], color=INK, linewidth=1, marker="|", markersize=5)
     for place, (_, value, _) in zip(places, bars, strict=True):
-        ax.annotate(percent(value), (101, place), va="center", fontsize=7, annotation_clip=False)
+        ax.annotate(percent(value), (101, place), va="center", annotation_clip=False)
     names = [
         shortened(f"{name} {record.box[name][0]:g} to {record.box[name][1]:g}", 30)
         if name in record.box
         else name
         for name, *_ in bars
     ]
-    ax.set_yticks(places, names, fontsize=7)
+    ax.set_yticks(places, names)
     ax.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5))
-    ax.set_xlabel("survive, at most (%)", fontsize=8)
-    ax.tick_params(axis="x", labelsize=7)
+    ax.set_xlabel("survive, at most (%)")

@@ -35,7 +35,7 @@ class Growth:
     None where that is beyond the full box. An upper bound as well."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class WorstRecord(Record):
     """The results of ``itn.worst_case``: the content of result.json."""
 
@@ -80,6 +80,12 @@ class WorstRecord(Record):
     known around them."""
     interpolation: str = "bilinear"
     """How spatial transformations made values between pixels."""
+
+    def summary(self) -> str:
+        """Return the closing table."""
+        from itn.boxes.summary import worst_summary  # noqa: PLC0415  # which imports this file
+
+        return worst_summary(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,16 +15,19 @@ from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.summary import box_text, worst_summary
 from itn.reports.kinds import page_of
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
-from itn.runtime.run_dir import OUTCOMES, RunFolder
+from itn.runtime.frames import data_frame, row_columns
+from itn.runtime.records import text_html
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
 from itn.screening.comparison.subject import Subject, loader_of
 from itn.screening.outcomes import ImageOutcomes
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 COLUMNS = tuple(field.name.rstrip("_") for field in dataclasses.fields(WorstRow))[:-1]
@@ -52,6 +55,28 @@ class WorstResult:
     def _repr_html_(self) -> str:  # in a notebook
         return text_html(str(self))
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each image, as worst.csv has them: its worst point, and whether it survives.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        rows = []
+        for row in self.images:
+            columns = row_columns(row)
+            point = columns.pop("point") or (None,) * len(self.record.box)
+            rows.append(columns | dict(zip(self.record.box, point, strict=True)))
+        return data_frame(rows)
+
+    def plot(self) -> "Figure":
+        """Return the figure of survival as the box grows, and under each transformation alone.
+
+        Nothing is written.
+        """
+        from itn.boxes.figures import growth_figure  # noqa: PLC0415  # slow to import
+
+        return growth_figure(self.record)
+
     def subject(self) -> Subject:
         """Return what is compared of it, see ``itn.compare``."""
         record = self.record
@@ -73,12 +98,6 @@ class WorstResult:
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""
         return worst_page(self)
-
-    def plot(self) -> "Figure":
-        """Return survival as the box grows, beside each transformation alone; nothing is written."""
-        from itn.boxes.figures import growth_figure  # noqa: PLC0415  # slow to import
-
-        return growth_figure(self.record)
 
 
 def write_tables(folder: RunFolder, result: WorstResult) -> None:

@@ -27,7 +27,8 @@ from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, explained
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import EXAMPLES, JOURNAL, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import EXAMPLES, JOURNAL, FigureFormat
 from itn.runtime.validation import config_of
 from itn.runtime.wording import counted
 from itn.stats import clopper_pearson
@@ -45,6 +46,7 @@ def worst_case(
     source: str | None = None,
     names: Sequence[str] | NDArray[Any] | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> WorstResult:
     """Find how many images survive all transformations together, the worst case of each in a box.
@@ -67,6 +69,7 @@ def worst_case(
         source: Where the images come from, for the record.
         names: Names of the images in worst.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -95,6 +98,7 @@ def worst_case(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
         settings=_described(config.resolved),
     )
     if run.finished is not None:

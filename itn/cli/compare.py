@@ -9,6 +9,7 @@ from itn.cli.gate import report
 from itn.cli.options import say
 from itn.runtime import distributed
 from itn.runtime.requirements import JudgeBy, parse_requirements
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import user_path
 from itn.screening.comparison.requirements import judge_comparison
 from itn.screening.comparison.run import RESAMPLES, compare
@@ -24,6 +25,7 @@ def compare_command(
     require: Annotated[str | None, Parameter(show_default=False)] = None,
     judge_by: JudgeBy = "bound",
     overwrite: bool = False,
+    figure_format: Annotated[FigureFormat, Parameter(name="--format")] = "png",
 ) -> None:
     """Compare two or more screens, or searches in the same box, on the same images, image by image.
 
@@ -41,15 +43,24 @@ def compare_command(
         judge_by: What has to satisfy the requirements: the less favorable end of the interval (bound), or
             the measured difference (estimate).
         overwrite: Replace an earlier comparison in the folder.
+        figure_format: What figures are made as: png for the screen, pdf or svg for print.
     """
     if require is not None:
         parse_requirements(require)
     distributed.join_processes()
     out = user_path(out)
-    result = compare(runs, out, confidence=confidence, resamples=resamples, seed=seed, overwrite=overwrite)
+    result = compare(
+        runs,
+        out,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        overwrite=overwrite,
+        figure_format=figure_format,
+    )
     say(str(result))
     shown = [row for row in result.images if row.transform in TRANSFORMS]
-    if shown and not any((out / "figures").glob("images-*.png")):
+    if shown and not any((out / "figures").glob("images-*")):
         source = result.record.source or "the place that they came from"
         say(f"\nthe images are no longer in {source}: no figure shows those that break in one alone")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}, comparison.csv, images.csv")

@@ -18,6 +18,7 @@ EXTRAS = {
     "heic": ["pillow_heif"],
     "huggingface": ["transformers"],
     "explore": ["gradio"],
+    "pandas": ["pandas"],
 }
 GIB = 2**30
 

@@ -8,7 +8,8 @@ from itn.cli.options import say
 from itn.runtime import distributed
 from itn.runtime.errors import writing
 from itn.runtime.requirements import NotMetError, Requirements
-from itn.runtime.run_dir import REQUIREMENTS, write_whole
+from itn.runtime.run_dir import write_whole
+from itn.runtime.run_files import REQUIREMENTS
 from itn.runtime.wording import counted
 
 

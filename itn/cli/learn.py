@@ -44,7 +44,14 @@ def learn_command(
     out = user_path(out)
     classifier, images = inputs.load(model, data, out, limit, config.seed, config.surround)
     result = (learn_per_class if per_class else learn)(
-        classifier, images, None, settings, out, source=data, overwrite=inputs.overwrite
+        classifier,
+        images,
+        None,
+        settings,
+        out,
+        source=data,
+        overwrite=inputs.overwrite,
+        figure_format=inputs.figure_format,
     )
     say(f"The transformations {classifier.name} is invariant to, on {data}\n\n{result}")
     say(f"\nfigures: {out / 'figures'}; numbers: {out / 'result.json'}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
+from itn.cli.animate import animate_command
 from itn.cli.compare import compare_command
 from itn.cli.doctor import doctor_command
 from itn.cli.explore import explore_command
@@ -44,6 +45,7 @@ app.command(worst_command, name="worst")
 app.command(compare_command, name="compare")
 app.command(report_command, name="report")
 app.command(explore_command, name="explore")
+app.command(animate_command, name="animate")
 app.command(models_command, name="models")
 app.command(transforms_command, name="transforms")
 app.command(doctor_command, name="doctor")

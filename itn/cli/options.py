@@ -22,7 +22,7 @@ from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
 from itn.runtime import distributed
-from itn.runtime.run_dir import REPORT
+from itn.runtime.run_files import REPORT, FigureFormat
 from itn.screening.config import ScreenConfig
 from itn.transforms import Transform, steps
 
@@ -203,6 +203,8 @@ class InputOptions:
     """Use algorithms that repeat their results on a GPU, where there are any: slower."""
     overwrite: bool = False
     """Replace an earlier run in the folder."""
+    figure_format: Annotated[FigureFormat, Parameter(name="--format")] = "png"
+    """What figures are made as: png for the screen, pdf or svg for print."""
 
     def load(
         self, model: str, data: str, out: Path, limit: int, seed: int, surround: SurroundSetting

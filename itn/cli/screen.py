@@ -77,12 +77,13 @@ def screen_command(
         source=data,
         names=images.paths or [str(number) for number in images.index.tolist()],
         overwrite=inputs.overwrite,
+        figure_format=inputs.figure_format,
     )
     say(f"How far transformations go before predictions of {classifier.name} break, on {data}\n\n{result}")
     tables = ["curves.csv", "flips.csv", "softmax.csv"] if result.record.transforms else []
     tables += ["pairs.csv"] if result.pairs else []
     if result.record.transforms:
-        say(f"\nfigure to start with: {out / 'figures' / 'thresholds.png'}")
+        say(f"\nfigure to start with: {out / 'figures' / f'thresholds.{inputs.figure_format}'}")
     say(f"figures: {out / 'figures'}; numbers: {', '.join([str(out / 'result.json'), *tables])}")
     say_report(out)
     if require is not None:

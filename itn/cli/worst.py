@@ -54,7 +54,9 @@ def worst_command(
         source=data,
         names=images.paths or [str(number) for number in images.index.tolist()],
         overwrite=inputs.overwrite,
+        figure_format=inputs.figure_format,
     )
     say(f"What survives all transformations together, by {classifier.name} on {data}\n\n{result}")
-    say(f"\nfigures to start with: {out / 'figures' / 'worst.png'}, {out / 'figures' / 'growth.png'}")
+    figures = [str(out / "figures" / f"{name}.{inputs.figure_format}") for name in ("worst", "growth")]
+    say(f"\nfigures to start with: {', '.join(figures)}")
     say(f"numbers: {out / 'result.json'}, worst.csv; report: {out / 'report.html'}")

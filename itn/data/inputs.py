@@ -25,6 +25,7 @@ from itn.models.preprocessing import Preprocessing
 from itn.runtime.provenance import data_fingerprint, package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FigureFormat
 
 PREDICTED = "predictions of the unchanged images"  # "labels" in a provenance, where none were given
 
@@ -111,6 +112,7 @@ class RunInputs:
         out: Output folder, or None.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in the folder.
+        figure_format: Of the figures in the folder.
         settings: What else the results depend on, for config.json.
 
     Raises:
@@ -131,6 +133,7 @@ class RunInputs:
         *,
         source: str | None,
         overwrite: bool,
+        figure_format: FigureFormat = "png",
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.started, self._clock = datetime.now(UTC), time.perf_counter()
@@ -168,7 +171,7 @@ class RunInputs:
             **(settings or {}),
         }
         self.settings = everything
-        self.folder = None if out is None else RunFolder(out, everything, overwrite)
+        self.folder = None if out is None else RunFolder(out, everything, overwrite, figure_format)
         size = config.batch_size or suitable_batch(images, classifier.device)
         findings = Findings(config.accept)
         self.data: CheckedImages = check_all(classifier, images, labels, size, findings)

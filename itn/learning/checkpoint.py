@@ -13,7 +13,8 @@ from itn.learning.records import LearnStep
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, RunError
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import CHECKPOINT, JOURNAL, PREVIOUS_CHECKPOINT, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import CHECKPOINT, JOURNAL, PREVIOUS_CHECKPOINT
 from itn.runtime.wording import counted
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.baselines import baseline_record
+from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import FamilyBaselines
 from itn.certification.members import Choice
 from itn.certification.parametric import EvaluationSet, Outcomes, displacements_full, parameters_full
@@ -16,7 +17,12 @@ from itn.certification.search import WorstCase
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import Response
 from itn.learning.records import ClassesPart, ClassFamily, ClassPart
+from itn.learning.split import Split
+from itn.models.classifier import Classifier
 from itn.nn import InvariantTransformerNet
+from itn.runtime.wording import counted
+
+FEWEST = 20  # recognized training images that a class needs
 
 
 class ClassProblem(NamedTuple):
@@ -102,3 +108,16 @@ def class_record(
             part: tuple(map(baseline_record, estimates)) for part, estimates in c.baselines.estimates.items()
         },
     )
+
+
+def check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
+    """Raise ValueError if a class has too few recognized training images, or no other ones."""
+    able = split.training.labels[criterion.held(split.training.reference)]
+    for label in torch.cat([split.training.labels, split.held_out.labels]).unique().tolist():
+        others = int((split.held_out.labels == label).sum())
+        if (n := int((able == label).sum())) < FEWEST or not others:
+            raise ValueError(
+                f"class {classifier.class_name(label)} has {counted(n, 'recognized training image')} and "
+                f"{others} held out, a family of its own needs at least {FEWEST} of the former and 1 of the "
+                "latter: give more images, or learn one family for all classes"
+            )

@@ -15,7 +15,7 @@ from itn.models.checked_images import CheckedImages
 from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.reports.pictures import eight_bits, encoded
 from itn.runtime.batching import map_in_memory
-from itn.runtime.run_dir import EXAMPLES
+from itn.runtime.run_files import EXAMPLES
 from itn.screening.flips import find_flips, last_unchanged
 from itn.stats import one_per_class
 from itn.transforms import Transform

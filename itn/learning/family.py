@@ -26,13 +26,18 @@ from itn.learning.summary import summary
 from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
 from itn.reports.kinds import leave_report
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
+
+    from itn.plotting.film import Film
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -60,6 +65,20 @@ class LearnResult:
         """Return what a report says of it, see ``itn.report``."""
         return learn_page(self.record, self.history, self.examples, self.settings)
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each step of learning: displacement by part, and what the objective reports.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([step.columns() for step in self.history])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.learning.film import film_of_nets  # noqa: PLC0415  # slow to import
+
+        return film_of_nets(self.examples, {None: self.net})
+
     def plot(self, what: str = "curves") -> "Figure":
         """Return a figure; nothing is written.
 
@@ -72,7 +91,7 @@ class LearnResult:
         """
         from itn.learning.result_plots import plot  # noqa: PLC0415  # slow to import
 
-        return plot(self.record, self.history, self.net.controls, what)
+        return plot(self.record, self.history, self.net, what)
 
 
 def learn(
@@ -84,6 +103,7 @@ def learn(
     *,
     source: str | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> LearnResult:
     """Learn the family of transformations F(k1, k2) that a frozen classifier is invariant to.
@@ -101,6 +121,7 @@ def learn(
             writes nothing.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -126,6 +147,7 @@ def learn(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
     )
     if run.finished is not None:
         content, history, families = read_results(run.finished)

@@ -7,15 +7,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.functional import Surround, unit_float
-from itn.learning import class_plots, plots
+from itn.learning import class_plots, direction_plots, plots, ramps
 from itn.learning.evaluate import control_deviations
 from itn.learning.records import LearnRecord, PerClassRecord
 from itn.models.checked_images import CheckedImages
 from itn.nn import Composition, InvariantTransformerNet
-from itn.plotting.style import Figures
+from itn.plotting.style import Figures, named
 from itn.stats import one_per_class
 
 GRID_KS = (0.0, 0.5, 1.0)
+VERTICES = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))  # of the square of a k
 STRIP_ROWS = 10
 STRIP_TS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -89,8 +90,7 @@ def directions(
     """
     line = torch.linspace(0, 1, points)
     square = torch.cartesian_prod(line, line)
-    vertices = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    vertices = vertices.to(next(net.parameters()).device)
+    vertices = torch.tensor(VERTICES, device=next(net.parameters()).device)
     images = unit_float(image.to(vertices.device)).expand(4, -1, -1, -1)
     shape = image.shape if surround is None else (*image.shape[:2], *surround.size)
     if surround is not None:
@@ -104,17 +104,25 @@ def directions(
     return grids, pictures
 
 
+def model_name(net: InvariantTransformerNet) -> str:
+    """Return the name of the classifier behind a net."""
+    return str(getattr(net.classifier, "name", type(net.classifier).__name__))
+
+
 def control_names(net: Composition) -> list[str]:
     """Return each k of a net with what it drives, such as "k2 (spatial)"."""
     return [f"k{number} ({part})" for number, part in enumerate(net.controls, 1)]
 
 
 def strip_titles(net: Composition) -> dict[str, str]:
-    """Return the title of the strip of each part, such as "color: F([t, 0], [0, 0])"."""
-    return {
-        part: f"{part}: F({', '.join('[t, 0]' if name == part else '[0, 0]' for name in net.controls)})"
-        for part in net.parts
-    }
+    """Return the title of the strip of each part, such as "color: k1 = (t, 0), k2 = (0, 0)"."""
+    titles = {}
+    for part in net.parts:
+        ks = enumerate(net.controls, 1)
+        titles[part] = f"{part}: " + ", ".join(
+            f"k{n} = ({'t' if name == part else '0'}, 0)" for n, name in ks
+        )
+    return titles
 
 
 def draw(
@@ -133,27 +141,35 @@ def draw(
         record: The record of the run.
         class_name: From a class index to its name.
     """
+    model = model_name(net)
     rows = held_out.part(one_per_class(held_out.labels, STRIP_ROWS))
     four = held_out.part(one_per_class(held_out.labels, 4))
     images, surround = four.stored
     first = None if surround is None else surround.part(slice(1))
     canvases, around = rows.stored
     pictures, predictions = strips(net, canvases, STRIP_TS, around)
-    return {
-        "losses": losses,
+    k1s = GRID_KS if len(net.controls) > 1 and net.controls[-2] in net.parts else GRID_KS[:1]
+    cells = grid(net, images, k1s, GRID_KS, surround)
+    original = unit_float(four.images)
+    note = ""
+    if color := ramps.color_part(net):
+        note = ramps.NOTE
+        pictures[color] = ramps.under(net, color, pictures[color], STRIP_TS)
+        if color in net.controls[-2:]:
+            original, cells = ramps.beneath_grid(net, color, original, cells, k1s, GRID_KS)
+    grids, vertices = directions(net, images[:1], surround=first)
+    if color:
+        vertices[color] = ramps.beneath(net, color, vertices[color], VERTICES)
+    figures = {
+        "losses": named(losses, model),
         "classes": plots.class_strips(
-            pictures, predictions, rows.labels, class_name, STRIP_TS, strip_titles(net)
+            pictures, predictions, rows.labels, class_name, STRIP_TS, strip_titles(net), model, note
         ),
-        "grid": plots.control_grid(
-            unit_float(four.images),
-            grid(net, images, GRID_KS, GRID_KS, surround),
-            GRID_KS,
-            GRID_KS,
-            control_names(net),
-        ),
-        "curves": plots.accuracy_and_displacement(record, net.controls),
-        "directions": plots.control_directions(*directions(net, images[:1], surround=first), net.controls),
-    } | ({"baselines": plots.baselines(record)} if record.drop_curves else {})
+        "grid": plots.control_grid(original, cells, k1s, GRID_KS, control_names(net), model, note),
+        "curves": plots.accuracy_and_displacement(record, net.controls, model),
+        "directions": direction_plots.control_directions(grids, vertices, net.controls, model, note),
+    }
+    return figures | ({"baselines": plots.baselines(record, model)} if record.drop_curves else {})
 
 
 def draw_classes(
@@ -172,15 +188,20 @@ def draw_classes(
     """
     labels = list(examples)[:: -(-len(examples) // STRIP_ROWS)]
     rows = []
+    note = ""
     for net, image in (examples[label] for label in labels):
         canvas, surround = image.stored
         rows.append(strips(net, canvas, STRIP_TS, surround))
+        if color := ramps.color_part(net):
+            note = ramps.NOTE
+            rows[-1][0][color] = ramps.under(net, color, rows[-1][0][color], STRIP_TS)
+    model = model_name(next(iter(examples.values()))[0])
     pictures, predictions = (
         {part: torch.cat([row[i][part] for row in rows]) for part in record.parts} for i in (0, 1)
     )
     return {
-        "families": class_plots.families(record),
-        "allowed": class_plots.allowed(record),
+        "families": class_plots.families(record, model),
+        "allowed": class_plots.allowed(record, model),
         "classes": plots.class_strips(
             pictures,
             predictions,
@@ -188,6 +209,8 @@ def draw_classes(
             class_name,
             STRIP_TS,
             strip_titles(examples[labels[0]][0]),
+            model,
+            note,
         ),
-        "losses": losses,
+        "losses": named(losses, model),
     }

@@ -19,6 +19,7 @@ from itn.learning.run import PER_CLASS
 from itn.models.classifier import Classifier, as_classifier
 from itn.nn import (
     ColorTransformer,
+    Composition,
     InvariantTransformerNet,
     LearnedAugmentation,
     Parts,
@@ -260,3 +261,12 @@ def _by_label(state: dict[str, Tensor], per_class: bool) -> dict[int | None, dic
         label, _, rest = name.partition(".")
         families.setdefault(int(label), {})[rest] = tensor
     return dict(sorted(families.items(), key=lambda item: item[0] or 0))
+
+
+def load_family(folder: Path, label: int | None = None) -> Composition:
+    """Return the transformers that a finished run has learned, without a classifier.
+
+    Raises:
+        ValueError: As ``load_net``.
+    """
+    return Composition(*_learned(folder, label, None))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from itn.data.inputs import input_notes
 from itn.learning.config import LearnConfig
 from itn.learning.examples import LearnExamples, read_examples
-from itn.learning.load import read_results
+from itn.learning.load import load_family, read_results
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.run import LEARN, PER_CLASS
 from itn.learning.slider_data import slider_data
@@ -23,6 +23,7 @@ from itn.learning.summary import (
     part_readings,
 )
 from itn.nn import ColorTransformer, SpatialTransformer
+from itn.reports.animations import film_of
 from itn.reports.kinds import page_of
 from itn.reports.page import Figure, RunPage, Section, Sliders, Strips, Table, Text, at_the_change
 from itn.reports.sources import python_call, sources
@@ -31,6 +32,8 @@ from itn.runtime.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+    from itn.plotting.film import Film
 
 TOLERANCE_OF_PAGE = "1/255"
 """By how much a pixel in the browser may differ from that of ``net.transform``: rounding to 8 bits."""
@@ -47,6 +50,20 @@ def _page_of_folder(folder: Path) -> RunPage:
     content, history, _ = read_results(folder)
     record = LearnRecord.from_json(content)
     return learn_page(record, history, read_examples(folder), settings_of(folder))
+
+
+@film_of(LEARN, PER_CLASS)
+def _film_of_folder(folder: Path, transform: str | None) -> "Film":
+    from itn.learning.film import learn_film  # noqa: PLC0415  # slow to import
+
+    settings = settings_of(folder)
+    per_class = settings["command"] == PER_CLASS
+    return learn_film(
+        read_examples(folder),
+        lambda image: load_family(folder, image.label if per_class else None),
+        controls_of(settings),
+        _model(settings),
+    )
 
 
 @page_of(PER_CLASS)
@@ -66,7 +83,7 @@ def learn_page(
     from itn.learning import plots  # noqa: PLC0415  # slow to import
     from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
 
-    controls = controls_of(settings)
+    controls, model = controls_of(settings), _model(settings)
     accuracies, parts = accuracy_cells(record), part_cells(record)
     tables = (
         Table(accuracies[0], tuple(accuracies[1:]), (_joined(accuracy_readings(record)),)),
@@ -74,7 +91,7 @@ def learn_page(
     )
     notes = input_notes(record.provenance)
     overview = (*((Text(tuple(notes), listed=True),) if notes else ()), *tables)
-    curves = svg_text(plots.accuracy_and_displacement(record, controls), "curves")
+    curves = svg_text(plots.accuracy_and_displacement(record, controls, model), "curves")
     figures = [
         Figure(
             curves,
@@ -84,7 +101,7 @@ def learn_page(
         )
     ]
     if record.drop_curves:
-        rivals = svg_text(plots.baselines(record), "baselines")
+        rivals = svg_text(plots.baselines(record, model), "baselines")
         reading = (
             "How to read it: at the same loss, left to right, the family (the line with dots) goes farther "
             "than a single transformation where it is higher."
@@ -96,7 +113,7 @@ def learn_page(
         *_moving(examples, controls, worst),
         *_flips(examples),
         Section("figures", "Along k, and beside what needs no learning", tuple(figures)),
-        *_steps(record, history),
+        *_steps(record, history, model),
         _limits(record.certificate is not None, record.split["held_out"], record.provenance),
         sources(record.provenance, settings, _call("itn.learn", settings)),
     ]
@@ -113,17 +130,18 @@ def class_page(
     from itn.learning import class_plots  # noqa: PLC0415  # slow to import
     from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
 
+    model = _model(settings)
     header, *rows = class_cells(record)
     notes = [*input_notes(record.provenance), *of_classes(record)]
     figures = (
         Figure(
-            svg_text(class_plots.families(record), "families"),
+            svg_text(class_plots.families(record, model), "families"),
             "How to read it: the higher a bar, the farther the family of that class goes; a line beside it "
             "is the largest single transformation, an estimate.",
             wide=True,
         ),
         Figure(
-            svg_text(class_plots.allowed(record), "allowed"),
+            svg_text(class_plots.allowed(record, model), "allowed"),
             "How to read it: each bar is what a class allows of one transformation, an estimate from "
             "training images.",
             wide=True,
@@ -138,7 +156,7 @@ def class_page(
         *_moving(examples, controls_of(settings), {}),
         *_flips(examples),
         Section("figures", "Which classes allow most", figures),
-        *_steps(record, history),
+        *_steps(record, history, model),
         _limits(True, record.split["held_out"], record.provenance),
         sources(record.provenance, settings, _call("itn.learn_per_class", settings)),
     ]
@@ -153,9 +171,13 @@ def class_page(
     return RunPage(_title(settings, record), statement, tuple(sections))
 
 
+def _model(settings: Mapping[str, Any]) -> str:
+    """Return the name of the classifier."""
+    return str(settings.get("classifier", {}).get("name", "a classifier"))
+
+
 def _title(settings: Mapping[str, Any], record: LearnRecord | PerClassRecord) -> str:
-    name = settings.get("classifier", {}).get("name", "a classifier")
-    source = settings.get("images", {}).get("source")
+    name, source = _model(settings), settings.get("images", {}).get("source")
     what = "families, one for each class," if isinstance(record, PerClassRecord) else "the family"
     return f"{name}: {what} of transformations it is invariant to" + (f", on {source}" if source else "")
 
@@ -164,7 +186,7 @@ def _statement(record: LearnRecord, settings: Mapping[str, Any]) -> Iterator[str
     """Yield the sentences to quote."""
     if record.certificate is None:
         low, high = (f"{100 * end:.2f} %" for end in record.accuracy_full_ci)
-        name = settings.get("classifier", {}).get("name", "the classifier")
+        name = _model(settings)
         yield (
             f"Measured, not certified: on {counted(record.split['held_out'], 'held-out image')} accuracy of "
             f"{name} is {100 * record.clean_accuracy:.2f} % unchanged and {100 * record.accuracy_full:.2f} % "
@@ -232,9 +254,11 @@ def _flips(examples: LearnExamples | None) -> Iterator[Section]:
     yield Section("flips", title, (Strips(strips, reading),))
 
 
-def _steps(record: LearnRecord | PerClassRecord, history: Sequence[LearnStep]) -> Iterator[Section]:
+def _steps(
+    record: LearnRecord | PerClassRecord, history: Sequence[LearnStep], model: str
+) -> Iterator[Section]:
     """Yield the steps of learning, if the objective is one of the package."""
-    drawing = loss_figure(record, history)
+    drawing = loss_figure(record, history, model)
     if drawing is not None:
         from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
 
@@ -243,15 +267,18 @@ def _steps(record: LearnRecord | PerClassRecord, history: Sequence[LearnStep]) -
         yield Section("steps", "How it was learned", (figure,), folded=True)
 
 
-def loss_figure(record: LearnRecord | PerClassRecord, history: Sequence[LearnStep]) -> "Drawing | None":
+def loss_figure(
+    record: LearnRecord | PerClassRecord, history: Sequence[LearnStep], model: str
+) -> "Drawing | None":
     """Return the figure of the steps; None of an objective of the user's."""
     from itn.learning import step_plots  # noqa: PLC0415  # slow to import
+    from itn.plotting.style import named  # noqa: PLC0415  # slow to import
 
     match record.objective:
         case "constrained":
-            return step_plots.constrained_curves(history, record.tolerance)
+            return named(step_plots.constrained_curves(history, record.tolerance), model)
         case "switched":
-            return step_plots.loss_curves(history)
+            return named(step_plots.loss_curves(history), model)
     return None
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from itn.certification.calibration import calibration_points, sequence_outcomes
-from itn.certification.criteria import Criterion
 from itn.certification.family_baselines import estimate_family_baselines
 from itn.certification.members import Choice, choose_family
 from itn.certification.parametric import (
@@ -32,73 +31,34 @@ from itn.certification.records import (
 )
 from itn.certification.search import search_worst_k
 from itn.data.loading import ImageSet
-from itn.learning.class_records import ClassOutcome, ClassProblem, class_record, classes_part, joined
+from itn.learning.class_records import (
+    ClassOutcome,
+    ClassProblem,
+    check_counts,
+    class_record,
+    classes_part,
+    joined,
+)
+from itn.learning.class_result import PerClassResult
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import change_shares, respond, sampling_of
 from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
-from itn.learning.page import class_page
 from itn.learning.records import LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.softening import Softening, choose_interpolation
-from itn.learning.split import Split
-from itn.learning.summary import class_summary
-from itn.models.classifier import Classifier, as_classifier
-from itn.nn import CONTROLS, InvariantTransformerNet
+from itn.models.classifier import as_classifier
+from itn.nn import CONTROLS
 from itn.reports.kinds import leave_report
-from itn.reports.notebook import text_html
-from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
-from itn.runtime.wording import counted
 from itn.stats import FixedSequence, fixed_sequence_test, generator
 from itn.stats.fixed_sequence import SEQUENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FEWEST = 20  # recognized training images that a class needs
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class PerClassResult:
-    """What ``itn.learn_per_class`` returns; ``print`` shows the closing table."""
-
-    nets: dict[int, InvariantTransformerNet]
-    """By label."""
-    record: PerClassRecord
-    history: tuple[LearnStep, ...]
-    examples: LearnExamples | None = dataclasses.field(default=None, compare=False)
-    """Images under what was learned, for the report."""
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
-    """The content of config.json."""
-
-    def __repr__(self) -> str:  # not hundreds of steps
-        return str(self)
-
-    def __str__(self) -> str:
-        return class_summary(self.record)
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
-
-    def page(self) -> RunPage:
-        """Return what a report says of it, see ``itn.report``."""
-        return class_page(self.record, self.history, self.examples, self.settings)
-
-    def plot(self, what: str = "families") -> "Figure":
-        """Return a figure; nothing is written.
-
-        Args:
-            what: families (how far each class goes), allowed (between which magnitudes), or losses.
-
-        Raises:
-            ValueError: If the run has no such figure.
-        """
-        from itn.learning.result_plots import plot_classes  # noqa: PLC0415  # slow to import
-
-        return plot_classes(self.record, self.history, what)
 
 
 def learn_per_class(
@@ -110,6 +70,7 @@ def learn_per_class(
     *,
     source: str | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> PerClassResult:
     """Learn for each class the family of transformations that a frozen classifier is invariant to.
@@ -124,6 +85,7 @@ def learn_per_class(
         out: As for ``learn``; names in model.safetensors begin with the number of the class.
         source: What the images are, for the record.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -146,6 +108,7 @@ def learn_per_class(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
     )
     if run.finished is not None:
         content, history, learned = read_results(run.finished)
@@ -166,7 +129,7 @@ class _ClassFamilies:
     """The families of a run, one for each class that has images."""
 
     def __init__(self, run: Run) -> None:
-        _check_counts(run.split, run.classifier, run.config.asks)
+        check_counts(run.split, run.classifier, run.config.asks)
         self.run, self.config, self.classifier = run, run.config, run.classifier
         self.parts = [run.evaluation_set(data) for data in run.split]
         self.softening: Softening | None = None
@@ -322,19 +285,6 @@ class _ClassFamilies:
             None,
             " and each image under the family of its class",
         )
-
-
-def _check_counts(split: Split, classifier: Classifier, criterion: Criterion) -> None:
-    """Raise ValueError if a class has too few recognized training images, or no other ones."""
-    able = split.training.labels[criterion.held(split.training.reference)]
-    for label in torch.cat([split.training.labels, split.held_out.labels]).unique().tolist():
-        others = int((split.held_out.labels == label).sum())
-        if (n := int((able == label).sum())) < FEWEST or not others:
-            raise ValueError(
-                f"class {classifier.class_name(label)} has {counted(n, 'recognized training image')} and "
-                f"{others} held out, a family of its own needs at least {FEWEST} of the former and 1 of the "
-                "latter: give more images, or learn one family for all classes"
-            )
 
 
 def _of_class(images: EvaluationSet, label: int) -> EvaluationSet:

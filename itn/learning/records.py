@@ -95,7 +95,7 @@ class CurvePoint:
     displacement: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class LearnRecord(Record):
     """What ``itn.learn`` found: the content of result.json.
 
@@ -151,6 +151,12 @@ class LearnRecord(Record):
     softening: Softening | None = None
     """Why, if it was chosen; None, and absent in JSON: it was given, or nothing moves pixels."""
 
+    def summary(self) -> str:
+        """Return the closing table."""
+        from itn.learning.summary import summary  # noqa: PLC0415  # which imports this file
+
+        return summary(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassPart:
@@ -199,7 +205,7 @@ class ClassesPart:
     """Spatial: fraction of the image width."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PerClassRecord(Record):
     """What ``itn.learn_per_class`` found: the content of result.json.
 
@@ -238,6 +244,12 @@ class PerClassRecord(Record):
     softening: Softening | None = None
     """As in ``LearnRecord``."""
 
+    def summary(self) -> str:
+        """Return the closing table."""
+        from itn.learning.summary import class_summary  # noqa: PLC0415  # which imports this file
+
+        return class_summary(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class LearnStep:
@@ -255,6 +267,11 @@ class LearnStep:
     def to_json(self) -> dict[str, Any]:
         """Return the step as a line of history.jsonl, with each value under its own key."""
         return {"step": self.step, "displacement": self.displacement} | self.values
+
+    def columns(self) -> dict[str, Any]:
+        """Return the step as a row of a table, with a column for the displacement of each part."""
+        displacement = {f"displacement_{part}": value for part, value in self.displacement.items()}
+        return {"step": self.step} | displacement | self.values
 
     @classmethod
     def from_json(cls, line: Any) -> "LearnStep":

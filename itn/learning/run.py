@@ -25,7 +25,7 @@ from itn.runtime import distributed
 from itn.runtime.arrays import write_arrays
 from itn.runtime.errors import explained
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import EXAMPLES, OUTCOMES
+from itn.runtime.run_files import EXAMPLES, OUTCOMES
 from itn.stats import training_split
 
 if TYPE_CHECKING:

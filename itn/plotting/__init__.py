@@ -3,11 +3,13 @@
 from itn.plotting.channels import feature_map_layers, feature_maps, kernels
 from itn.plotting.layers import LayerRow, ModelSummary, layer_outputs, model_summary
 from itn.plotting.names import literal
-from itn.plotting.style import BROKEN, UNCHANGED, WIDTH, image_rows, picture, save, titled
+from itn.plotting.style import BROKEN, COLUMN, STYLE, UNCHANGED, WIDTH, image_rows, picture, save, titled
 from itn.plotting.training import training_curves
 
 __all__ = [
     "BROKEN",
+    "COLUMN",
+    "STYLE",
     "UNCHANGED",
     "WIDTH",
     "LayerRow",

@@ -27,7 +27,7 @@ def class_label(name: str, number: int) -> str:
     name = _valid(name)
     if not _drawable(name):
         return f"class {number}"
-    return name if sum(map(_width, name)) <= ROOM else f"{number}: {name}"
+    return name if name_width(name) <= ROOM else f"{number}: {name}"
 
 
 def shortened(name: str, most: float = ROOM) -> str:
@@ -38,7 +38,7 @@ def shortened(name: str, most: float = ROOM) -> str:
     text = " ".join(_valid(name).split())
     kept = text
     for left in range(len(text) - 1, 1, -1):
-        if sum(map(_width, kept)) <= most:
+        if name_width(kept) <= most:
             break
         kept = f"{text[: left - left // 3]}…{text[len(text) - left // 3 :]}"
     return literal(kept)
@@ -49,6 +49,11 @@ def choose_fonts(figure: Figure) -> None:
     for text in figure.findobj(Text):
         if not (content := text.get_text()).isascii() and (family := _other_font(_lacking(content))):
             text.set_fontfamily([*text.get_fontfamily(), family])
+
+
+def name_width(name: str) -> float:
+    """Return how wide a name is, in letters."""
+    return sum(map(_width, name))
 
 
 def _valid(name: str) -> str:

@@ -1,10 +1,16 @@
-"""Common to all figures: size, saving, rows of images."""
+"""Common to all figures: size, fonts, colors, heading, saving, rows of images."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, ParamSpec
 
+import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.patches import Rectangle
@@ -12,30 +18,117 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from itn.functional import unit_float
-from itn.plotting.names import choose_fonts
+from itn.plotting.names import choose_fonts, name_width, shortened
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FORMATS
 from itn.runtime.validation import user_path
 
 Figures = Mapping[str, Figure]  # by file name
 
-WIDTH = 7.0  # inches: the width of a page of text
+COLUMN, WIDTH = 3.4, 7.0  # inches: a column of a paper, and both with the gap between them
 DPI = 200
-SHARE = 0.94  # of the width of a column of a strip that an image takes
 BLUE, RED, GREEN, PURPLE, CYAN, YELLOW = "#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"
+MANY = (  # of ten lines, for all kinds of color vision (Paul Tol's "muted")
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933"),
+    *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#777777"),
+)
 ORANGE, GRAY, INK = "#ee7733", "#777777", "#222222"
+STYLE: Any = {  # settings of matplotlib; sizes in points
+    "font.size": 7.5,
+    "figure.titlesize": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.3,
+    "axes.prop_cycle": cycler(color=(BLUE, ORANGE, GREEN, PURPLE, CYAN, YELLOW, RED, GRAY)),
+    "pdf.fonttype": 42,  # letters that can be searched and edited
+}
+LINE = 1.25 * STYLE["figure.titlesize"] / 72  # inches: a line of a heading
+SHARE = 0.94  # of the width of a column of a strip that an image takes
 UNCHANGED, BROKEN = "#1b7837", "#b2182b"  # colors of unchanged and of broken predictions
+DASHES = (0, (2.5, 1.2))  # of frames of broken predictions: red is not all that tells them apart
+MOST_NAME = 30  # letters of the name of a model
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a function draw its figure with the settings that all figures share."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def headed(figure: Figure, model: str, text: str) -> Figure:
+    """Write what a figure is about in its upper left corner: the name of the model, then the text.
+
+    A layout engine leaves room for it; where there is none, ``heading_height`` is to be left.
+    """
+    width, height = figure.get_size_inches()
+    at: dict[str, Any] = (
+        {} if figure.get_layout_engine() is not None else {"y": 1 - 0.05 / height, "va": "top"}
+    )
+    text = heading(width, model, text)
+    figure.suptitle(text, x=0.06 / width, ha="left", fontsize=STYLE["figure.titlesize"], **at)
+    return figure
+
+
+def named(figure: Figure, model: str) -> Figure:
+    """Write the name of a model before what is written above a figure that has been drawn without it."""
+    return headed(figure, model, " ".join(figure.get_suptitle().split()) or "steps of learning")
+
+
+def heading(width: float, model: str, text: str) -> str:
+    """Return a heading in lines that fit into a width in inches."""
+    letters = round(72 * width / (0.56 * STYLE["figure.titlesize"]))
+    text = text.replace(" %", "\xa0%")  # a number and its unit stay on one line
+    name = shortened(model, MOST_NAME)
+    stand_in = "x" * math.ceil(name_width(name))  # stays in one piece, and counts what it takes
+    whole = f"{stand_in}: {text}" if name else text
+    return (
+        textwrap.fill(whole, letters, break_on_hyphens=False).replace(stand_in, name, 1).replace("\xa0", " ")
+    )
+
+
+def heading_height(width: float, model: str, text: str) -> float:
+    """Return how high a heading is, with the gap below, in inches."""
+    return 0.1 + LINE * (1 + heading(width, model, text).count("\n"))
 
 
 def write_figures(folder: RunFolder, figures: Mapping[str, Figure]) -> None:
-    """Save figures in the folder of a run, under the names of their files."""
+    """Save figures in the folder of a run, under the names of their files and in its format."""
     for name, figure in figures.items():
-        folder.write(f"figures/{name}.png", partial(save, figure))
+        folder.write(f"figures/{name}.{folder.figure_format}", partial(save, figure))
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG at print resolution; equal figures make equal files."""
+    """Write a figure for print: as PDF, SVG or PNG, by the ending; equal figures make equal files.
+
+    Raises:
+        ValueError: If the ending is another one.
+    """
+    target = user_path(path)
+    kind = target.suffix[1:].lower()
+    if kind not in FORMATS:
+        raise ValueError(f"a figure ends in .{', .'.join(FORMATS)}, got {target}")
+    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     figure.set_dpi(DPI)
-    prepared(figure).savefig(user_path(path), dpi=DPI, metadata={"Software": None})
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": "itn"}):
+        prepared(figure).savefig(target, dpi=DPI, metadata=undated[kind])
 
 
 def prepared(figure: Figure) -> Figure:
@@ -72,7 +165,12 @@ def picture(ax: Axes, image: Tensor, frame: str) -> None:
     ax.imshow(pixels(image), cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
-        spine.set(color=frame, linewidth=1.2)
+        spine.set(color=frame, visible=True, **frame_style(frame))
+
+
+def frame_style(color: str) -> dict[str, Any]:
+    """Return how a frame of a color is drawn: of broken predictions dashed."""
+    return {"linewidth": 1.7, "linestyle": DASHES} if color == BROKEN else {"linewidth": 1.2}
 
 
 def pixels(image: Tensor) -> NDArray[np.float32]:
@@ -116,9 +214,8 @@ def strip(
         left, top, color = column - SHARE / 2, row * down, colors[row][column]
         extent = (left, left + SHARE, top + tall, top)
         ax.imshow(pixels(images[row, column]), cmap="gray", vmin=0, vmax=1, extent=extent)
-        ax.add_patch(
-            Rectangle((left, top), SHARE, tall, fill=False, edgecolor=color, linewidth=1.2, clip_on=False)
-        )
+        style = frame_style(color)
+        ax.add_patch(Rectangle((left, top), SHARE, tall, fill=False, edgecolor=color, clip_on=False, **style))
         ax.annotate(
             titles[row][column],
             (column, top),
@@ -141,6 +238,7 @@ def strip_row(cell: float, images: Tensor, size: float) -> float:
     return SHARE * cell * height / width + 1.5 * size / 72
 
 
+@styled
 def image_rows(
     images: Tensor, titles: Sequence[Sequence[str]], colors: Sequence[Sequence[str]] | None = None
 ) -> Figure:

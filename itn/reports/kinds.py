@@ -11,7 +11,8 @@ from itn.reports.page import RunPage
 from itn.runtime import distributed
 from itn.runtime.config_file import settings_of
 from itn.runtime.errors import first_line
-from itn.runtime.run_dir import REPORT, write_whole
+from itn.runtime.run_dir import write_whole
+from itn.runtime.run_files import REPORT
 from itn.runtime.validation import user_path
 
 PageOf = Callable[[Path], RunPage]

@@ -14,7 +14,8 @@ from torch import Tensor
 from itn.runtime import distributed
 from itn.runtime.errors import writing
 from itn.runtime.progress import ProgressBar, progress_bar
-from itn.runtime.run_dir import JOURNAL, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import JOURNAL
 
 _HEADER = 8  # bytes before each entry: its length and its checksum
 

@@ -1,6 +1,7 @@
-"""Typed records to JSON and back."""
+"""Typed records to JSON and back, and how they print."""
 
 import dataclasses
+import html
 import json
 from typing import Any, ClassVar, Self
 
@@ -20,9 +21,18 @@ def check_schema(content: Any, command: str) -> None:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def text_html(text: str) -> str:
+    """Return a closing table as HTML in which its columns stay aligned, however long its lines are."""
+    style = "white-space: pre; overflow-x: auto; line-height: 1.3"
+    return f'<pre style="{style}">{html.escape(text)}</pre>'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Record:
-    """The content of a result.json: a dataclass of plain values, mappings, tuples and other dataclasses."""
+    """The content of a result.json: a dataclass of plain values, mappings, tuples and other dataclasses.
+
+    It prints as a short table.
+    """
 
     command: ClassVar[str]
     """The command that writes such records, for errors."""
@@ -30,6 +40,16 @@ class Record:
 
     optional: ClassVar[tuple[str, ...]] = ("surround", "softening")
     """Keys that are absent in JSON where they are None."""
+
+    def __repr__(self) -> str:  # not thousands of numbers
+        return self.summary()
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(self.summary())
+
+    def summary(self) -> str:
+        """Return what was found as a short table."""
+        return f"a record of {self.command}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""

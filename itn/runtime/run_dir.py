@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,37 +15,19 @@ from safetensors import SafetensorError
 from itn.runtime import distributed
 from itn.runtime.config_file import settings_of
 from itn.runtime.errors import writing
+from itn.runtime.run_files import (
+    ANSWERS,
+    CHECKPOINT,
+    FORMATS,
+    JOURNAL,
+    LOCK,
+    POINTS,
+    PREVIOUS_CHECKPOINT,
+    TIMING,
+    FigureFormat,
+    written_by,
+)
 from itn.runtime.validation import user_path
-
-CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint-before.pt"
-TIMING = "timing.json"
-REPORT = "report.html"
-EXAMPLES = "examples.json"  # images that the report shows
-OUTCOMES = "outcomes.npz"  # what became of every image
-ANSWERS = "answers"  # key of config.json: what the classifier answers to a few images
-LOCK = ".itn-lock"
-POINTS = ".itn-points"  # a folder with one file for each completed pass of a screen
-JOURNAL = ".itn-evaluations"  # what a run of learning, or in a box, has evaluated so far
-REQUIREMENTS = ("requirements.json", "requirements.xml")  # where --require was given
-_LEARNED = (
-    *("history.jsonl", "model.safetensors", OUTCOMES, CHECKPOINT, PREVIOUS_CHECKPOINT),
-    *(f"figures/{name}.png" for name in ("losses", "classes", "grid", "curves", "directions", "baselines")),
-    *(f"figures/{name}.png" for name in ("families", "allowed")),
-    "figures/axes.png",  # the former name of baselines.png
-)
-_SCREENED = (
-    *("curves.csv", "pairs.csv", "softmax.csv", "flips.csv", OUTCOMES, "figures/thresholds.png"),
-    *REQUIREMENTS,
-)
-_FILES = {  # what a run of each command writes, besides figures with the names of its transformations
-    "screen": _SCREENED,
-    "worst": ("worst.csv", OUTCOMES, "figures/worst.png", "figures/growth.png"),
-    "compare": ("comparison.csv", "images.csv", *REQUIREMENTS),
-    "learn": _LEARNED,
-    "learn --per-class": _LEARNED,
-}
-_OF_SWEEP = ("accuracy", "softmax", "survival")  # figures of each transformation
-_OF_PAIR = ("thresholds", "flips", "images")  # figures of every two runs that are compared
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -60,15 +41,26 @@ class RunFolder:
         path: A new or empty folder, or that of a run with the same settings; "~" is the home folder.
         settings: Everything that the results depend on; written to config.json.
         overwrite: Remove the files of an earlier run instead of refusing; other files stay.
+        figure_format: Of the figures; results do not depend on it.
 
     Raises:
-        ValueError: If the folder cannot be written or holds something else; it is left unchanged.
+        ValueError: If there is no such format, or the folder cannot be written or holds something else; it is
+            left unchanged.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
+        figure_format: FigureFormat = "png",
+    ) -> None:
+        if figure_format not in FORMATS:
+            raise ValueError(f"figures are made as {', '.join(FORMATS)}, got {figure_format!r}")
         self.path = user_path(path)
         self.settings = json.loads(json.dumps(settings))
         self.overwrite = overwrite
+        self.figure_format: FigureFormat = figure_format
         self._rounding = 0.0
         self._lock = FileLock(self.path / LOCK, timeout=0)
         self._state = distributed.on_rank_zero(self._check)
@@ -140,10 +132,24 @@ class RunFolder:
             )
         if not finished:
             return "unfinished"
+        self._check_format(known)
         with contextlib.suppress(Timeout), self._lock:  # unless that run is just doing so
             self.remove_leftovers()
             (self.path / LOCK).unlink(missing_ok=True)
         return "finished"
+
+    def _check_format(self, known: Sequence[str]) -> None:
+        """Raise ValueError if a finished run has figures, and none in the format that is asked for."""
+        there = {
+            Path(name).suffix[1:]
+            for name in known
+            if name.startswith("figures/") and (self.path / name).exists()
+        }
+        if there and self.figure_format not in there:
+            raise ValueError(
+                f"{self.path} holds a finished run whose figures are {' and '.join(sorted(there))}: add "
+                f"overwrite=True to make it again with {self.figure_format}, or name a new folder"
+            )
 
     def start(self) -> None:
         """Lock the folder, and create it and its config.json unless a run is resumed.
@@ -273,21 +279,6 @@ class RunFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def written_by(settings: Any) -> tuple[str, ...]:
-    """Return the paths of all files that a run with these settings writes; none if they are not of a run."""
-    try:
-        swept = settings.get("magnitudes", {})
-        figures = [f"{kind}-{name}" for name in swept.get("sweeps", ()) for kind in _OF_SWEEP]
-        figures += [f"pair-{'-'.join(pair)}" for pair in swept.get("pairs", ())]
-        pairs = combinations(range(1, len(settings.get("runs", ())) + 1), 2)
-        figures += [f"{kind}-{a}-{b}" for a, b in pairs for kind in _OF_PAIR]
-        files, _ = _FILES[settings["command"]], settings["config"]
-    except (AttributeError, KeyError, TypeError):  # whatever a config.json holds that is damaged or foreign
-        return ()
-    common = ("config.json", "result.json", TIMING, EXAMPLES, REPORT)
-    return (*common, *files, *(f"figures/{name}.png" for name in figures))
 
 
 def is_run(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from itn.reports.pictures import encoded
-from itn.runtime.run_dir import EXAMPLES
+from itn.runtime.run_files import EXAMPLES
 from itn.screening.criteria import is_right
 from itn.screening.flips import last_unchanged
 from itn.screening.passes import Screener, unchanged

@@ -11,6 +11,8 @@ from itn.plotting.names import class_label
 from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.screening import plot_overview, plot_sweep
+from itn.screening.criteria import is_right
+from itn.screening.outcomes import SweepOutcomes
 from itn.screening.passes import Screener
 from itn.screening.records import FlipRow, ScreenRecord, SoftmaxRow, SweepRecord
 from itn.screening.sweep import Sweep
@@ -28,13 +30,15 @@ def draw_sweep(
     softmax: Sequence[SoftmaxRow],
     flips: Sequence[FlipRow],
     outputs: Sequence[str],
+    outcomes: SweepOutcomes,
     labeled: bool = True,
 ) -> None:
     """Draw the figures of one sweep into a folder; the images shown are the first ones of two classes.
 
     Without labels there is no accuracy to draw. Outputs are the names of the classes as the rows have them,
-    in their order.
+    in their order; outcomes are those of the sweep.
     """
+    model = screener.classifier.name
     labels = {name: class_label(name, number) for number, name in enumerate(outputs)}
     if any(name != label for name, label in labels.items()):
         softmax = [
@@ -46,11 +50,14 @@ def draw_sweep(
     magnitudes = _evenly_spaced(transform, sweep.magnitudes, STRIP_COLUMNS)
     images, predictions = _strip(screener, transform, index, magnitudes)
     unchanged = predictions == torch.from_numpy(sweep.clean["predictions"])[index, None]
-    curve = plot_sweep.accuracy_curve(transform, record, images, unchanged, magnitudes, confidence, labeled)
+    clean = float(is_right(sweep.clean, screener.labels.cpu().numpy()).mean())
+    shown = images, unchanged, magnitudes
+    curve = plot_sweep.accuracy_curve(transform, record, *shown, clean, confidence, labeled, model, outcomes)
+    survival = plot_sweep.survival(transform, flips, sweep.magnitudes, confidence, model)
     figures = {
         f"accuracy-{transform.name}": curve,
-        f"softmax-{transform.name}": plot_sweep.class_softmax(transform, softmax),
-        f"survival-{transform.name}": plot_sweep.survival(transform, flips, sweep.magnitudes, confidence),
+        f"softmax-{transform.name}": plot_sweep.class_softmax(transform, softmax, model),
+        f"survival-{transform.name}": survival,
     }
     write_figures(folder, figures)
 
@@ -59,7 +66,9 @@ def draw_overview(folder: RunFolder, record: ScreenRecord, transforms: Mapping[s
     """Draw the map of each pair, and the thresholds of all transformations, into a folder."""
     figures = {}
     for pair in record.pairs.values():
-        figure = plot_overview.pair_map(pair, transforms[pair.x], transforms[pair.y], record.clean_accuracy)
+        figure = plot_overview.pair_map(
+            pair, transforms[pair.x], transforms[pair.y], record.clean_accuracy, record.model
+        )
         figures[f"pair-{pair.x}-{pair.y}"] = figure
     if record.transforms:
         figures["thresholds"] = plot_overview.thresholds(record, transforms)

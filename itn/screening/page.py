@@ -57,10 +57,7 @@ def screen_page(result: "ScreenResult") -> RunPage:
     call = python_call("itn.screen", "itn.ScreenConfig", settings, defaults)
     sections = [
         *_overview(record, transforms),
-        *(
-            _of_transform(record, name, transforms[name], result.examples)
-            for name, _ in breaking_order(record)
-        ),
+        *(_of_transform(result, name, transforms[name]) for name, _ in breaking_order(record)),
         *_pairs(record, settings),
         _limits(record),
         sources(record.provenance, settings, call),
@@ -142,25 +139,24 @@ def _overview(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Iter
     yield Section("overview", "What breaks it, and where", blocks)
 
 
-def _of_transform(
-    record: ScreenRecord, name: str, transform: Transform, examples: tuple[FlipExample, ...]
-) -> Section:
+def _of_transform(result: "ScreenResult", name: str, transform: Transform) -> Section:
     """Return the section of one transformation: its curve, images, classes."""
     from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
-    from itn.screening.plot_curve import sweep_curve  # noqa: PLC0415
+    from itn.screening.plots import plot_sweep  # noqa: PLC0415
 
+    record = result.record
     sweep = record.transforms[name]
-    curve = sweep_curve(transform, sweep, record.clean_accuracy, record.confidence)
+    curve = plot_sweep(record, result.outcomes, transform)
     blocks = [
         Text((f"{statement(name, sweep, record.confidence)}.",)),
         *(Text((f"{text[0].upper()}{text[1:]}.",)) for text in findings(record, name)),
         Figure(
             svg_text(curve, f"curve-{name}"),
-            f"How to read it: at the thin vertical line nothing is changed; where the thick line passes a "
-            f"dotted one, {measure(record.criterion, record.topk)} falls below its level; bands are "
+            f"How to read it: at the thin vertical line nothing is changed; at the dotted vertical lines "
+            f"{measure(record.criterion, record.topk)} falls below the dotted level; bands are "
             f"{100 * record.confidence:g} % intervals.",
         ),
-        *_strips(name, sweep, examples),
+        *_strips(name, sweep, result.examples),
         *_classes(record, name, transform),
     ]
     return Section(f"transform {name}", f"Under {name}", tuple(blocks))
@@ -244,7 +240,9 @@ def _pairs(record: ScreenRecord, settings: Mapping[str, Any]) -> Iterator[Sectio
         from itn.screening.plot_overview import pair_map  # noqa: PLC0415
 
         x, y = (drawn_as(name, record.transforms.get(name), settings) for name in (pair.x, pair.y))
-        figure = svg_text(pair_map(pair, x, y, record.clean_accuracy), f"pair-{pair.x}-{pair.y}")
+        figure = svg_text(
+            pair_map(pair, x, y, record.clean_accuracy, record.model), f"pair-{pair.x}-{pair.y}"
+        )
         reading = (
             f"How to read it: each cell is a pair of magnitudes, {pair.x} is applied first; the lighter a "
             "cell, the more images are right."

@@ -1,79 +1,126 @@
-"""The curve of one transformation, without images: for reports and notebooks."""
+"""The curves of one transformation: what all figures of it draw, and a figure of them alone."""
 
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from itn.plotting.style import BLUE, GREEN, ORANGE
+from itn.plotting.style import BLUE, COLUMN, CYAN, GREEN, ORANGE, headed, heading_height, styled
 from itn.runtime.wording import counted
-from itn.screening.criteria import level_of, measure
-from itn.screening.plot_scales import axis_label, draw_curve, mark_identity, percent, set_scale
-from itn.screening.plot_sweep import mark_breaks
+from itn.screening.criteria import agreement_text, measure
+from itn.screening.outcomes import SweepOutcomes
+from itn.screening.plot_points import Points, curve_points
+from itn.screening.plot_scales import (
+    axis_label,
+    breaks_handle,
+    draw_curve,
+    mark_breaks,
+    mark_identity,
+    percent,
+    set_scale,
+)
 from itn.screening.records import SweepRecord
-from itn.stats import clopper_pearson
 from itn.transforms import Transform
 
-SIZE = (4.6, 2.9)  # inches: legible on a telephone
+LEFT, RIGHT, BOTTOM, CURVE = 0.42, 0.08, 0.36, 1.75  # inches: of the curve, and its height
 
 
+@styled
 def sweep_curve(
-    transform: Transform, sweep: SweepRecord, clean_accuracy: float, confidence: float, model: str = ""
+    transform: Transform,
+    sweep: SweepRecord,
+    clean_accuracy: float,
+    confidence: float,
+    model: str = "",
+    outcomes: SweepOutcomes | None = None,
+    labeled: bool = True,
 ) -> Figure:
-    """Draw accuracy and agreement over magnitude.
+    """Draw accuracy and agreement over magnitude, for reports and notebooks.
 
     Args:
         transform: The transformation.
         sweep: Its record.
         clean_accuracy: Accuracy on unchanged images.
         confidence: Confidence of the bands.
-        model: What is above it.
+        model: Name of the classifier.
+        outcomes: What each image does, also at the magnitudes that were measured to find thresholds.
+        labeled: Whether labels were given; if not, accuracy is agreement, and not drawn.
     """
-    figure = Figure(figsize=SIZE)
-    ax = figure.add_axes((0.11, 0.15, 0.87, 0.65))
-    topk = sweep.thresholds.topk
-    agreement = f"predictions {'unchanged' if topk == 1 else f'among the top {topk}'}"
-    if sweep.lost_content is not None and not transform.discrete:
-        lost = percent(sweep.lost_content)
-        ax.fill_between(
-            sweep.magnitudes, 0, lost, color="0.88", zorder=0, label="area moved out of the frame"
-        )
-    style: dict[str, Any] = {"markersize": 3, "linewidth": 1.8, "label": measure("accuracy", topk)}
-    x, share, low, high = _with_thresholds(sweep, clean_accuracy, confidence)
-    draw_curve(ax, transform, x, share, (low, high), BLUE, "o", **style)
-    interval = sweep.agreement_ci_low, sweep.agreement_ci_high
-    style = {"markersize": 3, "linewidth": 1, "label": agreement}
-    draw_curve(ax, transform, sweep.magnitudes, sweep.agreement, interval, ORANGE, "", **style)
+    what = f"{'accuracy and' if labeled else 'unchanged'} predictions under {transform.name}"
+    figure = Figure(figsize=(COLUMN, 1))
+    ax = figure.add_axes((0, 0, 1, 1))
+    draw_outcomes(ax, transform, sweep, clean_accuracy, confidence, labeled, outcomes)
     if sweep.control_accuracy is not None and not transform.discrete:
-        style = {"linewidth": 1, "label": "accuracy, round trip"}
-        ax.plot(sweep.magnitudes, percent(sweep.control_accuracy), "--", color=GREEN, **style)
+        draw_control(ax, transform, sweep, labeled)
+    if sweep.lost_content is not None and not transform.discrete:
+        draw_lost(ax, transform, sweep)
+    handles = [*ax.get_legend_handles_labels()[0], breaks_handle(sweep)]
     mark_identity(ax, transform)
-    mark_breaks(ax, sweep)
-    set_scale(ax, transform, sweep.magnitudes)
-    ax.set(ylim=(0, 102))
-    ax.tick_params(labelsize=8)
-    ax.set_xlabel(axis_label(transform), fontsize=8, labelpad=2)
-    ax.set_ylabel(f"% of {counted(sweep.n, 'image')}", fontsize=8)
-    figure.legend(loc="upper left", ncols=2, fontsize=7, frameon=False, bbox_to_anchor=(0.08, 1.0))
-    if model:
-        figure.text(0.99, 0.01, model, ha="right", fontsize=6)
-    return figure
-
-
-def _with_thresholds(
-    sweep: SweepRecord, clean_accuracy: float, confidence: float
-) -> tuple[tuple[float, ...], ...]:
-    """Return magnitudes, accuracies and ends of intervals, with the points at which accuracy breaks.
-
-    Those were measured between the magnitudes of the sweep, and a line that leaves them out would cross the
-    level elsewhere.
-    """
-    points = dict(
-        zip(sweep.magnitudes, zip(sweep.accuracy, sweep.ci_low, sweep.ci_high, strict=True), strict=True)
+    mark_breaks(ax, sweep, clean_accuracy)
+    set_scale(ax, transform, sweep.magnitudes, sparse=len(sweep.magnitudes) > 7)
+    ax.set(ylim=(0, 103), ylabel=f"% of {counted(sweep.n, 'image')}")
+    ax.set_xlabel(axis_label(transform), labelpad=2)
+    top = heading_height(COLUMN, model, what)
+    key = 0.13 * len(handles) + 0.06
+    height = top + key + CURVE + BOTTOM
+    figure.set_size_inches(COLUMN, height)
+    ax.set_position(
+        (LEFT / COLUMN, BOTTOM / height, 1 - (LEFT + RIGHT) / COLUMN, CURVE / height),
     )
-    if sweep.thresholds.criterion == "accuracy" and sweep.kept is None:
-        level = level_of(sweep.thresholds.accuracy_fraction, round(clean_accuracy * sweep.n), sweep.n)
-        for threshold in sweep.thresholds.accuracy.values():
-            if threshold.value is not None:
-                ends = clopper_pearson(round(level * sweep.n), sweep.n, confidence)
-                points.setdefault(threshold.value, (level, *ends))
-    return tuple(zip(*((v, *points[v]) for v in sorted(points)), strict=True))
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - top / height)}
+    figure.legend(handles=handles, borderaxespad=0, borderpad=0, labelspacing=0.25, **place)
+    return headed(figure, model, what)
+
+
+def draw_outcomes(
+    ax: Axes,
+    transform: Transform,
+    sweep: SweepRecord,
+    clean_accuracy: float,
+    confidence: float,
+    labeled: bool,
+    outcomes: SweepOutcomes | None,
+) -> None:
+    """Draw accuracy, what the criterion watches, and agreement, through every magnitude that was measured."""
+    topk = sweep.thresholds.topk
+    styles: dict[str, dict[str, Any]] = {
+        "accuracy": {"color": BLUE, "marker": "o", "label": measure("accuracy", topk)},
+        "broken": {"color": CYAN, "marker": "^", "label": "right unchanged, and still right"},
+        "agreement": {"color": ORANGE, "marker": "s", "label": f"predictions {agreement_text(topk)}"},
+    }
+    drawn = ["accuracy"] * labeled + ["broken"] * (sweep.thresholds.criterion == "broken") + ["agreement"]
+    for number, criterion in enumerate(drawn):
+        style = styles[criterion] | {
+            "linewidth": 1.0 if number else 1.8,
+            "markersize": 2.0 if number else 3.0,
+        }
+        points = curve_points(criterion, sweep, clean_accuracy, confidence, outcomes)
+        x = points.magnitudes
+        if transform.discrete:  # points at one magnitude stand side by side
+            x = tuple(v + 0.03 * number * (x[-1] - x[0]) for v in x)
+            style["markersize"] = 4
+        _draw(ax, transform, points._replace(magnitudes=x), **style)
+
+
+def _draw(ax: Axes, transform: Transform, points: Points, color: str, marker: str, **style: Any) -> None:
+    interval = points.ci_low, points.ci_high
+    draw_curve(ax, transform, points.magnitudes, points.share, interval, color, marker, **style)
+
+
+def draw_control(ax: Axes, transform: Transform, sweep: SweepRecord, labeled: bool) -> None:
+    """Draw what interpolation and cut-off alone cost."""
+    assert sweep.control_accuracy is not None
+    what = measure("accuracy", sweep.thresholds.topk) if labeled else "predictions unchanged"
+    style: dict[str, Any] = {"markersize": 4, "linewidth": 1, "label": f"{what} after a round trip"}
+    marks = "^" if transform.discrete else "--"
+    ax.plot(sweep.magnitudes, percent(sweep.control_accuracy), marks, color=GREEN, **style)
+
+
+def draw_lost(ax: Axes, transform: Transform, sweep: SweepRecord) -> None:
+    """Shade how much of the frame has left it."""
+    assert sweep.lost_content is not None
+    lost, label = percent(sweep.lost_content), "area moved out of the frame, in %"
+    if transform.discrete:
+        ax.vlines(sweep.magnitudes, 0, lost, color="0.88", linewidth=12, zorder=0, label=label)
+    else:
+        ax.fill_between(sweep.magnitudes, 0, lost, color="0.88", zorder=0, label=label)

@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from itn.plotting.names import shortened
-from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, WIDTH
+from itn.plotting.style import (
+    BLUE,
+    BROKEN,
+    COLUMN,
+    GRAY,
+    ORANGE,
+    WIDTH,
+    headed,
+    heading_height,
+    styled,
+)
 from itn.runtime.wording import counted
 from itn.screening.criteria import measure, short_text
 from itn.screening.plot_scales import axis_label, cell_edges, limits, mark_identity, set_scale
@@ -18,10 +28,14 @@ from itn.screening.summary import breaking_order, unit_text
 from itn.screening.thresholds import Threshold
 from itn.transforms import Transform
 
+ROW = 0.5  # inches: of a transformation among the thresholds
 MOST_SHARES = 7  # written beside the magnitudes of one discrete transformation
 
 
-def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accuracy: float) -> Figure:
+@styled
+def pair_map(
+    pair: PairRecord, first: Transform, second: Transform, clean_accuracy: float, model: str = ""
+) -> Figure:
     """Draw accuracy over two magnitudes as a heat map with contours (Bunne et al., figures 2d and 3d).
 
     Args:
@@ -30,10 +44,11 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
         second: The transformation along y.
         clean_accuracy: Accuracy on unchanged images; the pair breaks the classifier beyond the red contour,
             where less than ``pair.accuracy_fraction`` of it, or of what the criterion asks for, is kept.
+        model: Name of the classifier.
     """
     shares, level = pair.kept_of_all(clean_accuracy)
     kept = 100 * np.array(shares)
-    figure = Figure(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")
+    figure = Figure(figsize=(COLUMN, COLUMN), layout="constrained")
     ax = figure.subplots()
     table = 100 * np.array(pair.accuracy)
     edges = cell_edges(first, pair.magnitudes_x), cell_edges(second, pair.magnitudes_y)
@@ -48,7 +63,7 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
         )
         ax.clabel(lines, fontsize=6, fmt="%g")
         ax.contour(
-            pair.magnitudes_x, pair.magnitudes_y, kept, levels=(100 * level,), colors=BROKEN, linewidths=1.4
+            pair.magnitudes_x, pair.magnitudes_y, kept, levels=(100 * level,), colors=BROKEN, linewidths=1.6
         )
     ax.plot(first.identity, second.identity, "+", color="white", markersize=8)
     for axis, transform, magnitudes in (
@@ -61,64 +76,70 @@ def pair_map(pair: PairRecord, first: Transform, second: Transform, clean_accura
         elif transform.discrete:
             getattr(ax, f"set_{axis}ticks")(magnitudes)
         getattr(ax, f"set_{axis}label")(axis_label(transform))
+    bar = figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {counted(pair.n, 'image')})")
+    bar.outline.set_visible(False)
     short, share = short_text(pair.criterion, pair.accuracy_fraction, pair.topk).split(" >= ")
     share = f"{100 * level:.1f} %, {share}" if pair.criterion == "accuracy" else share
-    red = f"red crosses: {short} below" if discrete else f"red: {short}"
-    cross = "\nwhite cross" if discrete else " cross"
-    ax.set_title(f"{red} {share};{cross}: unchanged images", fontsize=8)
-    figure.colorbar(mesh, label=f"{measure('accuracy', pair.topk)} (% of {counted(pair.n, 'image')})")
-    return figure
+    red = f"red crosses: {short} below" if discrete else f"red line: {short}"
+    cross = "white cross" if discrete else "cross"
+    return headed(figure, model, f"{pair.x} and {pair.y} together; {red} {share}; {cross}: unchanged images")
 
 
+@styled
 def thresholds(record: ScreenRecord, transforms: Mapping[str, Transform]) -> Figure:
     """Draw where each transformation breaks the classifier; on top is what breaks it first.
 
     Each row has its own scale, from the lowest to the highest magnitude tested.
     """
     order = [name for name, _ in breaking_order(record)]
-    figure = Figure(figsize=(WIDTH, 0.52 * len(order) + 0.75))
-    total = figure.get_figheight()
+    what = (
+        f"how far each transformation may go, {counted(record.n, 'image')}; on top what breaks the "
+        "classifier with the least change of the pixels"
+    )
+    discrete = any(sweep.kept is not None for sweep in record.transforms.values())
+    top, bottom = heading_height(WIDTH, record.model, what) + 0.2, 0.3 + 0.14 * discrete
+    total = top + ROW * len(order) + bottom
+    figure = Figure(figsize=(WIDTH, total))
+    left, right = 1.75, 0.25  # inches
     for row, name in enumerate(order):
         transform, sweep = transforms[name], record.transforms[name]
-        ax = figure.add_axes((0.24, 1 - (0.3 + 0.52 * (row + 0.62)) / total, 0.72, 0.26 / total))
+        middle = top + ROW * (row + 0.3)  # inches from above
+        place = (left / WIDTH, 1 - (middle + 0.13) / total, 1 - (left + right) / WIDTH, 0.26 / total)
+        ax = figure.add_axes(place)
         ax.set(ylim=(-1, 1), yticks=[])
-        ax.spines[["left", "right", "top"]].set_visible(False)
+        ax.spines["left"].set_visible(False)
         set_scale(ax, transform, sweep.magnitudes)
         if not transform.discrete:
             ax.set_xlim(*limits(transform, sweep.magnitudes))
         mark_identity(ax, transform)
         _draw_extents(ax, sweep)
-        ax.tick_params(labelsize=6.5, pad=1, length=2)
-        figure.text(
-            0.225,
-            1 - (0.3 + 0.52 * (row + 0.42)) / total,
-            f"{shortened(name, 21)}\n",
-            ha="right",
-            va="center",
-            fontsize=8.5,
-        )
-        figure.text(
-            0.225, 1 - (0.3 + 0.52 * (row + 0.55)) / total, shortened(unit_text(name, sweep.unit), 34),
-            ha="right", va="center", fontsize=6, color=GRAY,
-        )  # fmt: skip
+        ax.tick_params(labelsize=6.5, pad=1)
+        at: dict[str, Any] = {"x": (left - 0.13) / WIDTH, "ha": "right", "va": "center"}
+        figure.text(y=1 - (middle - 0.05) / total, s=shortened(name, 21), fontsize=8.5, **at)
+        unit = shortened(unit_text(name, sweep.unit), 34)
+        figure.text(y=1 - (middle + 0.09) / total, s=unit, fontsize=6.5, color=GRAY, **at)
     fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
     handles = [
         figure.axes[0].plot([], [], "o-", color=BLUE, markersize=4, linewidth=4, alpha=0.8)[0],
         figure.axes[0].plot([], [], "s-", color=ORANGE, markersize=4, linewidth=4, alpha=0.8)[0],
     ]
+    place_of_key: dict[str, Any] = {
+        "loc": "upper left",
+        "bbox_to_anchor": (left / WIDTH, 1 - (top - 0.2) / total),
+    }
     figure.legend(
         handles,
         [short_text(record.criterion, fraction, record.topk), "half of the predictions unchanged"],
-        loc="upper center", ncols=2, fontsize=8, frameon=False,
+        ncols=2, fontsize=8, borderaxespad=0, borderpad=0, **place_of_key,
     )  # fmt: skip
     key = (
-        f"{shortened(record.model, 30)}, {counted(record.n, 'image')}; bars end at the threshold (arrow: "
-        f"beyond the tested range); whiskers: {100 * record.confidence:g} % intervals"
+        "bars end at the threshold, arrows where it lies beyond the tested range; whiskers: "
+        f"{100 * record.confidence:g} % intervals"
     )
-    if any(sweep.kept is not None for sweep in record.transforms.values()):
-        key += "\nwithout degrees: % of images at each magnitude, with a cross where that is too few"
-    figure.text(0.5, 0.12 / total, key, ha="center", fontsize=7)
-    return figure
+    if discrete:
+        key += "\nno bar, where there is nothing in between: % of images kept there, and a cross if too few"
+    figure.text(left / WIDTH, 0.06 / total, key, fontsize=7)
+    return headed(figure, record.model, what)
 
 
 def _draw_extents(ax: Axes, sweep: SweepRecord) -> None:

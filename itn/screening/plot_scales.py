@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from itn.plotting.style import BROKEN, INK
+from itn.screening.criteria import short_text
+from itn.screening.plot_points import level_of_all
+from itn.screening.records import SweepRecord
 from itn.screening.summary import unit_text
 from itn.transforms import Transform
 
@@ -40,7 +45,44 @@ def draw_curve(
 
 def mark_identity(ax: Axes, transform: Transform) -> None:
     """Draw a vertical line where a transformation changes nothing."""
-    ax.axvline(transform.identity, color="black", linewidth=0.7, alpha=0.6)
+    ax.axvline(transform.identity, color=INK, linewidth=0.6, alpha=0.6, zorder=1)
+
+
+def mark_breaks(ax: Axes, sweep: SweepRecord, clean_accuracy: float) -> None:
+    """Draw the level below which too little is kept, and where that is first, with its magnitude.
+
+    Of a discrete transformation, whose magnitudes stand alone, it is drawn wherever it is too little.
+    """
+    level = 100 * level_of_all(sweep, clean_accuracy)
+    ax.axhline(level, color=BROKEN, linewidth=0.7, linestyle=":", zorder=1)
+    if sweep.kept is not None:
+        for v, kept in zip(sweep.magnitudes, sweep.kept, strict=True):
+            if not kept:
+                ax.axvline(v, color=BROKEN, linewidth=0.9, linestyle=":", zorder=1)
+        return
+    for side, threshold in sweep.thresholds.of_criterion.items():
+        if threshold.value is not None:
+            ax.axvline(threshold.value, color=BROKEN, linewidth=0.9, linestyle=":", zorder=1)
+            away = -1 if side == "below" else 1
+            ax.annotate(
+                f"{threshold.value:.3g}",
+                (threshold.value, 0),
+                (3 * away, 3),
+                textcoords="offset points",
+                ha="right" if away < 0 else "left",
+                color=BROKEN,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
+            )
+
+
+def breaks_handle(sweep: SweepRecord) -> Line2D:
+    """Return what stands for the marks of ``mark_breaks`` in a legend."""
+    thresholds = sweep.thresholds
+    short, level = short_text(thresholds.criterion, thresholds.accuracy_fraction, thresholds.topk).split(
+        " >= "
+    )
+    label = f"{short} {'falls' if sweep.kept is None else 'is'} below {level}"
+    return Line2D([], [], color=BROKEN, linewidth=0.9, linestyle=":", label=label)
 
 
 def axis_label(transform: Transform) -> str:

@@ -1,6 +1,7 @@
 """What a screen finds, typed and frozen: the content of result.json, and the lines of its CSV files."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from itn.runtime.records import Record
@@ -155,6 +156,21 @@ class SweepRecord:
         """Fraction of the images whose prediction is that on the unchanged image, of a discrete one."""
         return self.agreement if self.first_unchanged is None else self.first_unchanged
 
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield, for each magnitude, what is known there, by column.
+
+        Args:
+            name: Of the transformation.
+        """
+        curves = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.type in (Curve, Curve | None) and field.name not in ("magnitudes", "first_unchanged")
+        }
+        for number, magnitude in enumerate(self.magnitudes):
+            values = {column: None if curve is None else curve[number] for column, curve in curves.items()}
+            yield {"transform": name, "unit": self.unit, "magnitude": magnitude, "n": self.n, **values}
+
 
 @dataclasses.dataclass(frozen=True)
 class PairRecord:
@@ -199,7 +215,7 @@ class PairRecord:
         return tuple(tuple(1 - share / clean_accuracy for share in row) for row in self.broken)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ScreenRecord(Record):
     """The results of ``itn.screen``: the content of result.json."""
 
@@ -224,6 +240,12 @@ class ScreenRecord(Record):
     known around them."""
     interpolation: str = "bilinear"
     """How spatial transformations made values between pixels."""
+
+    def summary(self) -> str:
+        """Return the closing table."""
+        from itn.screening.summary import screen_summary  # noqa: PLC0415  # which imports this file
+
+        return screen_summary(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as what json.dumps takes."""

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from itn.reports.animations import film_of
 from itn.reports.kinds import page_of
-from itn.reports.notebook import text_html
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
 from itn.runtime.requirements import JudgeBy, Requirements
-from itn.runtime.run_dir import OUTCOMES, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
 from itn.screening.comparison.subject import Subject, loader_of
 from itn.screening.examples import FlipExample, read_examples
@@ -26,7 +29,10 @@ from itn.screening.tables import from_csv, to_csv
 from itn.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
+
+    from itn.plotting.film import Film
 
 R = TypeVar("R")
 
@@ -102,6 +108,20 @@ class ScreenResult:
         """Return what a report says of it, see ``itn.report``."""
         return screen_page(self)
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each transformation and magnitude, over all images; shares are fractions.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([row for name, sweep in self.record.transforms.items() for row in sweep.rows(name)])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.screening.film import screen_film  # noqa: PLC0415  # slow to import
+
+        return screen_film(self, transform)
+
     def plot(self, what: str | None = None) -> "Figure":
         """Return a figure; nothing is written.
 
@@ -114,7 +134,7 @@ class ScreenResult:
         """
         from itn.screening.plots import plot  # noqa: PLC0415  # slow to import
 
-        return plot(self.record, self.settings, what)
+        return plot(self.record, self.outcomes, self.settings, what)
 
 
 def write_tables(folder: RunFolder, result: ScreenResult) -> None:
@@ -178,6 +198,11 @@ def _outcomes(path: Path) -> ImageOutcomes | None:
 @page_of("screen")
 def _page_of_folder(folder: Path) -> RunPage:
     return load_screen(folder).page()
+
+
+@film_of("screen")
+def _film_of_folder(folder: Path, transform: str | None) -> "Film":
+    return load_screen(folder).film(transform)
 
 
 def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:

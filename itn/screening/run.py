@@ -18,7 +18,7 @@ from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import explained
 from itn.runtime.progress import progress_bar
-from itn.runtime.run_dir import EXAMPLES
+from itn.runtime.run_files import EXAMPLES, FigureFormat
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
@@ -43,6 +43,7 @@ def screen(
     source: str | None = None,
     names: Sequence[str] | NDArray[Any] | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> ScreenResult:
     """Find how far each transformation goes before the predictions of a classifier break.
@@ -62,6 +63,7 @@ def screen(
         source: Where the images come from, for the record.
         names: Names of the images in flips.csv; default: their paths, or their numbers.
         overwrite: Replace an earlier run in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -89,6 +91,7 @@ def screen(
         out,
         source=source,
         overwrite=overwrite,
+        figure_format=figure_format,
         settings=_sweeps(config),
     )
     if run.finished is not None:
@@ -130,7 +133,15 @@ def screen(
                     from itn.screening.figures import draw_sweep  # noqa: PLC0415  # slow to import
 
                     draw_sweep(
-                        folder, screener, sweep, records[name], class_means, changes, samples.outputs, labeled
+                        folder,
+                        screener,
+                        sweep,
+                        records[name],
+                        class_means,
+                        changes,
+                        samples.outputs,
+                        outcomes[name],
+                        labeled,
                     )
                 del sweep  # frees its measurements before the next ones are made
             pairs: dict[str, tuple[PairRow, ...]] = {}

@@ -13,7 +13,8 @@ from torch import Tensor
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT
 from itn.runtime.progress import ProgressBar
-from itn.runtime.run_dir import POINTS, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import POINTS
 from itn.runtime.wording import counted
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import Outcomes, kept, outcomes

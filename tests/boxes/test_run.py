@@ -242,7 +242,7 @@ def test_figures_show_each_image_above_its_worst_point(side, spread, texts):
     written = texts(draw_worst(side, spread[0], found, numbers[:3]))
     for row in (found.images[n] for n in numbers[:3]):
         assert any(text.startswith(f"rotate {row.point[0]:.3g}") for text in written)
-        assert any(text.endswith(f"\n{row.prediction}") for text in written)
+        assert any(text.endswith(f"\nsays {row.prediction}") for text in written)
     calm = worst_case(side, *spread, WorstConfig(box={"translate_x": (-0.001, 0.001)}, **QUICK))
     near = shown_images(calm.images, spread[1])
     assert near[0] == min(range(40), key=lambda n: calm.images[n].margin)

@@ -5,9 +5,9 @@ from matplotlib.colors import to_rgba
 
 import itn
 from itn import plotting
-from itn.learning import plots, step_plots
+from itn.learning import direction_plots, plots, step_plots
 
-STRIPS = {"color": "color: F([t, 0], [0, 0])", "spatial": "spatial: F([0, 0], [t, 0])"}
+STRIPS = {"color": "color: k1 = (t, 0)", "spatial": "spatial: k2 = (t, 0)"}
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def result(blobs, side):
 
 def test_curves_draw_the_record(result, texts):
     figure = plots.accuracy_and_displacement(result.record, result.net.controls)
-    top = figure.axes[1]
+    top = figure.axes[3]  # of each part displacement, then accuracy
     assert top.get_title().startswith("spatial")
     points = [p for p in result.record.curves if p.part == "spatial" and p.ray == (0.0, 1.0)]
     np.testing.assert_allclose(top.lines[1].get_ydata(), [100 * p.accuracy for p in points])
@@ -68,7 +68,7 @@ def test_grid_shows_each_cell_where_it_belongs():
     assert (right.get_supxlabel(), right.get_supylabel()) == ("k2 (spatial)", "k1 (color)")
     alone = plots.control_grid(original, images, (0.0, 1.0), (0.0, 0.5, 1.0), ("k1 (turn)",)).subfigs[1]
     assert (alone.get_supxlabel(), alone.get_supylabel()) == ("k1 (turn)", "")
-    assert figure.get_suptitle() == ""
+    assert figure.get_suptitle() == "the same images while k1 (color) and k2 (spatial) vary"
 
 
 def test_equal_figures_make_equal_files(result, tmp_path):
@@ -108,14 +108,16 @@ def test_directions_are_drawn_in_the_plane_of_full_strength(texts):
     first, second = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([first, 2 * second, 0 * first], -1)
     pictures = torch.linspace(0, 1, 4).view(4, 1, 1, 1).expand(4, 1, 3, 3)
-    figure = plots.control_directions({"spatial": grid}, {"spatial": pictures}, ("color", "spatial"))
+    shown = {"spatial": grid}, {"spatial": pictures}
+    figure = direction_plots.control_directions(*shown, ("color", "spatial"))
     plane, *cells = figure.axes
     drawn = [line.get_xydata() for line in plane.lines[:10]]
     ends = np.array([drawn[4][-1], drawn[4][0], drawn[0][-1]])  # (1, 1), (1, 0), (0, 1)
     np.testing.assert_allclose(np.linalg.norm(ends, axis=1), [5**0.5, 1, 2], atol=1e-6)
     np.testing.assert_allclose(ends[1] @ ends[2], 0, atol=1e-6)
     np.testing.assert_allclose(ends[0], [5**0.5, 0], atol=1e-6)
-    assert "k2 is" in texts(figure)
-    assert "only k2[0] varies" in texts(figure)
-    assert [cell.get_title() for cell in cells] == ["(0, 0)", "(1, 0)", "(0, 1)", "(1, 1)"]
+    assert "k2 = (1, 1)" in texts(figure)
+    assert [cell.get_title() for cell in cells] == [
+        *("unchanged", "k2 = (1, 0)", "k2 = (0, 1)", "k2 = (1, 1)"),
+    ]
     assert [cell.images[0].get_array()[0, 0] for cell in cells] == pytest.approx([0, 1 / 3, 2 / 3, 1])

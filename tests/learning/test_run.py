@@ -6,7 +6,8 @@ import torch
 import itn
 from itn.certification.parametric import EvaluationSet
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import JOURNAL, content_of
+from itn.runtime.run_dir import content_of
+from itn.runtime.run_files import JOURNAL
 
 CONFIG = itn.LearnConfig(parts=("spatial",), family="translation", tolerance=0.06, steps=4, batch_size=64)
 FILES = ("config.json", "result.json", "history.jsonl", "model.safetensors")

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from itn.runtime.journal import Journal
-from itn.runtime.run_dir import JOURNAL, RunFolder
+from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import JOURNAL
 
 RESULTS = [
     torch.tensor(0.125, dtype=torch.float64),

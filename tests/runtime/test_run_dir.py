@@ -224,3 +224,19 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert RunFolder("~/runs/a", SETTINGS).path == tmp_path / "runs" / "a"
     with pytest.raises(ValueError, match="no home folder is known"):
         RunFolder("~nobody-of-that-name/a", SETTINGS)
+
+
+def test_a_finished_run_is_not_taken_for_one_with_figures_of_another_format(tmp_path):
+    folder = RunFolder(tmp_path, SETTINGS, figure_format="pdf")
+    with folder:
+        folder.write("figures/losses.pdf", lambda path: path.write_text("a figure"))
+        folder.finish({}, {})
+    assert RunFolder(tmp_path, SETTINGS, figure_format="pdf").finished
+    with pytest.raises(
+        ValueError, match="whose figures are pdf: add overwrite=True to make it again with png"
+    ):
+        RunFolder(tmp_path, SETTINGS)
+    with RunFolder(tmp_path, SETTINGS, overwrite=True):
+        assert not (tmp_path / "figures" / "losses.pdf").exists()
+    with pytest.raises(ValueError, match="figures are made as png, pdf, svg, got 'gif'"):
+        RunFolder(tmp_path / "other", SETTINGS, figure_format="gif")

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 import itn
 from itn.plotting.style import BROKEN, UNCHANGED, save
 from itn.screening import plot_overview, plot_sweep
+from itn.screening.plot_points import curve_points, level_of_all
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,18 @@ def test_accuracy_curve_draws_the_record_above_its_images(result):
     sweep = result.record.transforms["rotate"]
     images, unchanged = torch.rand(2, 3, 1, 8, 8), torch.tensor([[True, False, True], [False, True, True]])
     magnitudes = (-120.0, 0.0, 120.0)
-    figure = plot_sweep.accuracy_curve(itn.TRANSFORMS["rotate"], sweep, images, unchanged, magnitudes, 0.95)
+    figure = plot_sweep.accuracy_curve(
+        itn.TRANSFORMS["rotate"], sweep, images, unchanged, magnitudes, 0.9, 0.95
+    )
     ax, strip = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for label, curve in (
         ("accuracy", sweep.accuracy),
         ("predictions unchanged", sweep.agreement),
-        ("accuracy, round-trip control", sweep.control_accuracy),
+        ("accuracy after a round trip", sweep.control_accuracy),
     ):
-        np.testing.assert_allclose(lines[label].get_ydata(), 100 * np.array(curve))
-        np.testing.assert_allclose(lines[label].get_xdata(), sweep.magnitudes)
+        drawn = dict(zip(lines[label].get_xdata(), lines[label].get_ydata(), strict=True))
+        np.testing.assert_allclose([drawn[v] for v in sweep.magnitudes], 100 * np.array(curve))
     assert len(strip.images) == 6
     frames = [patch.get_edgecolor()[:3] for patch in strip.patches]
     assert frames == [to_rgb(UNCHANGED if ok else BROKEN) for ok in unchanged.flatten()]
@@ -97,7 +100,7 @@ def test_pair_map_shows_the_table(result):
     mesh = figure.axes[0].collections[0]
     np.testing.assert_allclose(np.ravel(mesh.get_array()), 100 * np.ravel(pair.accuracy))
     assert "translate_x (fraction of the width)" in texts(figure)
-    assert "red: accuracy 85.5 %, 90 % of clean" in texts(figure)
+    assert "red line: accuracy 85.5 %, 90 % of clean" in " ".join(texts(figure).split())
 
 
 def test_thresholds_are_drawn_where_they_are(result):
@@ -113,7 +116,9 @@ def test_thresholds_are_drawn_where_they_are(result):
         }
         values = [t.value for t in record.transforms[name].thresholds.accuracy.values()]
         assert drawn == {round(v, 6) for v in values if v is not None}
-    assert "lenet5, 120 images" in texts(figure)
+    assert (
+        texts(figure).replace("\n", " ").count("lenet5: how far each transformation may go, 120 images") == 1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +148,14 @@ def unconnected(ax):
 def test_nothing_is_drawn_between_discrete_magnitudes(flipped):
     sweep = flipped.record.transforms["horizontal_flip"]
     strips = torch.rand(2, 2, 1, 8, 8), torch.tensor([[True, False], [True, True]])
-    figure = plot_sweep.accuracy_curve(FLIP, sweep, *strips, (0.0, 1.0), 0.95)
+    figure = plot_sweep.accuracy_curve(FLIP, sweep, *strips, (0.0, 1.0), 0.9, 0.95)
     ax = figure.axes[0]
     lines = {line.get_label(): line for line in ax.lines}
     np.testing.assert_allclose(lines["accuracy"].get_ydata(), 100 * np.array(sweep.accuracy))
     assert list(ax.get_xticks()) == [0, 1]
     assert unconnected(ax)
-    assert list(lines["accuracy is below 90 % of clean"].get_xdata()) == [1, 1]
+    assert "accuracy is below 90 % of clean" in texts(figure)
+    assert [1, 1] in [list(line.get_xdata()) for line in ax.lines]
     flips = [row for row in flipped.flips if row.transform == "horizontal_flip"]
     figure = plot_sweep.survival(FLIP, flips, (0.0, 1.0), 0.95)
     assert unconnected(figure.axes[0])
@@ -159,7 +165,7 @@ def test_nothing_is_drawn_between_discrete_magnitudes(flipped):
     rows = [row for row in flipped.softmax if row.transform == "horizontal_flip"]
     figure = plot_sweep.class_softmax(FLIP, rows)
     assert all(unconnected(ax) for ax in figure.axes)
-    assert "crosses: largest of the rest" in texts(figure)
+    assert "crosses: largest of the rest" in " ".join(texts(figure).split())
 
 
 def test_thresholds_show_whether_a_discrete_transformation_is_kept(flipped):
@@ -169,7 +175,7 @@ def test_thresholds_show_whether_a_discrete_transformation_is_kept(flipped):
     ax = figure.axes[names.index("horizontal_flip")]
     share = record.transforms["horizontal_flip"].accuracy[1]
     assert f"{100 * share:.1f} %" in texts(figure)
-    assert "a cross where that is too few" in texts(figure)
+    assert "a cross if too few" in texts(figure)
     marks = [line for line in ax.lines if len(line.get_xdata()) == 1]
     assert {(float(line.get_xdata()[0]), line.get_marker()) for line in marks} <= {(1, "x"), (1, "s")}
     assert len(marks) == 2
@@ -185,7 +191,7 @@ def test_pair_map_of_a_discrete_transformation_has_crosses_for_contours(flipped)
     crosses = next(line for line in figure.axes[0].lines if line.get_marker() == "x")
     assert len(crosses.get_xdata()) == sum(a < 0.9 * 0.95 for row in pair.accuracy for a in row)
     assert list(figure.axes[0].get_xticks()) == [0, 1]
-    assert "red crosses: accuracy below 85.5 %" in texts(figure)
+    assert "red crosses: accuracy below 85.5 %" in " ".join(texts(figure).split())
 
 
 def test_equal_figures_make_equal_files(result, tmp_path):
@@ -193,3 +199,32 @@ def test_equal_figures_make_equal_files(result, tmp_path):
         save(plot_overview.thresholds(result.record, dict(itn.TRANSFORMS)), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("name", ["rotate", "zoom"])
+def test_curves_cross_their_level_where_the_thresholds_are(name, kept, result):
+    """Through what bisection has measured, or, where no image was kept, through the thresholds."""
+    sweep, record = result.record.transforms[name], result.record
+    outcomes = result.outcomes.sweeps[name] if kept else None
+    points = curve_points("accuracy", sweep, record.clean_accuracy, 0.95, outcomes)
+    assert set(sweep.magnitudes) < set(points.magnitudes)
+    assert list(points.magnitudes) == sorted(points.magnitudes)
+    level = level_of_all(sweep, record.clean_accuracy)
+    for threshold in sweep.thresholds.accuracy.values():
+        x, at = np.array(points.magnitudes), threshold.value
+        if name == "zoom":
+            x, at = np.log(x), np.log(at)
+        assert np.interp(at, x, points.share) == pytest.approx(level, abs=1e-9)
+    assert all(low <= share <= high for _, share, low, high in zip(*points, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg", "png"])
+def test_figures_are_saved_by_their_ending(kind, result, tmp_path):
+    for name in "ab":
+        save(result.plot("rotate"), tmp_path / f"{name}.{kind}")
+    content = (tmp_path / f"a.{kind}").read_bytes()
+    assert content == (tmp_path / f"b.{kind}").read_bytes()
+    assert {"pdf": b"%PDF", "svg": b"<svg", "png": b"PNG"}[kind] in content[:2000]
+    with pytest.raises(ValueError, match=r"ends in \.png, \.pdf, \.svg, got .*a\.gif"):
+        save(result.plot("rotate"), tmp_path / "a.gif")

@@ -22,7 +22,8 @@ from itn.screening.comparison.result import ComparisonResult
 from itn.screening.outcomes import ImageOutcomes
 from itn.transforms import TRANSFORMS
 
-PER_ROW, ROWS = 5, 6  # images shown
+PER_ROW, ROWS = 4, 6  # images shown
+TITLE = 16  # letters above an image
 SHOWN_SIZE = 224  # pixels, of photographs
 
 
@@ -80,7 +81,7 @@ def chosen(rows: Sequence[ImageRow]) -> list[ImageRow]:
             (row for row in rows if row.transform == name), key=lambda row: transform.distance(row.magnitude)
         )
         first, second = ([row for row in of_name if row.breaks == which] for which in ("first", "second"))
-        half = max(PER_ROW // 2 + 1, PER_ROW - len(second))
+        half = max(PER_ROW // 2, PER_ROW - len(second))
         taken += [*first[:half], *second[: PER_ROW - len(first[:half])]]
     return taken
 
@@ -103,8 +104,9 @@ def _shown(
         for row in line:
             picture = pictures[row.image]
             of_line += [picture, TRANSFORMS[row.transform](picture[None], row.magnitude)[0]]
-            which = shortened(pair.first if row.breaks == "first" else pair.second, 10)
-            texts += [shortened(row.class_, 13), f"{row.transform} {row.magnitude:.3g}\nbreaks {which}"]
+            which = shortened(pair.first if row.breaks == "first" else pair.second, TITLE)
+            changed = f"{shortened(row.transform, TITLE - 6)} {row.magnitude:.3g}"
+            texts += [shortened(row.class_, TITLE), f"{changed}\nbreaks only in\n{which}"]
         empty = 2 * PER_ROW - len(of_line)
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))

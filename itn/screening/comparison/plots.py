@@ -9,7 +9,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from itn.plotting.names import shortened
-from itn.plotting.style import BLUE, BROKEN, GRAY, ORANGE, UNCHANGED, WIDTH, titled
+from itn.plotting.style import (
+    BLUE,
+    BROKEN,
+    COLUMN,
+    GRAY,
+    INK,
+    ORANGE,
+    UNCHANGED,
+    WIDTH,
+    headed,
+    heading_height,
+    styled,
+    titled,
+)
 from itn.runtime.wording import counted
 from itn.screening.comparison.pairs import Flipped
 from itn.screening.comparison.records import Difference, PairComparison, TransformComparison
@@ -21,20 +34,28 @@ MOST_NAME = 26  # letters of a screen's name
 FEW = 300  # images, of which points are larger
 
 
+@styled
 def threshold_differences(pair: PairComparison, criterion: str, topk: int, confidence: float) -> Figure:
     """Draw how much farther the second goes than the first, with intervals.
 
     Each row is a share of the range that both have tried: of factors of its logarithm.
     """
     rows = [
-        (f"{shortened(name, 24)}, {side}", side, found, compared)
+        (f"{shortened(name, 22)}, {side} {compared.identity:g}", side, found, compared)
         for name, compared in pair.transforms.items()
         for side, found in compared.thresholds[criterion].items()
     ]
-    height = 0.27 * len(rows) + 0.85
+    first, second = (shortened(name, MOST_NAME) for name in (pair.first, pair.second))
+    what = (
+        f"how much farther {measure(criterion, topk)} is kept by {second} (right of 0) or by {first} (left); "
+        f"bars: {100 * confidence:g} % intervals, gray where they hold 0; triangle: at least so much, as one "
+        "goes on beyond what was tested; hollow: both do"
+    )
+    top = heading_height(WIDTH, "", what)
+    height = top + 0.25 * len(rows) + 0.45
     figure = Figure(figsize=(WIDTH, height))
-    ax = figure.add_axes((0.25, 0.45 / height, 0.44, 1 - 0.78 / height))
-    ax.axvline(0, color="black", linewidth=0.7)
+    ax = figure.add_axes((0.24, 0.4 / height, 0.48, 1 - (top + 0.42) / height))
+    ax.axvline(0, color=INK, linewidth=0.7)
     for y, (_, side, found, compared) in enumerate(rows):
         value, low, high = (
             100 * _share(v, compared, side) for v in (found.value, found.ci_low, found.ci_high)
@@ -46,26 +67,13 @@ def threshold_differences(pair: PairComparison, criterion: str, topk: int, confi
             ax.plot([low, high], [y, y], color=color, linewidth=1.4)
             ax.plot([value], [y], _mark(found), color=color, markersize=5)
         number = difference_text(found, compared.logarithmic)
-        ax.text(1.02, y, number, transform=ax.get_yaxis_transform(), va="center", fontsize=6.5, color=GRAY)
-    ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=7)
+        ax.text(1.02, y, number, transform=ax.get_yaxis_transform(), va="center", fontsize=6.5, color=INK)
+    ax.set_yticks(range(len(rows)), [label for label, *_ in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     largest = max(map(abs, ax.get_xlim()))
     ax.set_xlim(-largest, largest)
-    ax.tick_params(labelsize=7)
-    ax.set_xlabel(
-        f"{_side_text(pair)}, as % of what both have tried; bars: {100 * confidence:g} % intervals",
-        fontsize=7.5, x=0.5,
-    )  # fmt: skip
-    figure.text(
-        0.5, 1 - 0.2 / height,
-        f"how far {measure(criterion, topk)} is kept; triangles: one of both goes on beyond, hollow: both do",
-        ha="center", fontsize=7.5,
-    )  # fmt: skip
-    return figure
-
-
-def _side_text(pair: PairComparison) -> str:
-    return f"{shortened(pair.second, MOST_NAME)} less {shortened(pair.first, MOST_NAME)}"
+    ax.set_xlabel("difference as % of the range that both have tried; beside it in the unit, of factors x")
+    return headed(figure, "", what)
 
 
 def _share(value: float, compared: TransformComparison, side: str) -> float:
@@ -80,6 +88,7 @@ def _mark(found: Difference) -> str:
     return "<" if found.first_beyond else "o"
 
 
+@styled
 def flip_scatter(
     pair: PairComparison, flips: Mapping[str, Mapping[str, tuple[Flipped, Flipped]]], n: int
 ) -> Figure:
@@ -93,32 +102,36 @@ def flip_scatter(
     names = [name for name, compared in pair.transforms.items() if compared.median_flip] or list(
         pair.transforms
     )
+    first, second = (shortened(name, MOST_NAME) for name in (pair.first, pair.second))
+    what = (
+        f"magnitudes at which the predictions of {first} and of {second} change, {counted(n, 'image')}, each "
+        "a point on either side; triangles: one of the two does not change within what was tested; numbers: "
+        "rank correlation on either side"
+    )
     columns = min(COLUMNS, len(names))
     lines = -(-len(names) // columns)
-    height = 1.95 * lines + 0.75
-    figure = Figure(figsize=(WIDTH, height))
+    width = max(COLUMN, WIDTH * columns / COLUMNS + (0.3 if columns < COLUMNS else 0))
+    top = heading_height(width, "", what) + 0.33
+    height = top + 1.95 * lines + 0.15
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots(lines, columns, squeeze=False)
     figure.subplots_adjust(
-        left=0.6 / WIDTH,
-        right=1 - 0.1 / WIDTH,
-        bottom=0.55 / height,
-        top=1 - 0.55 / height,
+        left=0.65 / width,
+        right=1 - 0.1 / width,
+        bottom=0.48 / height,
+        top=1 - top / height,
         wspace=0.32,
-        hspace=0.45,
+        hspace=0.5,
     )
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
     for ax, name in zip(axes.flat, names, strict=False):
         _panel(ax, name, pair.transforms[name], flips[name])
-    figure.supxlabel(f"where predictions of {shortened(pair.first, MOST_NAME)} change", fontsize=8)
-    figure.supylabel(f"of {shortened(pair.second, MOST_NAME)}", fontsize=8)
-    figure.text(
-        0.5, 1 - 0.2 / height,
-        f"{counted(n, 'image')}; triangles at the edge: unchanged in one of both up to there; "
-        "correlation below, above the identity",
-        ha="center", fontsize=7,
-    )  # fmt: skip
-    return figure
+    figure.text(0.5 + 0.28 / width, 0.07 / height, f"magnitude at which {first} changes", ha="center")
+    middle = 0.5 - (top - 0.48) / 2 / height
+    text = f"magnitude at which\n{second} changes"
+    figure.text(0.05 / width, middle, text, rotation=90, va="center", ha="left", multialignment="center")
+    return headed(figure, "", what)
 
 
 def _panel(
@@ -139,16 +152,17 @@ def _panel(
         ax.plot(x[second], y[second], outward[0], color=ORANGE, **style | {"markersize": 3.6})
         ax.plot(x[first], y[first], outward[1], color=ORANGE, **style | {"markersize": 3.6})
         found = compared.correlation[side].value
-        texts.append("-" if found is None else f"{found:.2f}")
+        texts.append(f"{side} {compared.identity:g}: {'not known' if found is None else f'{found:.2f}'}")
     low, high = min(*ends.values(), 0), max(*ends.values(), 0)
     margin = 0.06 * (high - low)
     ax.plot([low, high], [low, high], color="0.6", linewidth=0.6, zorder=0)
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     ticks = [low, 0.0, high] if low < 0 < high else [low, high]
     values = [f"{_unsigned(compared, tick):.3g}" for tick in ticks]
-    ax.set_xticks(ticks, values, fontsize=6)
-    ax.set_yticks(ticks, values, fontsize=6)
-    ax.set_title(f"{shortened(name, 16)}: {', '.join(texts)}", fontsize=7.5, pad=3)
+    ax.set_xticks(ticks, values)
+    ax.set_yticks(ticks, values)
+    ax.set_title(shortened(name, 18), pad=12)
+    ax.text(0.5, 1.02, "; ".join(texts), transform=ax.transAxes, ha="center", va="bottom", fontsize=6)
 
 
 def _ends(compared: TransformComparison) -> dict[str, float]:
@@ -180,20 +194,24 @@ class Shown(NamedTuple):
     """R x 2T: unchanged or where it breaks; None where a row has no more images."""
 
 
+@styled
 def broken_images(pair: PairComparison, shown: Shown) -> Figure:
     """Draw images that break in one screen and not in the other."""
     rows, columns = shown.images.shape[:2]
-    cell = WIDTH / columns
-    height = rows * (cell * shown.images.shape[-2] / shown.images.shape[-1] + 0.32) + 0.35
+    first, second = (shortened(name, MOST_NAME) for name in (pair.first, pair.second))
+    what = (
+        f"images that break only in {first} or only in {second}: of each two the left one is unchanged, "
+        "below its class; the right one (red, dashed) is changed just as far as breaks it"
+    )
+    # Inches: the heading, the titles of a row, and an image
+    top, lines = heading_height(WIDTH, "", what), 0.42
+    tall = 0.94 * WIDTH / columns * shown.images.shape[-2] / shown.images.shape[-1]
+    height = top + rows * (tall + lines) + 0.04
     figure = Figure(figsize=(WIDTH, height))
     known = {True: BROKEN, False: UNCHANGED, None: "white"}
     colors = [[known[each] for each in row] for row in shown.broken]
-    titled(figure, shown.images, shown.titles, colors, size=5)
-    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.01, top=1 - 0.55 / height, hspace=0.35)
-    figure.text(
-        0.5, 1 - 0.2 / height,
-        f"break in {shortened(pair.first, MOST_NAME)} or {shortened(pair.second, MOST_NAME)} alone: images "
-        "unchanged, and where they break",
-        ha="center", fontsize=8,
-    )  # fmt: skip
-    return figure
+    titled(figure, shown.images, shown.titles, colors, size=6)
+    figure.subplots_adjust(
+        left=0.005, right=0.995, bottom=0.04 / height, top=1 - (top + lines) / height, hspace=lines / tall
+    )
+    return headed(figure, "", what)

@@ -127,7 +127,7 @@ class PairComparison:
     transforms: dict[str, TransformComparison]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ComparisonRecord(Record):
     """The results of ``itn.compare``: the content of result.json."""
 
@@ -148,6 +148,12 @@ class ComparisonRecord(Record):
     """Every two screens; the first of them is the earlier one."""
     notes: tuple[str, ...]
     provenance: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return the closing table."""
+        from itn.screening.comparison.summary import comparison_summary  # noqa: PLC0415  # which imports this file
+
+        return comparison_summary(self)
 
 
 @dataclasses.dataclass(frozen=True)

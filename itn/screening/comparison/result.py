@@ -4,8 +4,10 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from itn.runtime.frames import data_frame, row_columns
+from itn.runtime.records import text_html
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
@@ -15,6 +17,10 @@ from itn.screening.comparison.summary import comparison_summary
 from itn.screening.tables import from_csv, to_csv
 
 R = TypeVar("R")
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -32,6 +38,33 @@ class ComparisonResult:
 
     def __str__(self) -> str:
         return comparison_summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each difference and correlation, as comparison.csv has them.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([row_columns(row) for row in self.rows])
+
+    def plot(self, pair: int = 0) -> "Figure":
+        """Return the figure of how much farther one screen goes than the other; nothing is written.
+
+        Args:
+            pair: Which two screens, by their place in ``record.pairs``.
+
+        Raises:
+            ValueError: If there are not so many pairs.
+        """
+        from itn.screening.comparison.plots import threshold_differences  # noqa: PLC0415  # slow to import
+
+        record = self.record
+        if not 0 <= pair < len(record.pairs):
+            raise ValueError(f"pair must be 0 to {len(record.pairs) - 1}, got {pair}")
+        return threshold_differences(record.pairs[pair], record.criterion, record.topk, record.confidence)
 
     def require(self, requirements: str, *, judge_by: JudgeBy = "bound") -> Requirements:
         """Return whether the later screens meet requirements against the first.

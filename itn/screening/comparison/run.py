@@ -19,6 +19,7 @@ from itn.runtime.progress import progress_bar
 from itn.runtime.provenance import package_version, provenance
 from itn.runtime.records import SCHEMA_VERSION
 from itn.runtime.run_dir import RunFolder
+from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import require, user_path
 from itn.screening.comparison.matching import matched
 from itn.screening.comparison.pairs import Bootstrap, compare_pair, image_rows
@@ -41,6 +42,7 @@ def compare(
     seed: int = 0,
     images: Tensor | None = None,
     overwrite: bool = False,
+    figure_format: FigureFormat = "png",
     progress: bool | None = None,
 ) -> ComparisonResult:
     """Compare two or more screens of the same images, or searches in the same box, image by image.
@@ -56,6 +58,7 @@ def compare(
         images: The images of the first run, in its order, for the figure of images that break in one
             alone; None: they are loaded from where that run has them from, if they are still there.
         overwrite: Replace an earlier comparison in ``out``.
+        figure_format: Of the figures: png, pdf or svg.
         progress: Show a progress bar; None does so on a terminal.
 
     Returns:
@@ -87,7 +90,7 @@ def compare(
             {"name": name, "sha256": subject.sha256()} for name, subject in zip(names, subjects, strict=True)
         ],
     }
-    folder = None if out is None else RunFolder(out, settings, overwrite)
+    folder = None if out is None else RunFolder(out, settings, overwrite, figure_format)
     if folder is not None and folder.finished:
         return load_comparison(folder.path)
     first, n = subjects[0], len(outcomes[0].images)

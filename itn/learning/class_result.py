@@ -1,0 +1,74 @@
+"""What learning a family for each class returns."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from itn.learning.examples import LearnExamples
+from itn.learning.page import class_page
+from itn.learning.records import LearnStep, PerClassRecord
+from itn.learning.summary import class_summary
+from itn.nn import InvariantTransformerNet
+from itn.reports.page import RunPage
+from itn.runtime.frames import data_frame
+from itn.runtime.records import text_html
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from itn.plotting.film import Film
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PerClassResult:
+    """What ``itn.learn_per_class`` returns; ``print`` shows the closing table."""
+
+    nets: dict[int, InvariantTransformerNet]
+    """By label."""
+    record: PerClassRecord
+    history: tuple[LearnStep, ...]
+    examples: LearnExamples | None = dataclasses.field(default=None, compare=False)
+    """Images under what was learned, for the report."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """The content of config.json."""
+
+    def __repr__(self) -> str:  # not hundreds of steps
+        return str(self)
+
+    def __str__(self) -> str:
+        return class_summary(self.record)
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(str(self))
+
+    def page(self) -> RunPage:
+        """Return what a report says of it, see ``itn.report``."""
+        return class_page(self.record, self.history, self.examples, self.settings)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each step of learning: displacement by part, and what the objective reports.
+
+        Raises:
+            ImportError: If pandas, an extra, is not installed.
+        """
+        return data_frame([step.columns() for step in self.history])
+
+    def film(self, transform: str | None = None) -> "Film":
+        """Return the frames of ``itn.animate``."""
+        from itn.learning.film import film_of_nets  # noqa: PLC0415  # slow to import
+
+        return film_of_nets(self.examples, self.nets)
+
+    def plot(self, what: str = "families") -> "Figure":
+        """Return a figure; nothing is written.
+
+        Args:
+            what: families (how far each class goes), allowed (between which magnitudes), or losses.
+
+        Raises:
+            ValueError: If the run has no such figure.
+        """
+        from itn.learning.result_plots import plot_classes  # noqa: PLC0415  # slow to import
+
+        return plot_classes(self.record, self.history, next(iter(self.nets.values())), what)
