@@ -5,9 +5,9 @@
 """
 
 from itn.transforms.builtin import PAPER
-from itn.transforms.grouping import expand, groups
 from itn.transforms.magnitudes import octaves, steps
 from itn.transforms.registry import TRANSFORMS, register, unregister
+from itn.transforms.table import expand, groups
 from itn.transforms.transform import Transform, standard_noise
 
 __all__ = [

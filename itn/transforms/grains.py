@@ -11,6 +11,7 @@ from itn.transforms.magnitudes import steps
 from itn.transforms.registry import register
 
 _SMALL_RATE = 10.0  # up to here the quantile is counted out, beyond the expansion is within 0.001 of a photon
+_AT_ONCE = 4  # counts before those that have been found are left out
 _MOST_PHOTONS = 64  # at rates below _SMALL_RATE; more have a probability below 1e-25
 
 
@@ -68,11 +69,17 @@ def _counted_quantile(rate: Tensor, probability: Tensor) -> Tensor:
     """Return for each rate the least number whose cumulative probability reaches a probability."""
     term = torch.exp(-rate)
     cumulative, quantile = term.clone(), torch.zeros_like(rate)
-    for count in range(1, _MOST_PHOTONS):
-        beyond = probability > cumulative
+    active = torch.arange(len(rate), device=rate.device)
+    for start in range(1, _MOST_PHOTONS, _AT_ONCE):
+        counted = torch.zeros_like(rate)
+        for count in range(start, start + _AT_ONCE):
+            counted += probability > cumulative
+            term = term * rate / count
+            cumulative += term
+        quantile[active] += counted
+        beyond = probability > cumulative  # fewer and fewer
         if not beyond.any():
             break
-        quantile += beyond
-        term = term * rate / count
-        cumulative += term
+        rate, probability, term = rate[beyond], probability[beyond], term[beyond]
+        cumulative, active = cumulative[beyond], active[beyond]
     return quantile

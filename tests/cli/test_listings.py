@@ -26,7 +26,10 @@ def test_the_table_lists_every_form(monkeypatch):
 
 def test_discrete_magnitudes_are_listed_one_by_one(capsys):
     transforms_command()
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert "0, 1" in lines["horizontal_flip"]
     assert "0 to 1, 11 values" in lines["noise"]
     assert "Mirror left and right" in lines["horizontal_flip"]
+    assert lines["noises:"].split(": ")[1] == "noise, shot_noise, salt_and_pepper, occlusion"
+    assert lines["jpeg:"].split(": ")[1] == "75, 82, 85, 90, 93"
+    assert list(lines).index("elastic") < list(lines).index("gamma") < list(lines).index("jpeg")  # by group
