@@ -82,11 +82,12 @@ def transforms() -> str:
 def notebook(path: Path) -> str:
     """Return a notebook as Markdown."""
     cells = json.loads(path.read_text("utf-8"))["cells"]
-    texts = ["".join(cell["source"]) for cell in cells]
-    return "\n\n".join(
-        f"```python\n{text}\n```" if cell["cell_type"] == "code" else text
-        for cell, text in zip(cells, texts, strict=True)
-    )
+    texts = []
+    for cell in cells:
+        text = "".join(cell["source"])
+        texts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+    download = f"<a href='../{path.name}' download>Download this notebook.</a> It is shown without outputs."
+    return "\n\n".join([*texts[:1], download, *texts[1:]])
 
 
 _KINDS: dict[str, Callable[..., str]] = {

@@ -34,6 +34,8 @@ def source(uri: str) -> str:
     """Return which file of the repository a file of the site is."""
     if uri == "index.md":
         return "README.md"
+    if uri.startswith("notebooks/"):
+        return f"docs/{uri}"
     return f"docs/{uri}" if (ROOT / "docs" / uri).exists() else uri
 
 

@@ -28,7 +28,7 @@ BLOCK = re.compile(
     r"(?P<marks>(?:^<!-- .*? -->\n)*)^```(?P<language>python|bash)\n(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
-NOT_RUN = re.compile(r"<!-- not run: (?:a file of its own|needs (?:a network|a GPU|torchrun|hours)) -->")
+NOT_RUN = re.compile(r"<!-- not run: needs (?:a network|a GPU|torchrun|hours) -->")
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md")

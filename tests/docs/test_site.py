@@ -29,7 +29,10 @@ def test_every_document_has_a_place_on_the_site():
     assert {str(path.relative_to(ROOT / "docs")) for path in documents} <= places
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("experiments/*/README.md")} <= places
     for place in places - {"index.md"}:
-        assert (ROOT / "docs" / place).exists() or (ROOT / place).exists(), place
+        written = [ROOT / "docs" / place, ROOT / place, (ROOT / "docs" / place).with_suffix(".ipynb")]
+        assert any(path.exists() for path in written), place
+    for path in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{path.stem}.md" in places
 
 
 def explained(config):
