@@ -175,9 +175,12 @@ def start(tmp_path_factory):
         photographs(Path("photos"), ("cat", "dog"))
         photographs(Path("unsorted"), None)
         command("itn learn")
-        command("itn screen --out runs/screen")
-        for name in ("before", "after"):
-            shutil.copytree("runs/screen", f"runs/{name}")
+        for name, model in (("lenet5", "lenet5"), ("jennings", "jennings-cnn")):
+            command(
+                f"itn screen --model {model} --data mnist:heldout --transforms rotate,zoom --out runs/{name}"
+            )
+        for name in ("screen", "before", "after"):
+            shutil.copytree("runs/lenet5", f"runs/{name}")
     return folder
 
 
