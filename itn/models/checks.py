@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from itn.runtime.validation import check_choice, check_names
 
 CheckName = Literal["in-place", "gradient", "batch", "repeat", "logits", "labels", "chance", "range"]
-"""What a preflight looks for; docs/how-to.md has a paragraph on each."""
+"""What a preflight looks for; docs/how-to/checks.md has a paragraph on each."""
 
 
 @dataclass

@@ -15,7 +15,16 @@ from itn.cli.main import app, main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")),
+    *sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "templates"),
+]
+
+
+def name(path):
+    """Return how tests call a document."""
+    return str(path.relative_to(ROOT))
 
 
 def blocks(path, language):
@@ -32,17 +41,17 @@ def anchors(path):
 
 
 def test_documents_are_as_the_command_writes_them():
-    command = [sys.executable, ROOT / "docs" / "build.py", "--check"]
+    command = [sys.executable, DOCS / "build.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_readme_is_short_and_its_picture_small():
     assert len(README.read_text().splitlines()) <= 150
-    assert (ROOT / "docs" / "picture.png").stat().st_size < 300_000
+    assert (DOCS / "picture.png").stat().st_size < 300_000
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_links_lead_to_a_file_and_a_heading(path):
     links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
     for link in links:
@@ -54,7 +63,7 @@ def test_links_lead_to_a_file_and_a_heading(path):
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_code_compiles_and_commands_have_the_options_that_are_shown(path):
     for block in blocks(path, "python"):
         compile(block, path, "exec")

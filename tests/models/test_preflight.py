@@ -16,7 +16,7 @@ from itn.models.gradient_check import check_gradient
 from itn.models.preflight import balanced_accuracy
 from itn.models.zoo import NETWORKS
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to.md"
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "checks.md"
 
 
 def test_the_documents_have_a_paragraph_on_each_check():

@@ -204,7 +204,7 @@ def test_a_tilt_and_a_turn_are_one_warp_that_looks_around(screener):
 
 def test_a_tilt_comes_back_where_it_has_stayed_in_the_canvas(screener):
     tilt = itn.TRANSFORMS["perspective_x"]
-    flat = torch.full(screener.data.images.shape, 0.5)
+    flat = torch.full(screener.data.images.shape, 0.2)
     plain = Screener(
         screener.classifier, dataclasses.replace(screener.data, images=flat, canvases=None), screener.config
     )
