@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,9 @@ LARGEST = math.exp(LOG_LARGEST)
 AHEAD = 0.1  # in the log displacement: by how much a candidate must be ahead of what it replaces
 SHIFTS = (-0.6, 0.6)  # of the log displacement of one part, at the cost of the others
 SINGLES, PAIRS = 2, 1  # members of a part that are candidates, at most
+FINALISTS = 2  # of the members, beside what was learned
+SHARES = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the tolerance: drops at which finalists are compared
+MOST_SCALES = 16  # that a finalist is tried at
 
 
 class Choice(NamedTuple):
@@ -104,7 +108,7 @@ class _Search:
         learned = tuple(options[0] for options in self.options)
         self.best = self.learned = _Candidate(learned, tuple(ratios))
         self.score, self.estimate = self._judged(self.best, self.images)
-        self.learned_score, self.passed = self.score, list[tuple[float, _Candidate]]()
+        self.passed = list[_Candidate]()
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
         self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
         """Controls at which candidates are tried, each 1 x controls."""
@@ -142,7 +146,7 @@ class _Search:
             else:
                 step /= 4
         if self.best is candidate:
-            self.passed.append((self.score, candidate))
+            self.passed.append(candidate)
 
     def _holds(self, score: float) -> bool:
         """Return whether the net is expected to pass where it has a score; most fail on few images."""
@@ -154,19 +158,40 @@ class _Search:
         )
 
     def settled(self) -> Choice:
-        """Give the net the candidate that goes farthest at its own worst k too, by all training images."""
-        best, estimate, most = None, self.estimate, -math.inf
-        hopes = [(self.learned_score, self.learned), *self.passed]
-        for hoped, candidate in reversed(hopes):  # the more promising ones first
-            if hoped <= most:
-                break
-            score, found = self._judged(candidate, self.training)
-            if score > most:
-                best, estimate, most = candidate, found, score
-        assert best is not None
+        """Give the net the finalist that goes farthest; return where its calibration starts.
+
+        Where a single drop is first exceeded says little of a family that loses some images early and few
+        for long after. So finalists are compared over a range of drops, as the headline compares rivals.
+        """
+        finalists = [self.learned, *self.passed[-FINALISTS:]]
+        judged = []
+        for candidate in finalists:
+            _, estimate = self._judged(candidate, self.training)
+            judged.append((self._reached(estimate) if len(finalists) > 1 else 0.0, estimate))
+        number = max(range(len(finalists)), key=lambda n: judged[n][0])
+        best, estimate = finalists[number], judged[number][1]
         self._load(best)
         names = dict(zip(self.net.parts, (option.name for option in best.options), strict=True))
         return Choice(*estimate, {part: name for part, name in names.items() if name})
+
+    def _reached(self, estimate: tuple[float, Tensor]) -> float:
+        """Return the mean score where drops from half the tolerance to all of it are first exceeded.
+
+        Args:
+            estimate: Of the candidate that is loaded: a scale, and the k that is worst there.
+        """
+        scales, drops, tolerance = [0.0], [0.0], self.test.tolerance
+        scale = max(estimate[0] / 2, SMALLEST)
+        while drops[-1] <= tolerance and len(scales) <= MOST_SCALES:
+            drop = max(
+                self.images.tally(self.family, scale * k, tolerance).drop
+                for k in (self.family.full_strength, estimate[1])
+            )
+            scales.append(scale)
+            drops.append(max(drop, drops[-1]))
+            scale *= math.sqrt(2)
+        crossed = np.interp([share * tolerance for share in SHARES], drops, scales)
+        return sum(map(self._score, crossed.tolist())) / len(SHARES)
 
     def _judged(self, candidate: _Candidate, images: EvaluationSet) -> tuple[float, tuple[float, Tensor]]:
         """Return how far a candidate goes, at full strength and at its own worst k, and where that is."""

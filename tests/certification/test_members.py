@@ -7,7 +7,7 @@ import itn
 from itn.certification.criteria import Broken
 from itn.certification.family_baselines import estimate_family_baselines
 from itn.certification.members import _Search, choose_family
-from itn.certification.parametric import EvaluationSet, ParametricTransform, displacements_full
+from itn.certification.parametric import Count, EvaluationSet, ParametricTransform, displacements_full
 from itn.learning.load import make_net
 
 
@@ -86,13 +86,12 @@ def test_a_candidate_that_fails_at_its_own_worst_k_gives_way_to_the_one_before(p
     single = next(plain for plain in search.plain() if plain.options[0].name == "contrast +")
     search.consider(single)
     assert search.best is single
-    assert [candidate for _, candidate in search.passed] == [single]
+    assert search.passed == [single]
     cancelling = single.options[0]._replace(name="cancelling", output=single.options[0].output.clone())
     cancelling.output[1, 0], cancelling.output[1, 1] = 9.0, -9.0  # of the bias
-    search.passed.append((search.score + 1, single._replace(options=(cancelling,))))
+    search.passed.append(single._replace(options=(cancelling,)))
     # Ahead of what was learned at its own worst k, too, but not of the one before
-    assert search._judged(search.passed[-1][1], images)[0] < search._judged(single, images)[0]
-    search.learned_score = -100.0
+    assert search._judged(search.passed[-1], images)[0] < search._judged(single, images)[0]
     choice = search.settled()
     assert choice.members == {"color": "contrast +"}
 
@@ -136,3 +135,28 @@ def test_neighbors_share_displacement_otherwise_or_change_one_part(flats, bright
     for options in changed:
         differ = [a is not b for a, b in zip(options, search.best.options, strict=True)]
         assert sum(differ) == 1
+
+
+def test_a_family_that_loses_early_and_then_nothing_more_beats_a_member_that_loses_all_at_once(problem):
+    """Of 1,000 images twelve break soon and the others late, or, brightened, all at once, but not so soon."""
+    net, images, baselines = problem(gain=0.0, bias=0.1)
+    search = _Search(net, images, baselines)
+
+    def reached(early, late):
+        """The mean score of a family that loses 0.6 of the tolerance from one scale on, all from another."""
+        tolerance, tried = search.test.tolerance, []
+
+        class Stepped:
+            def tally(self, family, k, enough):
+                scale = float(k.max())
+                tried.append(scale)
+                drop = 0.0 if scale < early else 0.6 * tolerance if scale < late else 1.0
+                return Count(round(drop * 1000), 0, 1000)
+
+        search.images = Stepped()
+        score = search._reached((0.5, search.family.full_strength))
+        assert max(tried) < 2 * late  # no farther than needed
+        return score
+
+    assert reached(0.4, 3.0) > reached(0.6, 0.6)
+    assert reached(0.6, 0.6) > reached(0.3, 0.5)
