@@ -87,7 +87,7 @@ def vignette(images: Tensor, v: Tensor, surround: Surround | None) -> Tensor:
         x = (x + 1) * width / surround.width - 2 * surround.left / surround.width - 1
         y = (y + 1) * height / surround.height - 2 * surround.top / surround.height - 1
     squared_radius = (x.square() + y.square()[:, None]) / 2
-    return images * (1 - v) ** squared_radius
+    return images * (1 - v).clamp_min(0) ** squared_radius
 
 
 def _is_gray(images: Tensor, name: str) -> bool:

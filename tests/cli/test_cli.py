@@ -386,7 +386,8 @@ def test_transformations_of_the_models_file_are_screened_by_name(folder, here, r
     for wrong in (["--transforms", "darkn"], ["--pair", "darkn,zoom"], ["--magnitudes", "darkn=0,1"]):
         refused = here("screen", "--model", "mine.py:nearest_mean", *wrong, "--out", "not")
         assert refused.returncode == 2
-        assert refused.stderr == "itn: unknown transformation 'darkn': nearest are darken\n"
+        assert refused.stderr.startswith("itn: unknown transformation 'darkn': nearest are darken")
+        assert refused.stderr.count("\n") == 1
     assert not (folder / "not").exists()
 
 
@@ -528,7 +529,7 @@ def test_lists_and_help(folder, here):
     commands = ("transforms", "models", "screen --help", "learn --help", "")
     ran = {command: here(*command.split()) for command in commands} | {"--version": itn(folder, "--version")}
     assert all(done.returncode == 0 for done in ran.values())
-    assert "rotate           degrees" in ran["transforms"].stdout
+    assert re.search(r"rotate +spatial +degrees", ran["transforms"].stdout)
     assert "horizontal_flip" in ran["transforms"].stdout
     assert "jennings-cnn          431,080" in ran["models"].stdout
     assert "--no-round-trip" in ran["screen --help"].stdout

@@ -98,8 +98,8 @@ def test_two_screens_are_compared_and_gated(screens, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([], "give at least two screens to compare, got 0"),
-        (["lenet5"], "give at least two screens to compare, got 1"),
+        ([], "give at least two runs to compare, got 0"),
+        (["lenet5"], "give at least two runs to compare, got 1"),
         (["lenet5", "nowhere"], "nowhere does not hold a finished screen"),
         (["lenet5", "old"], "old"),
     ],
@@ -114,7 +114,7 @@ def test_what_cannot_be_compared_is_one_line(runs, message, screens, tmp_path, c
     folders = [str(screens / name) for name in runs]
     assert main(["compare", *folders, "--out", str(tmp_path / "both")]) == 2
     said = capsys.readouterr().err
-    assert message in said or "repeat its screen with --overwrite" in said
+    assert message in said or "repeat its run with --overwrite" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "both").exists()
 

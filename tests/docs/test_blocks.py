@@ -20,7 +20,7 @@ from PIL import Image
 
 import itn
 from itn.cli.main import main
-from itn.learning import per_class
+from itn.learning import class_records
 from itn.learning.constrained.settings import DEFAULT_SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,7 @@ def cut_short(monkeypatch):
     monkeypatch.setattr(
         matplotlib.layout_engine.ConstrainedLayoutEngine, "execute", lambda self, figure: None
     )
-    monkeypatch.setattr(per_class, "FEWEST", 1)
+    monkeypatch.setattr(class_records, "FEWEST", 1)
     for name in ("restarts", "restarts_of_class"):
         monkeypatch.setitem(vars(DEFAULT_SETTINGS), name, 2)  # frozen for everyone else
     monkeypatch.setattr(torchvision.models, "resnet18", lambda num_classes: Light())
