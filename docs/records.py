@@ -13,6 +13,7 @@ PATHS = {  # where a file is
     "sizes_jennings-cnn": "experiments/family_sizes/jennings-cnn/result.json",
     "sizes_lenet5": "experiments/family_sizes/lenet5/result.json",
     "sizes_resnet20": "experiments/family_sizes/resnet20/result.json",
+    "sizes_resnet20-bilinear": "experiments/family_sizes/resnet20-bilinear/result.json",
     "sizes_picture": "experiments/family_sizes/jennings-cnn/families.png",
     "small_networks": "experiments/small_networks/result.json",
     "small_networks_picture": "experiments/small_networks/ratios.png",

@@ -298,8 +298,8 @@ def times(record: Record) -> str:
 def readme(records: dict[str, Record]) -> str:
     """Return the text of README.md."""
     sections = [
-        f"## {record['model']}, {record['images']:,} images of {record['data']}\n\n"
-        f"Tolerance {100 * record['runs'][0]['tolerance']:g} %.\n\n{table(record)}\n\n"
+        f"## {name}: {record['model']}, {record['images']:,} images of {record['data']}\n\n"
+        f"Tolerance {100 * record['runs'][0]['tolerance']:g} %{sampling(record)}.\n\n{table(record)}\n\n"
         f"![ratios]({name}/families.png)\n\nAll seeds, their images resampled together:\n\n"
         f"{pooled_table(record)}\n\n{claims(record)}\n\nTime: {times(record)}.\n"
         for name, record in records.items()
@@ -307,6 +307,12 @@ def readme(records: dict[str, Record]) -> str:
     asked = [(claim.published, claim.taken) for claim in CLAIMS]
     none = f"No result is committed yet. The claims:\n\n{study.markdown(('claim', 'taken as'), asked)}\n"
     return "\n".join([INTRODUCTION, *(sections or [none])])
+
+
+def sampling(record: Record) -> str:
+    """Return how geometry was sampled, if the runs say it: before there was a choice, bilinearly."""
+    found = sorted({run.get("interpolation", "bilinear") for run in record["runs"] if "spatial" in run["parts"]})
+    return f", {' and '.join(found)} interpolation" if found else ""
 
 
 INTRODUCTION = """
@@ -324,8 +330,12 @@ as well.
 python experiments family_sizes --model lenet5 --tolerance 0.01 --seeds 0 1 2 3 4 \\
     --out experiments/family_sizes/lenet5
 python experiments family_sizes --model experiments/bunne_screening/resnet20_cifar.py:make \\
-    --weights FILE --data DIR --limit 6000 --out experiments/family_sizes/resnet20
+    --weights FILE --data DIR --limit 6000 --seeds 0 1 2 --out experiments/family_sizes/resnet20
 ```
+
+*resnet20-bilinear* is a family that was learned before `itn learn` chose the interpolation, by an earlier learner. Where
+a shift by half a pixel breaks the network if it is sampled bilinearly ([resampling](../resampling/README.md)), learning
+now takes bicubic interpolation.
 
 *Constrained* is the objective of `itn learn`. The others have its tolerance, training images, calibration and
 certificate: *switched* is that of Bunne et al., *dual-ascent* the textbook's way to the constrained problem,
