@@ -117,6 +117,7 @@ def test_parts_are_made_from_the_settings_of_the_run(name):
     assert "code_sha256" not in described
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_of_named_parts_is_loaded_without_them_and_shown_again(side, blobs, tmp_path):
     config = LearnConfig(parts=("elastic", "filter", "homography", "tone"), **QUICK | {"steps": 3})
     run = itn.learn(side, *blobs, config, tmp_path)

@@ -21,7 +21,7 @@ MAKERS |= {f"color-{c}": lambda c=c, **kw: ColorTransformer(c, **kw) for c in (1
 MAKERS |= {f"color-{f}": lambda f=f, **kw: ColorTransformer(3, family=f, **kw) for f in ("gain", "bias")}
 MAKERS |= {
     "filter": lambda **kw: FilterTransformer(3, **kw),
-    "filter-mixing": lambda **kw: FilterTransformer(3, 3, True, False, hidden=2, **kw),
+    "filter-mixing": lambda **kw: FilterTransformer(3, 3, True, False, hidden=16, **kw),
     "homography": HomographyTransformer,
     "tilts": lambda **kw: HomographyTransformer("tilts", **kw),
     "elastic": lambda **kw: ElasticTransformer(2, **kw),
