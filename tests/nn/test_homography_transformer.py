@@ -116,8 +116,8 @@ def test_words_name_the_side_that_recedes():
     module = HomographyTransformer("tilts")
     words = module.describe(torch.tensor([[math.radians(20), math.radians(-10)]]), module.frame((1, 8, 8)))
     assert words == (
-        "the picture is tilted by 20.0 degrees, so that its right side recedes, and by 10.0, so that its upper "
-        "side does"
+        "the picture is tilted by 20.0 degrees, so that its right side recedes, and by 10.0, so that its "
+        "upper side does"
     )
 
 
