@@ -39,8 +39,12 @@ from itn.models.preprocessing import Preprocessing
 from itn.models.sources import load_classifier, model_cards
 from itn.nn.augmentation import LearnedAugmentation
 from itn.nn.color_transformer import ColorTransformer
+from itn.nn.elastic_transformer import ElasticTransformer
+from itn.nn.filter_transformer import FilterTransformer
+from itn.nn.homography_transformer import HomographyTransformer
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.spatial_transformer import SpatialTransformer
+from itn.nn.tone_transformer import ToneTransformer
 from itn.nn.transformer import Transformer
 from itn.reports.animations import animate
 from itn.reports.kinds import ReportWarning, report
@@ -71,6 +75,9 @@ __all__ = [
     "ComparisonResult",
     "Constrained",
     "Criterion",
+    "ElasticTransformer",
+    "FilterTransformer",
+    "HomographyTransformer",
     "ImageSet",
     "Interrupted",
     "InvariantTransformerNet",
@@ -93,6 +100,7 @@ __all__ = [
     "SpatialTransformer",
     "Switched",
     "Threshold",
+    "ToneTransformer",
     "Transform",
     "Transformer",
     "WorstConfig",

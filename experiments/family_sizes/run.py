@@ -311,7 +311,8 @@ def readme(records: dict[str, Record]) -> str:
 
 def sampling(record: Record) -> str:
     """Return how geometry was sampled, if the runs say it: before there was a choice, bilinearly."""
-    found = sorted({run.get("interpolation", "bilinear") for run in record["runs"] if "spatial" in run["parts"]})
+    spatial = [run for run in record["runs"] if "spatial" in run["parts"]]
+    found = sorted({run.get("interpolation", "bilinear") for run in spatial})
     return f", {' and '.join(found)} interpolation" if found else ""
 
 
@@ -333,9 +334,9 @@ python experiments family_sizes --model experiments/bunne_screening/resnet20_cif
     --weights FILE --data DIR --limit 6000 --seeds 0 1 2 --out experiments/family_sizes/resnet20
 ```
 
-*resnet20-bilinear* is a family that was learned before `itn learn` chose the interpolation, by an earlier learner. Where
-a shift by half a pixel breaks the network if it is sampled bilinearly ([resampling](../resampling/README.md)), learning
-now takes bicubic interpolation.
+*resnet20-bilinear* is a family that was learned before `itn learn` chose the interpolation, by an earlier
+learner. Where a shift by half a pixel breaks the network if it is sampled bilinearly
+([resampling](../resampling/README.md)), learning now takes bicubic interpolation.
 
 *Constrained* is the objective of `itn learn`. The others have its tolerance, training images, calibration and
 certificate: *switched* is that of Bunne et al., *dual-ascent* the textbook's way to the constrained problem,

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from cyclopts import Parameter, Token
@@ -21,6 +21,7 @@ from itn.learning.switched import Switched
 from itn.models.canvases import SurroundSetting
 from itn.models.classifier import Classifier
 from itn.models.sources import load_classifier, model_cards
+from itn.nn import PAPER_PARTS
 from itn.runtime import distributed
 from itn.runtime.run_files import REPORT, FigureFormat
 from itn.screening.config import ScreenConfig
@@ -81,7 +82,6 @@ def parse_surround(type_: object, tokens: Sequence[Token]) -> SurroundSetting:
         raise ValueError(f"expected auto, none or a number, canvas over crop, got {text}") from None
 
 
-Part = Literal["color", "spatial"]
 Surrounding = Annotated[SurroundSetting, Parameter(converter=parse_surround, n_tokens=1)]
 
 
@@ -89,8 +89,10 @@ Surrounding = Annotated[SurroundSetting, Parameter(converter=parse_surround, n_t
 class LearnOptions(LearnConfig):
     """The settings of learning as options."""
 
-    parts: Annotated[tuple[Part, ...], Parameter(converter=split_at_commas, n_tokens=1)] = get_args(Part)
-    """Transformers to learn, separated by commas."""
+    parts: Annotated[tuple[str, ...], Parameter(converter=split_at_commas, n_tokens=1)] = PAPER_PARTS
+    """Transformers to learn, separated by commas: color, spatial, filter (blur, sharpening and the like),
+    homography (perspective), elastic (smooth deformations) or tone (curves of values); color comes before
+    spatial if there are no others, otherwise they are applied in the order given."""
     objective: Literal["constrained", "switched"] = "constrained"
     """What is optimized: "constrained", the largest displacement at the tolerance, which is then certified,
     or "switched", the loss of Bunne et al."""

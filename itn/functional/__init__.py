@@ -8,7 +8,7 @@ from itn.functional.color import (
     unit_float,
 )
 from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
-from itn.functional.elastic import shift_pixels, sine_field
+from itn.functional.elastic import shift_pixels, sine_field, steepness
 from itn.functional.families import (
     COLOR_FAMILIES,
     FAMILIES,
@@ -18,7 +18,9 @@ from itn.functional.families import (
     register_family,
 )
 from itn.functional.filters import (
+    cosine_basis,
     disk_kernels,
+    filter_channels,
     filter_images,
     filter_matrix,
     gaussian_weights,
@@ -46,7 +48,7 @@ from itn.functional.spatial import (
     warp_canvas,
 )
 from itn.functional.surround import Surround, change_crops, crops_of, fill_outside
-from itn.functional.tone import gamma_curve
+from itn.functional.tone import gamma_curve, tone_curve
 
 __all__ = [
     "COLOR_FAMILIES",
@@ -64,6 +66,7 @@ __all__ = [
     "color_family_matrix",
     "color_identity",
     "compose_maps",
+    "cosine_basis",
     "crops_of",
     "decompose_color",
     "decompose_spatial",
@@ -71,6 +74,7 @@ __all__ = [
     "displacement",
     "family_matrix",
     "fill_outside",
+    "filter_channels",
     "filter_images",
     "filter_matrix",
     "gamma_curve",
@@ -88,7 +92,9 @@ __all__ = [
     "sine_field",
     "spatial_identity",
     "square_matrix",
+    "steepness",
     "tilt_homography",
+    "tone_curve",
     "unit_float",
     "unit_vectors",
     "warp",

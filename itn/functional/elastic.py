@@ -31,6 +31,18 @@ def sine_field(coefficients: Tensor, size: tuple[int, int]) -> Tensor:
     return rows @ coefficients @ columns.mT
 
 
+def steepness(rows: int, columns: int) -> Tensor:
+    """Return by how much the map x + field(x) deviates from the identity for each coefficient, M x N.
+
+    Of ``sine_field`` with a single coefficient of 1, the largest sum, anywhere in the frame, of the absolute
+    values of both derivatives: pi times the larger number of half waves, since
+    ``|cos a sin b| + |sin a cos b| <= 1``. Where the absolute coefficients along x, times these, sum to less
+    than 1, and so do those along y, the map takes the frame onto itself and can be inverted.
+    """
+    m, n = (torch.arange(1, count + 1, dtype=torch.float64) for count in (rows, columns))
+    return math.pi * torch.maximum(m[:, None], n)
+
+
 def _half_waves(count: int, like: Tensor) -> Tensor:
     return math.pi * torch.arange(1, count + 1, dtype=like.dtype, device=like.device)
 

@@ -16,7 +16,7 @@ from itn.learning.switched import Switched
 from itn.models.canvases import SurroundSetting, check_surround
 from itn.models.checks import CheckName, check_accept
 from itn.models.classifier import Classifier
-from itn.nn import ColorTransformer, Composition, SpatialTransformer, Transformer
+from itn.nn import NAMED_CLASSES, NAMED_PARTS, PAPER_PARTS, Composition, Transformer
 from itn.runtime.source_text import code_sha256, source_text, state_text
 from itn.runtime.validation import (
     Precision,
@@ -31,7 +31,6 @@ OBJECTIVES: dict[str, type[Objective]] = {"constrained": Constrained, "switched"
 """By the names that settings take."""
 AUTO = "auto"
 """Interpolation that is chosen on training images."""
-_BUILT_IN = (ColorTransformer.part, SpatialTransformer.part)
 _OF_OBJECTIVE = ("tolerance", "steps", "learning_rate")
 
 
@@ -44,8 +43,9 @@ class LearnConfig:
     """
 
     parts: tuple[str, ...] | Mapping[str, Transformer] = ("color", "spatial")
-    """Transformers to learn: color, spatial, or both; or a mapping from names to transformers of your own,
-    applied in its order. Copies of these are learned, with new weights of their heads."""
+    """Transformers to learn: color, spatial, or both, color first; with any of filter, homography, elastic
+    and tone, applied in the order in which they are named; or a mapping from names to transformers of your
+    own, applied in its order. Copies of these are learned, with new weights of their heads."""
     family: str = "affine"
     """Spatial family: affine, rotation, translation, translation_x, translation_y, scale, zoom, shear,
     similarity, or one of your own (``itn.nn.register_family``)."""
@@ -90,7 +90,7 @@ class LearnConfig:
     Transformers that are given as objects have their own padding, interpolation, family, bounds and hidden
     width."""
     interpolation: str = "auto"
-    """How the spatial transformer makes values between pixels: bilinear; bicubic, which softens less; or
+    """How transformers that move pixels make values between them: bilinear; bicubic, which softens less; or
     auto: with the constrained objective bicubic if a shift by half a pixel loses, sampled bilinearly, more
     than it does bicubically by a quarter of the tolerance, else bilinear."""
     surround: SurroundSetting = "auto"
@@ -160,8 +160,9 @@ class LearnConfig:
     @property
     def chooses_interpolation(self) -> bool:
         """Whether the interpolation is chosen on training images."""
-        named = not isinstance(self.parts, Mapping) and SpatialTransformer.part in self.parts
-        return self.interpolation == AUTO and named and self.goal.certifies
+        named = () if isinstance(self.parts, Mapping) else self.parts
+        samples = any(part.samples for part in NAMED_CLASSES if part.part in named)
+        return self.interpolation == AUTO and samples and self.goal.certifies
 
     @property
     def asks(self) -> Criterion:
@@ -223,9 +224,9 @@ class LearnConfig:
         check_names(self.parts, "parts are")
         object.__setattr__(self, "parts", tuple(self.parts))
         require(
-            0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(_BUILT_IN),
-            f"parts must be {', '.join(_BUILT_IN)}, or both, got {','.join(self.parts) or 'none'}; give "
-            "transformers of your own as a mapping from names to them",
+            0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(NAMED_PARTS),
+            f"parts must be among {', '.join(NAMED_PARTS)}, each once, got {','.join(self.parts) or 'none'}; "
+            "give transformers of your own as a mapping from names to them",
         )
 
     def _single(self) -> dict[str, bool]:
@@ -233,8 +234,8 @@ class LearnConfig:
         if isinstance(self.parts, Mapping):
             return {name: part.single for name, part in self.parts.items()}
         single = (self.color_family != "affine", len(FAMILIES[self.family].parameters) == 1)
-        known = dict(zip(_BUILT_IN, single, strict=True))
-        return {name: known[name] for name in self.parts}
+        known = dict(zip(PAPER_PARTS, single, strict=True))
+        return {name: known.get(name, False) for name in self.parts}
 
     def _narrowest(self) -> int:
         if isinstance(self.parts, Mapping):
@@ -268,5 +269,5 @@ def describe_part(part: Transformer) -> dict[str, Any]:
             "padding": part.padding,
             "interpolation": part.interpolation,
         }
-        | _code(part, (ColorTransformer, SpatialTransformer))
+        | _code(part, NAMED_CLASSES)
     )

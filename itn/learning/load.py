@@ -20,11 +20,14 @@ from itn.models.classifier import Classifier, as_classifier
 from itn.nn import (
     ColorTransformer,
     Composition,
+    Controlled,
     InvariantTransformerNet,
     LearnedAugmentation,
     Parts,
-    SpatialTransformer,
+    PartSettings,
+    ToneTransformer,
     Transformer,
+    make_parts,
 )
 from itn.runtime.records import check_schema
 from itn.runtime.validation import user_path
@@ -52,7 +55,7 @@ def make_net(
     Raises:
         ValueError: If a transformer breaks its promises, or the objective cannot learn it.
     """
-    net = InvariantTransformerNet(classifier, *_transformers(config, shape)).to(classifier.device)
+    net = InvariantTransformerNet(classifier, _transformers(config, shape)).to(classifier.device)
     weights = generator(config.seed, "weights")
     for name in net.parts:
         part = net.part(name)
@@ -83,28 +86,22 @@ def _check_identity(name: str, part: Transformer, shape: Sequence[int]) -> None:
             raise ValueError(f"{method} of {name} passes no gradient to p: write it with operations of torch")
 
 
-def _transformers(
-    config: LearnConfig, shape: Sequence[int]
-) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
-    """Return the arguments for a net that a configuration describes."""
+def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:
+    """Return the transformers of a net that a configuration describes."""
     if isinstance(config.parts, Mapping):
-        return {name: copy.deepcopy(part) for name, part in config.parts.items()}, None
-    color = spatial = None
-    if ColorTransformer.part in config.parts:
-        color = ColorTransformer(
-            shape[-3], config.hidden, config.color_bound, None, config.nonnegative, config.color_family
-        )
-    if SpatialTransformer.part in config.parts:
-        spatial = SpatialTransformer(
-            config.family,
-            config.hidden,
-            config.spatial_bound,
-            config.padding,
-            None,
-            config.nonnegative,
-            INTERPOLATIONS[0] if config.interpolation == AUTO else config.interpolation,
-        )
-    return color, spatial
+        return {name: copy.deepcopy(part) for name, part in config.parts.items()}
+    settings = PartSettings(
+        channels=shape[-3],
+        hidden=config.hidden,
+        nonnegative=config.nonnegative,
+        padding=config.padding,
+        interpolation=INTERPOLATIONS[0] if config.interpolation == AUTO else config.interpolation,
+        family=config.family,
+        spatial_bound=config.spatial_bound,
+        color_family=config.color_family,
+        color_bound=config.color_bound,
+    )
+    return make_parts(config.parts, settings)
 
 
 def load_net(
@@ -127,7 +124,7 @@ def load_net(
             family of that class, or if transformers are missing or others.
     """
     classifier = as_classifier(classifier)
-    return InvariantTransformerNet(classifier, *_learned(folder, label, transformers)).to(classifier.device)
+    return InvariantTransformerNet(classifier, _learned(folder, label, transformers)).to(classifier.device)
 
 
 def load_augmentation(
@@ -149,7 +146,7 @@ def load_augmentation(
     Raises:
         ValueError: As ``load_net``, or if the scale is negative.
     """
-    return LearnedAugmentation(*_learned(folder, label, transformers), scale=scale, crop=crop)
+    return LearnedAugmentation(_learned(folder, label, transformers), scale=scale, crop=crop)
 
 
 def read_results(folder: Path) -> tuple[Any, tuple[LearnStep, ...], dict[Any, dict[str, Tensor]]]:
@@ -173,9 +170,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
     return settings
 
 
-def _learned(
-    folder: str | Path, label: int | None, transformers: Parts | None
-) -> tuple[ColorTransformer | Parts | None, SpatialTransformer | None]:
+def _learned(folder: str | Path, label: int | None, transformers: Parts | None) -> Controlled:
     """Return the transformers of a finished run."""
     folder = user_path(folder)
     with _reading(folder):
@@ -194,7 +189,7 @@ def _learned(
         config = LearnConfig(**content | {"parts": given or tuple(described)}, objective="switched")
         _check_shape(shape, config, state)
         parts = _transformers(config, shape)
-        net = InvariantTransformerNet(nn.Identity(), *parts)
+        net = InvariantTransformerNet(nn.Identity(), parts)
         for weights in families.values():
             net.load_transformer_state(weights)
     if label not in families:
@@ -206,11 +201,12 @@ def _learned(
 
 
 def _check_shape(shape: Sequence[int], config: LearnConfig, state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError if no images have a shape, or more channels than their color matrix has weights."""
-    mixes = not isinstance(config.parts, Mapping) and ColorTransformer.part in config.parts
-    mixes = mixes and config.color_family == "affine"
+    """Raise ValueError if no images have a shape, or more channels than there are weights."""
+    named = () if isinstance(config.parts, Mapping) else config.parts
+    by_channel = ToneTransformer.part in named
+    by_channel |= ColorTransformer.part in named and config.color_family == "affine"
     rows = [len(weight) for name, weight in state.items() if name.endswith("output.weight")]
-    if len(shape) != 4 or min(shape) < 1 or (mixes and shape[1] > max(rows)):
+    if len(shape) != 4 or min(shape) < 1 or (by_channel and shape[1] > max(rows)):
         raise ValueError(f"no images have the shape {shape}")
 
 
@@ -269,4 +265,4 @@ def load_family(folder: Path, label: int | None = None) -> Composition:
     Raises:
         ValueError: As ``load_net``.
     """
-    return Composition(*_learned(folder, label, None))
+    return Composition(_learned(folder, label, None))

@@ -22,7 +22,7 @@ from itn.learning.summary import (
     part_cells,
     part_readings,
 )
-from itn.nn import ColorTransformer, SpatialTransformer
+from itn.nn import controls_of_parts
 from itn.reports.animations import film_of
 from itn.reports.kinds import page_of
 from itn.reports.page import Figure, RunPage, Section, Sliders, Strips, Table, Text, at_the_change
@@ -42,7 +42,7 @@ TOLERANCE_OF_PAGE = "1/255"
 def controls_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what each k drives, from the content of config.json."""
     parts = settings.get("config", {}).get("parts", ())
-    return tuple(parts) if isinstance(parts, Mapping) else (ColorTransformer.part, SpatialTransformer.part)
+    return tuple(parts) if isinstance(parts, Mapping) else controls_of_parts(parts)
 
 
 @page_of(LEARN)

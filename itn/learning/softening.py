@@ -14,7 +14,7 @@ from torch import Tensor
 from itn.certification.parametric import EvaluationSet, ParametricTransform
 from itn.functional import Surround, warp
 from itn.functional.spatial import spatial_identity
-from itn.nn import InvariantTransformerNet, SpatialTransformer
+from itn.nn import InvariantTransformerNet
 
 MOST_IMAGES = 2000
 SHARE = 0.25  # of the tolerance, which bilinear sampling may lose
@@ -43,7 +43,7 @@ class Softening:
 def choose_interpolation(
     nets: Sequence[InvariantTransformerNet], training: EvaluationSet, tolerance: float
 ) -> Softening | None:
-    """Give the spatial parts of nets bicubic interpolation if bilinear sampling alone would break.
+    """Give parts of nets that move pixels bicubic interpolation if bilinear sampling alone would break.
 
     Args:
         nets: Of the same parts.
@@ -51,20 +51,20 @@ def choose_interpolation(
         tolerance: Of the certificate.
 
     Returns:
-        What was measured; None if no part is a ``SpatialTransformer``.
+        What was measured; None if no part samples between pixels.
     """
-    spatial = [part for net in nets for part in net.members if isinstance(part, SpatialTransformer)]
-    if not spatial:
+    moving = [part for net in nets for part in net.members if part.samples]
+    if not moving:
         return None
     images = training.spread(MOST_IMAGES)
     bilinear, bicubic = (
-        images.changes(half_a_pixel(spatial[0].padding, kernel), torch.ones(1, 1)).double()
+        images.changes(half_a_pixel(moving[0].padding, kernel), torch.ones(1, 1)).double()
         for kernel in ("bilinear", "bicubic")
     )
     excess = bilinear - bicubic
     error = excess.std() / len(excess) ** 0.5
     if excess.mean() > max(SHARE * tolerance, STANDARD_ERRORS * error.item()):
-        for part in spatial:
+        for part in moving:
             part.interpolation = "bicubic"
     return Softening(bilinear.mean().item(), bicubic.mean().item(), len(excess))
 

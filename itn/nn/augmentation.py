@@ -10,7 +10,7 @@ from itn.functional import Surround, check_images, unit_float
 from itn.models.classifier import Classifier
 from itn.models.preprocessing import height_width
 from itn.nn.color_transformer import ColorTransformer
-from itn.nn.composition import Composition, Parts
+from itn.nn.composition import Composition, Controlled
 from itn.nn.control_head import CONTROLS
 from itn.nn.spatial_transformer import SpatialTransformer
 
@@ -39,7 +39,7 @@ class LearnedAugmentation(Composition):
 
     def __init__(
         self,
-        color: ColorTransformer | Parts | None = None,
+        color: ColorTransformer | Controlled | None = None,
         spatial: SpatialTransformer | None = None,
         scale: float = 1.0,
         crop: tuple[int, int] | int | None = None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from itn.functional import (
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
+from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import SingleTransformation, of_matrices
 from itn.nn.transformer import MatrixTransformer
 from itn.runtime.validation import is_of, require
@@ -69,6 +70,17 @@ class ColorTransformer(MatrixTransformer):
         names = COLOR_FAMILIES[family].parameters(channels)
         super().__init__(names, bound, hidden, generator=generator, nonnegative=nonnegative)
         self.channels, self.family = channels, family
+
+    @classmethod
+    def of_settings(cls, settings: PartSettings) -> Self:
+        """Return the transformer that a run names."""
+        return cls(
+            settings.channels,
+            settings.hidden,
+            settings.color_bound,
+            nonnegative=settings.nonnegative,
+            family=settings.color_family,
+        )
 
     def matrix(self, k: Tensor) -> Tensor:
         """Return the color matrices, B x C x (C+1), one per row of k.

@@ -14,6 +14,8 @@ from itn.nn.transformer import Transformer
 from itn.runtime.wording import counted
 
 Parts = Mapping[str, Transformer]
+Controlled = Mapping[str, Transformer | None]
+"""What each k drives; None: nothing."""
 
 
 class Composition(nn.Module):
@@ -27,7 +29,7 @@ class Composition(nn.Module):
 
     def __init__(
         self,
-        color: ColorTransformer | Parts | None = None,
+        color: ColorTransformer | Controlled | None = None,
         spatial: SpatialTransformer | None = None,
     ) -> None:
         super().__init__()

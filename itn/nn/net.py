@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from itn.functional import Surround
 from itn.models.classifier import Classifier
 from itn.nn.color_transformer import ColorTransformer
-from itn.nn.composition import Composition, Parts
+from itn.nn.composition import Composition, Controlled
 from itn.nn.spatial_transformer import SpatialTransformer
 
 
@@ -35,7 +35,7 @@ class InvariantTransformerNet(Composition):
     def __init__(
         self,
         classifier: nn.Module,
-        color: ColorTransformer | Parts | None = None,
+        color: ColorTransformer | Controlled | None = None,
         spatial: SpatialTransformer | None = None,
     ) -> None:
         super().__init__(color, spatial)

@@ -4,14 +4,14 @@ Where a surround is known, images are *canvases* until the last transformer that
 returns crops, and those after it act on crops. Those before it act on whole canvases, so that what it brings
 in from outside the crop has been changed as the crop has. Except for those that move pixels and do not look
 around: on canvases they would move them farther than on crops, so they are given crops, and nothing is known
-around these from there on.
+around these from there on, unless they say what they do to canvases (``apply_to_canvases``).
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from itn.functional import Surround, crops_of, fill_outside, project_canvas
+from itn.functional import Surround, crops_of, project_canvas
 from itn.nn.frame import Frame
 from itn.nn.transformer import MatrixTransformer, Transformer
 
@@ -52,8 +52,10 @@ def render(
 
 
 def _needs_crops(part: Transformer, p: Tensor, images: Tensor, surround: Surround) -> bool:
-    """Return whether a transformer moves pixels without looking around."""
-    return not part.takes_surround and part.rms_shift(p[:1], _frame(part, images, surround)) is not None
+    """Return whether a transformer moves pixels, without looking around, and cannot do so on canvases."""
+    if part.takes_surround or type(part).apply_to_canvases is not Transformer.apply_to_canvases:
+        return False
+    return part.rms_shift(p[:1], _frame(part, images, surround)) is not None
 
 
 def _frame(part: Transformer, images: Tensor, surround: Surround | None) -> Frame:
@@ -78,10 +80,10 @@ def _apply_matrix(
 def _apply(
     part: Transformer, p: Tensor, images: Tensor, surround: Surround | None, is_last: bool
 ) -> tuple[Tensor, Surround | None]:
-    """Apply a transformer that has no matrix; on canvases as on images, unless it looks around crops."""
+    """Apply a transformer that has no matrix; the last one that looks around crops returns these."""
     if surround is None:
         return part.apply_parameters(images, p, part.frame(images.shape)).clamp(0, 1), None
     if is_last:
         return part.apply_parameters(images, p, _frame(part, images, surround)).clamp(0, 1), None
-    canvases = fill_outside(images, surround, part.padding)
-    return part.apply_parameters(canvases, p, part.frame(images.shape)).clamp(0, 1), surround
+    canvases, surround = part.apply_to_canvases(images, p, _frame(part, images, surround))
+    return canvases.clamp(0, 1), surround

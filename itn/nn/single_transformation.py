@@ -9,6 +9,8 @@ from torch import Tensor
 from itn.functional import displacement
 from itn.transforms import TRANSFORMS
 
+PATH_STEPS = 1024  # at which parameters are compared with their bounds
+
 
 class SingleTransformation(NamedTuple):
     """One transformation with one sign, which grows with a scale from 0, the identity, to 1, its bound."""
@@ -41,6 +43,57 @@ class SingleTransformation(NamedTuple):
     def magnitude(self, scale: float) -> float:
         """Return the magnitude at a scale."""
         return self.identity + scale * self.max_offset
+
+
+class MagnitudeOffset(NamedTuple):
+    """What the magnitude of a single transformation is."""
+
+    most: float
+    """Magnitude minus identity at scale 1, signed."""
+    identity: float = 0.0
+    unit: str = ""
+    """May be empty."""
+
+
+def of_parameters(
+    name: str,
+    offset: MagnitudeOffset,
+    parameters: Callable[[Tensor], Tensor],
+    bound: Tensor,
+    apply: Callable[..., Tensor],
+    displacements: Callable[[Tensor], Tensor],
+    takes_surround: bool = False,
+) -> SingleTransformation:
+    """Return the baseline of a path of parameters, which ends where the first one reaches its bound.
+
+    Args:
+        name: Its name.
+        offset: What its magnitude is where the path is at 1.
+        parameters: From scales from 0 to 1, float64, B, to parameters, B x P, 0 at 0.
+        bound: On their absolute values.
+        apply: From float images and parameters to images; see ``SingleTransformation``.
+        displacements: From parameters to displacements, B.
+        takes_surround: Whether ``apply`` looks around the frame.
+    """
+    scales = torch.linspace(0, 1, PATH_STEPS + 1, dtype=torch.float64)
+    outside = (parameters(scales).abs() > bound.cpu() * (1 + 1e-6)).any(1)
+    end = scales[max(1, int(outside.int().argmax()) - 1)].item() if outside.any() else 1.0
+
+    def at(scale: Tensor) -> Tensor:
+        return parameters(end * scale.cpu().double()).to(scale)
+
+    return SingleTransformation(
+        name,
+        "+" if offset.most > 0 else "-",
+        offset.identity,
+        end * offset.most,
+        offset.unit,
+        at,
+        apply,
+        displacements,
+        lambda scale: at(torch.tensor([scale]))[0],
+        takes_surround,
+    )
 
 
 def of_matrices(

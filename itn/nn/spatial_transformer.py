@@ -1,7 +1,7 @@
 """The spatial transformer: an affine map of the image plane."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from itn.functional import (
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
+from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import SingleTransformation, of_matrices
 from itn.nn.transformer import MatrixTransformer
 from itn.transforms import TRANSFORMS
@@ -28,6 +29,19 @@ def sample(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
     """Return images, with a surround canvases, warped as a frame says, in [0, 1]."""
     warped = project(images, matrix, frame.padding, frame.surround, frame.interpolation)
     return warped if frame.interpolation == "bilinear" else warped.clamp(0, 1)
+
+
+def in_words(parts: SpatialParts) -> str:
+    """Return what a single affine map does, in words."""
+    turned, scale_x, scale_y, shear, shift_x, shift_y = (value.item() for value in parts)
+    return (
+        f"content is turned {abs(turned):.1f} degrees "
+        f"{'clockwise' if turned >= 0 else 'counter-clockwise'}, "
+        f"scaled x {scale_x:.2f} and y {scale_y:.2f} (above 1 shrinks), "
+        f"sampled with shear {shear:+.2f} (pixels to the right per pixel down), "
+        f"shifted {100 * abs(shift_x):.1f} % of the width {'left' if shift_x < 0 else 'right'} "
+        f"and {100 * abs(shift_y):.1f} % of the height {'up' if shift_y < 0 else 'down'}"
+    )
 
 
 class SpatialTransformer(MatrixTransformer):
@@ -56,6 +70,7 @@ class SpatialTransformer(MatrixTransformer):
     part = "spatial"
     """Its name in a net and in records."""
     seed_name = "space"
+    samples = True
 
     def __init__(
         self,
@@ -84,6 +99,18 @@ class SpatialTransformer(MatrixTransformer):
             interpolation,
         )
         self.family = family
+
+    @classmethod
+    def of_settings(cls, settings: PartSettings) -> Self:
+        """Return the transformer that a run names."""
+        return cls(
+            settings.family,
+            settings.hidden,
+            settings.spatial_bound,
+            settings.padding,
+            nonnegative=settings.nonnegative,
+            interpolation=settings.interpolation,
+        )
 
     def matrix(self, k: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Return the spatial matrices, B x 2 x 3, one per row of k.
@@ -126,15 +153,7 @@ class SpatialTransformer(MatrixTransformer):
         parts = self._decomposed(p, frame)
         if parts is None:
             return ""
-        turned, scale_x, scale_y, shear, shift_x, shift_y = (value.item() for value in parts)
-        return (
-            f"content is turned {abs(turned):.1f} degrees "
-            f"{'clockwise' if turned >= 0 else 'counter-clockwise'}, "
-            f"scaled x {scale_x:.2f} and y {scale_y:.2f} (above 1 shrinks), "
-            f"sampled with shear {shear:+.2f} (pixels to the right per pixel down), "
-            f"shifted {100 * abs(shift_x):.1f} % of the width {'left' if shift_x < 0 else 'right'} "
-            f"and {100 * abs(shift_y):.1f} % of the height {'up' if shift_y < 0 else 'down'}"
-        )
+        return in_words(parts)
 
     @override
     def details(self, p: Tensor, frame: Frame) -> dict[str, Any]:

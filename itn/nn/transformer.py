@@ -5,7 +5,7 @@ Subclass ``Transformer``, name the parameters and their bound, and write ``apply
 along every ray of k, so that a family can be learned, scaled and certified without further code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,13 +18,14 @@ from itn.functional import (
     Surround,
     check_images,
     displacement,
+    fill_outside,
     sampled_displacement,
     unit_vectors,
 )
 from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
-from itn.nn.single_transformation import SingleTransformation
+from itn.nn.single_transformation import MagnitudeOffset, SingleTransformation, of_parameters
 from itn.runtime.validation import check_choice
 from itn.runtime.wording import counted
 from itn.transforms import TRANSFORMS
@@ -71,6 +72,9 @@ class Transformer(nn.Module):
     seed_name = ""
     """Name in seeds, where it is not that of the part: results of an earlier name stay the same."""
 
+    samples = False
+    """Whether it makes values between pixels, so that its interpolation matters."""
+
     @property
     def takes_surround(self) -> bool:
         """Whether ``apply_parameters`` looks around the frame.
@@ -108,6 +112,20 @@ class Transformer(nn.Module):
         (``apply`` belongs to ``torch.nn.Module``.)
         """
         raise NotImplementedError(f"{type(self).__name__} lacks apply_parameters(images, p, frame)")
+
+    def apply_to_canvases(self, canvases: Tensor, p: Tensor, frame: Frame) -> tuple[Tensor, Surround]:
+        """Return canvases whose crops are transformed, for a transformer that follows, and their surround.
+
+        By default canvases are transformed as if they were the images; overridden by those that move pixels.
+
+        Args:
+            canvases: B x C x H' x W'.
+            p: B x P.
+            frame: That of the crops, with their surround.
+        """
+        assert frame.surround is not None
+        filled = fill_outside(canvases, frame.surround, self.padding)
+        return self.apply_parameters(filled, p, self.frame(canvases.shape)), frame.surround
 
     def displacement(self, p: Tensor, frame: Frame) -> Tensor:
         """Return how far parameters, B x P, are from the identity, B; 0 at p = 0, differentiable."""
@@ -158,21 +176,30 @@ class Transformer(nn.Module):
 
     def along(self, name: str, direction: Tensor, max_offset: float, frame: Frame) -> SingleTransformation:
         """Return the baseline whose parameters are a scale times a direction, P."""
+        return self.path(
+            name, lambda scale: scale[:, None] * direction.to(scale), MagnitudeOffset(max_offset), frame
+        )
+
+    def path(
+        self, name: str, parameters: Callable[[Tensor], Tensor], offset: MagnitudeOffset, frame: Frame
+    ) -> SingleTransformation:
+        """Return the baseline of a path of parameters, which ends where the first one reaches its bound.
+
+        Args:
+            name: Its name.
+            parameters: From scales from 0 to 1, float64, B, to parameters, B x P, 0 at 0.
+            offset: What its magnitude is, at the scale 1 of these.
+            frame: Of the images.
+        """
 
         def apply(images: Tensor, p: Tensor, surround: Surround | None = None) -> Tensor:
             return self.apply_parameters(images, p, frame._replace(surround=surround))
 
-        return SingleTransformation(
-            name,
-            "+" if max_offset > 0 else "-",
-            0.0,
-            max_offset,
-            "",
-            lambda scale: scale[:, None] * direction.to(scale),
-            apply,
-            lambda p: self.displacement(p.to(self.head.bound.device), frame),
-            lambda scale: scale * direction,
-            self.takes_surround,
+        def displacements(p: Tensor) -> Tensor:
+            return self.displacement(p.to(self.head.bound.device), frame)
+
+        return of_parameters(
+            name, offset, parameters, self.head.bound, apply, displacements, self.takes_surround
         )
 
     def frame(self, shape: Sequence[int]) -> Frame:

@@ -223,7 +223,10 @@ REFUSED_BY_LEARN = [
     (["--out", "mine.py"], "cannot write to mine.py, since mine.py is a file"),
     (["--out", "."], "holds other files: name a new folder, or add --overwrite"),
     (["--steps", "many"], 'unable to convert "many" into int'),
-    (["--parts", "color,sound"], "parts must be color, spatial, or both, got color,sound"),
+    (
+        ["--parts", "color,sound"],
+        "parts must be among color, spatial, filter, homography, elastic, tone, each once, got color,sound",
+    ),
     (["--stesp", "3"], "Unknown option"),
     (["--objective", "best"], "objective"),
     (["--learning-rate", "0"], "learning-rate must be positive, got 0"),

@@ -65,7 +65,10 @@ def test_settings_of_an_objective_are_described_beside_its_name():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"parts": ()}, "parts must be color, spatial, or both, got none"),
+        (
+            {"parts": ()},
+            "parts must be among color, spatial, filter, homography, elastic, tone, each once, got none",
+        ),
         ({"parts": ("spatial", "spatial")}, "got spatial,spatial"),
         ({"parts": ("colour",)}, "got colour"),
         ({"parts": {}}, "nothing to learn"),

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from itn import ColorTransformer, SpatialTransformer, displacement
+from itn import (
+    ColorTransformer,
+    ElasticTransformer,
+    FilterTransformer,
+    HomographyTransformer,
+    SpatialTransformer,
+    ToneTransformer,
+)
 from itn.functional import COLOR_FAMILIES, FAMILIES
 
 MAKERS = {
@@ -12,6 +19,14 @@ MAKERS = {
 }
 MAKERS |= {f"color-{c}": lambda c=c, **kw: ColorTransformer(c, **kw) for c in (1, 3, 4)}
 MAKERS |= {f"color-{f}": lambda f=f, **kw: ColorTransformer(3, family=f, **kw) for f in ("gain", "bias")}
+MAKERS |= {
+    "filter": lambda **kw: FilterTransformer(3, **kw),
+    "filter-mixing": lambda **kw: FilterTransformer(3, 3, True, False, hidden=16, **kw),
+    "homography": HomographyTransformer,
+    "tilts": lambda **kw: HomographyTransformer("tilts", **kw),
+    "elastic": lambda **kw: ElasticTransformer(2, **kw),
+    "tone": lambda **kw: ToneTransformer(3, **kw),
+}
 CHANNELS = {"color-1": 1, "color-4": 4}
 
 
@@ -38,8 +53,10 @@ def images_for(name, batch=4, dtype=torch.float32):
 @pytest.mark.parametrize("k", [torch.zeros(2), torch.zeros(1, 2), torch.zeros(4, 2)])
 def test_zero_is_exactly_the_identity(name, scale, k):
     module, images = make(name, scale), images_for(name)
-    matrix = module.matrix(k)
-    assert torch.equal(matrix, torch.eye(*matrix.shape[1:]).expand_as(matrix))
+    assert not module.parameters_at(k).any()
+    if hasattr(module, "matrix"):
+        matrix = module.matrix(k)
+        assert torch.equal(matrix, torch.eye(*matrix.shape[1:]).expand_as(matrix))
     assert torch.equal(module(images, k), images)
 
 
@@ -48,7 +65,10 @@ def test_zero_is_exactly_the_identity(name, scale, k):
 def test_displacement_grows_along_rays(name, seed, scale):
     module = make(name, scale, seed)
     rays = torch.rand(16, 2, generator=torch.Generator().manual_seed(seed))
-    along = torch.stack([displacement(module.double().matrix(t * rays)) for t in torch.linspace(0, 1, 11)])
+    frame = module.double().frame(images_for(name).shape)
+    along = torch.stack(
+        [module.displacement(module.parameters_at(t * rays), frame) for t in torch.linspace(0, 1, 11)]
+    )
     assert (along.diff(dim=0) >= 0).all()
     assert (along[-1] > 0).all()
 
@@ -58,8 +78,7 @@ def test_untrained_stays_near_the_identity(name, seed):
     module = make(name, seed=seed)
     k = torch.rand(256, 2, generator=torch.Generator().manual_seed(seed))
     k[0] = 1
-    matrix = module.matrix(k)
-    assert 0 < (matrix - torch.eye(*matrix.shape[1:])).abs().max() < 1e-2
+    assert 0 < module.parameters_at(k).abs().max() < 1e-2
     images = images_for(name, 256)
     assert (module(images, k) - images).abs().max() < 1e-2
 
@@ -75,7 +94,7 @@ def test_one_k_applies_to_the_batch(name):
     module, images = make(name, 0.1), images_for(name)
     k = torch.tensor([0.3, 0.9])
     torch.testing.assert_close(module(images, k), module(images, k.expand(4, 2)), rtol=0, atol=2e-6)
-    assert module.matrix(k).shape[0] == 1
+    assert module.parameters_at(k).shape[0] == 1
 
 
 def test_output_stays_in_range_and_parameters_in_bounds(name):
@@ -104,8 +123,8 @@ def test_k_beside_zero_has_a_gradient(name):
     """The identity is where learning of an image's own k would start."""
     module = make(name, 0.3).double()
     k = torch.full((1, 2), 1e-12, dtype=torch.float64, requires_grad=True)
-    matrix = module.matrix(k)
-    (matrix * torch.rand_like(matrix)).sum().backward()
+    parameters = module.parameters_at(k)
+    (parameters * torch.rand_like(parameters)).sum().backward()
     assert k.grad.abs().max() > 1e-3
 
 
@@ -113,21 +132,21 @@ def test_state_dict_round_trip(name):
     first, second = make(name, 0.3, bound=0.7), make(name, seed=1)
     second.load_state_dict(first.state_dict())
     k = torch.rand(5, 2)
-    assert torch.equal(first.matrix(k), second.matrix(k))
+    assert torch.equal(first.parameters_at(k), second.parameters_at(k))
 
 
 def test_generators_reproduce_and_differ(name):
     k = torch.rand(5, 2)
-    assert torch.equal(make(name, seed=3).matrix(k), make(name, seed=3).matrix(k))
-    assert not torch.equal(make(name, seed=3).matrix(k), make(name, seed=4).matrix(k))
+    assert torch.equal(make(name, seed=3).parameters_at(k), make(name, seed=3).parameters_at(k))
+    assert not torch.equal(make(name, seed=3).parameters_at(k), make(name, seed=4).parameters_at(k))
 
 
-def test_autocast_keeps_matrices_and_identity_exact(name):
+def test_autocast_keeps_parameters_and_identity_exact(name):
     module, images = make(name, 0.1), images_for(name)
     k = torch.rand(4, 2, generator=torch.Generator().manual_seed(5))
-    plain = module.matrix(k)
+    plain = module.parameters_at(k)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(module.matrix(k), plain)
+        assert torch.equal(module.parameters_at(k), plain)
         assert torch.equal(module(images, torch.zeros(2)), images)
         torch.testing.assert_close(module(images, k).float(), module(images.float(), k), rtol=0, atol=2e-2)
 
