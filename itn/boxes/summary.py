@@ -73,7 +73,7 @@ def statement(
 
 def box_text(box: Mapping[str, tuple[float, float]]) -> str:
     """Return a box in words, such as "rotate -20 to 20, zoom 0.9 to 1.1"."""
-    return ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in box.items())
+    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in box.items())
 
 
 def percent(value: float) -> str:
@@ -89,7 +89,7 @@ def table_cells(record: WorstRecord) -> list[tuple[str, ...]]:
         unit = unit_text(name, record.units[name])
         rows.append((name, "" if alone is None else percent(alone), f"{low:g} to {high:g}", unit))
     if record.survival_every_single is not None and len(record.box) > 1:
-        rows.insert(1, ("each alone", percent(record.survival_every_single), "", ""))
+        rows.insert(1, ("every one alone", percent(record.survival_every_single), "", ""))
     return [("transformation", "survive, at most", "range", "unit"), *rows]
 
 

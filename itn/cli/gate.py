@@ -27,8 +27,8 @@ def report(requirements: Requirements, folder: Path, suite: str) -> None:
                 write_whole(folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
     say(f"verdicts: {', '.join(str(folder / name) for name in REQUIREMENTS)}")
     if not requirements.met:
-        failed = sum(not verdict.met for verdict in requirements.verdicts)
-        total = counted(len(requirements.verdicts), "verdict")
+        failed = [verdict.requirement for verdict in requirements.verdicts if not verdict.met]
         raise NotMetError(
-            f"{failed} of {total} {'is' if failed == 1 else 'are'} not met: {requirements.requirements}"
+            f"{len(failed)} of {counted(len(requirements.verdicts), 'verdict')} "
+            f"{'is' if len(failed) == 1 else 'are'} not met: {','.join(dict.fromkeys(failed))}"
         )

@@ -56,7 +56,7 @@ def class_indices(
     raise ValueError(
         f"the folders {first_three(unknown)} are not classes of {classifier.name} "
         f"({_expected(classifier)}): rename them, or give their classes with class_map=FILE, "
-        "lines of folder,class"
+        "lines of folder,class; or let your function return an itn.Classifier with class_names"
     )
 
 

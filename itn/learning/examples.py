@@ -35,7 +35,7 @@ RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RAY_IMAGES, RAY_TS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
 _TS = tuple(n / 8 for n in range(1, 9))
 _STRENGTH = Transform("strength", "share of full strength", 0.0, _TS, lambda images, v: images, domain=(0, 1))
-RANKS = ("changes first", "near the median", "changes last")
+RANKS = ("changes first", "in the middle of those that change", "changes last of these")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _flips(group: Shown, numbers: Tensor, most: int, candidates: int) -> tuple[i
 
 
 def _ranked(flips: Sequence[_Flip]) -> list[tuple[str, _Flip]]:
-    """Return the first one, one near the median and the last one of those that change."""
+    """Return the first one, the middle one and the last one of those that change."""
     order = sorted(flips, key=lambda flip: (flip.moments[2].t, flip.image))
     places = {RANKS[0]: 0, RANKS[1]: len(order) // 2, RANKS[2]: len(order) - 1}
     ranked: dict[int, tuple[str, _Flip]] = {}

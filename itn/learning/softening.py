@@ -35,8 +35,8 @@ class Softening:
         """In words."""
         bilinear, bicubic = (100 * loss for loss in (self.bilinear, self.bicubic))
         return (
-            f"a shift by half a pixel loses {bilinear:.1f} % bilinearly and {bicubic:.1f} % bicubically "
-            f"({self.images:,} training images)"
+            f"a shift by half a pixel loses {bilinear:.1f} % bilinearly and {bicubic:.1f} % bicubically, "
+            f"of {self.images:,} training images"
         )
 
 

@@ -278,12 +278,17 @@ def _compared(record: LearnRecord, name: str, headline: Headline | None) -> str:
     return (
         f"{whose}: {limit}{headline.value:.2f} [{headline.ci_low:.2f}, {headline.ci_high:.2f}] times the "
         f"displacement{without} of the {best}, {headline.rival}, where both lose equally much, {low} to "
-        f"{high} %; measured, not certified{_verdict(headline)}"
+        f"{high} %; measured, not certified{_verdict(record, headline)}"
     )
 
 
-def _verdict(headline: Headline) -> str:
+def _verdict(record: LearnRecord, headline: Headline) -> str:
     """Return what the interval says of who goes farther."""
+    if all(record.parts[part].member for part in headline.parts):
+        return (
+            ": both are single transformations, as nothing was found that goes farther, so this compares "
+            "their proportions, or nothing but chance"
+        )
     if headline.ci_low > 1:
         return "" if headline.limit != "at most" else ": the other ends at its bound, so this may be less"
     if headline.ci_high < 1 and headline.limit != "at least":

@@ -38,7 +38,7 @@ def in_words(parts: SpatialParts) -> str:
         f"content is turned {abs(turned):.1f} degrees "
         f"{'clockwise' if turned >= 0 else 'counter-clockwise'}, "
         f"scaled x {scale_x:.2f} and y {scale_y:.2f} (above 1 shrinks), "
-        f"sampled with shear {shear:+.2f} (pixels to the right per pixel down), "
+        f"sheared by {-shear:+.2f} (pixels to the right per pixel down), "
         f"shifted {100 * abs(shift_x):.1f} % of the width {'left' if shift_x < 0 else 'right'} "
         f"and {100 * abs(shift_y):.1f} % of the height {'up' if shift_y < 0 else 'down'}"
     )

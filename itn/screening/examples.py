@@ -18,7 +18,7 @@ from itn.screening.sweep import Samples, Sweep
 from itn.screening.thresholds import paths
 
 TRIES = 5
-RANKS = ("changes first", "near the median", "changes last")
+RANKS = ("changes first", "in the middle of those that change", "changes last of these")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FlipExample:
 
     transform: str
     rank: str
-    """Among the images whose prediction changes: first, near the median, last."""
+    """Among the images whose prediction changes: first, the middle one, last."""
     image: str
     """Its name in flips.csv."""
     class_: str
@@ -48,7 +48,7 @@ class FlipExample:
 
 @torch.inference_mode()
 def flip_examples(screener: Screener, sweep: Sweep, samples: Samples) -> tuple[FlipExample, ...]:
-    """Return up to three images whose prediction changes: the first, one near the median, the last.
+    """Return up to three images whose prediction changes: the first, the middle one, the last.
 
     They are right unchanged, if there are such, and are classified again here: where rounding decides, the
     next image is taken.

@@ -202,6 +202,9 @@ def _classes(record: ScreenRecord, name: str, transform: Transform) -> Iterator[
         return min((transform.distance(v) for v in ends), default=float("inf"))
 
     order = sorted(enough, key=nearest)
+    if nearest(order[0]) == nearest(order[-1]):
+        yield Text(("No class stops leading sooner than another within what was tested.",))
+        return
     shown = min(SHOWN_CLASSES, len(order) // 2)
     frame = sweep.magnitudes, sweep.identity
     rows = [
@@ -222,7 +225,8 @@ def _classes(record: ScreenRecord, name: str, transform: Transform) -> Iterator[
         f"half of the predictions unchanged from, to ({unit})",
     )
     reading = (
-        f"How to read it: a class leads while its mean softmax over its images is the largest; these are the "
+        "How to read it: a class leads while its mean softmax over its images is the largest; most affected "
+        "is what stops leading at the smallest change; these are the "
         f"extremes of {len(order)} classes, picked after measuring, and of many classes some are extreme by "
         f"chance; each {100 * record.confidence:g} % interval is of its class alone."
     )

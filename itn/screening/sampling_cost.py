@@ -20,9 +20,9 @@ def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> s
     if not named:
         return None
     return (
-        f"warped there and back, images lose at least half as much as they do at the thresholds of "
-        f"{', '.join(named)}: interpolation and cut-off alone may be what breaks there, not the motion; "
-        "bicubic interpolation softens less"
+        f"sampling may be what breaks under {', '.join(named)}, not the motion: images that are warped there "
+        "and back lose at least half as much accuracy as at the threshold. Screen again with bicubic "
+        "interpolation, which softens less"
     )
 
 

@@ -37,7 +37,7 @@ def test_summary_says_what_the_matrices_do(record):
     assert "98.76 % [98.00, 99.00] " in told
     assert "gain 1.50 and bias -0.25 of full range" in told
     assert (
-        "turned 12.3 degrees clockwise, scaled x 1.25 and y 0.90 (above 1 shrinks), sampled with shear -0.05 "
+        "turned 12.3 degrees clockwise, scaled x 1.25 and y 0.90 (above 1 shrinks), sheared by +0.05 "
         "(pixels to the right per pixel down)" in told
     )
     assert "shifted 3.4 % of the width left and 2.1 % of the height down" in told
