@@ -104,13 +104,15 @@ def learn_page(
         rivals = svg_text(plots.baselines(record, model), "baselines")
         reading = (
             "How to read it: at the same loss, left to right, the family (the line with dots) goes farther "
-            "than a single transformation where it is higher."
+            "than its best rivals where it is higher."
         )
         figures.append(Figure(rivals, reading, wide=True))
     worst = {} if record.certificate is None else {"worst k": record.certificate.worst.k}
+    singles = {name: part.member for name, part in record.parts.items() if part.member}
+    alike = [name for name, member in singles.items() if " and " not in member]
     sections = [
         Section("overview", "What accuracy it costs, and how far it goes", overview),
-        *_moving(examples, controls, worst),
+        *_moving(examples, controls, worst, alike),
         *_flips(examples),
         Section("figures", "Along k, and beside what needs no learning", tuple(figures)),
         *_steps(record, history, model),
@@ -201,16 +203,19 @@ def _statement(record: LearnRecord, settings: Mapping[str, Any]) -> Iterator[str
 
 
 def _moving(
-    examples: LearnExamples | None, controls: Sequence[str], marks: Mapping[str, Sequence[float] | None]
+    examples: LearnExamples | None,
+    controls: Sequence[str],
+    marks: Mapping[str, Sequence[float] | None],
+    alike: Sequence[str] = (),
 ) -> Iterator[Section]:
-    """Yield the section with sliders for k."""
+    """Yield the section with sliders for k; of the parts that are alike, both entries do the same."""
     title = "Move the images yourself"
     if examples is None:
         yield Section("sliders", title, (Text(("This run has left no images for its report.",)),))
         return
     if examples.lattice is not None:
         points = len(examples.lattice.points)
-        reading = (
+        reading: tuple[str, ...] = (
             "How to read it: each slider is one entry of a k; at 0 nothing is changed, with all at 1 the "
             "family is at full strength. A green frame: the prediction is that on the unchanged image; red "
             f"and dashed: it is another. Pictures are computed here, within {TOLERANCE_OF_PAGE} of what the "
@@ -222,6 +227,12 @@ def _moving(
             "How to read it: pictures and answers along rays of one k, the others at 0, all computed "
             "beforehand; at t = 0 nothing is changed. A green frame: the prediction is that on the unchanged "
             "image; red and dashed: it is another.",
+        )
+    if alike:
+        names = [f"k{list(controls).index(part) + 1} ({part})" for part in alike]
+        reading = (
+            *reading,
+            f"Both entries of {' and of '.join(names)} do the same: a single transformation.",
         )
     full = {"unchanged": (0.0,), "full strength": (1.0,)}
     yield Section("sliders", title, (Sliders(slider_data(examples, controls, full | dict(marks)), reading),))

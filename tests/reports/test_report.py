@@ -1,5 +1,6 @@
 """Reports: one file for a run or several, which holds what was found and loads nothing."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -115,6 +116,15 @@ def test_a_family_has_sliders_and_answers_of_the_net(learned):
         assert data["names"][str(image.unchanged)] == str(image.unchanged)
     for flip in result.examples.flips:
         assert flip.moments[0].answer == flip.moments[1].answer != flip.moments[2].answer
+
+
+def test_sliders_that_do_the_same_are_said_to(learned):
+    result = learned[0]
+    for member, said in (("zoom +", True), ("zoom + and rotate -", False), (None, False)):
+        parts = {name: dataclasses.replace(part, member=member) for name, part in result.record.parts.items()}
+        page = dataclasses.replace(result, record=dataclasses.replace(result.record, parts=parts)).page()
+        (section,) = [section for section in page.sections if section.key == "sliders"]
+        assert ("do the same" in " ".join(section.blocks[0].reading)) == said
 
 
 def test_the_lattice_holds_the_answers_of_the_net(learned, spots):
