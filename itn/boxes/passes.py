@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from itn.boxes.config import WorstConfig
-from itn.functional import Surround, fill_outside, project
+from itn.functional import Surround, fill_outside, warp
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first, margins
@@ -85,7 +85,7 @@ class BoxPasses:
             images = images if around is None else fill_outside(images, around, self.config.padding)
             images = self._color(images, index, magnitudes, around)
         matrix, config = self.box.matrix(magnitudes, self.aspect).to(images), self.config
-        return project(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
+        return warp(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
 
     def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor, around: Surround | None) -> Tensor:
         for n in self.colors:

@@ -32,8 +32,6 @@ from itn.functional.homography import (
     compose_maps,
     inverse_map,
     map_points,
-    project,
-    project_canvas,
     tilt_homography,
 )
 from itn.functional.matrices import square_matrix
@@ -83,8 +81,6 @@ __all__ = [
     "map_points",
     "motion_weights",
     "pixel_centers",
-    "project",
-    "project_canvas",
     "register_family",
     "rms_displacement",
     "sampled_displacement",

@@ -3,7 +3,7 @@
 A spatial matrix A is 2 x 3 and maps *output* to *input* in the normalized coordinates of spatial
 transformer networks (Jaderberg et al. 2015): x and y run from -1 to 1 between the outer edges of the
 frame (``align_corners=False``), y points down, and ``output(p) = input(A @ [p, 1])``. A zoom factor above 1
-therefore shrinks the content.
+therefore shrinks the content. A homography is 3 x 3; see ``itn.functional.homography``.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn.functional.matrices import is_homography
 from itn.functional.sampling import canvas_coordinates, exact_where, sample, sample_canvas
 from itn.functional.surround import Surround, crops_of, fill_outside
+
+_NEAREST_TO_HORIZON = 1e-3  # depth, as a share of that of the center; beyond it lies what is seen there
 
 
 def spatial_identity(like: Tensor) -> Tensor:
@@ -28,13 +31,13 @@ def warp(
     surround: Surround | None = None,
     interpolation: str = "bilinear",
 ) -> Tensor:
-    """Sample images at positions given by an affine map.
+    """Sample images at positions given by an affine map or a homography.
 
     Args:
         images: B x C x H x W with any values, such as feature maps; with a surround the canvases,
             B x C x H' x W'.
-        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates; with a surround those of the
-            crop.
+        matrix: 2 x 3 or B x 2 x 3, of a homography 3 x 3 or B x 3 x 3, output to input, normalized
+            coordinates; with a surround those of the crop. Beyond a horizon lies what is seen near it.
         padding: What lies outside the frame: ``"zeros"``, ``"border"`` or ``"reflection"``. With a surround
             it begins where the photograph ends.
         surround: Where the crops lie in the canvases, and where each photograph ends; None: nothing is known
@@ -54,16 +57,15 @@ def warp(
     if surround is not None:
         surround.check(images)
     with torch.autocast(images.device.type, enabled=False):
-        dtype = torch.promote_types(images.dtype, matrix.dtype)
-        matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
+        matrix = _prepared(matrix, images)
         unchanged = crops_of(images, surround)
         if surround is None:
             grid = _sampling_grid(matrix, *images.shape[-2:])
-            warped = sample(images.to(dtype), grid, padding, interpolation)
+            warped = sample(images.to(matrix.dtype), grid, padding, interpolation)
         else:
             to_canvas = _to_canvas(matrix, surround, images.shape[-2:])
             grid = _sampling_grid(to_canvas, *surround.size)
-            warped = sample_canvas(images.to(dtype), grid, padding, surround, interpolation)
+            warped = sample_canvas(images.to(matrix.dtype), grid, padding, surround, interpolation)
         return exact_where(_is_identity(matrix), unchanged, warped)
 
 
@@ -74,7 +76,7 @@ def warp_canvas(
 
     Args:
         images: Canvases, B x C x H' x W'.
-        matrix: 2 x 3 or B x 2 x 3, output to input, normalized coordinates of the crop.
+        matrix: As for ``warp``, in normalized coordinates of the crop.
         padding: What lies outside the photograph.
         surround: Where the crops lie in the canvases, and where each photograph ends.
         interpolation: Bilinear or bicubic, as for ``warp``.
@@ -84,31 +86,38 @@ def warp_canvas(
         ``surround.filling(images)``.
     """
     with torch.autocast(images.device.type, enabled=False):
-        dtype = torch.promote_types(images.dtype, matrix.dtype)
-        matrix = matrix.to(dtype).expand(images.shape[0], 2, 3)
+        matrix = _prepared(matrix, images)
         height, width = images.shape[-2:]
         scale, shift = canvas_coordinates(surround, (height, width), matrix)
         columns = _to_canvas(matrix, surround, (height, width))
         linear = columns[:, :, :2] / scale
         whole = torch.cat([linear, columns[:, :, 2:] - (linear * shift).sum(2, keepdim=True)], 2)
         grid = _sampling_grid(whole, height, width)
-        warped = sample_canvas(images.to(dtype), grid, padding, surround, interpolation)
+        warped = sample_canvas(images.to(matrix.dtype), grid, padding, surround, interpolation)
         return exact_where(_is_identity(matrix), fill_outside(images, surround, padding), warped)
 
 
+def _prepared(matrix: Tensor, images: Tensor) -> Tensor:
+    """Return the matrices of all images, B x 2 x 3 or B x 3 x 3, in the precision of the sampling."""
+    dtype = torch.promote_types(images.dtype, matrix.dtype)
+    return matrix.to(dtype).expand(len(images), *matrix.shape[-2:])
+
+
 def _is_identity(matrix: Tensor) -> Tensor:
-    """Return which matrices, B x 2 x 3, are the identity, B."""
-    return (matrix == spatial_identity(matrix)).all(-1).all(-1)
+    """Return which matrices, B x 2 x 3 or B x 3 x 3, are the identity, B."""
+    identity = torch.eye(*matrix.shape[-2:], dtype=matrix.dtype, device=matrix.device)
+    return (matrix == identity).all(-1).all(-1)
 
 
 def _to_canvas(matrix: Tensor, surround: Surround, canvas: Sequence[int]) -> Tensor:
-    """Return matrices, B x 2 x 3, whose input is in coordinates of the canvas instead of the crop.
+    """Return matrices whose input is in coordinates of the canvas instead of the crop.
 
     No product of matrices, which TF32 would round.
     """
     scale, shift = canvas_coordinates(surround, canvas, matrix)
-    offset = torch.cat([shift.new_zeros(2, 2), shift[:, None]], 1)
-    return scale[:, None] * matrix + offset
+    identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    depth = matrix[:, 2:] if is_homography(matrix) else identity[2]
+    return torch.cat([scale[:, None] * matrix[:, :2] + shift[:, None] * depth, matrix[:, 2:]], 1)
 
 
 def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:
@@ -117,10 +126,21 @@ def _sampling_grid(matrix: Tensor, height: int, width: int) -> Tensor:
     The values of ``F.affine_grid``, several times faster on a CPU: one fused multiply-add over contiguous
     rows instead of a product with a tall thin matrix, which TF32 would also round.
     """
+    if is_homography(matrix):
+        return _projected_grid(matrix, height, width)
     x, y = (pixel_centers(n, matrix) for n in (width, height))
     row = (x.unsqueeze(-1) * matrix[:, None, :, 0] + matrix[:, None, :, 2]).flatten(1)
     slope = matrix[:, None, :, 1].expand(-1, width, -1).flatten(1)
     return torch.addcmul(row.unsqueeze(1), y.unsqueeze(-1), slope.unsqueeze(1)).unflatten(-1, (width, 2))
+
+
+def _projected_grid(matrix: Tensor, height: int, width: int) -> Tensor:
+    """Return the positions of ``_sampling_grid`` of homographies, B x 3 x 3."""
+    x, y = (pixel_centers(n, matrix) for n in (width, height))
+    row = x[:, None] * matrix[:, None, :, 0] + matrix[:, None, :, 2]  # B x W x 3
+    position = row[:, None] + y[:, None, None] * matrix[:, None, None, :, 1]
+    nearest = _NEAREST_TO_HORIZON * matrix[:, 2, 2].abs().clamp_min(1e-6).view(-1, 1, 1, 1)
+    return position[..., :2] / torch.maximum(position[..., 2:], nearest)
 
 
 def pixel_centers(n: int, like: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from itn.functional import (
     decompose_spatial,
     map_points,
     pixel_centers,
-    project,
-    project_canvas,
     tilt_homography,
     unit_vectors,
+    warp,
+    warp_canvas,
 )
 from itn.nn.frame import Frame
 from itn.nn.part_settings import PartSettings
@@ -117,14 +117,14 @@ class HomographyTransformer(Transformer):
     @override
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
         matrix = self.homography(p, frame)
-        moved = project(images, matrix, frame.padding, frame.surround, frame.interpolation)
+        moved = warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
         return moved if frame.interpolation == "bilinear" else moved.clamp(0, 1)
 
     @override
     def apply_to_canvases(self, canvases: Tensor, p: Tensor, frame: Frame) -> tuple[Tensor, Surround]:
         assert frame.surround is not None
         matrix = self.homography(p, frame)
-        moved = project_canvas(canvases, matrix, frame.padding, frame.surround, frame.interpolation)
+        moved = warp_canvas(canvases, matrix, frame.padding, frame.surround, frame.interpolation)
         return moved, frame.surround.filling(canvases)
 
     @override

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from itn.functional import Surround, crops_of, project_canvas
+from itn.functional import Surround, crops_of, warp_canvas
 from itn.nn.frame import Frame
 from itn.nn.transformer import MatrixTransformer, Transformer
 
@@ -73,7 +73,7 @@ def _apply_matrix(
         return part.apply_matrix(images, matrix, part.frame(images.shape)), surround
     if is_last:
         return part.apply_matrix(images, matrix, _frame(part, images, surround)), None
-    warped = project_canvas(images, matrix, part.padding, surround, part.interpolation)
+    warped = warp_canvas(images, matrix, part.padding, surround, part.interpolation)
     return warped.clamp(0, 1), surround.filling(images)
 
 

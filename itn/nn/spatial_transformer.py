@@ -14,8 +14,8 @@ from itn.functional import (
     compose_maps,
     decompose_spatial,
     family_matrix,
-    project,
     rms_displacement,
+    warp,
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
@@ -27,7 +27,7 @@ from itn.transforms import TRANSFORMS
 
 def sample(images: Tensor, matrix: Tensor, frame: Frame) -> Tensor:
     """Return images, with a surround canvases, warped as a frame says, in [0, 1]."""
-    warped = project(images, matrix, frame.padding, frame.surround, frame.interpolation)
+    warped = warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
     return warped if frame.interpolation == "bilinear" else warped.clamp(0, 1)
 
 

@@ -15,8 +15,8 @@ from itn.functional import (
     inverse_map,
     map_points,
     pixel_centers,
-    project,
-    project_canvas,
+    warp,
+    warp_canvas,
 )
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
@@ -226,12 +226,12 @@ class Screener:
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
             if around is None:
-                there = project(images, matrix.to(images), padding, None, interpolation)
+                there = warp(images, matrix.to(images), padding, None, interpolation)
             else:
-                there = project_canvas(images, matrix.to(images), padding, around, interpolation)
+                there = warp_canvas(images, matrix.to(images), padding, around, interpolation)
                 around = around.filling(there)
             there = there.clamp(0, 1)
-            return project(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
+            return warp(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
 
         return change
 
@@ -250,7 +250,7 @@ class Screener:
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
             padding, interpolation = self.config.padding, self.config.interpolation
-            return project(images, matrix.to(images), padding, around, interpolation).clamp(0, 1)
+            return warp(images, matrix.to(images), padding, around, interpolation).clamp(0, 1)
 
         return change
 

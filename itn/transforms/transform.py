@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itn.functional import INTERPOLATIONS, PADDINGS, Surround, check_images, project, unit_float
+from itn.functional import INTERPOLATIONS, PADDINGS, Surround, check_images, unit_float, warp
 from itn.runtime.source_text import source_text, state_text
 from itn.runtime.validation import check_choice, check_types, float_tuple, is_of, require
 from itn.runtime.wording import counted
@@ -47,7 +47,7 @@ class Transform:
     """Default magnitudes of a sweep; they are put in ascending order."""
     function: Callable[..., Tensor]
     """Spatial: from magnitudes (B,) and the aspect of the frame, width over height, to matrices B x 2 x 3
-    (see ``itn.warp``), or B x 3 x 3 (see ``itn.functional.project``), at the identity the identity matrix.
+    or, of homographies, B x 3 x 3 (see ``itn.warp``), at the identity the identity matrix.
     Otherwise: from images and magnitudes B x 1 x 1 x 1 to images; it also receives ``padding``, ``noise``
     (standard normal, one value per pixel) or ``surround`` if it has a parameter of that name that a
     ``functools.partial`` has not bound. The surround says where the crops lie where the images are whole
@@ -176,7 +176,7 @@ class Transform:
                 surround.check(images)
             frame = images if surround is None else surround.crops(images)
             matrix = self.matrix(v, frame)
-            return project(images, matrix, padding, surround, interpolation).clamp(0, 1)
+            return warp(images, matrix, padding, surround, interpolation).clamp(0, 1)
         v = v.view(-1, 1, 1, 1)
         noise = None if noise is None else noise.to(v.dtype)
         optional = {"padding": padding, "noise": noise, "surround": surround}

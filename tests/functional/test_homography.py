@@ -12,8 +12,6 @@ from itn.functional import (
     family_matrix,
     inverse_map,
     map_points,
-    project,
-    project_canvas,
     tilt_homography,
     warp,
     warp_canvas,
@@ -44,7 +42,7 @@ def read_by_hand(image, matrix, padding, frame, output):
 @every_padding
 def test_projections_match_scipy(padding, odd_images):
     matrices = homographies()
-    result = project(odd_images, matrices, padding)
+    result = warp(odd_images, matrices, padding)
     for image, changed, matrix in zip(odd_images.numpy(), result.numpy(), matrices.numpy(), strict=True):
         for channel, seen in zip(image, changed, strict=True):
             expected = read_by_hand(channel, matrix, padding, (0, 0, 9, 13), (9, 13))
@@ -55,8 +53,8 @@ def test_projections_match_scipy(padding, odd_images):
 def test_crops_are_read_from_their_canvases(padding, odd_images):
     """The padding begins where the photograph ends, which here fills its canvas."""
     matrices, surround = homographies(), Surround(2, 3, 5, 7, torch.tensor([[0, 0, 13, 9]]).expand(3, 4))
-    crops = project(odd_images, matrices, padding, surround)
-    whole = project_canvas(odd_images, matrices, padding, surround)
+    crops = warp(odd_images, matrices, padding, surround)
+    whole = warp_canvas(odd_images, matrices, padding, surround)
     assert crops.shape == (3, 2, 5, 7)
     for n in range(3):
         for output, result in (((5, 7), crops), ((9, 13), whole)):
@@ -74,18 +72,15 @@ def test_an_affine_map_is_a_homography_with_a_plain_last_row(padding, odd_images
     square = torch.cat([affine, last], 1)
     surround = Surround(2, 3, 5, 7, torch.tensor([[1, 1, 12, 9]]).expand(3, 4))
     for around in (None, surround):
-        assert torch.equal(
-            project(odd_images, affine, padding, around), warp(odd_images, affine, padding, around)
-        )
         torch.testing.assert_close(
-            project(odd_images, square, padding, around), warp(odd_images, affine, padding, around)
+            warp(odd_images, square, padding, around), warp(odd_images, affine, padding, around)
         )
     torch.testing.assert_close(
-        project_canvas(odd_images, square, padding, surround),
+        warp_canvas(odd_images, square, padding, surround),
         warp_canvas(odd_images, affine, padding, surround),
     )
     # A homography has no scale
-    torch.testing.assert_close(project(odd_images, 3 * square, padding), project(odd_images, square, padding))
+    torch.testing.assert_close(warp(odd_images, 3 * square, padding), warp(odd_images, square, padding))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
@@ -94,7 +89,7 @@ def test_the_identity_is_exact_in_values_and_has_gradients(dtype, odd_images):
     matrices = homographies().float()
     matrices[1] = torch.eye(3)
     matrices.requires_grad_()
-    result = project(images, matrices)
+    result = warp(images, matrices)
     assert result.dtype == dtype
     assert torch.equal(result[1], images[1])
     result.float().square().sum().backward()
@@ -105,7 +100,7 @@ def test_gradients(odd_images):
     images = odd_images[:2, :, :4, :5].clone().requires_grad_()
     tilts = torch.tensor([[0.3, -0.1], [-0.5, 0.4]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda images, tilts: project(images, tilt_homography(tilts, 1.25)), (images, tilts)
+        lambda images, tilts: warp(images, tilt_homography(tilts, 1.25)), (images, tilts)
     )
 
 
@@ -128,7 +123,7 @@ def test_beyond_the_horizon_there_is_nothing():
     assert x[0] == 0
     assert math.isfinite(x[1])
     assert x[2] == math.inf
-    seen = project(torch.ones(1, 1, 21, 21, dtype=torch.float64), matrix)[0, 0]
+    seen = warp(torch.ones(1, 1, 21, 21, dtype=torch.float64), matrix)[0, 0]
     assert (seen[:, 13:] == 0).all()  # the board is nearly on edge
     assert seen.isfinite().all()
 

@@ -8,7 +8,7 @@ import scipy.ndimage
 import torch
 
 from itn import HomographyTransformer, SpatialTransformer
-from itn.functional import Surround, compose_maps, project
+from itn.functional import Surround, compose_maps, warp
 from itn.nn.rendering import render
 
 
@@ -105,11 +105,11 @@ def test_before_another_map_it_moves_whole_canvases_as_far_as_crops():
     q = torch.tensor([[0.0, 0.1, 0, 0, -0.1, 0.1]]).expand(2, -1)
     frame = module.frame((1, 32, 32))
     both = compose_maps(module.homography(p, frame), spatial.matrix_from(q, frame))
-    expected = project(canvases, both, surround=surround)
+    expected = warp(canvases, both, surround=surround)
     rendered = render([module, spatial], canvases, [p, q], surround)
     assert (rendered - expected)[..., 3:-3, 3:-3].abs().mean() < 0.01  # sampled twice
     alone = render([module], canvases, [p], surround)
-    torch.testing.assert_close(alone, project(canvases, module.homography(p, frame), surround=surround))
+    torch.testing.assert_close(alone, warp(canvases, module.homography(p, frame), surround=surround))
 
 
 def test_words_name_the_side_that_recedes():
