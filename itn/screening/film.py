@@ -7,6 +7,7 @@ from torch import Tensor
 
 from itn.plotting.film import Film, Frame, Tile, image_of
 from itn.screening.examples import FlipExample
+from itn.screening.records import ScreenRecord
 from itn.screening.summary import breaking_order, unit_text
 from itn.transforms import TRANSFORMS, Transform
 
@@ -39,7 +40,7 @@ def screen_film(result: "ScreenResult", name: str | None) -> Film:
         cure = f"give one of {', '.join(order)}" if order else "screen again with this version of itn"
         raise ValueError(f"no image is kept whose prediction changes under {name or 'anything'}: {cure}")
     again = _transform(result, name, examples)
-    strips = [_strip(example, again, record.padding) for example in examples]
+    strips = [_strip(example, again, record) for example in examples]
     count = max(map(len, strips))
     frames = []
     for number in range(count):
@@ -68,7 +69,7 @@ def _transform(result: "ScreenResult", name: str, examples: list[FlipExample]) -
     return transform if whole else None
 
 
-def _strip(example: FlipExample, transform: Transform | None, padding: str) -> list[Tile]:
+def _strip(example: FlipExample, transform: Transform | None, record: ScreenRecord) -> list[Tile]:
     """Return one image from no change to the first change of its prediction."""
     unchanged, last, first = example.moments
     tiles = [_tile(example, unchanged.magnitude, image_of(unchanged.picture), unchanged.answer)]
@@ -77,8 +78,9 @@ def _strip(example: FlipExample, transform: Transform | None, padding: str) -> l
         end = transform.distance(last.magnitude)
         for share in torch.linspace(0, 1, STEPS)[1:-1].tolist():
             v = transform.at_distance(share * end, side)
-            image = transform(image_of(unchanged.picture)[None], v, padding=padding)[0]
-            tiles.append(_tile(example, v, image, unchanged.answer))
+            images = image_of(unchanged.picture)[None]
+            changed = transform(images, v, padding=record.padding, interpolation=record.interpolation)
+            tiles.append(_tile(example, v, changed[0], unchanged.answer))
     tiles.append(_tile(example, last.magnitude, image_of(last.picture), last.answer))
     tiles.append(_tile(example, first.magnitude, image_of(first.picture), first.answer))
     return tiles

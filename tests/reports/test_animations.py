@@ -1,5 +1,7 @@
 """Films of runs: what they show is what the run has found, and they replace nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import itn
 from itn.cli.main import main
 from itn.learning.film import closed_path
 from itn.plotting.film import Film, Frame, Tile, image_of, is_film, write_film
+from itn.screening import film as screening_film
 
 
 def frames(path):
@@ -86,6 +89,17 @@ def test_a_screen_is_shown_until_the_prediction_changes(screen, sided):
         assert answers == [tile.answer for tile in strip]
         assert torch.equal(strip[0].image, image_of(example.moments[0].picture))
         assert torch.equal(strip[-1].image, image_of(example.moments[2].picture))
+
+
+@pytest.mark.parametrize("settings", [{}, {"padding": "reflection"}, {"interpolation": "bicubic"}])
+def test_between_its_stored_pictures_an_image_is_changed_as_the_screen_did(screen, settings):
+    result = dataclasses.replace(screen, record=dataclasses.replace(screen.record, **settings))
+    strip = [frame.tiles[0] for frame in result.film("translate_x").frames]
+    last = next(e for e in screen.examples if e.transform == "translate_x").moments[1].magnitude
+    step = screening_film.STEPS // 2
+    v = last * step / (screening_film.STEPS - 1)
+    expected = itn.TRANSFORMS["translate_x"](strip[0].image[None], v, **settings)[0]
+    torch.testing.assert_close(strip[step].image, expected)
 
 
 def test_of_what_cannot_be_done_again_only_stored_pictures_are_shown(screen):
