@@ -1,8 +1,9 @@
 """From a finished comparison to its figures, with the images that they show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ def draw_comparison(
     result: ComparisonResult,
     outcomes: Sequence[ImageOutcomes],
     images: Tensor | None,
+    settings: Mapping[str, Any],
 ) -> None:
     """Draw the figures of every two screens into a folder.
 
@@ -40,6 +42,7 @@ def draw_comparison(
         result: What was found.
         outcomes: Of the images that all screens share.
         images: Those of the first screen; None: they are loaded from where they were, if they are there.
+        settings: Of the first screen: padding and interpolation.
     """
     record = result.record
     figures = {}
@@ -52,7 +55,7 @@ def draw_comparison(
             pair, _flips(pair, (outcomes[a], outcomes[b])), record.n
         )
         rows = [row for row in result.images if (row.first, row.second) == (pair.first, pair.second)]
-        shown = _shown(pair, chosen(rows), outcomes[0], images)
+        shown = _shown(pair, chosen(rows), outcomes[0], images, settings)
         if shown is not None:
             figures[f"images-{label}"] = plots.broken_images(pair, shown)
     write_figures(folder, figures)
@@ -87,7 +90,11 @@ def chosen(rows: Sequence[ImageRow]) -> list[ImageRow]:
 
 
 def _shown(
-    pair: PairComparison, rows: Sequence[ImageRow], outcomes: ImageOutcomes, images: Tensor | None
+    pair: PairComparison,
+    rows: Sequence[ImageRow],
+    outcomes: ImageOutcomes,
+    images: Tensor | None,
+    settings: Mapping[str, Any],
 ) -> plots.Shown | None:
     """Return what the figure of images shows; None if there is nothing, or the images are gone."""
     pictures = _pictures(sorted({row.image for row in rows}), outcomes, images)
@@ -103,10 +110,16 @@ def _shown(
         texts: list[str] = []
         for row in line:
             picture = pictures[row.image]
-            of_line += [picture, TRANSFORMS[row.transform](picture[None], row.magnitude)[0]]
+            changed = TRANSFORMS[row.transform](
+                picture[None],
+                row.magnitude,
+                padding=settings["padding"],
+                interpolation=settings["interpolation"],
+            )
+            of_line += [picture, changed[0]]
             which = shortened(pair.first if row.breaks == "first" else pair.second, TITLE)
-            changed = f"{shortened(row.transform, TITLE - 6)} {row.magnitude:.3g}"
-            texts += [shortened(row.class_, TITLE), f"{changed}\nbreaks only in\n{which}"]
+            magnitude = f"{shortened(row.transform, TITLE - 6)} {row.magnitude:.3g}"
+            texts += [shortened(row.class_, TITLE), f"{magnitude}\nbreaks only in\n{which}"]
         empty = 2 * PER_ROW - len(of_line)
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))

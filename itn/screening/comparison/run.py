@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -126,7 +126,7 @@ def compare(
         result = ComparisonResult(record, tuple(comparison_rows(record)), tuple(of_images))
         if folder is not None:
             timing = {"started": started.isoformat()}
-            finish = partial(_finish, folder, result, outcomes, images, timing, clock)
+            finish = partial(_finish, folder, result, outcomes, images, first.settings, timing, clock)
             distributed.on_rank_zero(finish)
     return result
 
@@ -149,6 +149,7 @@ def _finish(
     result: ComparisonResult,
     outcomes: Sequence[ImageOutcomes],
     images: Tensor | None,
+    settings: Mapping[str, Any],
     timing: dict[str, Any],
     clock: float,
 ) -> None:
@@ -156,5 +157,5 @@ def _finish(
     from itn.screening.comparison.figures import draw_comparison  # noqa: PLC0415  # slow to import
 
     write_tables(folder, result)
-    draw_comparison(folder, result, outcomes, images)
+    draw_comparison(folder, result, outcomes, images, settings)
     folder.finish(result.record.to_json(), timing | {"seconds": {"comparison": time.perf_counter() - clock}})

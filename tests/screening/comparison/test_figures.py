@@ -41,20 +41,27 @@ def test_shown_are_the_first_to_break_of_either_screen():
     assert len(chosen(many)) == 2 * PER_ROW
 
 
-def test_images_are_shown_unchanged_and_where_they_break(compared, middle, spread, texts):
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"padding": "zeros", "interpolation": "bilinear"},
+        {"padding": "reflection", "interpolation": "bicubic"},
+    ],
+)
+def test_images_are_shown_unchanged_and_where_they_break(compared, middle, spread, texts, sampling):
     (pair,) = compared.record.pairs
     images, _ = spread
     rows = chosen(compared.images)
-    shown = _shown(pair, rows, middle.outcomes, images)
+    shown = _shown(pair, rows, middle.outcomes, images, sampling)
     assert shown.images.shape[:2] == (1, 2 * PER_ROW)
     for number, each in enumerate(rows):
         torch.testing.assert_close(shown.images[0, 2 * number], images[int(each.image)])
-        changed = itn.TRANSFORMS["translate_x"](images[[int(each.image)]], each.magnitude)[0]
+        changed = itn.TRANSFORMS["translate_x"](images[[int(each.image)]], each.magnitude, **sampling)[0]
         torch.testing.assert_close(shown.images[0, 2 * number + 1], changed)
     said = texts(plots.broken_images(pair, shown))
     assert any("break only in middle or only in right" in " ".join(text.split()) for text in said)
     assert any(text.startswith("translate_x") and "breaks only in\nmiddle" in text for text in said)
-    assert _shown(pair, rows, middle.outcomes, None) is None  # a tensor comes from nowhere
+    assert _shown(pair, rows, middle.outcomes, None, sampling) is None  # a tensor comes from nowhere
 
 
 def test_images_come_back_from_where_they_were(middle, tmp_path):
