@@ -13,13 +13,13 @@ from itn.boxes.examples import WorstExample, read_examples
 from itn.boxes.outcomes import BOX
 from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
-from itn.boxes.summary import box_text, worst_summary
+from itn.boxes.summary import box_text
 from itn.reports.kinds import page_of
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame, row_columns
-from itn.runtime.records import text_html
+from itn.runtime.records import Result
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
@@ -34,7 +34,7 @@ COLUMNS = tuple(field.name.rstrip("_") for field in dataclasses.fields(WorstRow)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class WorstResult:
+class WorstResult(Result):
     """The result of ``itn.worst_case``; ``print`` shows the closing table."""
 
     record: WorstRecord
@@ -45,15 +45,6 @@ class WorstResult:
     """The content of config.json."""
     outcomes: ImageOutcomes | None = dataclasses.field(default=None, compare=False)
     """What became of every image, for comparisons."""
-
-    def __repr__(self) -> str:  # not the thousands of rows
-        return str(self)
-
-    def __str__(self) -> str:
-        return worst_summary(self.record)
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return a row for each image, as worst.csv has them: its worst point, and whether it survives.

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from itn.learning.examples import LearnExamples
 from itn.learning.page import class_page
 from itn.learning.records import LearnStep, PerClassRecord
-from itn.learning.summary import class_summary
 from itn.nn import InvariantTransformerNet
 from itn.reports.page import RunPage
 from itn.runtime.frames import data_frame
-from itn.runtime.records import text_html
+from itn.runtime.records import Result
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PerClassResult:
+class PerClassResult(Result):
     """What ``itn.learn_per_class`` returns; ``print`` shows the closing table."""
 
     nets: dict[int, InvariantTransformerNet]
@@ -32,15 +31,6 @@ class PerClassResult:
     """Images under what was learned, for the report."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     """The content of config.json."""
-
-    def __repr__(self) -> str:  # not hundreds of steps
-        return str(self)
-
-    def __str__(self) -> str:
-        return class_summary(self.record)
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
 
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""

@@ -22,14 +22,13 @@ from itn.learning.page import learn_page
 from itn.learning.records import LearnRecord, LearnStep
 from itn.learning.run import LEARN, Run
 from itn.learning.softening import Softening, choose_interpolation
-from itn.learning.summary import summary
 from itn.models.classifier import as_classifier
 from itn.nn import InvariantTransformerNet
 from itn.reports.kinds import leave_report
 from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame
-from itn.runtime.records import text_html
+from itn.runtime.records import Result
 from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class LearnResult:
+class LearnResult(Result):
     """What ``itn.learn`` returns; ``print`` shows the closing table."""
 
     net: InvariantTransformerNet
@@ -51,15 +50,6 @@ class LearnResult:
     """Images under what was learned, for the report."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     """The content of config.json."""
-
-    def __repr__(self) -> str:  # not hundreds of steps
-        return str(self)
-
-    def __str__(self) -> str:
-        return summary(self.record)
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
 
     def page(self) -> RunPage:
         """Return what a report says of it, see ``itn.report``."""

@@ -71,3 +71,15 @@ class Record:
         if json.loads(json.dumps(record.to_json())) != content:  # msgspec itself passes over unknown keys
             raise ValueError(f"the content is no record of {cls.command} (it has unknown keys)")
         return record
+
+
+class Result:
+    """What a run returns in memory: its record, and what else it has; it prints as its record does."""
+
+    record: Record
+
+    def __repr__(self) -> str:  # not the thousands of rows
+        return self.record.summary()
+
+    def _repr_html_(self) -> str:  # in a notebook
+        return text_html(self.record.summary())

@@ -13,7 +13,7 @@ from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame
-from itn.runtime.records import text_html
+from itn.runtime.records import Result
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.run_files import OUTCOMES
@@ -24,7 +24,6 @@ from itn.screening.outcomes import ImageOutcomes
 from itn.screening.page import screen_page
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
 from itn.screening.requirements import judge_screen
-from itn.screening.summary import screen_summary
 from itn.screening.tables import from_csv, to_csv
 from itn.transforms import TRANSFORMS
 
@@ -38,7 +37,7 @@ R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ScreenResult:
+class ScreenResult(Result):
     """The result of ``itn.screen``; ``print`` shows the closing table."""
 
     record: ScreenRecord
@@ -52,12 +51,6 @@ class ScreenResult:
     """Images at the point where their prediction changes."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     """The content of config.json."""
-
-    def __repr__(self) -> str:  # not the thousands of rows
-        return str(self)
-
-    def __str__(self) -> str:
-        return screen_summary(self.record)
 
     def require(self, requirements: str, *, judge_by: JudgeBy = "bound") -> Requirements:
         """Return whether the screen meets requirements.
@@ -84,9 +77,6 @@ class ScreenResult:
         return {
             name for name in self.record.transforms if name in TRANSFORMS and TRANSFORMS[name].logarithmic
         }
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
 
     def subject(self) -> Subject:
         """Return what is compared of it, see ``itn.compare``."""

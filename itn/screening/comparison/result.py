@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from itn.runtime.frames import data_frame, row_columns
-from itn.runtime.records import text_html
+from itn.runtime.records import Result
 from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
 from itn.screening.comparison.records import ComparisonRecord, ComparisonRow, ImageRow
 from itn.screening.comparison.requirements import judge_comparison
-from itn.screening.comparison.summary import comparison_summary
 from itn.screening.tables import from_csv, to_csv
 
 R = TypeVar("R")
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ComparisonResult:
+class ComparisonResult(Result):
     """The result of ``itn.compare``; ``print`` shows the closing table."""
 
     record: ComparisonRecord
@@ -32,15 +31,6 @@ class ComparisonResult:
     """The lines of comparison.csv."""
     images: tuple[ImageRow, ...]
     """Images that break in one screen and not in the other: the lines of images.csv."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        return comparison_summary(self.record)
-
-    def _repr_html_(self) -> str:  # in a notebook
-        return text_html(str(self))
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return a row for each difference and correlation, as comparison.csv has them.
