@@ -23,14 +23,14 @@ from itn.data.loading import ImageSet, load_images
 from itn.explorer.serve import explore
 from itn.functional.displacements import displacement
 from itn.functional.spatial import warp
-from itn.learning.class_result import PerClassResult
 from itn.learning.config import LearnConfig
 from itn.learning.constrained.objective import Constrained
-from itn.learning.family import LearnResult, learn
+from itn.learning.family import learn
 from itn.learning.load import load_augmentation, load_net
 from itn.learning.objective import Learner, Objective
 from itn.learning.per_class import learn_per_class
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord, read_history
+from itn.learning.results import LearnResult, PerClassResult
 from itn.learning.switched import Switched
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict

@@ -35,10 +35,10 @@ from itn.explorer.photograph import Photograph
 from itn.functional import COLOR_FAMILIES, FAMILIES, PADDINGS, Surround, apply_color, fill_outside
 from itn.learning.constrained.learner import ConstrainedLearner
 from itn.learning.constrained.settings import ConstrainedSettings
-from itn.learning.family import LearnResult
 from itn.learning.figures import directions, grid, strips
 from itn.learning.load import make_net
 from itn.learning.objective import LearnProblem
+from itn.learning.results import LearnResult
 from itn.models.canvases import Canvases
 from itn.models.classifier import margins
 from itn.runtime.run_dir import content_of

@@ -12,8 +12,8 @@ from itn.explorer.composition import Composer
 from itn.explorer.photograph import Photograph, PhotographReader
 from itn.explorer.sliders import Slider, check_values, family_sliders, table_box, table_sliders
 from itn.functional import PADDINGS
-from itn.learning.family import LearnResult
 from itn.learning.load import load_net, read_settings
+from itn.learning.results import LearnResult
 from itn.models.canvases import SurroundSetting
 from itn.models.checks import check_accept
 from itn.models.classifier import Classifier, as_classifier

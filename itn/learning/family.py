@@ -18,70 +18,18 @@ from itn.learning.evaluate import Certified, evaluate
 from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
-from itn.learning.page import learn_page
 from itn.learning.records import LearnRecord, LearnStep
+from itn.learning.results import LearnResult
 from itn.learning.run import LEARN, Run
 from itn.learning.softening import Softening, choose_interpolation
 from itn.models.classifier import as_classifier
-from itn.nn import InvariantTransformerNet
 from itn.reports.kinds import leave_report
-from itn.reports.page import RunPage
 from itn.runtime.config_file import settings_of
-from itn.runtime.frames import data_frame
-from itn.runtime.records import Result
 from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
 
 if TYPE_CHECKING:
-    import pandas
     from matplotlib.figure import Figure
-
-    from itn.plotting.film import Film
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class LearnResult(Result):
-    """What ``itn.learn`` returns; ``print`` shows the closing table."""
-
-    net: InvariantTransformerNet
-    record: LearnRecord
-    history: tuple[LearnStep, ...]
-    examples: LearnExamples | None = dataclasses.field(default=None, compare=False)
-    """Images under what was learned, for the report."""
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
-    """The content of config.json."""
-
-    def page(self) -> RunPage:
-        """Return what a report says of it, see ``itn.report``."""
-        return learn_page(self.record, self.history, self.examples, self.settings)
-
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return a row for each step of learning: displacement by part, and what the objective reports.
-
-        Raises:
-            ImportError: If pandas, an extra, is not installed.
-        """
-        return data_frame([step.columns() for step in self.history])
-
-    def film(self, transform: str | None = None) -> "Film":
-        """Return the frames of ``itn.animate``."""
-        from itn.learning.film import film_of_nets  # noqa: PLC0415  # slow to import
-
-        return film_of_nets(self.examples, {None: self.net})
-
-    def plot(self, what: str = "curves") -> "Figure":
-        """Return a figure; nothing is written.
-
-        Args:
-            what: curves (accuracy and displacement along k), baselines (the family beside its rivals), or
-                losses.
-
-        Raises:
-            ValueError: If the run has no such figure.
-        """
-        from itn.learning.result_plots import plot  # noqa: PLC0415  # slow to import
-
-        return plot(self.record, self.history, self.net, what)
 
 
 def learn(

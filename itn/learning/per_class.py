@@ -39,13 +39,13 @@ from itn.learning.class_records import (
     classes_part,
     joined,
 )
-from itn.learning.class_result import PerClassResult
 from itn.learning.config import LearnConfig
 from itn.learning.evaluate import change_shares, respond, sampling_of
 from itn.learning.examples import LearnExamples, learn_examples, read_examples
 from itn.learning.load import make_net, read_results
 from itn.learning.objective import LearnProblem, Steps
 from itn.learning.records import LearnStep, PerClassRecord
+from itn.learning.results import PerClassResult
 from itn.learning.run import PER_CLASS, Run
 from itn.learning.softening import Softening, choose_interpolation
 from itn.models.classifier import as_classifier
