@@ -72,8 +72,8 @@ class ColorTransformer(MatrixTransformer):
         self.channels, self.family = channels, family
 
     @classmethod
+    @override
     def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
         return cls(
             settings.channels,
             settings.hidden,

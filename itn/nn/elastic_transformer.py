@@ -1,14 +1,11 @@
 """The elastic transformer: a smooth deformation of the frame onto itself."""
 
-from typing import Self
-
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from itn.functional import Surround, change_crops, crops_of, shift_pixels, sine_field, steepness
 from itn.nn.frame import Frame
-from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import SingleTransformation
 from itn.nn.transformer import Transformer
 from itn.runtime.validation import require
@@ -69,16 +66,6 @@ class ElasticTransformer(Transformer):
         bounds = (bound * share / steep).flatten().repeat(2).tolist()
         super().__init__(names, bounds, hidden, padding, generator, nonnegative, interpolation)
         self.waves = waves
-
-    @classmethod
-    def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
-        return cls(
-            hidden=settings.hidden,
-            padding=settings.padding,
-            nonnegative=settings.nonnegative,
-            interpolation=settings.interpolation,
-        )
 
     def field(self, p: Tensor, frame: Frame) -> Tensor:
         """Return from how far right and below each pixel is read, B x 2 x H x W."""

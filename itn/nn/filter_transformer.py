@@ -86,8 +86,8 @@ class FilterTransformer(Transformer):
         self.register_buffer("basis", products[int(keep_brightness) :].float(), persistent=False)
 
     @classmethod
+    @override
     def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
         return cls(hidden=settings.hidden, padding=settings.padding, nonnegative=settings.nonnegative)
 
     def difference(self, p: Tensor) -> Tensor:

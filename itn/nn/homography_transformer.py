@@ -1,7 +1,7 @@
 """The homography transformer: the image as a picture that is seen from elsewhere."""
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ from itn.functional import (
     warp_canvas,
 )
 from itn.nn.frame import Frame
-from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import MagnitudeOffset, SingleTransformation
 from itn.nn.spatial_transformer import SpatialTransformer, in_words
 from itn.nn.transformer import Transformer
@@ -90,16 +89,6 @@ class HomographyTransformer(Transformer):
         names = HOMOGRAPHIES[family]
         super().__init__(names, bounds, hidden, padding, generator, nonnegative, interpolation)
         self.family = family
-
-    @classmethod
-    def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
-        return cls(
-            hidden=settings.hidden,
-            padding=settings.padding,
-            nonnegative=settings.nonnegative,
-            interpolation=settings.interpolation,
-        )
 
     @property
     @override

@@ -1,6 +1,7 @@
 """Transformers that a run may name instead of being given them as objects.
 
-A new one is a class with a name, ``part``, and ``of_settings``, in a file of its own, and a line here.
+A new one is a class with a name, ``part``, in a file of its own, and a line here. It overrides
+``of_settings`` where it takes other settings than most.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -101,8 +101,8 @@ class SpatialTransformer(MatrixTransformer):
         self.family = family
 
     @classmethod
+    @override
     def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
         return cls(
             settings.family,
             settings.hidden,

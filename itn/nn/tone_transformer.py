@@ -77,8 +77,8 @@ class ToneTransformer(Transformer):
         self.register_buffer("weights", torch.tensor([1.0] + [0.5] * waves), persistent=False)
 
     @classmethod
+    @override
     def of_settings(cls, settings: PartSettings) -> Self:
-        """Return the transformer that a run names."""
         return cls(settings.channels, hidden=settings.hidden, nonnegative=settings.nonnegative)
 
     @override

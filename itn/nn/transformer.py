@@ -6,7 +6,7 @@ along every ray of k, so that a family can be learned, scaled and certified with
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from itn.functional import (
 from itn.functional.families import Magnitude
 from itn.nn.control_head import ControlHead, check_controls
 from itn.nn.frame import Frame
+from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import MagnitudeOffset, SingleTransformation, of_parameters
 from itn.runtime.validation import check_choice
 from itn.runtime.wording import counted
@@ -104,6 +105,16 @@ class Transformer(nn.Module):
             raise ValueError(f"{type(self).__name__} needs names, a tuple with the meaning of each parameter")
         self.padding, self.interpolation = padding, interpolation
         self.head = ControlHead(len(self.names), hidden, self.bound, generator, nonnegative)
+
+    @classmethod
+    def of_settings(cls, settings: PartSettings) -> Self:
+        """Return the transformer that a run names, from the settings that it takes."""
+        return cls(
+            hidden=settings.hidden,
+            padding=settings.padding,
+            nonnegative=settings.nonnegative,
+            interpolation=settings.interpolation,
+        )
 
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
         """Return float images, B x C x H x W, transformed by parameters, B x P; differentiable in both.
