@@ -74,8 +74,7 @@ class ElasticTransformer(Transformer):
     @override
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
         images = crops_of(images, frame.surround)
-        moved = shift_pixels(images, self.field(p, frame), frame.padding, frame.interpolation)
-        return moved if frame.interpolation == "bilinear" else moved.clamp(0, 1)
+        return shift_pixels(images, self.field(p, frame), frame.padding, frame.interpolation)
 
     @override
     def apply_to_canvases(self, canvases: Tensor, p: Tensor, frame: Frame) -> tuple[Tensor, Surround]:

@@ -98,16 +98,14 @@ class HomographyTransformer(Transformer):
     def homography(self, p: Tensor, frame: Frame) -> Tensor:
         """Return the homographies, B x 3 x 3, of parameters, B x P; at 0 exactly the identity."""
         if self.family == "tilts":
-            tilted = tilt_homography(p, frame.aspect)
-            return tilted / tilted[..., 2:, 2:]
+            return _tilted(p, frame)
         identity = torch.eye(3, dtype=p.dtype, device=p.device)
         return identity + torch.cat([p, torch.zeros_like(p[:, :1])], 1).unflatten(1, (3, 3))
 
     @override
     def apply_parameters(self, images: Tensor, p: Tensor, frame: Frame) -> Tensor:
         matrix = self.homography(p, frame)
-        moved = warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
-        return moved if frame.interpolation == "bilinear" else moved.clamp(0, 1)
+        return warp(images, matrix, frame.padding, frame.surround, frame.interpolation)
 
     @override
     def apply_to_canvases(self, canvases: Tensor, p: Tensor, frame: Frame) -> tuple[Tensor, Surround]:
@@ -191,8 +189,13 @@ class HomographyTransformer(Transformer):
             tilts = most * scale[:, None] * direction
             if self.family == "tilts":
                 return tilts
-            tilted = tilt_homography(tilts, frame.aspect)
-            return (tilted / tilted[:, 2:, 2:] - torch.eye(3)).flatten(1)[:, :8]
+            return (_tilted(tilts, frame) - torch.eye(3)).flatten(1)[:, :8]
 
         offset = MagnitudeOffset(math.degrees(most), unit=TRANSFORMS[name].unit)
         return self.path(name, parameters, offset, frame)
+
+
+def _tilted(tilts: Tensor, frame: Frame) -> Tensor:
+    """Return the homographies of tilts, B x 3 x 3, whose last entry is 1."""
+    matrix = tilt_homography(tilts, frame.aspect)
+    return matrix / matrix[:, 2:, 2:]
