@@ -14,7 +14,7 @@ from itn.boxes.outcomes import BOX
 from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.summary import box_text
-from itn.reports.kinds import page_of
+from itn.reports.kinds import PAGES
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
@@ -23,7 +23,7 @@ from itn.runtime.records import Result
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
-from itn.screening.comparison.subject import Subject, loader_of
+from itn.screening.comparison.subject import LOADERS, Subject
 from itn.screening.outcomes import ImageOutcomes
 
 if TYPE_CHECKING:
@@ -111,7 +111,6 @@ def to_csv(result: WorstResult) -> str:
     return text.getvalue()
 
 
-@loader_of("worst")
 def load_worst(folder: str | Path) -> WorstResult:
     """Return the result of a finished search in a box from its folder.
 
@@ -138,11 +137,6 @@ def load_worst(folder: str | Path) -> WorstResult:
             f"{path} does not hold a finished search that can be read ({error}): "
             "repeat it with overwrite=True, or name another folder"
         ) from None
-
-
-@page_of("worst")
-def _page_of_folder(folder: Path) -> RunPage:
-    return load_worst(folder).page()
 
 
 def _rows(text: str, record: WorstRecord) -> tuple[WorstRow, ...]:
@@ -173,3 +167,7 @@ def _cell(value: object) -> object:
     if isinstance(value, bool):
         return int(value)
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+LOADERS["worst"] = load_worst
+PAGES["worst"] = lambda folder: load_worst(folder).page()

@@ -23,8 +23,8 @@ from itn.learning.summary import (
     part_readings,
 )
 from itn.nn import controls_of_parts
-from itn.reports.animations import film_of
-from itn.reports.kinds import page_of
+from itn.reports.animations import FILMS
+from itn.reports.kinds import PAGES
 from itn.reports.page import Figure, RunPage, Section, Sliders, Strips, Table, Text, at_the_change
 from itn.reports.sources import python_call, sources
 from itn.runtime.config_file import settings_of
@@ -45,14 +45,12 @@ def controls_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(parts) if isinstance(parts, Mapping) else controls_of_parts(parts)
 
 
-@page_of(LEARN)
 def _page_of_folder(folder: Path) -> RunPage:
     content, history, _ = read_results(folder)
     record = LearnRecord.from_json(content)
     return learn_page(record, history, read_examples(folder), settings_of(folder))
 
 
-@film_of(LEARN, PER_CLASS)
 def _film_of_folder(folder: Path, transform: str | None) -> "Film":
     from itn.learning.film import learn_film  # noqa: PLC0415  # slow to import
 
@@ -66,11 +64,14 @@ def _film_of_folder(folder: Path, transform: str | None) -> "Film":
     )
 
 
-@page_of(PER_CLASS)
 def _page_of_classes(folder: Path) -> RunPage:
     content, history, _ = read_results(folder)
     record = PerClassRecord.from_json(content)
     return class_page(record, history, read_examples(folder), settings_of(folder))
+
+
+PAGES[LEARN], PAGES[PER_CLASS] = _page_of_folder, _page_of_classes
+FILMS[LEARN] = FILMS[PER_CLASS] = _film_of_folder
 
 
 def learn_page(

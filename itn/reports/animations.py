@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from itn.runtime.config_file import settings_of
+from itn.runtime.config_file import finished_command
 from itn.runtime.run_dir import write_whole
 from itn.runtime.run_files import ANIMATION
 from itn.runtime.validation import user_path
@@ -13,9 +13,9 @@ from itn.runtime.validation import user_path
 if TYPE_CHECKING:
     from itn.plotting.film import Film
 
-FilmOf = Callable[[Path, str | None], "Film"]
-
-_FILMS: dict[str, FilmOf] = {}
+FILMS: dict[str, Callable[[Path, str | None], "Film"]] = {}
+"""By the command of a run, from its folder and a transformation to its film; each kind of run puts its own
+here."""
 
 
 @runtime_checkable
@@ -24,21 +24,6 @@ class Filmed(Protocol):
 
     def film(self, transform: str | None = None) -> "Film":
         """Return the frames."""
-
-
-def film_of(*commands: str) -> Callable[[FilmOf], FilmOf]:
-    """Register the function that makes a film from the folder of a finished run.
-
-    Args:
-        commands: Values of "command" in the config.json of such runs.
-    """
-
-    def registered(function: FilmOf) -> FilmOf:
-        for command in commands:
-            _FILMS[command] = function
-        return function
-
-    return registered
 
 
 def animate(run: str | Path | Filmed, out: str | Path | None = None, *, transform: str | None = None) -> Path:
@@ -83,10 +68,10 @@ def animate(run: str | Path | Filmed, out: str | Path | None = None, *, transfor
 
 
 def _film(folder: Path, transform: str | None) -> "Film":
-    command = settings_of(folder).get("command")
-    if command not in _FILMS or not (folder / "result.json").is_file():
+    command = finished_command(folder)
+    if command not in FILMS:
         raise ValueError(
             f"{folder} does not hold a finished run that can be animated: name the output folder of itn "
             "screen or learn"
         )
-    return _FILMS[command](folder, transform)
+    return FILMS[command](folder, transform)

@@ -9,15 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 from itn.reports.html import GENERATOR, page_html
 from itn.reports.page import RunPage
 from itn.runtime import distributed
-from itn.runtime.config_file import settings_of
+from itn.runtime.config_file import finished_command, settings_of
 from itn.runtime.errors import first_line
 from itn.runtime.run_dir import write_whole
 from itn.runtime.run_files import REPORT
 from itn.runtime.validation import user_path
 
-PageOf = Callable[[Path], RunPage]
-
-_PAGES: dict[str, PageOf] = {}
+PAGES: dict[str, Callable[[Path], RunPage]] = {}
+"""By the command of a run, from its folder to its page; each kind of run puts its own here."""
 
 
 class ReportWarning(UserWarning):
@@ -30,21 +29,6 @@ class Reported(Protocol):
 
     def page(self) -> RunPage:
         """Return what a report says of it."""
-
-
-def page_of(*commands: str) -> Callable[[PageOf], PageOf]:
-    """Register the function that makes a page from the folder of a finished run.
-
-    Args:
-        commands: Values of "command" in the config.json of such runs.
-    """
-
-    def registered(function: PageOf) -> PageOf:
-        for command in commands:
-            _PAGES[command] = function
-        return function
-
-    return registered
 
 
 def report(
@@ -113,12 +97,12 @@ def _page(run: str | Path | Reported) -> RunPage:
             raise ValueError(f"a report is about folders or results of runs, got {str(run)[:80]!r}")
         return run.page()
     folder = user_path(run)
-    command = settings_of(folder).get("command")
-    if command not in _PAGES or not (folder / "result.json").is_file():
+    command = finished_command(folder)
+    if command not in PAGES:
         raise ValueError(
             f"{folder} does not hold a finished run: name the output folder of itn screen, learn or worst"
         )
-    return _PAGES[command](folder)
+    return PAGES[command](folder)
 
 
 def _check_target(target: Path) -> None:

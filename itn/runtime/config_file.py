@@ -12,3 +12,8 @@ def settings_of(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def finished_command(folder: Path) -> str | None:
+    """Return the command whose finished run a folder holds; None if it holds none."""
+    return settings_of(folder).get("command") if (folder / "result.json").is_file() else None

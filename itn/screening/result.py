@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from itn.reports.animations import film_of
-from itn.reports.kinds import page_of
+from itn.reports.animations import FILMS
+from itn.reports.kinds import PAGES
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
 from itn.runtime.config_file import settings_of
@@ -18,7 +18,7 @@ from itn.runtime.requirements import JudgeBy, Requirements
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
-from itn.screening.comparison.subject import Subject, loader_of
+from itn.screening.comparison.subject import LOADERS, Subject
 from itn.screening.examples import FlipExample, read_examples
 from itn.screening.outcomes import ImageOutcomes
 from itn.screening.page import screen_page
@@ -145,7 +145,6 @@ def write_tables(folder: RunFolder, result: ScreenResult) -> None:
         folder.write(OUTCOMES, partial(write_arrays, result.outcomes.arrays()))
 
 
-@loader_of("screen")
 def load_screen(folder: str | Path) -> ScreenResult:
     """Return the result of a finished screen from its folder.
 
@@ -185,18 +184,13 @@ def _outcomes(path: Path) -> ImageOutcomes | None:
     return ImageOutcomes.of_arrays(read_arrays(path)) if path.exists() else None
 
 
-@page_of("screen")
-def _page_of_folder(folder: Path) -> RunPage:
-    return load_screen(folder).page()
-
-
-@film_of("screen")
-def _film_of_folder(folder: Path, transform: str | None) -> "Film":
-    return load_screen(folder).film(transform)
-
-
 def _rows(path: Path, kind: type[R]) -> tuple[R, ...]:
     try:
         return from_csv(path.read_text(encoding="utf-8"), kind)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
+
+
+LOADERS["screen"] = load_screen
+PAGES["screen"] = lambda folder: load_screen(folder).page()
+FILMS["screen"] = lambda folder, transform: load_screen(folder).film(transform)

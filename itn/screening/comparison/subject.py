@@ -3,23 +3,21 @@
 Each kind of run says how its folder becomes a ``Subject``; ``compare`` knows of no kind.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
+from itn.runtime.config_file import settings_of
 from itn.screening.criteria import CriterionName
 from itn.screening.outcomes import ImageOutcomes
 
-Loaded = Callable[[Path], "Comparable"]
-L = TypeVar("L", bound=Loaded)
-
-_LOADERS: dict[str, Loaded] = {}
+LOADERS: dict[str, Callable[[Path], "Comparable"]] = {}
+"""By the command of a run, from its folder to its result; each kind of run puts its own here."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,33 +60,17 @@ class Comparable(Protocol):
         """Return what is compared of it."""
 
 
-def loader_of(command: str) -> Callable[[L], L]:
-    """Register the function that loads the result of a finished run from its folder.
-
-    Args:
-        command: Value of "command" in the config.json of such runs.
-    """
-
-    def registered(function: L) -> L:
-        _LOADERS[command] = function
-        return function
-
-    return registered
-
-
 def load_subject(path: Path) -> Subject:
     """Return what is compared of the run in a folder.
 
     Raises:
         ValueError: If it holds no finished run, or one of a kind that cannot be compared.
     """
-    command: Any = "screen"
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # its loader says what is wrong
-        command = json.loads((path / "config.json").read_text()).get("command")
-    if command not in _LOADERS:
-        known = " or ".join(sorted(_LOADERS))
+    command = settings_of(path).get("command", "screen")  # whose loader says what is wrong
+    if command not in LOADERS:
+        known = " or ".join(sorted(LOADERS))
         raise ValueError(
             f"{path} is a run of itn {command}: itn compare takes runs of itn {known}; "
             "families are compared with their rivals by the headline of itn learn"
         )
-    return _LOADERS[command](path).subject()
+    return LOADERS[command](path).subject()
