@@ -1,18 +1,14 @@
 """Images unchanged and at their worst points, for the report of a box."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
 import torch
 from torch import Tensor
 
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRow
 from itn.reports.pictures import encoded
-from itn.runtime.run_files import EXAMPLES
 from itn.stats import one_per_class
 
 MOST, FEW = 12, 6  # images that are shown, and where none is broken
@@ -66,17 +62,3 @@ def worst_examples(
         WorstExample(row.image, row.class_, answer, encoded(before), encoded(after))
         for row, answer, before, after in zip(shown, answers, unchanged, worst, strict=True)
     )
-
-
-def examples_json(examples: Sequence[WorstExample]) -> dict[str, object]:
-    """Return the content of examples.json."""
-    return {"examples": msgspec.to_builtins(examples)}
-
-
-def read_examples(folder: Path) -> tuple[WorstExample, ...]:
-    """Return the examples of a finished run; none if it has left none that can be read."""
-    try:
-        content = json.loads((folder / EXAMPLES).read_text())
-        return msgspec.convert(content["examples"], tuple[WorstExample, ...])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ()

@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itn.boxes.examples import WorstExample, read_examples
+from itn.boxes.examples import WorstExample
 from itn.boxes.outcomes import BOX
 from itn.boxes.page import worst_page
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.summary import box_text
+from itn.reports.examples import read_examples
 from itn.reports.kinds import PAGES
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
@@ -131,7 +132,7 @@ def load_worst(folder: str | Path) -> WorstResult:
         rows = _rows((path / "worst.csv").read_text(encoding="utf-8"), record)
         known = path / OUTCOMES
         outcomes = ImageOutcomes.of_arrays(read_arrays(known)) if known.exists() else None
-        return WorstResult(record, rows, read_examples(path), settings_of(path), outcomes)
+        return WorstResult(record, rows, read_examples(path, WorstExample), settings_of(path), outcomes)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} does not hold a finished search that can be read ({error}): "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from itn.boxes.box import Box
 from itn.boxes.config import WorstConfig
-from itn.boxes.examples import WorstExample, examples_json, shown_images, worst_examples
+from itn.boxes.examples import WorstExample, shown_images, worst_examples
 from itn.boxes.growth import growth, share
 from itn.boxes.outcomes import box_outcomes
 from itn.boxes.passes import BoxPasses
@@ -23,6 +23,7 @@ from itn.boxes.work import Found, search_images
 from itn.data.inputs import PREDICTED, RunInputs, source_of
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
+from itn.reports.examples import examples_json
 from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import NOTHING_KEPT, explained

@@ -16,6 +16,7 @@ from itn.nn import CONTROLS, InvariantTransformerNet
 from itn.reports.pictures import eight_bits, encoded
 from itn.runtime.batching import map_in_memory
 from itn.runtime.run_files import EXAMPLES
+from itn.screening.examples import RANKS
 from itn.screening.flips import find_flips, last_unchanged
 from itn.stats import one_per_class
 from itn.transforms import Transform
@@ -35,7 +36,6 @@ RAYS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 RAY_IMAGES, RAY_TS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
 _TS = tuple(n / 8 for n in range(1, 9))
 _STRENGTH = Transform("strength", "share of full strength", 0.0, _TS, lambda images, v: images, domain=(0, 1))
-RANKS = ("changes first", "in the middle of those that change", "changes last of these")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,12 @@
 """Images at the point where their prediction changes, for the report of a screen."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 
 from itn.reports.pictures import encoded
-from itn.runtime.run_files import EXAMPLES
 from itn.screening.criteria import is_right
 from itn.screening.flips import last_unchanged
 from itn.screening.passes import Screener, unchanged
@@ -102,17 +98,3 @@ def _example(
         return None
     class_ = samples.classes[int(samples.labels[number])]
     return FlipExample(transform.name, rank, samples.names[number], class_, shown)
-
-
-def examples_json(examples: Sequence[FlipExample]) -> dict[str, object]:
-    """Return the content of examples.json."""
-    return {"examples": msgspec.to_builtins(examples)}
-
-
-def read_examples(folder: Path) -> tuple[FlipExample, ...]:
-    """Return the examples of a finished screen; none if it has left none that can be read."""
-    try:
-        content = json.loads((folder / EXAMPLES).read_text())
-        return msgspec.convert(content["examples"], tuple[FlipExample, ...])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from itn.reports.animations import FILMS
+from itn.reports.examples import read_examples
 from itn.reports.kinds import PAGES
 from itn.reports.page import RunPage
 from itn.runtime.arrays import read_arrays, write_arrays
@@ -19,7 +20,7 @@ from itn.runtime.run_dir import RunFolder
 from itn.runtime.run_files import OUTCOMES
 from itn.runtime.validation import user_path
 from itn.screening.comparison.subject import LOADERS, Subject
-from itn.screening.examples import FlipExample, read_examples
+from itn.screening.examples import FlipExample
 from itn.screening.outcomes import ImageOutcomes
 from itn.screening.page import screen_page
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow
@@ -170,7 +171,7 @@ def load_screen(folder: str | Path) -> ScreenResult:
             softmax=_rows(path / "softmax.csv", SoftmaxRow),
             flips=_rows(path / "flips.csv", FlipRow),
             outcomes=_outcomes(path / OUTCOMES),
-            examples=read_examples(path),
+            examples=read_examples(path, FlipExample),
             settings=settings_of(path),
         )
     except (OSError, ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from itn.data.inputs import PREDICTED, RunInputs, source_of
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
+from itn.reports.examples import examples_json
 from itn.reports.kinds import leave_report
 from itn.runtime import distributed
 from itn.runtime.errors import explained
@@ -22,7 +23,7 @@ from itn.runtime.run_files import EXAMPLES, FigureFormat
 from itn.runtime.validation import config_of
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import is_right
-from itn.screening.examples import FlipExample, examples_json, flip_examples
+from itn.screening.examples import FlipExample, flip_examples
 from itn.screening.outcomes import SweepOutcomes, image_outcomes
 from itn.screening.passes import Screener
 from itn.screening.records import CurveRow, FlipRow, PairRow, ScreenRecord, SoftmaxRow, SweepRecord
