@@ -38,26 +38,31 @@ def shown_images(rows: Sequence[WorstRow], labels: Tensor) -> list[int]:
     return index[one_per_class(labels[index], MOST)].tolist()
 
 
-@torch.inference_mode()
-def worst_examples(
-    passes: BoxPasses, rows: Sequence[WorstRow], numbers: Sequence[int]
-) -> tuple[WorstExample, ...]:
-    """Return images as examples.
+def unchanged_and_worst(passes: BoxPasses, rows: Sequence[WorstRow], numbers: Sequence[int]) -> Tensor:
+    """Return images unchanged and at their worst points, 2 x M x C x H x W, on the CPU.
 
     Args:
         passes: The images under points of the box.
         rows: Of all images.
         numbers: Which of these; all were searched.
     """
+    points = torch.tensor([rows[number].point for number in numbers], dtype=torch.float64)
+    identity = torch.tensor([[t.identity for t in passes.box.transforms]], dtype=torch.float64)
+    index = torch.tensor(numbers)
+    return torch.stack([passes.pictures(index, v) for v in (identity.expand_as(points), points)])
+
+
+@torch.inference_mode()
+def worst_examples(
+    passes: BoxPasses, rows: Sequence[WorstRow], numbers: Sequence[int]
+) -> tuple[WorstExample, ...]:
+    """Return images as examples; the arguments are those of ``unchanged_and_worst``."""
     if not numbers:
         return ()
-    index = torch.tensor(numbers)
     shown = [rows[number] for number in numbers]
-    identity = torch.tensor([[t.identity for t in passes.box.transforms]], dtype=torch.float64)
-    points = torch.tensor([row.point for row in shown], dtype=torch.float64)
-    unchanged, worst = (passes.pictures(index, v) for v in (identity.expand_as(points), points))
+    unchanged, worst = unchanged_and_worst(passes, rows, numbers)
     names = passes.classifier.class_name
-    answers = [names(label) for label in passes.data.predictions[index.to(passes.device)].tolist()]
+    answers = [names(label) for label in passes.data.predictions[list(numbers)].tolist()]
     return tuple(
         WorstExample(row.image, row.class_, answer, encoded(before), encoded(after))
         for row, answer, before, after in zip(shown, answers, unchanged, worst, strict=True)

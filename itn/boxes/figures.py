@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from itn.boxes.box import Box
 from itn.boxes.config import WorstConfig
-from itn.boxes.examples import shown_images
+from itn.boxes.examples import shown_images, unchanged_and_worst
 from itn.boxes.passes import BoxPasses
 from itn.boxes.records import WorstRecord, WorstRow
 from itn.boxes.result import WorstResult
@@ -88,10 +88,7 @@ def draw_worst(
 def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int]) -> Figure:
     """Return indexed images unchanged, each above itself at its worst point."""
     rows = [result.images[number] for number in numbers]
-    index, box = torch.tensor(numbers), passes.box
-    points = torch.tensor([row.point for row in rows], dtype=torch.float64)
-    identity = torch.tensor([[transform.identity for transform in box.transforms]], dtype=torch.float64)
-    shown = torch.stack([passes.pictures(index, v) for v in (identity.expand_as(points), points)])
+    shown = unchanged_and_worst(passes, result.images, numbers)
     columns = min(COLUMNS, len(rows))
     blank = -len(rows) % columns
     shown = torch.cat([shown, torch.ones_like(shown[:, :1]).expand(-1, blank, -1, -1, -1)], 1)
@@ -101,7 +98,7 @@ def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int])
         part = rows[start : start + columns]
         empty = columns - len(part)
         titles.append([shortened(row.class_) for row in part] + [""] * empty)
-        titles.append([_title(row, box) for row in part] + [""] * empty)
+        titles.append([_title(row, passes.box) for row in part] + [""] * empty)
         colors.append([INK] * len(part) + ["white"] * empty)
         colors.append([UNCHANGED if row.survives else BROKEN for row in part] + ["white"] * empty)
     lines = 2 + max(title.count("\n") for row in titles for title in row)  # of a pair
