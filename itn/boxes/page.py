@@ -15,17 +15,14 @@ from itn.boxes.summary import (
     table_cells,
 )
 from itn.data.inputs import input_notes
+from itn.reports.classes import FEWEST_IMAGES, caution, extremes
 from itn.reports.page import Block, Figure, Picture, RunPage, Section, Strip, Strips, Table, Text
 from itn.reports.sources import python_call, sources
-from itn.runtime.wording import counted
+from itn.runtime.wording import capitalized, counted
 from itn.screening.summary import unit_text
 
 if TYPE_CHECKING:
     from itn.boxes.result import WorstResult
-
-SHOWN_CLASSES = 3
-FEWEST_IMAGES = 10
-"""Of each class, for classes to be compared."""
 
 
 def worst_page(result: "WorstResult") -> RunPage:
@@ -43,7 +40,7 @@ def worst_page(result: "WorstResult") -> RunPage:
         sources(record.provenance, settings, call),
     )
     title = f"{record.model}: what survives all transformations together"
-    return RunPage(title, (f"{of}: {record.statement}.", f"{_capital(growth_text(record))}."), sections)
+    return RunPage(title, (f"{of}: {record.statement}.", f"{capitalized(growth_text(record))}."), sections)
 
 
 def _overview(record: WorstRecord) -> Section:
@@ -103,23 +100,17 @@ def _classes(record: WorstRecord, rows: tuple[WorstRow, ...]) -> Iterator[Sectio
     if len(enough) < 3:
         return
     order = sorted(enough, key=lambda name: sum(enough[name]) / len(enough[name]))
-    shown = min(SHOWN_CLASSES, len(order) // 2)
     cells = []
-    for rank, classes in (("most", order[:shown]), ("least", order[::-1][:shown])):
-        for name in classes:
-            n = len(enough[name])
-            survive = share_text(share(sum(enough[name]), n, record.confidence))
-            cells.append((name, rank, f"{n:,}", survive))
-    reading = (
-        f"How to read it: these are the extremes of {len(order)} classes, picked after measuring, and of "
-        f"many classes some are extreme by chance; each {100 * record.confidence:g} % interval is of its "
-        "class alone."
+    for name, rank in extremes(order):
+        n = len(enough[name])
+        survive = share_text(share(sum(enough[name]), n, record.confidence))
+        cells.append((name, rank, f"{n:,}", survive))
+    known = caution(len(order), len(survivors) - len(order), record.confidence)
+    table = Table(
+        ("class", "affected", "images searched", "survive, at most"),
+        tuple(cells),
+        (f"How to read it: {known}",),
     )
-    if left := len(survivors) - len(enough):
-        reading += (
-            f" {counted(left, 'class', 'classes')} with fewer than {FEWEST_IMAGES} images are left out."
-        )
-    table = Table(("class", "affected", "images searched", "survive, at most"), tuple(cells), (reading,))
     yield Section("classes", "Which classes are affected most", (table,))
 
 
@@ -134,9 +125,5 @@ def _limits(record: WorstRecord) -> Section:
         f"An interval holds with {100 * record.confidence:g} % confidence for itself, not all at once.",
     ]
     if geometry := geometry_text(record):
-        lines.append(f"{_capital(geometry)}; padding: {record.padding}.")
+        lines.append(f"{capitalized(geometry)}; padding: {record.padding}.")
     return Section("limits", "What these numbers do not say", (Text(tuple(lines), listed=True),))
-
-
-def _capital(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}"

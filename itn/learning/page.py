@@ -28,7 +28,7 @@ from itn.reports.kinds import PAGES
 from itn.reports.page import Figure, RunPage, Section, Sliders, Strips, Table, Text, at_the_change
 from itn.reports.sources import python_call, sources
 from itn.runtime.config_file import settings_of
-from itn.runtime.wording import counted
+from itn.runtime.wording import capitalized, counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -198,9 +198,9 @@ def _statement(record: LearnRecord, settings: Mapping[str, Any]) -> Iterator[str
     else:
         statement, *rest = certified(record)
         yield statement
-        yield from (f"{line[0].upper()}{line[1:]}." for line in rest if " times the displacement" in line)
+        yield from (f"{capitalized(line)}." for line in rest if " times the displacement" in line)
     for line in in_words(record):
-        yield f"{line[0].upper()}{line[1:]}."
+        yield f"{capitalized(line)}."
 
 
 def _moving(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from itn.data.inputs import PREDICTED, input_notes
 from itn.models.canvases import surround_text
+from itn.reports.classes import FEWEST_IMAGES, caution, extremes
 from itn.reports.page import (
     Block,
     Figure,
@@ -16,7 +17,7 @@ from itn.reports.page import (
     at_the_change,
 )
 from itn.reports.sources import python_call, sources
-from itn.runtime.wording import counted
+from itn.runtime.wording import capitalized, counted
 from itn.screening.config import ScreenConfig
 from itn.screening.criteria import measure
 from itn.screening.examples import FlipExample
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 """Transformations that the statement says the range of."""
-SHOWN_CLASSES = 3
-FEWEST_IMAGES = 10
-"""Of each class, for classes to be compared."""
 
 
 def screen_page(result: "ScreenResult") -> RunPage:
@@ -149,7 +147,7 @@ def _of_transform(result: "ScreenResult", name: str, transform: Transform) -> Se
     curve = plot_sweep(record, result.outcomes, transform)
     blocks = [
         Text((f"{statement(name, sweep, record.confidence)}.",)),
-        *(Text((f"{text[0].upper()}{text[1:]}.",)) for text in findings(record, name)),
+        *(Text((f"{capitalized(text)}.",)) for text in findings(record, name)),
         Figure(
             svg_text(curve, f"curve-{name}"),
             f"How to read it: at the thin vertical line nothing is changed; at the dotted vertical lines "
@@ -205,7 +203,6 @@ def _classes(record: ScreenRecord, name: str, transform: Transform) -> Iterator[
     if nearest(order[0]) == nearest(order[-1]):
         yield Text(("No class stops leading sooner than another within what was tested.",))
         return
-    shown = min(SHOWN_CLASSES, len(order) // 2)
     frame = sweep.magnitudes, sweep.identity
     rows = [
         (
@@ -215,8 +212,7 @@ def _classes(record: ScreenRecord, name: str, transform: Transform) -> Iterator[
             range_text(thresholds.classes[class_], *frame),
             range_text({s: f.median for s, f in thresholds.flips_by_class[class_].items()}, *frame),
         )
-        for rank, classes in (("most", order[:shown]), ("least", order[::-1][:shown]))
-        for class_ in classes
+        for class_, rank in extremes(order)
     ]
     unit = unit_text(name, sweep.unit)
     header = (
@@ -226,14 +222,9 @@ def _classes(record: ScreenRecord, name: str, transform: Transform) -> Iterator[
     )
     reading = (
         "How to read it: a class leads while its mean softmax over its images is the largest; most affected "
-        "is what stops leading at the smallest change; these are the "
-        f"extremes of {len(order)} classes, picked after measuring, and of many classes some are extreme by "
-        f"chance; each {100 * record.confidence:g} % interval is of its class alone."
+        "is what stops leading at the smallest change; "
+        f"{caution(len(order), len(images) - len(order), record.confidence)}"
     )
-    if left := len(images) - len(enough):
-        reading += (
-            f" {counted(left, 'class', 'classes')} with fewer than {FEWEST_IMAGES} images are left out."
-        )
     yield Table(header, tuple(rows), (reading,))
 
 
