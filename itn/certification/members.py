@@ -110,7 +110,7 @@ class _Search:
         self.score, self.estimate = self._judged(self.best, self.images)
         self.passed = list[_Candidate]()
         alone = torch.eye(len(net.parts)).repeat_interleave(CONTROLS, 1)
-        self.ks = [self.family.full_strength, self.estimate[1], *(alone.split(1) if len(alone) > 1 else ())]
+        self.ks = self.family.judged_at(self.estimate[1]) + list(alone.split(1) if len(alone) > 1 else ())
         """Controls at which candidates are tried, each 1 x controls."""
 
     def plain(self) -> list[_Candidate]:
@@ -181,12 +181,9 @@ class _Search:
             estimate: Of the candidate that is loaded: a scale, and the k that is worst there.
         """
         scales, drops, tolerance = [0.0], [0.0], self.test.tolerance
-        scale = max(estimate[0] / 2, SMALLEST)
+        scale, ks = max(estimate[0] / 2, SMALLEST), self.family.judged_at(estimate[1])
         while drops[-1] <= tolerance and len(scales) <= MOST_SCALES:
-            drop = max(
-                self.images.tally(self.family, scale * k, tolerance).drop
-                for k in (self.family.full_strength, estimate[1])
-            )
+            drop = max(self.images.tally(self.family, scale * k, tolerance).drop for k in ks)
             scales.append(scale)
             drops.append(max(drop, drops[-1]))
             scale *= math.sqrt(2)

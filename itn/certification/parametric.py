@@ -35,6 +35,11 @@ class ParametricTransform(NamedTuple):
         """All controls at 1, 1 x controls."""
         return torch.ones(1, self.controls)
 
+    def judged_at(self, worst_k: Tensor) -> list[Tensor]:
+        """Return the controls at which it has to hold: full strength, and the worst k if that is another."""
+        full = self.full_strength
+        return [full] if torch.equal(worst_k, full) else [full, worst_k]
+
     @classmethod
     def of_net(cls, net: Composition) -> "ParametricTransform":
         """Return a net as such a transformation; its controls are the ks of its parts, one after another."""
@@ -214,10 +219,8 @@ class EvaluationSet(NamedTuple):
 
     def changes_at(self, transform: ParametricTransform, scale: float, worst_k: Tensor) -> Tensor:
         """Return how images change at a scale, at full strength and at the worst k, int8, 2 x N."""
-        full = self.changes(transform, scale * transform.full_strength)
-        if torch.equal(worst_k, transform.full_strength):
-            return torch.stack([full, full])
-        return torch.stack([full, self.changes(transform, scale * worst_k)])
+        changes = [self.changes(transform, scale * k) for k in transform.judged_at(worst_k)]
+        return torch.stack([changes[0], changes[-1]])
 
     def tally(self, transform: ParametricTransform, k: Tensor, enough: float = 1.0) -> Count:
         """Count what changes under controls times scale k, 1 x controls.
