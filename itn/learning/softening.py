@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from itn.certification.parametric import EvaluationSet, ParametricTransform
-from itn.functional import Surround, warp
-from itn.functional.spatial import spatial_identity
+from itn.functional import Surround, family_matrix, warp
 from itn.nn import InvariantTransformerNet
 
 MOST_IMAGES = 2000
@@ -74,8 +73,7 @@ def half_a_pixel(padding: str, interpolation: str) -> ParametricTransform:
 
     def apply(images: Tensor, rows: Sequence[Tensor], surround: Surround | None = None) -> Tensor:
         height, width = images.shape[-2:] if surround is None else surround.size
-        shift = spatial_identity(rows[0]).repeat(len(images), 1, 1)
-        shift[:, :, 2] = -rows[0] * rows[0].new_tensor([1 / width, 1 / height])
+        shift = family_matrix("translation", -rows[0] * rows[0].new_tensor([1 / width, 1 / height]))
         return warp(images, shift, padding, surround, interpolation)
 
     return ParametricTransform(1, lambda k: [k], apply)
