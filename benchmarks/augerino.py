@@ -27,7 +27,7 @@ from itn.certification.records import Measured, certify
 from itn.certification.search import IMAGES, WorstCase, expected_to_pass
 from itn.learning.split import Split, split_images
 from itn.stats import DropTest, fixed_sequence_test, generator, last_scale
-from itn.stats.fixed_sequence import SEQUENCE
+from itn.stats.fixed_sequence import SECOND, SEQUENCE
 
 WEIGHTS = (0.03, 0.1, 0.3)  # of the widths
 RATE = 0.1  # Adam's
@@ -131,7 +131,8 @@ class Family:
         def changes_at(scale: float) -> Tensor:
             return torch.stack([held_out.changes(self.transform, scale * u) for u in (extreme, worst)])
 
-        sequence = fixed_sequence_test(changes_at, [estimate * factor for factor in SEQUENCE], self.test)
+        scales = [estimate * factor for factor in SEQUENCE]
+        sequence = fixed_sequence_test(changes_at, scales, self.test, SECOND)
         scale, draw = sequence.scale, generator(config.seed, "augerino evaluation")
         uniform = 2 * torch.rand(len(held_out.data), len(self.widths), generator=draw) - 1
         of_uniform, of_extreme, of_worst = (

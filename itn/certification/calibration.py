@@ -3,7 +3,7 @@
 Two sets of images take part. On training images a search estimates how far the family goes, and the k at
 which it is worst. On all others growing scales are tested, Learn then Test with a fixed sequence
 (Angelopoulos et al. 2021, https://arxiv.org/abs/2110.01052): with the stated confidence, the drop at the
-scale where it stops is at most the tolerance.
+largest scale that passes is at most the tolerance.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from itn.certification.records import CalibrationPoint
 from itn.nn import InvariantTransformerNet
 from itn.runtime.wording import counted
 from itn.stats import DropTest, FixedSequence, drop_upper_bound, fixed_sequence_test
-from itn.stats.fixed_sequence import FINE, SEQUENCE
+from itn.stats.fixed_sequence import FINE, SECOND, SEQUENCE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,9 @@ def calibrate_family(
     family, test = ParametricTransform.of_net(net), baselines.test
     estimate, worst_k, plain = choose_family(net, training, baselines, members)
     scales = [estimate * factor for factor in (FINE if net.only_ranges else SEQUENCE)]
-    sequence = fixed_sequence_test(lambda scale: held_out.changes_at(family, scale, worst_k), scales, test)
+    sequence = fixed_sequence_test(
+        lambda scale: held_out.changes_at(family, scale, worst_k), scales, test, SECOND
+    )
     shape = held_out.data.images.shape
     displacements = [displacements_full(net, shape, scale) for scale in sequence.scales]
     rescale(net, sequence.scale)

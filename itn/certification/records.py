@@ -239,7 +239,7 @@ def certify(
         worst_k: Each k of ``measured.worst`` by its name, such as k2; None if every class has its own.
         subject: What the statement is about, where that is not the one family.
     """
-    n, tolerance = len(measured.clean), sequence.test.tolerance
+    n, tolerance = len(measured.clean), sequence.tests[0].tolerance
     # For each scale that might have been chosen, three conditions with two bounds each
     level = (1 - SEQUENCE_SHARE) * (1 - confidence) / (6 * PLANNED)
 
@@ -275,7 +275,7 @@ def _statement(
     clean_accuracy: float,
 ) -> str:
     """Return the sentence that is proven."""
-    n = sequence.test.n
+    n = sequence.tests[0].n
     images = f"({counted(n, 'image')}, {100 * clean_accuracy:.2f} % right unchanged)"
     if not sequence.scale:
         return f"No transformation of the family is certified: it was scaled back to the identity {images}."
@@ -287,13 +287,13 @@ def _statement(
         where = (
             f"at full strength and at {k_text(worst_k)}, the worst k that a search on training images found"
         )
-    claim = criterion.claim(f"{100 * sequence.test.tolerance:g}")
+    claim = criterion.claim(f"{100 * sequence.tests[0].tolerance:g}")
     return f"With {100 * confidence:g} % confidence{subject}, {claim} {where} {images}."
 
 
 def _obstacle(sequence: FixedSequence, criterion: Criterion) -> str:
     """Return why not even the smallest scale passes, and what would help."""
-    test = sequence.test
+    test = sequence.tests[0]
 
     def excess(count: Count) -> int:
         return count.broken - test.signed * count.mended - test.largest(count.broken + count.mended)

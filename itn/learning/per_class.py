@@ -55,7 +55,7 @@ from itn.runtime.config_file import settings_of
 from itn.runtime.run_files import FigureFormat
 from itn.runtime.validation import config_of
 from itn.stats import FixedSequence, fixed_sequence_test, generator
-from itn.stats.fixed_sequence import SEQUENCE
+from itn.stats.fixed_sequence import SECOND, SEQUENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,7 +168,7 @@ class _ClassFamilies:
                 of_classes.append(c.held_out.changes_at(family, scale, choice.worst_k))
             return torch.cat(of_classes, 1)
 
-        sequence = fixed_sequence_test(changes_at, SEQUENCE, self.classes[0].baselines.test)
+        sequence = fixed_sequence_test(changes_at, SEQUENCE, self.classes[0].baselines.test, SECOND)
         images = [len(c.held_out.data) for c in self.classes]
         self.points = calibration_points(
             sequence, [self._mean_displacements(images, scale) for scale in sequence.scales]

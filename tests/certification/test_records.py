@@ -103,14 +103,14 @@ def test_what_is_in_the_way_is_the_condition_that_fails():
     full[:20] = 1
     worst[:150], worst[150:285] = 1, -1
     test = Terms(0.02, 0.95, 0).test(n, Accuracy())
-    sequence = FixedSequence((0.1,), torch.stack([full, worst])[None], test)
+    sequence = FixedSequence((0.1,), torch.stack([full, worst])[None], (test,))
     assert sequence.scale == 0
     most = test.largest(285)
     text = _obstacle(sequence, Accuracy())
     assert f"150 of 2,000 images became worse and 135 better; to prove 2 % it may be at most {most}" in text
     many = torch.zeros(n, dtype=torch.int8)
     many[:300], many[300:597] = 1, -1
-    sequence = FixedSequence((0.1,), torch.stack([many, many])[None], test)
+    sequence = FixedSequence((0.1,), torch.stack([many, many])[None], (test,))
     assert f"it may be at least {-test.largest(597)} more better than worse" in _obstacle(
         sequence, Accuracy()
     )
