@@ -41,6 +41,7 @@ import itn.learning.trainer
 from itn.runtime.journal import Journal
 from itn.runtime.provenance import provenance
 from itn.runtime.run_dir import content_of, write_whole
+from itn.runtime.run_files import JOURNAL, POINTS
 
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 COMMANDS = {
@@ -52,6 +53,15 @@ COMMANDS = {
         *("learn", "--model", "lenet5", "--limit", "300", "--objective", "switched"),
         *("--steps", "150", "--batch-size", "64"),
     ),
+    "learn, named parts": (
+        *("learn", "--model", "lenet5", "--limit", "300", "--tolerance", "0.2", "--batch-size", "64"),
+        *("--parts", "tone,filter,homography", "--steps", "60"),
+    ),
+    "learn, per class": (
+        *("learn", "--model", "lenet5", "--limit", "600", "--tolerance", "0.2", "--batch-size", "64"),
+        *("--parts", "spatial", "--steps", "15", "--per-class"),
+    ),
+    "worst": ("worst", "--limit", "60", "--box", "rotate=-30:30,translate_x=-0.1:0.1,brightness=-0.2:0.2"),
     "screen": (
         *("screen", "--limit", "200", "--transforms", "rotate,noise", "--pair", "zoom,contrast"),
         *("--magnitudes", "rotate=-60:60:20", "--magnitudes", "noise=0.2,0.5"),
@@ -145,7 +155,8 @@ def moment(folder: Path) -> str:
         return "drawing"
     if (phase := _phase(folder)).exists():
         return PHASES[phase.read_text()]
-    if any(folder.glob("checkpoint*")) or (folder / ".itn-points").exists():
+    kept = (folder / name for name in (JOURNAL, POINTS))
+    if any(folder.glob("checkpoint*")) or any(path.exists() for path in kept):
         return "at work"
     return "preparing" if folder.exists() else "starting"
 
