@@ -212,6 +212,7 @@ def _part_record(
         angle=_angle(part, shape),
         range=_range(part),
         member=member,
+        displacement_text=part.displacement_text,
         **details,
     )
 

@@ -17,6 +17,7 @@ from itn.certification.records import (
     SearchedRecord,
 )
 from itn.learning.softening import Softening
+from itn.nn import Transformer
 from itn.runtime.records import Record
 from itn.runtime.validation import user_path
 
@@ -62,6 +63,8 @@ class PartRecord:
     member: str | None = None
     """The single transformation, or the pair of them, along which the part goes in place of what was learned,
     where the family was estimated to go farthest so; None: it was learned."""
+    displacement_text: str = Transformer.displacement_text
+    """What displacements are, of a transformer that has no matrix."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,11 +130,11 @@ def _interval(share: float, n: int) -> tuple[float, float]:
 def part_readings(record: LearnRecord) -> Iterator[str]:
     """Yield what the columns of the table of displacements mean."""
     matrices = [name for name, part in record.parts.items() if part.matrix_full]
-    others = [name for name in record.parts if name not in matrices]
+    others = {name: part for name, part in record.parts.items() if name not in matrices}
     if matrices:
         yield f"({_DISPLACEMENT}{' (' + ', '.join(matrices) + ')' if others else ''})"
-    if others:
-        yield f"(displacement of {', '.join(others)}: as the transformer defines it)"
+    for name, part in others.items():
+        yield f"(displacement of {name}: {part.displacement_text})"
     if any(part.rms_shift_full is not None for part in record.parts.values()):
         yield f"({_SHIFT}; {_BOUND})"
         yield _geometry(record)
@@ -197,7 +197,8 @@ def class_readings(record: PerClassRecord) -> Iterator[str]:
         "(full strength: k1 = k2 = (1, 1), the strongest transformation of a family; worst k: found by a "
         f"search on training images; drop: what is lost by the criterion {record.criterion})"
     )
-    yield f"({_DISPLACEMENT}; at full strength)"
+    if all(part.matrix_full for family in record.classes for part in family.parts.values()):
+        yield f"({_DISPLACEMENT}; at full strength)"
     if _moves_pixels(record):
         yield _geometry(record)
 

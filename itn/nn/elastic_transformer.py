@@ -41,6 +41,7 @@ class ElasticTransformer(Transformer):
 
     part = "elastic"
     """Its name in a run that names its parts."""
+    displacement_text = "mean squared shift of pixels, in fractions of width and height"
     samples = True
 
     def __init__(

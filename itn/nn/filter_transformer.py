@@ -50,6 +50,8 @@ class FilterTransformer(Transformer):
     part = "filter"
     """Its name in a run that names its parts."""
 
+    displacement_text = "squared change of an image of random pixels, over its squared length"
+
     basis: Tensor
     """Rows x inputs x K x K, orthonormal."""
 

@@ -47,6 +47,7 @@ class ToneTransformer(Transformer):
 
     part = "tone"
     """Its name in a run that names its parts."""
+    displacement_text = "mean square of the exponent in octaves, over values and channels"
 
     weights: Tensor
     """Mean squares of the constant and the waves."""

@@ -73,6 +73,8 @@ class Transformer(nn.Module):
     seed_name = ""
     """Name in seeds, where it is not that of the part: results of an earlier name stay the same."""
 
+    displacement_text = "as the transformer defines it"
+    """What ``displacement`` measures, in words, for the closing table."""
     samples = False
     """Whether it makes values between pixels, so that its interpolation matters."""
 

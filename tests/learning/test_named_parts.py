@@ -124,6 +124,8 @@ def test_a_run_of_named_parts_is_loaded_without_them_and_shown_again(side, blobs
     assert set(run.record.baselines) == set(config.parts)
     assert set(run.record.headline) == {"joint"}
     assert all(part.description and part.displacement_full > 0 for part in run.record.parts.values())
+    assert "(displacement of tone: mean square of the exponent in octaves" in str(run)
+    assert "A the matrix of the transformation (homography))" in str(run)
     ks = [torch.rand(8, 2) for _ in config.parts]
     net = itn.load_net(tmp_path, side)
     assert net.controls == config.parts
