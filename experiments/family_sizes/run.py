@@ -5,13 +5,15 @@ Command:   python experiments family_sizes --model lenet5 --tolerance 0.01 --see
            python experiments family_sizes --model FILE.py:make --weights FILE --data DIR \
                --out experiments/family_sizes/NAME
 Machine:   2 CPU cores; a run of lenet5 five minutes, of ResNet-20 and 6,000 images about an hour
-Writes:    OUT: result.json, families.png; OUT/parts: two files for each objective, parts and seed
+Writes:    OUT: result.json, families.png, with a filter kernels.png and filter.png; OUT/parts: two files for
+           each objective, parts and seed
 Published: figures 4 and 5 of Bunne et al. and three claims, of AlexNet on ImageNet, without numbers
 
 Learned as by itn learn, by accuracy, with the surround of photographs: color alone, spatial alone, and both
-together. What several seeds have found is pooled by resampling the images that they share. DIR holds a folder
-of images for each class. A run that is there is not learned again, so a long study can be done in several
-days. Other objectives have the same tolerance, training images, calibration and certificate:
+together, or a filter, a homography, an elastic map or a tone curve alone. What several seeds have found is
+pooled by resampling the images that they share. DIR holds a folder of images for each class. A run that is
+there is not learned again, so a long study can be done in several days. Other objectives have the same
+tolerance, training images, calibration and certificate:
 
 - switched: that of Bunne et al., with the tolerance as its threshold, c_theta as by default
 - dual-ascent: the displacements of the constrained one, its multiplier by the textbook's dual ascent; from
@@ -47,8 +49,10 @@ from itn.certification.records import Headline
 from itn.functional import INTERPOLATIONS
 from itn.stats import generator
 
-PARTS = {"color": ("color",), "spatial": ("spatial",), "both": ("color", "spatial")}
+PAPER = {"color": ("color",), "spatial": ("spatial",), "both": ("color", "spatial")}
+PARTS = PAPER | {part: (part,) for part in ("filter", "homography", "elastic", "tone")}
 COLORS = {"color": "#ee6677", "spatial": "#4477aa", "both": "#228833"}
+OTHERS = "#aa3377"
 POOLED = "#222222"
 PHASES = ("preparation", "learning", "calibration", "evaluation")  # the comparison is a phase of its own
 
@@ -60,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="mnist:heldout", help="as itn learn takes it; default: %(default)s")
     parser.add_argument("--class-map", type=Path, help="what the class folders mean, if not their names")
     parser.add_argument("--limit", type=int, default=0, help="images, 0 for all; default: %(default)s")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS), help="default: all three")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=tuple(PAPER), help="default: color, spatial, both"
+    )
     parser.add_argument(
         "--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES[:1], help="default: constrained"
     )
@@ -182,6 +188,8 @@ def learned(
         kept["family"] = numbers
         kept["holds"] = {claim.number: claim.holds(numbers[claim.number]) for claim in CLAIMS}
     outcomes.parent.mkdir(parents=True, exist_ok=True)
+    if "filter" in config.parts:
+        shutil.copy(folder / "figures" / "grid.png", outcomes.parents[1] / "filter.png")
     shutil.copy(folder / "outcomes.npz", outcomes)
     return kept
 
@@ -197,7 +205,7 @@ def figures(record: Record) -> dict[str, Figure]:
         if ratio is None:
             continue
         ends = [[ratio["value"] - ratio["ci_low"]], [ratio["ci_high"] - ratio["value"]]]
-        color = POOLED if name.endswith("pooled") else COLORS[name.split(", ")[1]]
+        color = POOLED if name.endswith("pooled") else COLORS.get(name.split(", ")[1], OTHERS)
         ax.errorbar(
             ratio["value"], y, xerr=np.maximum(ends, 0), fmt="o", color=color, markersize=4, capsize=2
         )
@@ -207,13 +215,43 @@ def figures(record: Record) -> dict[str, Figure]:
     ax.set_xlim(left=0)
     text = "displacement over that of the best rival, where both lose equally much; 95 % intervals"
     figure.supxlabel(text, fontsize=9)
-    return {"families": figure}
+    filters = [run for _, run in named(record) if run["learned"] == "filter"]
+    return {"families": figure} | ({"kernels": kernels(filters, record["model"])} if filters else {})
+
+
+def kernels(runs: list[Record], model: str) -> Figure:
+    """Return the kernel of each filter at full strength, and how much contrast it leaves to stripes."""
+    figure = Figure(figsize=(plotting.WIDTH, 2.4 * len(runs) + 0.3), layout="constrained")
+    figure.suptitle(f"{model}: the learned filter at full strength", fontsize=9)
+    part, frequencies = itn.FilterTransformer(), np.linspace(0, 0.5, 101)
+    for run, (left, right) in zip(runs, figure.subplots(len(runs), 2, squeeze=False), strict=True):
+        p = torch.tensor([list(run["parts"]["filter"]["parameters_full"].values())])
+        kernel = part.kernels(p)[0, 0, 0].double().numpy()
+        most = np.abs(kernel).max()
+        left.imshow(kernel, cmap="RdBu_r", vmin=-most, vmax=most)
+        for (y, x), value in np.ndenumerate(kernel):
+            ink = "white" if abs(value) > 0.6 * most else "black"
+            left.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=ink)
+        left.set(xticks=[], yticks=[], title=f"weights, seed {run['seed']}")
+        offset = np.arange(len(kernel)) - len(kernel) // 2
+        waves = np.exp(2j * np.pi * np.outer(frequencies, offset))
+        for across, style in ((True, "-"), (False, "--")):
+            kept = np.abs(waves @ kernel.sum(0 if across else 1))
+            right.plot(frequencies, kept, style, color=OTHERS)
+            direction = "across" if across else "down"
+            right.annotate(direction, (0.5, kept[-1]), (4, 0), textcoords="offset points", va="center")
+        right.axhline(1, color="0.6", linewidth=1)
+        right.set(xlabel="stripes per pixel", ylabel="contrast kept", xlim=(0, 0.5), ylim=(0, None))
+        right.set_title("stripes that follow each other across and down")
+    return figure
 
 
 def named(record: Record) -> list[tuple[str, Record]]:
     """Return the runs with short names, in the order in which they are shown."""
-    order = {"color": 0, "spatial": 1, "both": 2}
-    runs = sorted(record["runs"], key=lambda run: (run["objective"], order[run["learned"]], run["seed"]))
+    order = list(PARTS)
+    runs = sorted(
+        record["runs"], key=lambda run: (run["objective"], order.index(run["learned"]), run["seed"])
+    )
     return [(f"{run['objective']}, {run['learned']}, seed {run['seed']}", run) for run in runs]
 
 
@@ -300,13 +338,21 @@ def readme(records: dict[str, Record]) -> str:
     sections = [
         f"## {name}: {record['model']}, {record['images']:,} images of {record['data']}\n\n"
         f"Tolerance {100 * record['runs'][0]['tolerance']:g} %{sampling(record)}.\n\n{table(record)}\n\n"
-        f"![ratios]({name}/families.png)\n\nAll seeds, their images resampled together:\n\n"
+        f"![ratios]({name}/families.png)\n\n{pictures(name, record)}"
+        f"All seeds, their images resampled together:\n\n"
         f"{pooled_table(record)}\n\n{claims(record)}\n\nTime: {times(record)}.\n"
         for name, record in records.items()
     ]
     asked = [(claim.published, claim.taken) for claim in CLAIMS]
     none = f"No result is committed yet. The claims:\n\n{study.markdown(('claim', 'taken as'), asked)}\n"
     return "\n".join([INTRODUCTION, *(sections or [none])])
+
+
+def pictures(name: str, record: Record) -> str:
+    """Return what is shown of a filter."""
+    if not any(run["learned"] == "filter" for run in record["runs"]):
+        return ""
+    return f"![kernels]({name}/kernels.png)\n\n![images while k goes to full strength]({name}/filter.png)\n\n"
 
 
 def sampling(record: Record) -> str:
@@ -327,11 +373,17 @@ does not count. The claims of Bunne et al. are taken as in [bunne_itn](../bunne_
 limits that were set there. A family that hardly changes images fulfills every claim, so look at displacements
 as well.
 
+Filter, homography, elastic and tone are [parts beyond affine maps](../../docs/how-to/named-parts.md), each
+learned alone. Their displacements are measures of their own: of a filter it is the squared change of an image
+of random pixels, most of which photographs do not have.
+
 ```bash
 python experiments family_sizes --model lenet5 --tolerance 0.01 --seeds 0 1 2 3 4 \\
     --out experiments/family_sizes/lenet5
 python experiments family_sizes --model experiments/bunne_screening/resnet20_cifar.py:make \\
     --weights FILE --data DIR --limit 6000 --seeds 0 1 2 --out experiments/family_sizes/resnet20
+python experiments family_sizes --parts filter homography elastic tone --tolerance 0.01 \\
+    --out experiments/family_sizes/lenet5    # and so for ResNet-20
 ```
 
 *resnet20-bilinear* is a family that was learned before `itn learn` chose the interpolation, by an earlier
