@@ -207,20 +207,24 @@ def _learners(
 ) -> Iterator[tuple[str, Steps]]:
     """Return the constrained learner, and switched ones that always take the same branch."""
     config = itn.LearnConfig(objective=constrained, batch_size=batch)
-    # Of baselines nothing is known but a displacement of 0.1: all restarts begin at random
-    known = SingleTransformation(
-        *("", "+", 0.0, 1.0, ""), lambda scale: scale, lambda images, scale: images, lambda scale: 0.1 * scale
-    )
-    none = {part: [EstimatedBaseline(known, 1.0)] for part in config.parts}
-    yield (
-        "constrained",
-        _learner(classifier, data, config, FamilyBaselines(none, config.terms.test(len(data), config.asks))),
-    )
+    yield "constrained", constrained_learner(classifier, data, config)
     # No batch is worse than an accuracy of 0; with wrong labels, none reaches 1
     wrong = itn.CheckedImages(data.images, (data.labels + 1) % 10, data.predictions)
     for asks, accuracy, images in (("displacement", 0.0, data), ("cross-entropy", 1.0, wrong)):
         switched = itn.Switched(acc_orig=accuracy, learning_rate=1e-30)
         yield asks, _learner(classifier, images, itn.LearnConfig(objective=switched, batch_size=batch))
+
+
+def constrained_learner(
+    classifier: itn.Classifier, data: itn.CheckedImages, config: itn.LearnConfig
+) -> Steps:
+    """Return a learner that knows of baselines only a displacement of 0.1: its restarts begin at random."""
+    known = SingleTransformation(
+        *("", "+", 0.0, 1.0, ""), lambda scale: scale, lambda images, scale: images, lambda scale: 0.1 * scale
+    )
+    none = {part: [EstimatedBaseline(known, 1.0)] for part in config.parts}
+    test = config.terms.test(len(data), config.asks)
+    return _learner(classifier, data, config, FamilyBaselines(none, test))
 
 
 def _learner(

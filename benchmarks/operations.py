@@ -14,13 +14,13 @@ thread, so that other work on the machine counts little; the operations and the 
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from clock import alternate, processor_seconds
 from torch import Tensor
 
 import itn
@@ -30,13 +30,6 @@ from itn.runtime.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
-
-
-def processor_seconds(work: Callable[[], object]) -> float:
-    """Return the processor time of a call."""
-    clock = time.process_time()
-    work()
-    return time.process_time() - clock
 
 
 def magnitudes_of(transform: itn.Transform, count: int) -> Tensor:
@@ -60,12 +53,7 @@ def measure(classifier: itn.Classifier, images: Tensor, names: list[str], repeat
         work[name] = partial(transform.apply, images, v, "zeros", noise)
         if transform.spatial:
             work[f"{name} on canvases"] = partial(transform.apply, canvases, v, surround=around)
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for repeat in range(repeats + 1):
-        for name, call in work.items():
-            taken = processor_seconds(call)
-            if repeat:  # the first one warms up
-                times[name].append(taken)
+    times = alternate(work, repeats, clock=processor_seconds)
     seconds = {name: round(statistics.median(of), 4) for name, of in times.items()}
     forward = seconds.pop("forward")
     return {
