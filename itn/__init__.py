@@ -30,7 +30,7 @@ from itn.learning.load import load_augmentation, load_net
 from itn.learning.objective import Learner, Objective
 from itn.learning.per_class import learn_per_class
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord, read_history
-from itn.learning.results import LearnResult, PerClassResult
+from itn.learning.results import LearnResult, PerClassResult, load_run
 from itn.learning.switched import Switched
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, predict
@@ -119,6 +119,7 @@ __all__ = [
     "load_comparison",
     "load_images",
     "load_net",
+    "load_run",
     "load_screen",
     "load_worst",
     "model_cards",

@@ -104,9 +104,23 @@ def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:
     return make_parts(config.parts, settings)
 
 
+class _NoClassifier(nn.Module):
+    """Stands where no classifier was given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise ValueError(
+            "this net transforms images, and does not classify them, since no classifier was given: load it "
+            f"with {self.name}"
+        )
+
+
 def load_net(
     folder: str | Path,
-    classifier: nn.Module,
+    classifier: nn.Module | None,
     label: int | None = None,
     transformers: Parts | None = None,
 ) -> InvariantTransformerNet:
@@ -114,7 +128,8 @@ def load_net(
 
     Args:
         folder: The run's output folder.
-        classifier: What to put behind the transformers; usually the one that they were learned for.
+        classifier: What to put behind the transformers; usually the one that they were learned for. None: the
+            net transforms images, and does not classify them.
         label: Whose family, if the run has learned one for each class.
         transformers: Transformers of your own, by name, as the run was given them; their weights are not
             used.
@@ -123,8 +138,11 @@ def load_net(
         ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
             family of that class, or if transformers are missing or others.
     """
+    learned = _learned(folder, label, transformers)
+    if classifier is None:
+        return InvariantTransformerNet(_NoClassifier(model_of(read_settings(folder))), learned)
     classifier = as_classifier(classifier)
-    return InvariantTransformerNet(classifier, _learned(folder, label, transformers)).to(classifier.device)
+    return InvariantTransformerNet(classifier, learned).to(classifier.device)
 
 
 def load_augmentation(
@@ -168,6 +186,11 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
     with _reading(folder):
         settings: dict[str, Any] = json.loads((folder / "config.json").read_text())
     return settings
+
+
+def model_of(settings: Mapping[str, Any]) -> str:
+    """Return the name of the classifier, from the content of config.json."""
+    return str(settings.get("classifier", {}).get("name", "a classifier"))
 
 
 def _learned(folder: str | Path, label: int | None, transformers: Parts | None) -> Controlled:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from itn.data.inputs import input_notes
 from itn.learning.config import LearnConfig
 from itn.learning.examples import LearnExamples, read_examples
-from itn.learning.load import load_family, read_results
+from itn.learning.load import load_family, model_of, read_results
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.run import LEARN, PER_CLASS
 from itn.learning.slider_data import slider_data
@@ -60,7 +60,7 @@ def _film_of_folder(folder: Path, transform: str | None) -> "Film":
         read_examples(folder),
         lambda image: load_family(folder, image.label if per_class else None),
         controls_of(settings),
-        _model(settings),
+        model_of(settings),
     )
 
 
@@ -84,7 +84,7 @@ def learn_page(
     from itn.learning import plots  # noqa: PLC0415  # slow to import
     from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
 
-    controls, model = controls_of(settings), _model(settings)
+    controls, model = controls_of(settings), model_of(settings)
     accuracies, parts = accuracy_cells(record), part_cells(record)
     tables = (
         Table(accuracies[0], tuple(accuracies[1:]), (_joined(accuracy_readings(record)),)),
@@ -133,7 +133,7 @@ def class_page(
     from itn.learning import class_plots  # noqa: PLC0415  # slow to import
     from itn.plotting.svg import svg_text  # noqa: PLC0415  # slow to import
 
-    model = _model(settings)
+    model = model_of(settings)
     header, *rows = class_cells(record)
     notes = [*input_notes(record.provenance), *of_classes(record)]
     figures = (
@@ -174,13 +174,8 @@ def class_page(
     return RunPage(_title(settings, record), statement, tuple(sections))
 
 
-def _model(settings: Mapping[str, Any]) -> str:
-    """Return the name of the classifier."""
-    return str(settings.get("classifier", {}).get("name", "a classifier"))
-
-
 def _title(settings: Mapping[str, Any], record: LearnRecord | PerClassRecord) -> str:
-    name, source = _model(settings), settings.get("images", {}).get("source")
+    name, source = model_of(settings), settings.get("images", {}).get("source")
     what = "families, one for each class," if isinstance(record, PerClassRecord) else "the family"
     return f"{name}: {what} of transformations it is invariant to" + (f", on {source}" if source else "")
 
@@ -189,7 +184,7 @@ def _statement(record: LearnRecord, settings: Mapping[str, Any]) -> Iterator[str
     """Yield the sentences to quote."""
     if record.certificate is None:
         low, high = (f"{100 * end:.2f} %" for end in record.accuracy_full_ci)
-        name = _model(settings)
+        name = model_of(settings)
         yield (
             f"Measured, not certified: on {counted(record.split['held_out'], 'held-out image')} accuracy of "
             f"{name} is {100 * record.clean_accuracy:.2f} % unchanged and {100 * record.accuracy_full:.2f} % "

@@ -2,15 +2,22 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itn.learning.examples import LearnExamples
+from torch import nn
+
+from itn.learning.examples import LearnExamples, read_examples
+from itn.learning.load import load_net, read_results
 from itn.learning.page import class_page, learn_page
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
-from itn.nn import InvariantTransformerNet
+from itn.learning.run import PER_CLASS
+from itn.nn import InvariantTransformerNet, Parts
 from itn.reports.page import RunPage
+from itn.runtime.config_file import settings_of
 from itn.runtime.frames import data_frame
 from itn.runtime.records import Result
+from itn.runtime.validation import user_path
 
 if TYPE_CHECKING:
     import pandas
@@ -105,3 +112,31 @@ class PerClassResult(StepsResult):
         from itn.learning.result_plots import plot_classes  # noqa: PLC0415  # slow to import
 
         return plot_classes(self.record, self.history, next(iter(self.nets.values())), what)
+
+
+def load_run(
+    folder: str | Path, classifier: nn.Module | None = None, transformers: Parts | None = None
+) -> LearnResult | PerClassResult:
+    """Return the result of a finished run of learning from its folder.
+
+    Args:
+        folder: The output folder of ``itn.learn``, ``itn.learn_per_class`` or ``itn learn``.
+        classifier: What its nets classify with; None: they transform images, and do not classify them.
+        transformers: Transformers of your own, by name, as the run was given them.
+
+    Raises:
+        ValueError: As ``itn.load_net``.
+
+    Example:
+        >>> run = itn.load_run("runs/learn")
+        >>> print(run.record.certificate.statement)
+    """
+    path = user_path(folder)
+    content, history, families = read_results(path)
+    settings = settings_of(path)
+    examples = read_examples(path)
+    nets = {label: load_net(path, classifier, label, transformers) for label in families}
+    if settings["command"] == PER_CLASS:
+        record = PerClassRecord.from_json(content)
+        return PerClassResult(nets, record, history, examples, settings)
+    return LearnResult(nets[None], LearnRecord.from_json(content), history, examples, settings)

@@ -57,6 +57,39 @@ def test_a_run_is_read_from_the_home_folder(blobs, side, tmp_path, monkeypatch):
     assert itn.read_history("~/run") == list(result.history)
 
 
+def test_a_run_is_what_learning_has_returned(blobs, side, tmp_path):
+    given = itn.learn(side, *blobs, dataclasses.replace(QUICK, steps=2), tmp_path)
+    run = itn.load_run(tmp_path, side)
+    assert (run.record, run.history) == (given.record, given.history)
+    settings = json.loads(json.dumps(given.settings))
+    assert {name: run.settings[name] for name in settings} == settings
+    assert str(run) == str(given)
+    k = torch.rand(4, 2)
+    assert torch.equal(run.net(blobs[0][:4], k, k), given.net(blobs[0][:4], k, k))
+
+
+def test_a_run_without_its_classifier_transforms_draws_and_says_what_is_missing(blobs, side, tmp_path):
+    given = itn.learn(side, *blobs, dataclasses.replace(QUICK, steps=2), tmp_path)
+    run = itn.load_run(tmp_path)
+    k = torch.rand(4, 2)
+    assert torch.equal(run.net.transform(blobs[0][:4], k, k), given.net.transform(blobs[0][:4], k, k))
+    assert run.plot("curves").get_axes()
+    assert run.page().title == given.page().title
+    assert len(run.to_frame()) == 2
+    with pytest.raises(ValueError, match="since no classifier was given: load it with side"):
+        run.net(blobs[0][:4], k, k)
+
+
+def test_a_run_of_classes_has_a_net_for_each(blobs, side, tmp_path):
+    given = itn.learn_per_class(side, *blobs, LearnConfig(tolerance=0.3, steps=2, batch_size=32), tmp_path)
+    run = itn.load_run(tmp_path, side)
+    assert run.record == given.record
+    assert run.nets.keys() == given.nets.keys()
+    k = torch.rand(4, 2)
+    for label, net in run.nets.items():
+        assert torch.equal(net.transform(blobs[0][:4], k, k), given.nets[label].transform(blobs[0][:4], k, k))
+
+
 def shifts(hidden=4):
     """Transformers of names of one's own."""
     return {name: itn.SpatialTransformer(name, hidden) for name in ("translation_x", "translation_y", "zoom")}
