@@ -102,6 +102,19 @@ def _growth(record: Record) -> Iterator[tuple[str, str]]:
         yield f"{what}, {run['magnitudes']} magnitudes", f"{run['peak_mib']:,.0f} MiB"
 
 
+def _parts(record: Record) -> Iterator[tuple[str, str]]:
+    where = f"{record['model']}, {record['batch']} images of {record['pixels'][-1]} px"
+    for names, over in record["over_backward"].items():
+        yield f"{where}: a step with {names} over a forward and backward pass, processor time", _spread(over)
+
+
+def _boxes(record: Record) -> Iterator[tuple[str, str]]:
+    for run in record.values():
+        where = f"{run['model']}, {run['images']} images of {run['pixels'][-1]} px"
+        yield f"{where}: a search in a box over bare passes", _spread(run["ratio"]["search"])
+        yield f"{where}: its passes alone over bare ones", _spread(run["ratio"]["passes"])
+
+
 def _spread(ratio: Record) -> str:
     return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
 
@@ -116,6 +129,8 @@ LINES = {
     "threads": _threads,
     "rivals": _rivals,
     "growth": _growth,
+    "parts": _parts,
+    "boxes": _boxes,
 }
 
 
@@ -127,6 +142,7 @@ SCRIPTS = (
     ("growth.py", "how time and memory grow with images, magnitudes, pixels and steps", "10"),
     ("architectures.py", "what the preflight finds in networks that are in order, and what it costs", "15"),
     ("operations.py", "what each transformation of the table costs beside a forward pass", "3"),
+    ("parts.py", "what a learning step costs with each part that a run can name", "10"),
     ("boxes.py", "what a search for the worst case in a box costs over its own forward passes", "5"),
     ("kills.py", "runs killed at random moments and continued", "30"),
     ("damage.py", "commands on damaged inputs and on damaged unfinished runs", "15"),
@@ -145,8 +161,8 @@ def readme(results: Path) -> str:
     runs = sum(command["runs"] for command in kills["commands"].values())
     abuse = (
         (
-            "`itn learn` (both objectives) and `itn screen` killed by SIGKILL, up to three times a run; "
-            "then all files must equal those of an undisturbed run",
+            "`itn learn` (both objectives, named parts, per class), `itn screen` and `itn worst` killed by "
+            "SIGKILL, up to three times a run; then all files must equal those of an undisturbed run",
             f"{kills['kills']} kills of {runs} runs",
             f"{len(kills['missing_or_different'])}",
             "`kills.py`",
