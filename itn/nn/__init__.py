@@ -9,13 +9,14 @@ from itn.nn.elastic_transformer import ElasticTransformer
 from itn.nn.filter_transformer import FilterTransformer
 from itn.nn.frame import Frame
 from itn.nn.homography_transformer import HomographyTransformer
+from itn.nn.matrix_transformer import MatrixTransformer
 from itn.nn.named_parts import NAMED_CLASSES, NAMED_PARTS, PAPER_PARTS, controls_of_parts, make_parts
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import MagnitudeOffset, SingleTransformation
 from itn.nn.spatial_transformer import SpatialTransformer
 from itn.nn.tone_transformer import ToneTransformer
-from itn.nn.transformer import MatrixTransformer, Transformer
+from itn.nn.transformer import Transformer
 
 __all__ = [
     "CONTROLS",

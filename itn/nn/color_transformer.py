@@ -18,9 +18,9 @@ from itn.functional import (
 )
 from itn.functional.families import Magnitude
 from itn.nn.frame import Frame
+from itn.nn.matrix_transformer import MatrixTransformer
 from itn.nn.part_settings import PartSettings
 from itn.nn.single_transformation import SingleTransformation, of_matrices
-from itn.nn.transformer import MatrixTransformer
 from itn.runtime.validation import is_of, require
 from itn.runtime.wording import counted
 from itn.transforms import TRANSFORMS

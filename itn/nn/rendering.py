@@ -13,7 +13,8 @@ from torch import Tensor
 
 from itn.functional import Surround, crops_of, warp_canvas
 from itn.nn.frame import Frame
-from itn.nn.transformer import MatrixTransformer, Transformer
+from itn.nn.matrix_transformer import MatrixTransformer
+from itn.nn.transformer import Transformer
 
 
 def render(
