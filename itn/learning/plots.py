@@ -195,7 +195,7 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str], mode
         label_ends(bottom, ends, tall)
         if not column:
             upper.set_ylabel("accuracy (%)")
-        bottom.set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$" if not column else "")
+        bottom.set_ylabel(_displacement(record) if not column else "")
     return headed(figure, model, what)
 
 
@@ -231,9 +231,15 @@ def baselines(record: LearnRecord, model: str = "") -> Figure:
     ax.text(tolerance, 1.0, " tolerance", transform=ax.get_xaxis_transform(), va="top")
     mean = "" if len(record.parts) == 1 else "\ngeometric mean of the parts"
     ax.set_xlabel(_LOST.get(record.criterion, f"lost by {record.criterion} (%)"))
-    ax.set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$" + mean)
+    ax.set_ylabel(_displacement(record) + mean)
     label_ends(ax, ends, tall)
     return headed(figure, model, what)
+
+
+def _displacement(record: LearnRecord) -> str:
+    """Return what axes of displacement say: its formula where all parts are matrices."""
+    matrices = all(part.matrix_full for part in record.parts.values())
+    return r"displacement $\|\hat A - I\|_F^2 / n$" if matrices else "displacement"
 
 
 def _first_crossings(curve: DropCurve) -> tuple[list[float], list[float]]:
