@@ -252,7 +252,7 @@ def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | 
             raise ValueError(f"{folder} was learned with {', '.join(described)} alone: give no transformers")
         return None
     if transformers is None or list(transformers) != list(described):
-        names = ", ".join(f'"{name}": {part.get("class")}(...)' for name, part in described.items())
+        names = ", ".join(f'"{name}": {_call_of(part)}' for name, part in described.items())
         raise ValueError(
             f"{folder} was learned with transformers of your own, which are not read from files: give "
             f"transformers={{{names}}}, in this order"
@@ -272,6 +272,13 @@ def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | 
                 stacklevel=4,
             )
     return transformers
+
+
+def _call_of(described: Mapping[str, Any]) -> str:
+    """Return how a transformer was made, without its settings."""
+    if "function" in described:
+        return f"itn.transformer_from({described['function']}, ...)"
+    return f"{described.get('class')}(...)"
 
 
 @contextlib.contextmanager
