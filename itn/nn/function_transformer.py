@@ -30,6 +30,7 @@ def transformer_from(
     units: str | Sequence[str] = "",
     displacement: Callable[[Tensor, Frame], Tensor] | None = None,
     describe: Callable[[Tensor, Frame], str] | None = None,
+    moves_pixels: bool = False,
     measured_on: Tensor | None = None,
     nonnegative: bool = False,
     padding: str = "zeros",
@@ -56,6 +57,10 @@ def transformer_from(
         displacement: From parameters, B x P, and the frame to displacements, B, 0 at 0; learning makes them
             large.
         describe: From parameters, 1 x P, and the frame to words for the closing table.
+        moves_pixels: Whether the function moves pixels, and the displacement that is given is their mean
+            squared shift, in fractions of the width. Tables then show the shift, and a spatial transformer
+            that follows finds nothing around what has been moved. Otherwise the function is taken to act
+            alike on crops and on what photographs show around them.
         measured_on: Images whose change is the displacement, uint8 or float in [0, 1], of the size that will
             be learned from. A few: every step transforms all of them.
         nonnegative: No parameter falls below 0, see ``ControlHead``.
@@ -75,6 +80,7 @@ def transformer_from(
     shared: dict[str, Any] = {
         "displacement": displacement,
         "describe": describe,
+        "moves_pixels": moves_pixels,
         "measured_on": measured_on,
         "padding": padding,
         "hidden": hidden,
@@ -109,6 +115,7 @@ class FunctionTransformer(Transformer):
         *,
         displacement: Callable[[Tensor, Frame], Tensor] | None,
         describe: Callable[[Tensor, Frame], str] | None,
+        moves_pixels: bool,
         measured_on: Tensor | None,
         nonnegative: bool,
         padding: str,
@@ -119,11 +126,15 @@ class FunctionTransformer(Transformer):
         units = (units,) * len(self.names) if isinstance(units, str) else tuple(units)
         expected = f"one unit, or {counted(len(self.names), 'unit')}, one for each parameter"
         require(len(units) == len(self.names), f"give {expected}, got {counted(len(units), 'unit')}")
+        require(
+            displacement is not None or not moves_pixels,
+            "moves_pixels needs displacement=..., the mean squared shift of pixels in fractions of the width",
+        )
         if measured_on is not None:
             check_images(measured_on)
             measured_on = unit_float(measured_on).float()
         self.function, self.units = function, units
-        self.own_displacement, self.own_describe = displacement, describe
+        self.own_displacement, self.own_describe, self.moves_pixels = displacement, describe, moves_pixels
         self.register_buffer("measured_on", measured_on, persistent=False)
         self.takes_padding = "padding" in optional_parameters(function)
 
@@ -158,6 +169,10 @@ class FunctionTransformer(Transformer):
         pictures = self._pictures(frame).to(p)
         at_once = max(1, _VALUES_AT_ONCE // pictures[0].numel())
         return torch.cat([_mean_squared_change(self, pictures, rows, frame) for rows in p.split(at_once)])
+
+    @override
+    def rms_shift(self, p: Tensor, frame: Frame) -> Tensor | None:
+        return self.displacement(p, frame).sqrt() if self.moves_pixels else None
 
     @override
     def describe(self, p: Tensor, frame: Frame) -> str:

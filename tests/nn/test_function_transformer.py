@@ -105,6 +105,8 @@ def test_own_displacement_and_words_take_the_place_of_the_defaults():
         *(("a", "+", 0.5, "of the width"), ("a", "-", -0.5, "of the width")),
         *(("b", "+", 1.0, ""), ("b", "-", -1.0, "")),
     ]
+    assert part.rms_shift(p, frame) is None
+    assert itn.transformer_from(skewed, **settings, moves_pixels=True).rms_shift(p, frame) == 1.0625**0.5
     one_sided = itn.transformer_from(skewed, **settings, nonnegative=True)
     assert [b.sign for b in one_sided.baselines(frame)] == ["+", "+"]
 
@@ -176,6 +178,7 @@ def test_a_magnitude_grows_on_the_sides_of_its_sweep(name, parameter, magnitude,
         (3, {"bound": 1.0}, "give a function of images and parameters, got 3"),
         (torch.nn.ReLU(), {"bound": 1.0}, "a class or a module is not taken"),
         (lambda images, p: images, {"bound": 1.0}, "a lambda has no name"),
+        (brighter, {"bound": 1.0, "moves_pixels": True}, "moves_pixels needs displacement"),
         (brighter, {"bound": (1.0, 2.0)}, "bound must be one number, or 1"),
         (brighter, {"bound": 1.0, "units": ("a", "b")}, "give one unit, or 1 unit, .* got 2 units"),
         (brighter, {"bound": 1.0, "padding": "wrap"}, "padding must be one of"),
