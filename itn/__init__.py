@@ -41,6 +41,7 @@ from itn.nn.augmentation import LearnedAugmentation
 from itn.nn.color_transformer import ColorTransformer
 from itn.nn.elastic_transformer import ElasticTransformer
 from itn.nn.filter_transformer import FilterTransformer
+from itn.nn.function_transformer import transformer_from
 from itn.nn.homography_transformer import HomographyTransformer
 from itn.nn.net import InvariantTransformerNet
 from itn.nn.spatial_transformer import SpatialTransformer
@@ -129,6 +130,7 @@ __all__ = [
     "register",
     "report",
     "screen",
+    "transformer_from",
     "unregister",
     "warp",
     "worst_case",

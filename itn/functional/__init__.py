@@ -35,6 +35,7 @@ from itn.functional.homography import (
     tilt_homography,
 )
 from itn.functional.matrices import square_matrix
+from itn.functional.pictures import standard_picture
 from itn.functional.sampling import INTERPOLATIONS, PADDINGS
 from itn.functional.spatial import (
     SpatialParts,
@@ -88,6 +89,7 @@ __all__ = [
     "sine_field",
     "spatial_identity",
     "square_matrix",
+    "standard_picture",
     "steepness",
     "tilt_homography",
     "tone_curve",

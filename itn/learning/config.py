@@ -250,16 +250,17 @@ def _code(thing: object, known: tuple[type, ...]) -> dict[str, str]:
     settings = dict(getattr(thing, "__dict__", {}))
     if isinstance(thing, nn.Module):  # its own attributes and buffers, not the weights of its head
         settings = {name: value for name, value in settings.items() if name not in vars(nn.Module())}
-        settings |= {k: v for k, v in thing.state_dict().items() if not k.startswith("head.")}
+        tensors = {**dict(thing.named_buffers()), **thing.state_dict()}
+        settings |= {k: v for k, v in tensors.items() if not k.startswith("head.")}
     return {"code_sha256": code_sha256(thing, settings)}
 
 
 def describe_part(part: Transformer) -> dict[str, Any]:
     """Return what tells one transformer from another, besides its weights, for JSON."""
     head = part.head
-    family = getattr(part, "family", None)
+    of_some = {"family": getattr(part, "family", None), "function": getattr(part, "function_name", None)}
     return (
-        ({} if family is None else {"family": family})
+        {name: value for name, value in of_some.items() if value is not None}
         | {
             "class": type(part).__name__,
             "names": list(part.names),

@@ -38,7 +38,10 @@ _SHAPED = (
 )
 
 
-_TELLING = ("class", "family", "names", "nonnegative", "padding", "interpolation")
+_ALMOST_0 = 1e-6  # of parameters within their bounds
+_LARGEST_JUMP = 0.01  # of a value; a shift moves black and white pixels by millionths of the width
+_LARGEST_DIFFERENCE = 1e-3  # by rounding
+_TELLING = ("class", "function", "family", "names", "nonnegative", "padding", "interpolation")
 
 
 def make_net(
@@ -61,6 +64,7 @@ def make_net(
         part = net.part(name)
         part.check_frame(shape)
         _check_identity(name, part, shape)
+        _check_rows(name, part, shape)
         part.head.requires_grad_().reset(weights)
     config.goal.check_net(net)
     if learned is not None:
@@ -84,6 +88,37 @@ def _check_identity(name: str, part: Transformer, shape: Sequence[int]) -> None:
     for value, method in ((changed, "apply_parameters"), (displacement, "displacement")):
         if not value.requires_grad:
             raise ValueError(f"{method} of {name} passes no gradient to p: write it with operations of torch")
+
+
+def _check_rows(name: str, part: Transformer, shape: Sequence[int]) -> None:
+    """Raise ValueError unless small parameters change little, and each row its own image, with a gradient."""
+    device, frame, randomness = part.head.bound.device, part.frame(shape), generator(0, "rows")
+    images = torch.rand(2, *shape[-3:], generator=randomness).to(device)
+    shares = 0.25 + 0.5 * torch.rand(2, len(part.names), generator=randomness)
+    if not part.head.nonnegative:
+        shares[1] *= -1
+    p = (shares.to(device) * part.head.bound).requires_grad_()
+    with torch.no_grad():
+        jump = (part.apply_parameters(images, _ALMOST_0 * p, frame).clamp(0, 1) - images).abs().max()
+        together = part.apply_parameters(images, p, frame)
+        alone = [part.apply_parameters(images[i : i + 1], p[i : i + 1], frame) for i in range(2)]
+    if not jump <= _LARGEST_JUMP:
+        raise ValueError(
+            f"{name} changes images by up to {jump:.3g} at parameters of almost 0: 0 must be where it begins"
+        )
+    if not together.isfinite().all():
+        raise ValueError(f"{name} gives values that are not finite, within its bounds: make these smaller")
+    if not (torch.cat(alone) - together).abs().max() <= _LARGEST_DIFFERENCE:
+        raise ValueError(
+            f"{name} changes an image otherwise in a batch than alone: each must be changed by its own row "
+            "of p, in the same way at every call"
+        )
+    (slopes,) = torch.autograd.grad(part.displacement(p, frame).sum(), p)
+    if not (slopes.isfinite().all() and slopes.any()):
+        raise ValueError(
+            f"the displacement of {name} has no slope within its bounds, or no finite one: learning cannot "
+            "make it larger"
+        )
 
 
 def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:
@@ -240,7 +275,7 @@ def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | 
             raise ValueError(f"{folder} was learned with {', '.join(described)} alone: give no transformers")
         return None
     if transformers is None or list(transformers) != list(described):
-        names = ", ".join(f'"{name}": {part.get("class")}(...)' for name, part in described.items())
+        names = ", ".join(f'"{name}": {_call_of(part)}' for name, part in described.items())
         raise ValueError(
             f"{folder} was learned with transformers of your own, which are not read from files: give "
             f"transformers={{{names}}}, in this order"
@@ -260,6 +295,13 @@ def _given(folder: Path, described: Any, transformers: Parts | None) -> Parts | 
                 stacklevel=4,
             )
     return transformers
+
+
+def _call_of(described: Mapping[str, Any]) -> str:
+    """Return how a transformer was made, without its settings."""
+    if "function" in described:
+        return f"itn.transformer_from({described['function']}, ...)"
+    return f"{described.get('class')}(...)"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from itn.nn.control_head import CONTROLS, ControlHead, check_controls
 from itn.nn.elastic_transformer import ElasticTransformer
 from itn.nn.filter_transformer import FilterTransformer
 from itn.nn.frame import Frame
+from itn.nn.function_transformer import transformer_from
 from itn.nn.homography_transformer import HomographyTransformer
 from itn.nn.matrix_transformer import MatrixTransformer
 from itn.nn.named_parts import NAMED_CLASSES, NAMED_PARTS, PAPER_PARTS, controls_of_parts, make_parts
@@ -45,4 +46,5 @@ __all__ = [
     "controls_of_parts",
     "make_parts",
     "register_family",
+    "transformer_from",
 ]

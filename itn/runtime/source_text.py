@@ -4,7 +4,7 @@ import copyreg
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -51,14 +51,31 @@ def code_sha256(thing: object, state: object) -> str:
     """Return a hash of an object's code and of its state, to tell it from others.
 
     Its code is that of its class and of the whole file that defines it: a learner or a constant beside it.
+    So is that of the functions in its state, if this is a dictionary.
     """
-    code = f"{_class_text(type(thing), {})} {_file_text(type(thing))}"
+    values = state.values() if isinstance(state, dict) else ()
+    functions = [function for value in values for function in _functions(value)]
+    code = f"{_class_text(type(thing), {})} {_file_text([f for _, f in _members(type(thing))])}"
+    code += "".join(_file_text([function]) for function in functions)
     return _sha256(f"{code} {_value(state, {})}".encode())
 
 
-def _file_text(cls: type) -> str:
-    """Return the content of the file that defines a class; empty where there is none."""
-    functions = [member for _, member in _members(cls) if isinstance(member, FunctionType)]
+def _functions(value: object) -> list[FunctionType]:
+    """Return the functions that a value is made of; none if it is not called."""
+    match value:
+        case functools.partial():
+            return _functions(value.func)
+        case MethodType():
+            return _functions(value.__func__)
+        case FunctionType():
+            return [value]
+        case _:
+            return []
+
+
+def _file_text(members: Sequence[object]) -> str:
+    """Return the content of the file that defines the first function of a class; empty where none does."""
+    functions = [member for member in members if isinstance(member, FunctionType)]
     path = Path(functions[0].__code__.co_filename if functions else "")
     return path.read_text() if path.is_file() else ""
 

@@ -83,7 +83,7 @@ class Transform:
         object.__setattr__(self, "magnitudes", tuple(sorted(self.magnitudes)))
         self._check_range()
         object.__setattr__(self, "__doc__", _unwrapped(self.function).__doc__)
-        object.__setattr__(self, "_optional_arguments", _optional_parameters(self.function))
+        object.__setattr__(self, "_optional_arguments", optional_parameters(self.function))
         # Read now: its file may be edited while the program runs
         object.__setattr__(self, "_code", (source_text(self.function), state_text(self.function)))
 
@@ -250,7 +250,7 @@ class Transform:
         return "noise" in self._optional_arguments
 
 
-def _optional_parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
+def optional_parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
     """Return which of the optional parameters of a transformation a function leaves to be given."""
     try:
         parameters = inspect.signature(function).parameters

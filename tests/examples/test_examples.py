@@ -241,6 +241,22 @@ class Wrong(itn.Transformer):
             lambda self, p, frame: p.detach()[:, 0] * 0,
             "displacement of own passes no gradient",
         ),
+        (
+            "apply_parameters",
+            lambda self, images, p, frame: images + p[:, :, None, None].sign(),
+            "changes images by up to .* at parameters of almost 0",
+        ),
+        (
+            "apply_parameters",
+            lambda self, images, p, frame: images + p[:1, :, None, None],
+            "own changes an image otherwise in a batch than alone",
+        ),
+        (
+            "apply_parameters",
+            lambda self, images, p, frame: images + p[:, :, None, None] / (p[:, :, None, None].abs() < 0.1),
+            "values that are not finite",
+        ),
+        ("displacement", lambda self, p, frame: p[:, 0].round(), "displacement of own has no slope"),
     ],
 )
 def test_what_a_transformer_has_to_keep_is_checked_before_the_run(

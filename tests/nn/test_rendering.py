@@ -117,9 +117,20 @@ def test_any_transformer_in_front_of_a_warp_sees_the_padded_photograph(padding, 
     torch.testing.assert_close(result, expected.clamp(0, 1))
 
 
-def test_one_that_moves_pixels_moves_them_as_far_in_front_of_a_warp(canvases, surround):
+def slid(images, p):
+    """What ``Slide`` does, as a function."""
+    return Slide().apply_parameters(images, p, Slide().frame(images.shape))
+
+
+MOVED = {"displacement": lambda p, frame: p[:, 0].square(), "moves_pixels": True}
+
+
+@pytest.mark.parametrize(
+    "make", [Slide, lambda: itn.transformer_from(slid, bound=0.9, **MOVED)], ids=["class", "function"]
+)
+def test_one_that_moves_pixels_moves_them_as_far_in_front_of_a_warp(make, canvases, surround):
     """On a canvas of twice the width the same share would be twice as many pixels."""
-    slide, spatial, color = trained(Slide(), 1), trained(SpatialTransformer(), 2, 0.2), ColorTransformer(3)
+    slide, spatial, color = trained(make(), 1), trained(SpatialTransformer(), 2, 0.2), ColorTransformer(3)
     color = trained(color, 3, 0.15)
     result, p = rendered({"color": color, "slide": slide, "spatial": spatial}, canvases, surround)
     crops = crops_of(canvases, surround)

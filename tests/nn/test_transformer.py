@@ -11,8 +11,21 @@ from itn import (
     HomographyTransformer,
     SpatialTransformer,
     ToneTransformer,
+    Transform,
+    transformer_from,
 )
 from itn.functional import COLOR_FAMILIES, FAMILIES
+
+
+def haze(images, p, padding):
+    """A veil that gets thicker downwards, and a shift of the padding's sort."""
+    down = torch.linspace(0.2, 1, images.shape[-2], dtype=p.dtype, device=p.device)[:, None]
+    veil = p[:, :1, None, None] * down * (0.8 - images)
+    outside = {"zeros": 0.0, "border": 0.5}[padding]
+    return images + veil + p[:, 1:, None, None] * (outside - images.flip(-1))
+
+
+TINT = Transform("tint", "share", 0.0, (-0.5, 0.5), lambda images, v: images + v * (images.roll(1, 1) - 0.4))
 
 MAKERS = {
     f"spatial-{family}": lambda family=family, **kw: SpatialTransformer(family, **kw) for family in FAMILIES
@@ -26,6 +39,8 @@ MAKERS |= {
     "tilts": lambda **kw: HomographyTransformer("tilts", **kw),
     "elastic": lambda **kw: ElasticTransformer(2, **kw),
     "tone": lambda **kw: ToneTransformer(3, **kw),
+    "function": lambda bound=0.6, **kw: transformer_from(haze, bound=bound, names=("veil", "mirror"), **kw),
+    "magnitude": lambda **kw: transformer_from(TINT, **kw),
 }
 CHANNELS = {"color-1": 1, "color-4": 4}
 
