@@ -137,6 +137,14 @@ class FunctionTransformer(Transformer):
         self.own_displacement, self.own_describe, self.moves_pixels = displacement, describe, moves_pixels
         self.register_buffer("measured_on", measured_on, persistent=False)
         self.takes_padding = "padding" in optional_parameters(function)
+        if moves_pixels:
+            self.displacement_text = "mean squared shift of pixels, in fractions of the width"
+        elif displacement is None:
+            self.displacement_text = f"mean squared change of the values of {self._measured_on()}"
+
+    def _measured_on(self) -> str:
+        pictures = self.measured_on
+        return "a standard picture" if pictures is None else counted(len(pictures), "given image")
 
     @property
     def function_name(self) -> str:
@@ -181,13 +189,8 @@ class FunctionTransformer(Transformer):
         words = _listed(self.names, map(self.magnitude, p[0].tolist()), self.units)
         if self.own_displacement is not None:
             return words
-        pictures = self.measured_on
-        given = "a standard picture" if pictures is None else counted(len(pictures), "given image")
         change = 100 * self.displacement(p, frame).sqrt().item()
-        return (
-            f"{words}; this changes {given} by {change:.1f} % of the full range (root mean square of its "
-            "values, the root of displacement)"
-        )
+        return f"{words}; this changes {self._measured_on()} by {change:.1f} % of the full range"
 
     @property
     @override

@@ -73,9 +73,9 @@ def test_displacement_is_measured_on_given_images(as_uint8):
     frame = frame_of(part, images)
     assert part.displacement(torch.tensor([[0.4]]), frame).item() == pytest.approx(expected, rel=1e-5)
     assert part.describe(torch.tensor([[0.4]]), frame) == (
-        f"exponential is 0.4; this changes 3 given images by {100 * expected**0.5:.1f} % of the full range "
-        "(root mean square of its values, the root of displacement)"
+        f"exponential is 0.4; this changes 3 given images by {100 * expected**0.5:.1f} % of the full range"
     )
+    assert part.displacement_text == "mean squared change of the values of 3 given images"
     with pytest.raises(ValueError, match=r"have the shape \(1, 5, 8\), those to learn from \(1, 5, 9\)"):
         part.displacement(torch.zeros(1, 1), part.frame((1, 5, 9)))
     assert "measured_on" not in part.state_dict()  # images of others are not written beside weights
