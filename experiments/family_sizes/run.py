@@ -272,15 +272,15 @@ def row(run: Record) -> tuple[str, ...]:
     return (
         f"{100 * max(drops):.2f} points",
         ", ".join(f"{part} {of['displacement_full']:.4f}" for part, of in parts.items()),
-        ratio_text(next(iter(run["headline"].values()))),
+        ratio_text(next(iter(run["headline"].values())), run.get("no_headline")),
         "; ".join(described),
     )
 
 
-def ratio_text(ratio: Record | None) -> str:
-    """Return a headline in a cell."""
+def ratio_text(ratio: Record | None, missing: str | None) -> str:
+    """Return a headline in a cell, or why there is none."""
     if ratio is None:
-        return "no ratio"
+        return f"no ratio: {missing}"
     interval = f"{ratio['value']:.2f} [{ratio['ci_low']:.2f}, {ratio['ci_high']:.2f}]"
     limit = "" if ratio["limit"] is None else f"{ratio['limit']} "
     return f"{limit}{interval} times {ratio['rival']}, by {' and '.join(ratio['parts'])}"
@@ -292,7 +292,7 @@ def pooled_table(record: Record) -> str:
         (
             f"{one['objective']}, {one['learned']}",
             f"{len(one['seeds'])}",
-            ratio_text(one["headline"]),
+            ratio_text(one["headline"], one["no_headline"]),
         )
         for one in record["pooled"]
     ]
