@@ -43,6 +43,7 @@ from itn.functional.spatial import (
     rms_displacement,
     spatial_identity,
     warp,
+    warp_and_back,
     warp_canvas,
 )
 from itn.functional.surround import Surround, change_crops, crops_of, fill_outside
@@ -94,5 +95,6 @@ __all__ = [
     "unit_float",
     "unit_vectors",
     "warp",
+    "warp_and_back",
     "warp_canvas",
 ]
