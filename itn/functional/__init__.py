@@ -5,6 +5,7 @@ from itn.functional.color import (
     check_images,
     color_identity,
     decompose_color,
+    fade_to_gray,
     unit_float,
 )
 from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
@@ -71,6 +72,7 @@ __all__ = [
     "decompose_spatial",
     "disk_kernels",
     "displacement",
+    "fade_to_gray",
     "family_matrix",
     "fill_outside",
     "filter_channels",
