@@ -147,14 +147,11 @@ def _first_break(sweep: SweepRecord, change: float) -> tuple[str, str]:
     """Return at which magnitude a classifier breaks with this change of pixels, and what images do there."""
     thresholds = sweep.thresholds
     side = next((side for side, at in thresholds.pixel_change.items() if at == change), None)
-    if side is None or sweep.kept is not None:
+    v = None if side is None or sweep.kept is not None else thresholds.of_criterion[side].value
+    shares = None if side is None or v is None else thresholds.at[side]
+    if v is None or shares is None:
         n = sweep.pixel_change.index(change)
-        v = sweep.magnitudes[n]
-        shares = OutcomeShares(sweep.broken[n], sweep.mended[n], sweep.agreement[n])
-    else:
-        v, shares = thresholds.of_criterion[side].value, thresholds.at[side]
-        assert v is not None  # as the change of pixels there is known
-        assert shares is not None
+        v, shares = sweep.magnitudes[n], OutcomeShares(sweep.broken[n], sweep.mended[n], sweep.agreement[n])
     broken, mended, agreement = (f"{100 * share:.1f}" for share in dataclasses.astuple(shares))
     return f"{change:.3f} at {v:.3g}", f"{broken} - {mended}, {agreement} %"
 
