@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import itn
+from tests.browsing import CHROMIUM, Visits
 
 # Where tests are started with SIGINT ignored (by nohup, or in the background of a script), the processes that
 # they start would inherit that and not end on it
@@ -99,3 +100,21 @@ def texts():
         ]
 
     return written
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium without a window; the test module says that it needs one."""
+    api = pytest.importorskip("playwright.sync_api", reason='no Playwright: pip install "itn[browser]"')
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visits(browser):
+    """What opens pages, and closes them when the test ends."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()

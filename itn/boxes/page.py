@@ -11,6 +11,8 @@ from itn.boxes.summary import (
     geometry_text,
     growth_text,
     passes_text,
+    round_trip_text,
+    sampling_text,
     share_text,
     table_cells,
 )
@@ -49,7 +51,7 @@ def _overview(record: WorstRecord) -> Section:
     from itn.plotting.svg import svg_text  # noqa: PLC0415
 
     header, *rows = table_cells(record)
-    notes = input_notes(record.provenance)
+    notes = [*input_notes(record.provenance), *filter(None, [sampling_text(record)])]
     blocks: tuple[Block, ...] = (
         Table(header, tuple(rows), ("Shares are upper bounds: only some points of the box were tried.",)),
         *((Text(tuple(notes), listed=True),) if notes else ()),
@@ -124,6 +126,9 @@ def _limits(record: WorstRecord) -> Section:
         "A worst point is the first that was found to break an image; others may change it less.",
         f"An interval holds with {100 * record.confidence:g} % confidence for itself, not all at once.",
     ]
+    if record.round_trip is not None:
+        control = capitalized(round_trip_text(record.round_trip))
+        lines.append(f"{control}: there interpolation, or what is cut off, is enough.")
     if geometry := geometry_text(record):
         lines.append(f"{capitalized(geometry)}; padding: {record.padding}.")
     return Section("limits", "What these numbers do not say", (Text(tuple(lines), listed=True),))

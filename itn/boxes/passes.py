@@ -1,10 +1,12 @@
 """Images under points of a box, each image under its own, through a frozen classifier."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from itn.boxes.config import WorstConfig
-from itn.functional import Surround, fill_outside, warp
+from itn.functional import Surround, fill_outside, warp, warp_and_back
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import Classifier, among_first, margins
@@ -54,10 +56,18 @@ class BoxPasses:
             index: Which images, M.
             ways: Their points, M x D.
         """
-        magnitudes = self.box.magnitudes(ways)
+        return self._answers(index, self.box.magnitudes(ways), self.change)
 
+    @torch.inference_mode()
+    def round_trip(self, index: Tensor, ways: Tensor) -> Tensor:
+        """Return what ``answers`` does for images that are only warped to their points and back."""
+        return self._answers(index, self.box.magnitudes(ways), self._back)
+
+    def _answers(
+        self, index: Tensor, magnitudes: Tensor, change: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
         def evaluate_batch(rows: slice) -> Tensor:
-            logits = self.classifier.logits(self.change(index[rows], magnitudes[rows])).float()
+            logits = self.classifier.logits(change(index[rows], magnitudes[rows])).float()
             if not logits.isfinite().all():
                 raise not_finite(self.classifier)
             references = self.references[index[rows].to(self.device)]
@@ -86,6 +96,11 @@ class BoxPasses:
             images = self._color(images, index, magnitudes, around)
         matrix, config = self.box.matrix(magnitudes, self.aspect).to(images), self.config
         return warp(images, matrix, config.padding, around, config.interpolation).clamp(0, 1)
+
+    def _back(self, index: Tensor, magnitudes: Tensor) -> Tensor:
+        images, around = self.data.with_surround(index, self.device)
+        matrix = self.box.matrix(magnitudes, self.aspect)
+        return warp_and_back(images, matrix, self.config.padding, around, self.config.interpolation)
 
     def _color(self, images: Tensor, index: Tensor, magnitudes: Tensor, around: Surround | None) -> Tensor:
         for n in self.colors:

@@ -19,6 +19,16 @@ class Share:
 
 
 @dataclasses.dataclass(frozen=True)
+class RoundTrip:
+    """What interpolation and cut-off alone do: images warped to their worst points and back."""
+
+    images: int
+    """Those that break at their worst points."""
+    broken: int
+    """How many of them break after the round trip too, at the place where they were."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Growth:
     """Survival in boxes that grow from the identity, scale 0, to the full box, scale 1."""
 
@@ -71,7 +81,7 @@ class WorstRecord(Record):
     """The box of the threshold's scale; None where the threshold is beyond the full box."""
     passes: dict[str, int]
     """How many forward passes of one image were made in all: of the box (search), of each transformation
-    alone (single), and of smaller boxes (growth)."""
+    alone (single), and of smaller boxes (growth). The round trip is one more, of each image that breaks."""
     passes_per_image: float
     """The same over the searched images."""
     provenance: dict[str, Any]
@@ -80,6 +90,10 @@ class WorstRecord(Record):
     known around them."""
     interpolation: str = "bilinear"
     """How spatial transformations made values between pixels."""
+    round_trip: RoundTrip | None = None
+    """What interpolation and cut-off alone do; None, and absent in JSON: nothing warps, or breaks."""
+
+    optional = (*Record.optional, "round_trip")
 
     def summary(self) -> str:
         """Return the closing table."""

@@ -16,10 +16,10 @@ from itn.boxes.examples import WorstExample, shown_images, worst_examples
 from itn.boxes.growth import growth, share
 from itn.boxes.outcomes import box_outcomes
 from itn.boxes.passes import BoxPasses
-from itn.boxes.records import WorstRecord, WorstRow
+from itn.boxes.records import RoundTrip, WorstRecord, WorstRow
 from itn.boxes.result import WorstResult, load_worst, write_tables
 from itn.boxes.summary import statement
-from itn.boxes.work import Found, search_images
+from itn.boxes.work import Found, round_trip, search_images
 from itn.data.inputs import PREDICTED, RunInputs, source_of
 from itn.data.loading import ImageSet
 from itn.models.classifier import Classifier, as_classifier
@@ -118,8 +118,9 @@ def worst_case(
         seconds = {"preparation": run.lap()}
         with explained(partial(_kept, journal, folder), resumable=folder is not None):
             found = search_images(passes, journal, progress)
+            control = round_trip(passes, journal, found)
             seconds["search"] = run.lap()
-            result = _result(run, config, found, classifier, names)
+            result = _result(run, config, found, control, classifier, names)
             result = replace(
                 result,
                 examples=_examples(passes, result),
@@ -161,6 +162,7 @@ def _result(
     run: RunInputs,
     config: WorstConfig,
     found: Found,
+    control: RoundTrip | None,
     classifier: Classifier,
     names: Sequence[str] | NDArray[Any] | None,
 ) -> WorstResult:
@@ -196,6 +198,7 @@ def _result(
         passes_per_image=float(sum(found.passes.values()).double().mean()),  # type: ignore[union-attr]
         provenance=run.provenance | {"seed": config.seed},
         surround=run.data.surround,
+        round_trip=control,
     )
     return WorstResult(record, tuple(_rows(run, found, box, classifier, names)))
 

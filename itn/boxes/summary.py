@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from itn.boxes.records import Growth, Share, WorstRecord
+from itn.boxes.records import Growth, RoundTrip, Share, WorstRecord
 from itn.data.inputs import input_notes
 from itn.models.canvases import surround_text
 from itn.runtime.tables import text_table
 from itn.runtime.wording import counted
 from itn.screening.criteria import measure
+from itn.screening.sampling_cost import SHARE
 from itn.screening.summary import unit_text
 from itn.transforms import TRANSFORMS
 
@@ -30,8 +31,7 @@ def worst_summary(record: WorstRecord) -> str:
         growth_text(record),
         passes_text(record),
     ]
-    if geometry := geometry_text(record):
-        lines.append(geometry)
+    lines += [text for text in (sampling_text(record), geometry_text(record)) if text]
     return "\n".join(lines)
 
 
@@ -40,6 +40,25 @@ def passes_text(record: WorstRecord) -> str:
     return (
         f"{counted(sum(record.passes.values()), 'forward pass', 'forward passes')} of one image: "
         f"{record.passes_per_image:.1f} for each image that was searched"
+    )
+
+
+def sampling_text(record: WorstRecord) -> str:
+    """Return where sampling, rather than motion, may be what breaks; empty where that is not so."""
+    control = record.round_trip
+    if control is None or record.interpolation != "bilinear" or control.broken < SHARE * control.images:
+        return ""
+    return (
+        f"sampling may be what breaks here, not the motion: {round_trip_text(control)}. Search again with "
+        "bicubic interpolation, which softens less"
+    )
+
+
+def round_trip_text(control: RoundTrip) -> str:
+    """Return what interpolation and cut-off alone do, in words."""
+    return (
+        f"of {counted(control.images, 'image')} that break, {control.broken:,} break as well when they are "
+        "only warped to their worst points and back"
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from itn.boxes.passes import BoxPasses
+from itn.boxes.records import RoundTrip
 from itn.boxes.search import PHASES, BlockSearch, Budget, Phase
 from itn.runtime.journal import Journal
 from itn.runtime.progress import progress_bar
@@ -79,3 +80,11 @@ def search_images(passes: BoxPasses, journal: Journal, progress: bool | None = N
             for name in ("margin", "worst", "prediction", "scale", "broken", "survives_alone")
         },
     )
+
+
+def round_trip(passes: BoxPasses, journal: Journal, found: Found) -> RoundTrip | None:
+    """Return what a warp to their worst points and back does to images that break; None without a warp."""
+    if not (passes.warps and found.broken.any()):
+        return None
+    answers = journal.once(partial(passes.round_trip, found.index[found.broken], found.worst[found.broken]))
+    return RoundTrip(len(answers), int((answers[:, 0] < 0).sum()))

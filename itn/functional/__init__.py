@@ -5,6 +5,7 @@ from itn.functional.color import (
     check_images,
     color_identity,
     decompose_color,
+    fade_to_gray,
     unit_float,
 )
 from itn.functional.displacements import displacement, sampled_displacement, unit_vectors
@@ -44,6 +45,7 @@ from itn.functional.spatial import (
     rms_displacement,
     spatial_identity,
     warp,
+    warp_and_back,
     warp_canvas,
 )
 from itn.functional.surround import Surround, change_crops, crops_of, fill_outside
@@ -71,6 +73,7 @@ __all__ = [
     "decompose_spatial",
     "disk_kernels",
     "displacement",
+    "fade_to_gray",
     "family_matrix",
     "fill_outside",
     "filter_channels",
@@ -96,5 +99,6 @@ __all__ = [
     "unit_float",
     "unit_vectors",
     "warp",
+    "warp_and_back",
     "warp_canvas",
 ]

@@ -11,6 +11,11 @@ from torch import Tensor
 
 from itn.runtime.wording import counted
 
+LUMA = (0.299, 0.587, 0.114)
+"""Of ITU-R BT.601: the weights of red, green and blue in gray."""
+NEAR_FADE = 0.2  # how far from a fade to gray a matrix may be, as a share of what the fade changes
+LEAST_FADE = 0.05
+
 
 def check_images(images: Tensor, channels: int | None = None) -> None:
     """Raise ValueError unless ``images`` are B x C x H x W, uint8 or float in [0, 1].
@@ -86,3 +91,41 @@ def decompose_color(matrix: Tensor) -> ColorParts:
     gain = square.diagonal(dim1=-2, dim2=-1)
     mixing = (square - torch.diag_embed(gain)).abs().amax((-2, -1))
     return ColorParts(gain, matrix[..., channels], mixing)
+
+
+def fade_to_gray(matrix: Tensor) -> Tensor:
+    """Return how far color matrices fade towards gray, as v of F(I, v) = (1 - v) I + v gray(I) does.
+
+    Gray is the luma of ITU-R BT.601 or the mean of the channels, whichever is nearer. A factor above 0 on all
+    channels and any bias may come on top.
+
+    Args:
+        matrix: B x C x (C+1).
+
+    Returns:
+        B, in [0, 1]; 0 where a matrix is no such fade, by more than a fifth of what the fade changes, in the
+        Frobenius norm, or by a fade of less than a twentieth.
+    """
+    channels = matrix.shape[-2]
+    if channels == 1:
+        return torch.zeros_like(matrix[:, 0, 0])
+    square = matrix[..., :channels].to(torch.promote_types(matrix.dtype, torch.float32))
+    grays = [(1 / channels,) * channels, *([LUMA] if channels == 3 else [])]
+    fits = [_fitted_fade(square, square.new_tensor(gray)) for gray in grays]
+    distance, v = torch.where(fits[0][:1] <= fits[-1][:1], fits[0], fits[-1])
+    is_fade = (distance <= NEAR_FADE) & (v >= LEAST_FADE) & (v <= 1 + LEAST_FADE)
+    return torch.where(is_fade, v.clamp_max(1), 0).to(matrix.dtype)
+
+
+def _fitted_fade(square: Tensor, gray: Tensor) -> Tensor:
+    """Return how far matrices, B x C x C, are from a I + b gray, in sizes of the fade, and its v, 2 x B.
+
+    Where a + b is not above 0, v is infinite.
+    """
+    versions = torch.stack([torch.eye(len(gray)).to(gray), gray.expand(len(gray), -1)])
+    factors = square.flatten(1) @ torch.linalg.pinv(versions.flatten(1))
+    rest = square - torch.einsum("bv,vij->bij", factors, versions)
+    size = factors[:, 1].abs() * (versions[1] - versions[0]).norm()
+    whole = factors.sum(1)
+    v = torch.where(whole > 0, factors[:, 1] / whole, torch.inf)
+    return torch.stack([rest.flatten(1).norm(dim=1) / size.clamp_min(1e-12), v])

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from itn.functional.surround import folded
+
 _CHORDS = 128  # of a disk, into which its kernel is cut
 
 
@@ -102,7 +104,7 @@ def filter_matrix(weights: Tensor, n: int, padding: str) -> Tensor:
         return weights[:, (output.unsqueeze(-1) - output).abs()]
     source = torch.arange(-radius, n + radius, device=weights.device)
     # A product, since adding by index is not reproducible on GPUs
-    fold = (_inside(source, n, padding).unsqueeze(-1) == output).to(weights.dtype)
+    fold = (folded(source, 0, n, padding).unsqueeze(-1) == output).to(weights.dtype)
     return weights[:, (output.unsqueeze(-1) - source).abs()] @ fold
 
 
@@ -159,14 +161,7 @@ def _padded(images: Tensor, margin: int, padding: str) -> Tensor:
     if padding == "zeros":
         return F.pad(images, 4 * [margin])
     rows, columns = (
-        _inside(torch.arange(-margin, n + margin, device=images.device), n, padding)
+        folded(torch.arange(-margin, n + margin, device=images.device), 0, n, padding)
         for n in images.shape[-2:]
     )
     return images[..., rows, :][..., columns]
-
-
-def _inside(index: Tensor, n: int, padding: str) -> Tensor:
-    """Return which of n pixels stands for each index, with the padding border or reflection."""
-    if padding == "border":
-        return index.clamp(0, n - 1)
-    return torch.minimum(index % (2 * n), 2 * n - 1 - index % (2 * n))

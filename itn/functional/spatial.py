@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from itn.functional.homography import inverse_map
 from itn.functional.matrices import is_homography
 from itn.functional.sampling import canvas_coordinates, exact_where, sample, sample_canvas
 from itn.functional.surround import Surround, crops_of, fill_outside
@@ -95,6 +96,36 @@ def warp_canvas(
         grid = _sampling_grid(whole, height, width)
         warped = sample_canvas(images.to(matrix.dtype), grid, padding, surround, interpolation)
         return exact_where(_is_identity(matrix), fill_outside(images, surround, padding), warped)
+
+
+def warp_and_back(
+    images: Tensor,
+    matrix: Tensor,
+    padding: str = "zeros",
+    surround: Surround | None = None,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """Return images warped and warped back, clamped to [0, 1]: what interpolation and cut-off alone do.
+
+    With a surround whole canvases are warped, and what leaves these is cut off.
+
+    Args:
+        images: B x C x H x W in [0, 1]; with a surround the canvases, B x C x H' x W'.
+        matrix: As for ``warp``, and invertible; it is inverted in its own precision.
+        padding: What lies outside the frame, or the photograph.
+        surround: Where the crops lie in the canvases; None: nothing is known beyond the frame.
+        interpolation: Bilinear or bicubic, as for ``warp``.
+
+    Returns:
+        Images of the same shape and dtype; with a surround the crops, B x C x H x W.
+    """
+    if surround is None:
+        there = warp(images, matrix.to(images), padding, None, interpolation)
+    else:
+        there = warp_canvas(images, matrix.to(images), padding, surround, interpolation)
+        surround = surround.filling(there)
+    back = inverse_map(matrix).to(images)
+    return warp(there.clamp(0, 1), back, padding, surround, interpolation).clamp(0, 1)
 
 
 def _prepared(matrix: Tensor, images: Tensor) -> Tensor:

@@ -5,10 +5,13 @@ what lies outside the box is not part of the photograph, whatever values are the
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
+
+Edge = TypeVar("Edge", int, Tensor)
+"""Of a row of pixels: the same for all, or a column, B x 1, of those of each image."""
 
 
 class Surround(NamedTuple):
@@ -115,16 +118,16 @@ def fill_outside(canvases: Tensor, surround: Surround, padding: str) -> Tensor:
         rows, columns = (top <= y) & (y < bottom), (left <= x) & (x < right)  # B x H', B x W'
         inside = rows[:, None, :, None] & columns[:, None, None, :]
         return canvases.where(inside, canvases.new_zeros(()))
-    rows, columns = _inside(y, top, bottom, padding), _inside(x, left, right, padding)
+    rows, columns = folded(y, top, bottom, padding), folded(x, left, right, padding)
     image = torch.arange(len(canvases), device=canvases.device)[:, None, None, None]
     channel = torch.arange(canvases.shape[1], device=canvases.device)[:, None, None]
     return canvases[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def _inside(index: Tensor, low: Tensor, high: Tensor, padding: str) -> Tensor:
-    """Return which pixel between low and high stands for each pixel of a row; low and high are B x 1."""
+def folded(index: Tensor, low: Edge, high: Edge, padding: str) -> Tensor:
+    """Return which pixel of low to high - 1 stands for each index, with the padding border or reflection."""
     if padding == "border":
-        return torch.minimum(torch.maximum(index, low), high - 1)
+        return index.clamp(low, high - 1)
     span = high - low
     offset = (index - low).remainder(2 * span)
     return low + torch.minimum(offset, 2 * span - 1 - offset)

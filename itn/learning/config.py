@@ -65,8 +65,7 @@ class LearnConfig:
     prediction for the unchanged image has to be among them."""
     tolerance: float | None = None
     """constrained: how much may be lost by the criterion, as a share of the images; default 0.01. switched:
-    how far a batch may fall below acc_orig before cross-entropy is asked for; default 0. In [0, 1). None:
-    that of the objective, likewise the next two."""
+    how far a batch may fall below acc_orig before cross-entropy is asked for; default 0. In [0, 1)."""
     steps: int | None = None
     """Steps of learning; default 500, switched 1000."""
     learning_rate: float | None = None

@@ -57,8 +57,8 @@ def in_words(record: LearnRecord) -> Iterator[str]:
     for name, part in record.parts.items():
         if part.member:
             yield (
-                f"{name}: along {part.member}, in place of what was learned: so the family was estimated "
-                "to go farthest, on training images"
+                f"{name}: the family goes along {part.member} (+: its magnitude rises, -: it falls) instead "
+                "of along what was learned: on training images that was estimated to go farther"
             )
     for part in record.parts.values():
         if part.range:
@@ -92,7 +92,7 @@ def accuracy_cells(record: LearnRecord) -> list[tuple[str, ...]]:
     columns = (
         counted(n, "held-out image"),
         f"{measure} [95 % interval]",
-        "falls by",
+        "falls by (points)",
         "broken",
         "mended",
     )
@@ -258,10 +258,13 @@ def certified(record: LearnRecord) -> Iterator[str]:
         "k uniform": certificate.uniform,
     }
     bounds = (
-        f"{100 * condition.drop:.2f} %, at most {100 * condition.drop_upper_bound:.2f} % ({name})"
+        f"{name} {100 * condition.drop:.2f} %, at most {100 * condition.drop_upper_bound:.2f} %"
         for name, condition in conditions.items()
     )
-    yield f"lost by {certificate.criterion}: {'; '.join(bounds)}"
+    yield (
+        f"what is lost ({certificate.criterion}), measured, and at most with "
+        f"{100 * certificate.confidence:g} % confidence: {'; '.join(bounds)}"
+    )
     for name, headline in (record.headline or {}).items():
         yield _compared(record, name, headline)
 
@@ -275,7 +278,7 @@ def _compared(record: LearnRecord, name: str, headline: Headline | None) -> str:
     best = "best single transformation" + (" of each part" if name == JOINT else "")
     limit = "" if headline.limit is None else f"{headline.limit} "
     left_out = [part for part in record.parts if part not in headline.parts]
-    without = f" (without {', '.join(left_out)}, at the bound in both)" if left_out else ""
+    without = f" (without {', '.join(left_out)}, which is as large as it may be in both)" if left_out else ""
     return (
         f"{whose}: {limit}{headline.value:.2f} [{headline.ci_low:.2f}, {headline.ci_high:.2f}] times the "
         f"displacement{without} of the {best}, {headline.rival}, where both lose equally much, {low} to "

@@ -88,9 +88,9 @@ def surround_text(ratio: float | None, interpolation: str) -> str:
     """
     sampling = f"; {interpolation} interpolation"
     if ratio is None:
-        return f"surround: none, so geometry brings in padding from outside the images{sampling}"
+        return f"surround: none, so what moves in from outside the images is padding{sampling}"
     return (
-        "surround: geometry brings in what photographs show around the images, up to "
+        "surround: what moves in from outside the images is what photographs show there, up to "
         f"{ratio:.3g} times their size{sampling}"
     )
 

@@ -30,7 +30,7 @@ class Classifier(nn.Module):
         mean: Subtracted from each channel of an image in [0, 1], itself in [0, 1]; its length is the required
             number of channels. None: the network takes images in [0, 1] with any number of channels.
         std: Divisor after subtraction, in (0, 2]; required if and only if ``mean`` is given.
-        name: Its name in results.
+        name: Its name in results; None: the class of the network, or, in a user's file, what --model says.
         class_names: One name for each logit; default "0", "1", ...
         class_ids: A second name for each logit that class folders may have, such as WordNet ids.
         preprocessing: Turns photographs of any size into its input; None takes images unchanged.
@@ -58,7 +58,7 @@ class Classifier(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         *,
-        name: str = "classifier",
+        name: str | None = None,
         class_names: Sequence[str] | None = None,
         class_ids: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
@@ -79,7 +79,8 @@ class Classifier(nn.Module):
         self.output = output
         self.net = frozen(net)
         self.channels = None if mean is None else len(means)
-        self.name = name
+        self.has_name = name is not None
+        self.name = type(net).__name__ if name is None else name
         self.class_names = _names("class_names", class_names)
         self.class_ids = _names("class_ids", class_ids)
         self.preprocessing = preprocessing

@@ -135,7 +135,9 @@ def _from_factory(name: str, weights: str | Path | None, weights_key: str | None
         raise ValueError(f"{file} has no function {factory}, only {', '.join(functions) or 'none'}")
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} returned {type(network).__name__}, expected a torch.nn.Module")
-    classifier = network if isinstance(network, Classifier) else Classifier(network, name=name)
+    classifier = network if isinstance(network, Classifier) else Classifier(network)
+    if not classifier.has_name:  # by the file that makes them, several networks can be told apart
+        classifier.name = name
     if weights is not None:
         classifier.weights = load_weights(classifier.net, weights, weights_key, name)
     return classifier

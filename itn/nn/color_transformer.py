@@ -14,6 +14,7 @@ from itn.functional import (
     color_family_matrix,
     color_identity,
     decompose_color,
+    fade_to_gray,
     square_matrix,
 )
 from itn.functional.families import Magnitude
@@ -114,11 +115,14 @@ class ColorTransformer(MatrixTransformer):
 
     @override
     def describe(self, p: Tensor, frame: Frame) -> str:
-        gains, biases, mixing = (part[0] for part in decompose_color(self.matrix_from(p, frame)))
+        matrix = self.matrix_from(p, frame)
+        gains, biases, mixing = (part[0] for part in decompose_color(matrix))
         gain = " / ".join(f"{value:.2f}" for value in gains.tolist())
         bias = " / ".join(f"{value:+.2f}" for value in biases.tolist())
         mixed = f", mixing up to {mixing.item():.2f}" if mixing else ""
-        return f"colors have gain {gain} and bias {bias} of full range{mixed}"
+        fade = fade_to_gray(matrix)[0].item()
+        faded = f": this fades towards grayscale ({100 * fade:.0f} %)" if fade else ""
+        return f"colors have gain {gain} and bias {bias} of full range{mixed}{faded}"
 
     @override
     def details(self, p: Tensor, frame: Frame) -> dict[str, Any]:

@@ -128,41 +128,35 @@ def _drawn(film: Film) -> Iterator[Image.Image]:
         yield Image.fromarray(np.asarray(canvas.buffer_rgba()).copy()).convert("RGB")
 
 
+@styled
 def _stage(film: Film) -> tuple[Figure, list[Axes], Axes | None]:
     """Return an empty figure, the axes of its tiles, and those of the path, if there is one."""
-    made: list[tuple[list[Axes], Axes | None]] = []
-
-    @styled
-    def stage() -> Figure:
-        first = film.frames[0]
-        count, on_path = len(first.tiles), first.place is not None
-        columns = min(count, MOST_IN_ROW)
-        rows = math.ceil(count / columns)
-        tall = TILE * first.tiles[0].image.shape[-2] / first.tiles[0].image.shape[-1]
-        width = max(0.12 + columns * (TILE + 0.14) + (1.7 if on_path else 0), 3.0)
-        top = heading_height(width, film.model, film.what)
-        height = max(top + rows * (tall + TEXT + 0.06), top + 1.7 if on_path else 0) + (
-            0.3 if first.where else 0.1
-        )
-        figure = Figure(figsize=(width, height), dpi=DPI)
-        axes = []
-        for number, tile in enumerate(first.tiles):
-            left = 0.12 + number % columns * (TILE + 0.14)
-            above = top + number // columns * (tall + TEXT + 0.06) + TEXT
-            place = (left / width, 1 - (above + tall) / height, TILE / width, tall / height)
-            axes.append(figure.add_axes(place))
-            picture(axes[-1], tile.image, INK)
-        plane = None
-        if on_path:
-            place = ((width - 1.35) / width, 1 - (top + TEXT + 1.05) / height, 1.05 / width, 1.05 / height)
-            plane = figure.add_axes(place)
-            plane.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 1], yticks=[0, 1])
-            plane.set_xlabel("first entry of k", labelpad=-5)
-            plane.set_ylabel("second entry", labelpad=-5)
-        made.append((axes, plane))
-        return headed(figure, film.model, film.what)
-
-    return stage(), *made[0]
+    first = film.frames[0]
+    count, on_path = len(first.tiles), first.place is not None
+    columns = min(count, MOST_IN_ROW)
+    rows = math.ceil(count / columns)
+    tall = TILE * first.tiles[0].image.shape[-2] / first.tiles[0].image.shape[-1]
+    width = max(0.12 + columns * (TILE + 0.14) + (1.7 if on_path else 0), 3.0)
+    top = heading_height(width, film.model, film.what)
+    height = max(top + rows * (tall + TEXT + 0.06), top + 1.7 if on_path else 0) + (
+        0.3 if first.where else 0.1
+    )
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    axes = []
+    for number, tile in enumerate(first.tiles):
+        left = 0.12 + number % columns * (TILE + 0.14)
+        above = top + number // columns * (tall + TEXT + 0.06) + TEXT
+        place = (left / width, 1 - (above + tall) / height, TILE / width, tall / height)
+        axes.append(figure.add_axes(place))
+        picture(axes[-1], tile.image, INK)
+    plane = None
+    if on_path:
+        place = ((width - 1.35) / width, 1 - (top + TEXT + 1.05) / height, 1.05 / width, 1.05 / height)
+        plane = figure.add_axes(place)
+        plane.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 1], yticks=[0, 1])
+        plane.set_xlabel("first entry of k", labelpad=-5)
+        plane.set_ylabel("second entry", labelpad=-5)
+    return headed(figure, film.model, film.what), axes, plane
 
 
 def image_of(file: bytes) -> Tensor:

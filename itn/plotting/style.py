@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -60,13 +60,14 @@ DASHES = (0, (2.5, 1.2))  # of frames of broken predictions: red is not all that
 MOST_NAME = 30  # letters of the name of a model
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Let a function draw its figure with the settings that all figures share."""
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Let a function draw with the settings that all figures share."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 

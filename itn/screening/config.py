@@ -48,10 +48,11 @@ class ScreenConfig:
     """A transformation breaks the classifier where less than this fraction is kept: of clean accuracy, of the
     images that are right unchanged, or of the predictions."""
     bisections: int = 4
-    """How often to halve the bracket around the magnitude at which an image's prediction changes."""
+    """How finely to look for the magnitude at which an image's prediction changes: how often to halve the
+    step between two magnitudes around it."""
     accuracy_bisections: int = 3
-    """How often to halve the bracket around the threshold of the criterion, before interpolating; then those
-    around the ends of its interval are halved once. 0: neither."""
+    """How finely to look for the threshold of the criterion: how often to halve the step around it, before
+    interpolating; then the steps around the ends of its interval are halved once. 0: neither."""
     round_trip: bool = True
     """Whether to classify, as a control of each spatial transformation, the images warped and warped back."""
     fresh_noise: bool = False

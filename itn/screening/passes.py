@@ -16,7 +16,7 @@ from itn.functional import (
     map_points,
     pixel_centers,
     warp,
-    warp_canvas,
+    warp_and_back,
 )
 from itn.models.backend import check_settings
 from itn.models.checked_images import CheckedImages
@@ -215,23 +215,12 @@ class Screener:
         return self.data.with_surround(index, images.device)
 
     def round_trip(self, transform: Transform, v: float) -> Change:
-        """Return a spatial transformation followed by its inverse: interpolation and cut-off alone.
-
-        With a surround, whole canvases are warped, and what leaves these is cut off.
-        """
+        """Return a spatial transformation followed by its inverse: interpolation and cut-off alone."""
         matrix = self._matrix(transform, v)
-        inverse = inverse_map(matrix)
-        padding, interpolation = self.config.padding, self.config.interpolation
 
         def change(images: Tensor, index: Tensor) -> Tensor:
             images, around = self._around(images, index)
-            if around is None:
-                there = warp(images, matrix.to(images), padding, None, interpolation)
-            else:
-                there = warp_canvas(images, matrix.to(images), padding, around, interpolation)
-                around = around.filling(there)
-            there = there.clamp(0, 1)
-            return warp(there, inverse.to(images), padding, around, interpolation).clamp(0, 1)
+            return warp_and_back(images, matrix, self.config.padding, around, self.config.interpolation)
 
         return change
 

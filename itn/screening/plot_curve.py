@@ -46,7 +46,7 @@ def sweep_curve(
         outcomes: What each image does, also at the magnitudes that were measured to find thresholds.
         labeled: Whether labels were given; if not, accuracy is agreement, and not drawn.
     """
-    what = f"{'accuracy and' if labeled else 'unchanged'} predictions under {transform.name}"
+    what = curve_heading(transform, labeled)
     figure = Figure(figsize=(COLUMN, 1))
     ax = figure.add_axes((0, 0, 1, 1))
     draw_outcomes(ax, transform, sweep, clean_accuracy, confidence, labeled, outcomes)
@@ -55,10 +55,7 @@ def sweep_curve(
     if sweep.lost_content is not None and not transform.discrete:
         draw_lost(ax, transform, sweep)
     handles = [*ax.get_legend_handles_labels()[0], breaks_handle(sweep)]
-    mark_identity(ax, transform)
-    mark_breaks(ax, sweep, clean_accuracy)
-    set_scale(ax, transform, sweep.magnitudes, sparse=len(sweep.magnitudes) > 7)
-    ax.set(ylim=(0, 103), ylabel=f"% of {counted(sweep.n, 'image')}")
+    mark_curve(ax, transform, sweep, clean_accuracy, sparse=len(sweep.magnitudes) > 7)
     ax.set_xlabel(axis_label(transform), labelpad=2)
     top = heading_height(COLUMN, model, what)
     key = 0.13 * len(handles) + 0.06
@@ -70,6 +67,21 @@ def sweep_curve(
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - top / height)}
     figure.legend(handles=handles, borderaxespad=0, borderpad=0, labelspacing=0.25, **place)
     return headed(figure, model, what)
+
+
+def curve_heading(transform: Transform, labeled: bool) -> str:
+    """Return what a figure of one transformation shows; without labels there is no accuracy."""
+    return f"{'accuracy and' if labeled else 'unchanged'} predictions under {transform.name}"
+
+
+def mark_curve(
+    ax: Axes, transform: Transform, sweep: SweepRecord, clean_accuracy: float, sparse: bool = False
+) -> None:
+    """Mark where images are unchanged and where the classifier breaks, and scale both axes."""
+    mark_identity(ax, transform)
+    mark_breaks(ax, sweep, clean_accuracy)
+    set_scale(ax, transform, sweep.magnitudes, sparse=sparse)
+    ax.set(ylim=(0, 103), ylabel=f"% of {counted(sweep.n, 'image')}")
 
 
 def draw_outcomes(

@@ -30,13 +30,11 @@ from itn.plotting.style import (
     pixels,
     styled,
 )
-from itn.runtime.wording import counted
 from itn.screening.outcomes import SweepOutcomes
-from itn.screening.plot_curve import draw_control, draw_lost, draw_outcomes
+from itn.screening.plot_curve import curve_heading, draw_control, draw_lost, draw_outcomes, mark_curve
 from itn.screening.plot_scales import (
     axis_label,
     breaks_handle,
-    mark_breaks,
     mark_identity,
     natural_order,
     percent,
@@ -86,7 +84,7 @@ def accuracy_curve(
     wide = WIDTH - LEFT - RIGHT  # inches of the axes
     cell = 0.92 * wide / columns
     height = 1.06 * rows * cell * images.shape[-2] / images.shape[-1]
-    what = f"{'accuracy and' if labeled else 'unchanged'} predictions under {transform.name}"
+    what = curve_heading(transform, labeled)
     top = heading_height(WIDTH, model, what)
     beneath = height + 0.5
     total = top + KEY + CURVE + beneath
@@ -94,10 +92,7 @@ def accuracy_curve(
     left, across = LEFT / WIDTH, wide / WIDTH
     ax = figure.add_axes((left, beneath / total, across, CURVE / total))
     handles = _draw_curves(ax, transform, sweep, clean_accuracy, confidence, labeled, outcomes)
-    mark_identity(ax, transform)
-    mark_breaks(ax, sweep, clean_accuracy)
-    set_scale(ax, transform, sweep.magnitudes)
-    ax.set(ylim=(0, 103), ylabel=f"% of {counted(sweep.n, 'image')}")
+    mark_curve(ax, transform, sweep, clean_accuracy)
     place: dict[str, Any] = {
         "loc": "upper left",
         "bbox_to_anchor": (0.005, 1 - top / total),

@@ -137,23 +137,23 @@ def table_cells(record: ScreenRecord) -> list[tuple[str, ...]]:
                 *extents(sweep),
                 tested_text(sweep),
                 unit_text(name, sweep.unit),
-                "-" if change is None else f"{change:.3f}",
-                "-" if change is None else _shares_there(sweep, change),
+                *(("-", "-") if change is None else _first_break(sweep, change)),
             )
         )
     return rows
 
 
-def _shares_there(sweep: SweepRecord, change: float) -> str:
-    """Return what images do where the transformation breaks the classifier with this change of pixels."""
+def _first_break(sweep: SweepRecord, change: float) -> tuple[str, str]:
+    """Return at which magnitude a classifier breaks with this change of pixels, and what images do there."""
     thresholds = sweep.thresholds
     side = next((side for side, at in thresholds.pixel_change.items() if at == change), None)
-    found = None if side is None else thresholds.at[side]
-    if found is None or sweep.kept is not None:
+    v = None if side is None or sweep.kept is not None else thresholds.of_criterion[side].value
+    shares = None if side is None or v is None else thresholds.at[side]
+    if v is None or shares is None:
         n = sweep.pixel_change.index(change)
-        found = OutcomeShares(sweep.broken[n], sweep.mended[n], sweep.agreement[n])
-    broken, mended, agreement = (f"{100 * share:.1f}" for share in dataclasses.astuple(found))
-    return f"{broken} - {mended}, {agreement} %"
+        v, shares = sweep.magnitudes[n], OutcomeShares(sweep.broken[n], sweep.mended[n], sweep.agreement[n])
+    broken, mended, agreement = (f"{100 * share:.1f}" for share in dataclasses.astuple(shares))
+    return f"{change:.3f} at {v:.3g}", f"{broken} - {mended}, {agreement} %"
 
 
 def extents(sweep: SweepRecord) -> tuple[str, str]:
@@ -176,9 +176,9 @@ def readings(record: ScreenRecord) -> list[str]:
     fraction = next(iter(record.transforms.values())).thresholds.accuracy_fraction
     watched, level = measure(record.criterion, record.topk), level_text(record.criterion, fraction)
     return [
-        f"pixel change: root mean square change of the pixels where {watched} falls below {level}; 1 is the "
-        "full range",
-        "broken, mended: % of images that are right unchanged and wrong there, or the reverse; "
+        f"pixel change: by how much pixels have changed (root mean square, 1 is from black to white) at the "
+        f"magnitude where {watched} falls below {level}; of two sides the one where that is less",
+        "broken, mended: % of images that are right unchanged and wrong at that magnitude, or the reverse; "
         f"{agreement_text(record.topk)}: {measure('agreement', record.topk)}",
     ]
 

@@ -38,6 +38,8 @@ def test_a_page_says_what_the_table_says(found):
     result, _, folder = found
     page = result.page()
     assert result.record.statement in page.statement[0]
+    control = result.record.round_trip
+    assert f"Of {control.images} images that break, {control.broken} break as well when" in texts(page)
     written = texts(page)
     for row in (f"rotate {100 * result.record.survival_single['rotate']:.1f} %", "all together", "lenet5"):
         assert row in written

@@ -15,6 +15,7 @@ import itn
 from itn import WorstConfig, worst_case
 from itn.boxes.examples import shown_images
 from itn.boxes.figures import draw_worst
+from itn.boxes.records import RoundTrip, WorstRecord
 from itn.cli.main import main
 from itn.runtime import run_dir
 from itn.runtime.run_dir import content_of
@@ -108,7 +109,7 @@ def test_passes_are_those_that_the_network_has_seen(side, spread):
         total = sum(row.passes for row in found.images)
         assert total == sum(found.record.passes.values())
         assert found.record.passes_per_image == pytest.approx(total / 40)
-        seen[passes] = net.images - total
+        seen[passes] = net.images - total - found.record.round_trip.images
     assert seen[2] == seen[24]  # the preflight, and the unchanged images once
 
 
@@ -214,6 +215,39 @@ def test_images_that_are_wrong_unchanged_are_not_searched(side, spread):
     assert found.images[0].point == ()
     assert found.record.survival_of_all.value == pytest.approx(found.record.survival.value * 36 / 40)
     assert f"of all 40 images that is {100 * found.record.survival_of_all.value:.1f} %" in str(found)
+
+
+class Stripes(nn.Module):
+    """Says whether neighboring columns differ by more than 0.3 on average: 0 flat, 1 striped."""
+
+    def forward(self, images):
+        excess = 20 * (images.diff(dim=-1).abs().mean((1, 2, 3)) - 0.3)
+        return torch.stack([-excess, excess], 1)
+
+
+def test_it_is_said_where_sampling_may_be_what_breaks_and_only_there(side, spread):
+    """A shift by a quarter of the 8 columns and another half pixel makes stripes of one pixel flat.
+
+    Back by as much does not bring them back. A blob that has crossed the middle is back where it was.
+    """
+    stripes = (torch.arange(8) % 2).float().expand(40, 1, 6, 8).clone()
+    net, box = itn.Classifier(Stripes(), name="stripes"), {"translate_x": (0.0, 2.5 / 8)}
+    labels = torch.ones(40, dtype=torch.int64)
+    found = worst_case(net, stripes, labels, config={**QUICK, "accept": ("chance",)}, box=box)
+    assert found.record.round_trip == RoundTrip(images=40, broken=40)
+    assert "sampling may be what breaks here, not the motion: of 40 images that break, 40 break" in str(found)
+    assert WorstRecord.from_json(json.loads(json.dumps(found.record.to_json()))) == found.record
+    bicubic = worst_case(
+        net, stripes, labels, config={**QUICK, "accept": ("chance",), "interpolation": "bicubic"}, box=box
+    )
+    assert "sampling may" not in str(bicubic)  # what it would tell to do is done
+    moved = worst_case(side, *spread, WorstConfig(box={"translate_x": (-0.2, 0.2)}, **QUICK))
+    assert moved.record.round_trip.images > 0
+    assert moved.record.round_trip.broken == 0
+    assert "sampling may" not in str(moved)
+    colors = worst_case(side, *spread, WorstConfig(box={"brightness": (-1.0, 1.0)}, **QUICK))
+    assert colors.record.round_trip is None
+    assert "round_trip" not in colors.record.to_json()
 
 
 def test_discrete_and_own_transformations_take_part(side, spread, tmp_path):

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,14 +21,13 @@ from safetensors.torch import load_file, save_file
 
 import itn
 from itn.cli.main import main
+from tests.browsing import WAIT, needs_chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+    needs_chromium,
     pytest.mark.skipif(find_spec("gradio") is None, reason='no Gradio: pip install "itn[explore]"'),
 ]
 
-WAIT = 180  # seconds; a busy machine is slow
 MODEL = '''
 import torch
 import itn
@@ -155,39 +153,19 @@ def served(work, tmp_path_factory):
         yield command
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason='no Playwright: pip install "itn[browser]"')
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser):
-    """Return a function that opens an address; the page must say nothing, and ask only there."""
-    said, asked, contexts, addresses = [], [], [], []
+def opened(visits):
+    """Return a function that opens an address; the page must ask only there."""
+    visits.allowed.append("blob:")
 
     def open_page(address, width=1280, scheme="light"):
-        addresses.append(address)
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT * 1000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
+        visits.allowed.append(address)
+        page = visits.open(address, width, scheme)
         page.wait_for_selector(".itn .slider")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith((*addresses, "data:", "blob:"))] == []
-    assert asked
+    assert visits.asked
 
 
 def drop(page, path):

@@ -9,6 +9,7 @@ from itn.functional.color import (
     check_images,
     color_identity,
     decompose_color,
+    fade_to_gray,
     unit_float,
 )
 
@@ -71,6 +72,44 @@ def test_decomposition_reads_the_entries():
     assert torch.equal(bias, torch.tensor([[0.1, -0.2]]))
     assert mixing.item() == pytest.approx(0.3)
     assert decompose_color(torch.tensor([[[2.0, 0.5]]])).mixing.item() == 0
+
+
+LUMA = torch.tensor([[0.299, 0.587, 0.114]] * 3)  # three rows that all make gray of a pixel
+
+
+@pytest.mark.parametrize("v", [0.1, 0.8, 1.0])
+@pytest.mark.parametrize("gray", [LUMA, torch.full((3, 3), 1 / 3), torch.full((5, 5), 1 / 5)])
+def test_a_fade_to_gray_is_read_with_any_contrast_and_bias(v, gray):
+    channels = len(gray)
+    fade = (1 - v) * torch.eye(channels) + v * gray
+    bias = torch.linspace(-0.2, 0.3, channels)[:, None]
+    matrices = torch.stack([torch.cat([factor * fade, bias], 1) for factor in (1.0, 0.5, 1.7)])
+    assert fade_to_gray(matrices).tolist() == pytest.approx([v] * 3, abs=1e-5)
+
+
+def test_what_is_near_a_fade_is_one_and_what_is_not_is_none():
+    fade = torch.cat([0.2 * torch.eye(3) + 0.8 * LUMA, torch.zeros(3, 1)], 1)
+    near, far, swap, colorful = fade.clone(), fade.clone(), torch.eye(3, 4), torch.eye(3, 4)
+    near[0, 0] += 0.1
+    far[0, 0] += 0.5
+    swap[[0, 1]] = swap[[1, 0]]  # red and green
+    colorful[:, :3] = 1.5 * torch.eye(3) - 0.5 * LUMA
+    found = fade_to_gray(
+        torch.stack([near, far, swap, colorful, -fade, torch.eye(3, 4), 2 * torch.eye(3, 4)])
+    )
+    assert found[0].item() == pytest.approx(0.8, abs=0.05)
+    assert found[1:].tolist() == [0] * 6
+    assert fade_to_gray(torch.tensor([[[0.5, 0.2]]])).tolist() == [0]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_fade_that_is_read_is_what_the_screen_calls_grayscale(odd_images, channels):
+    images = torch.rand(1, channels, 5, 7, dtype=torch.float64)
+    gray = LUMA[0].double() if channels == 3 else torch.full((4,), 0.25, dtype=torch.float64)
+    matrix = 0.4 * torch.eye(channels, channels + 1, dtype=torch.float64)
+    matrix[:, :-1] += 0.6 * gray
+    torch.testing.assert_close(apply_color(images, matrix), TRANSFORMS["grayscale"](images, 0.6))
+    assert fade_to_gray(matrix[None]).item() == pytest.approx(0.6)
 
 
 def test_unit_float_divides_bytes_only():

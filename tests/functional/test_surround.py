@@ -18,6 +18,7 @@ from itn.functional import (
     family_matrix,
     fill_outside,
     warp,
+    warp_and_back,
     warp_canvas,
 )
 from itn.functional.spatial import spatial_identity
@@ -215,6 +216,17 @@ def test_two_warps_of_shifts_by_whole_pixels_are_one(canvases):
     there = warp_canvas(canvases, shift[0], "zeros", SURROUND)
     result = warp(there, shift[1], "zeros", SURROUND.filling(there))
     torch.testing.assert_close(result, warp(canvases, shift[2], "zeros", SURROUND))
+
+
+def test_back_from_whole_pixels_is_where_one_was_less_what_was_cut_off(canvases):
+    """By 3 of 13 columns to the right and back: without a surround the last 3 are lost, to what is black."""
+    shift = family_matrix("translation", torch.tensor([[6 / 13, 0.0]], dtype=torch.float64))
+    crops = SURROUND.crops(canvases).contiguous()
+    back = warp_and_back(crops, shift)
+    expected = torch.cat([torch.zeros_like(crops[..., :3]), crops[..., 3:]], -1)
+    torch.testing.assert_close(back, expected)
+    filled = fill_outside(canvases, SURROUND, "zeros")
+    torch.testing.assert_close(warp_and_back(canvases, shift, surround=SURROUND), SURROUND.crops(filled))
 
 
 def test_central_crops_are_those_of_torchvision():

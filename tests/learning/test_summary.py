@@ -52,3 +52,18 @@ def test_summary_and_record_leave_out_what_was_not_learned(part, blobs, side):
     assert set(record.parts) == {part}
     assert (record.parts[part].rms_shift_full is None) == (part == "color")
     assert {point.part for point in record.curves} == {part}
+
+
+def test_what_replaces_what_was_learned_is_told_in_words(record):
+    """The signs of a single transformation, and the unit of a fall, are said where they are printed."""
+    parts = {name: dataclasses.replace(part, member="zoom +") for name, part in record.parts.items()}
+    told = summary(dataclasses.replace(record, parts=parts))
+    assert "spatial: the family goes along zoom + (+: its magnitude rises, -: it falls) instead of" in told
+    assert "falls by (points)" in told
+    assert "what moves in from outside the images is padding" in told
+
+
+def test_bounds_are_told_with_the_criterion_and_the_confidence(blobs, side):
+    config = itn.LearnConfig(tolerance=0.2, steps=5, batch_size=32, parts=("spatial",), family="rotation")
+    told = summary(itn.learn(side, *blobs, config).record)
+    assert "what is lost (accuracy), measured, and at most with 95 % confidence: full strength " in told

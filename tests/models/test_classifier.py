@@ -22,6 +22,11 @@ def test_normalizes_by_itself(linear):
     torch.testing.assert_close(linear(images), linear.net(normalized))
 
 
+def test_without_a_name_it_is_called_as_its_network_is():
+    assert itn.Classifier(nn.Flatten()).name == "Flatten"
+    assert itn.Classifier(nn.Flatten(), name="mine").name == "mine"
+
+
 def test_bytes_are_divided_by_255(linear):
     images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     assert torch.equal(linear(images), linear(images.float() / 255))

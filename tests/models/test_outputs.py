@@ -90,7 +90,7 @@ def test_what_is_called_logits_is_taken_and_said(blobs, side, through):
     [
         (3, "output must be a name or a function"),
         ("scores", r"returns Tensor\(\).*leave out output='scores'"),
-        (lambda out: out["scores"], "classifier: "),
+        (lambda out: out["scores"], "BlobSide: "),
         (lambda out: 7, "output must return a tensor of logits, got a int"),
     ],
 )

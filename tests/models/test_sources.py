@@ -21,11 +21,13 @@ def test_factories(tmp_path):
         "import itn, torch\n"
         "def module(): return torch.nn.Flatten()\n"
         "def classifier(): return itn.Classifier(torch.nn.Flatten(), (0.1,), (0.2,), name='own')\n"
+        "def unnamed(): return itn.Classifier(torch.nn.Flatten())\n"
         "def number(): return 3\n"
         "def broken(): raise KeyError('weights')\n"
     )
     assert itn.load_classifier(f"{file}:module").name == f"{file}:module"
     assert itn.load_classifier(f"{file}:classifier").name == "own"
+    assert itn.load_classifier(f"{file}:unnamed").name == f"{file}:unnamed"
     for factory, message in {
         "number": "returned int, expected a torch.nn.Module",
         "broken": "failed: KeyError: 'weights'",

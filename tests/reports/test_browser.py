@@ -2,51 +2,30 @@
 
 import base64
 import io
-import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+from tests.browsing import needs_chromium
+
+pytestmark = needs_chromium
 
 # Rounding to 8 bits is half a step; single precision is far below another half
 TOLERANCE = 1 / 255
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason='no Playwright: pip install "itn[browser]"')
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser):
-    """Return a function that opens a file; everything that the page says or asks for must be nothing."""
-    said, asked, contexts = [], [], []
+def opened(visits):
+    """Return a function that opens a file; it must be all that the page asks for."""
+    visits.allowed.append("file:")
 
     def open_page(path, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(180_000)  # milliseconds; a busy machine is slow
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        return page
+        return visits.open(path.as_uri(), width, scheme)
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
-    assert len([url for url in asked if url.startswith("file:")]) == len(contexts)
+    assert len([url for url in visits.asked if url.startswith("file:")]) == len(visits.contexts)
 
 
 def pixels_of(page):

@@ -92,6 +92,8 @@ def test_what_breaks_first_stands_on_top(record):
             for v in at
         ]
         assert change == pytest.approx(min(changed).item(), rel=0.03)
+        least = at[changed.index(min(changed))]
+        assert f"  {change:.3f} at {least:.3g}  " in str(record)
     text = str(itn.ScreenResult(record, (), (), (), ())).splitlines()
     table = [line.split()[0] for line in text[3:6]]
     assert table == [name for name, _ in order]
@@ -208,6 +210,7 @@ def test_of_several_discrete_magnitudes_some_are_kept(brightness, flats):
         "(50.00 % [42.87 %, 57.13 %]) and 0.6 (50.00 % [42.87 %, 57.13 %]) (step; in brackets 95 % intervals)"
     )
     assert "kept at -0.1 and 0.1; breaks at -0.5: 50.0 % right, at 0.6: 50.0 % right" in str(result)
+    assert f"{min(sweep.pixel_change[0], sweep.pixel_change[3]):.3f} at -0.5 " in str(result)
 
 
 def test_thresholds_of_a_discrete_transformation_are_its_own_magnitudes(side, blobs):

@@ -126,7 +126,7 @@ def test_the_surround_is_named_where_there_is_geometry(transforms, pairs, said, 
     used = {*transforms, *(name for pair in pairs for name in pair)}
     config = itn.ScreenConfig(transforms, pairs, {name: magnitudes[name] for name in used}, bisections=0)
     text = str(itn.screen(classifier, photographs, config=config))
-    assert ("surround: geometry brings in" in text) == said
+    assert ("surround: what moves in from outside" in text) == said
 
 
 @pytest.fixture

@@ -35,10 +35,13 @@ def matched(names: Sequence[str], subjects: Sequence[Subject]) -> tuple[list[Ima
         if len(set(subject.outcomes.images)) < len(subject.outcomes.images):
             raise ValueError(f"images of {name} share a name, so that they cannot be matched: rename them")
         known.append(subject.outcomes)
-    _check_alike(names, subjects)
     swept = set.intersection(*(set(subject.units) for subject in subjects))
     if not swept:
-        raise ValueError(f"{', '.join(names)} have no transformation in common: make all with the same")
+        raise ValueError(
+            f"{', '.join(names)} have no transformation in common: compare screens of the same "
+            "transformations, or searches in the same box"
+        )
+    _check_alike(names, subjects)
     common = set.intersection(*(set(each.images) for each in known))
     if len(common) < 2:
         sizes = " and ".join(str(len(each.images)) for each in known)
@@ -134,5 +137,5 @@ def _notes(
             notes.append(f"{setting} differs: {', '.join('none' if v is None else str(v) for v in values)}")
     rest = [name for subject in subjects for name in subject.units if name not in swept]
     if rest:
-        notes.append(f"not in all runs: {', '.join(dict.fromkeys(rest))}")
+        notes.append(f"left out, since not all runs have them: {', '.join(dict.fromkeys(rest))}")
     return notes

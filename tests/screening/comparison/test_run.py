@@ -12,6 +12,7 @@ import torch
 
 import itn
 from itn.runtime.run_dir import content_of
+from itn.screening.comparison.summary import _farther, _magnitude
 
 SHIFT = 0.1  # of the second line, see conftest.py
 
@@ -47,6 +48,33 @@ def test_differences_are_what_arithmetic_says(middle, right):
         assert int(row.image) % 2 == 0
     assert pair.clean.value == pair.clean.first_only == 0
     assert "right against middle" in str(found)
+
+
+def test_the_table_says_at_which_magnitudes_and_which_goes_farther(middle, right):
+    """Below 0 the first goes farther, above 0 the second: at -0.16 and -0.11, 0.16 and 0.21."""
+    found = itn.compare([middle, right])
+    lines = {
+        tuple(line.split()[:2]): line.split()
+        for line in str(found).splitlines()
+        if line.startswith("translate_x ")
+    }
+    below, above = lines["translate_x", "below"], lines["translate_x", "above"]
+    assert [float(v) for v in below[2:4]] == pytest.approx([-0.16, -0.11], abs=0.004)
+    assert [float(v) for v in above[2:4]] == pytest.approx([0.16, 0.21], abs=0.004)
+    assert (below[4][0], below[7]) == ("-", "middle")
+    assert (above[4][0], above[7]) == ("+", "right")
+
+
+def test_of_factors_the_table_says_the_factor_on_either_side(middle):
+    (pair,) = itn.compare([middle, middle]).record.pairs
+    compared = dataclasses.replace(pair.transforms["translate_x"], logarithmic=True, identity=1.0)
+    assert _magnitude(1.6, False, "below", compared) == "0.625"
+    assert _magnitude(1.6, True, "above", compared) == "beyond 1.6"
+    less = dataclasses.replace(compared.thresholds["accuracy"]["above"], value=0.9, ci_low=0.8, ci_high=0.95)
+    assert _farther(less, pair, True) == pair.first
+    assert _farther(dataclasses.replace(less, value=1.1, ci_low=1.05, ci_high=1.2), pair, True) == pair.second
+    assert _farther(dataclasses.replace(less, ci_high=1.2), pair, True) == "-"
+    assert _farther(dataclasses.replace(less, first_beyond=True, second_beyond=True), pair, True) == "-"
 
 
 def test_accuracy_differs_at_each_magnitude_by_the_images_between_the_lines(middle, right):
@@ -215,7 +243,7 @@ def test_what_only_some_have_swept_is_left_out(middle, right, line, spread, conf
     more = dataclasses.replace(config, transforms=("brightness", "translate_x"), bisections=0)
     third = itn.screen(line(-SHIFT, "left"), images, labels, more)
     found = itn.compare([third, middle, right])
-    assert found.record.notes == ("not in all runs: brightness",)
+    assert found.record.notes == ("left out, since not all runs have them: brightness",)
     assert all(list(pair.transforms) == ["translate_x"] for pair in found.record.pairs)
     with pytest.raises(ValueError, match="brightness cannot be required here, only translate_x, drop"):
         found.require("brightness>=0")
