@@ -4,7 +4,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from itn.functional.surround import folded
@@ -34,6 +33,8 @@ def filter_images(images: Tensor, kernels: Tensor, padding: str = "zeros") -> Te
     size = kernels.shape[-1]
     if kernels.ndim != 3 or kernels.shape[-2] != size or size % 2 == 0:
         raise ValueError(f"kernels must be B x K x K with an odd K, got shape {tuple(kernels.shape)}")
+    from scipy.fft import next_fast_len  # noqa: PLC0415  # slow to import
+
     height, width = images.shape[-2:]
     dtype = torch.promote_types(torch.promote_types(images.dtype, kernels.dtype), torch.float32)
     padded = _padded(images.to(dtype), size // 2, padding)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from itn.stats import binomial_tail
@@ -79,6 +78,8 @@ def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
 
 def _any(present: Tensor, shares: Tensor) -> Order:
     """Return the one-to-one order that explains the most, found by assignment."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  # slow to import
+
     rows, columns = linear_sum_assignment(-shares.numpy())
     labels = torch.full((shares.shape[1],), -1)
     labels[present[rows]] = torch.as_tensor(columns)
