@@ -16,6 +16,7 @@ of it if it is a tensor, otherwise what is called logits."""
 
 BACKGROUND = 1001  # outputs of ImageNet networks whose first class is the background
 _SUM = 1e-2  # how far sums of probabilities may be from their mean
+_MASKED = 1e4  # below the largest logit of an image: such classes are masked, by -1e9 or the like
 
 
 def find_logits(returned: Any, output: OutputSetting) -> Tensor:
@@ -35,6 +36,21 @@ def find_logits(returned: Any, output: OutputSetting) -> Tensor:
         f"the network returns {_described(returned)}, in which the logits are not guessed: "
         + _cure(returned, output)
     )
+
+
+def unmasked(logits: Tensor) -> Tensor:
+    """Return which logits, B x K, are not of classes that a network masks by numbers such as -1e9."""
+    return logits >= logits.amax(1, keepdim=True) - _MASKED
+
+
+def check_finite(logits: Tensor, name: str) -> None:
+    """Raise ValueError, with what to write, unless all logits are finite."""
+    if logits.isfinite().all():
+        return
+    cure = "check its weights"
+    if bool((logits.isfinite() | logits.isneginf()).all()):
+        cure = "of classes that it masks by -inf write itn.Classifier(net, output=lambda z: z.clamp_min(-1e9))"
+    raise ValueError(f"{name} returns non-finite logits on these images: {cure}")
 
 
 def check_shape(logits: Tensor, images: int, name: str) -> None:

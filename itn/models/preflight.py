@@ -12,7 +12,7 @@ from itn.models.checks import Findings, check_accept
 from itn.models.classifier import Classifier, as_classifier, predict
 from itn.models.input_range import check_normalization, check_pixels
 from itn.models.label_order import better_order
-from itn.models.outputs import check_background, check_kind, check_shape
+from itn.models.outputs import check_background, check_finite, check_kind, check_shape
 from itn.runtime.wording import counted
 from itn.stats import binomial_tail
 
@@ -96,8 +96,7 @@ def _check_network(
     logits = first_logits(classifier, sample, findings)
     classifier = spared(classifier, findings)
     check_shape(logits, len(sample), classifier.name)
-    if not logits.isfinite().all():
-        raise ValueError(f"{classifier.name} returns non-finite logits on these images: check its weights")
+    check_finite(logits, classifier.name)
     # Answers of a network that is random say nothing on what else they depend
     if not check_repeat(classifier, sample, logits, findings):
         # Compiling for another number of images takes up to a minute, and changes nothing here
