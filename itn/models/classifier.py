@@ -65,6 +65,11 @@ class Classifier(nn.Module):
         output: OutputSetting = None,
     ) -> None:
         super().__init__()
+        if not isinstance(net, nn.Module):
+            raise ValueError(
+                f"net must be a torch.nn.Module, got {str(net)[:80]!r}: itn.load_classifier makes a classifier "
+                "from a name, and of a function a module has it as its forward"
+            )
         means, stds = _numbers("mean", mean), _numbers("std", std)
         if (mean is None) != (std is None) or len(means) != len(stds):
             raise ValueError(f"mean and std must both have one number per channel, got {mean} and {std}")
