@@ -46,6 +46,15 @@ def test_a_class_map_may_be_given_as_text_or_mapping(tmp_path):
     (tmp_path / "map").write_text("tabby,Cat\nrex,1\n")
     assert class_indices(["tabby", "rex"], net, str(tmp_path / "map")) == {"tabby": 0, "rex": 1}
     assert class_indices(["tabby", "rex"], net, {"tabby": "Cat", "rex": 1}) == {"tabby": 0, "rex": 1}
+    assert class_indices(["tabby", "rex"], net, ["tabby", "rex"]) == {"tabby": 0, "rex": 1}
+    with pytest.raises(ValueError, match="class_map names 1, the classifier has 2 classes"):
+        class_indices(["tabby"], net, ("tabby",))
+
+
+def test_a_map_that_counts_from_one_says_so(tmp_path):
+    net = classifier(class_names=["cat", "dog"])
+    with pytest.raises(ValueError, match=r"'rex' cannot be class '2'.*classes count from 0: subtract 1"):
+        read(tmp_path, "tabby,1\nrex,2\n", ["tabby", "rex"], net)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +157,8 @@ NOT_READ = r"cannot read the class map .*map \(.*\): expected lines of folder,cl
         ("{}", r"map is empty: expected lines"),
         ("[]", r"map is empty: expected lines"),
         ('{"a": 0', NOT_READ),
-        (b"\xff\xfe\xfa", r"cannot read .*map \(neither UTF-8 nor UTF-16\): expected lines"),
-        ("Äa,0\n".encode("cp1252"), r"cannot read .*map \(neither UTF-8 nor UTF-16\): expected lines"),
+        (b"\xff\xfe\xfa", r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines"),
+        ("Äa,0\n".encode("cp1252"), r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines"),
         (b"\x80\x04}.", r"cannot read .*map \(a pickle, which may run code\): expected lines"),
         (b"PK\x03\x04", r"cannot read .*map \(a spreadsheet or another archive\): expected lines"),
     ],
