@@ -193,12 +193,11 @@ def test_a_flat_folder_is_screened_with_its_labels_and_the_record_says_what_was_
 def test_accents_may_be_written_as_on_another_system(folder):
     (folder / FILES[0]).rename(folder / "gr\u00fcn.png")
     (folder / FILES[1]).rename(folder / "cre\u0300me.png")
-    images = load(folder, "gru\u0308n.png,1\ncr\u00e8me.png,2\n")
-    assert images.labels[images.images[:, 0, 0, 0].argsort()].tolist() == [1, 2]
+    images = load(folder, "gru\u0308n.png,1\ncr\u00e8me.png,2\nval_3.png,0\nmore/val_4.png,0\n")
+    assert images.labels[images.images[:, 0, 0, 0].argsort()].tolist() == [1, 2, 0, 0]
 
 
 def test_a_name_without_its_ending_must_be_that_of_one_file(folder):
-    Image.new("RGB", (4, 3)).save(folder / "val_1.jpg")
-    with pytest.warns(ImagesWarning, match=r"1 of 2 files of labels.csv are not in the folder: 'val_1'"):
-        images = load(folder, "val_1,0\nval_2,1\n")
-    assert images.paths == ("val_2.png",)
+    (folder / FILES[0]).rename(folder / "val_2.jpg")
+    with pytest.raises(ValueError, match=r"none of the files of .*labels.csv is in .*; the first is 'val_2'"):
+        load(folder, "Id,Category\nval_2,0\n")
