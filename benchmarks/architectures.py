@@ -124,7 +124,7 @@ def trained(smoke: bool, photos: Path | None, cifar: Path | None, weights: Path 
                 start = time.perf_counter()
                 itn.screen(itn.load_classifier(name), images, labels)
                 found[f"{name}, {n}"]["seconds_screen"] = time.perf_counter() - start
-    given: dict[str, tuple[Path, Path | None]] = {name: (photos, None) for name in LITE} if photos else {}
+    given: dict[str, tuple[Path, Path | None]] = dict.fromkeys(LITE, (photos, None)) if photos else {}
     if cifar and weights:
         given[f"{ROOT}/experiments/bunne_screening/resnet20_cifar.py:make"] = cifar, weights
     for name, (folder, file) in given.items():

@@ -31,8 +31,8 @@ def class_meanings(class_map: ClassMap, folders: Sequence[str], count: int | Non
     What could be read both ways goes from folders to classes, unless it is one of these two.
 
     Args:
-        class_map: A mapping; or names in the order of the logits; or a file: JSON; two columns separated by comma, semicolon or tab; or one name a
-            line, in the order of the logits, as timm writes it.
+        class_map: A mapping; names in the order of the logits; or a file: JSON; two columns separated by
+            comma, semicolon or tab; or one name a line, in the order of the logits, as timm writes it.
         folders: The folders to look up.
         count: Number of logits; None: unknown.
 
@@ -112,7 +112,9 @@ def as_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def _in_order(names: Sequence[Any], path: Path | str, folders: Sequence[str], count: int | None) -> dict[str, Any]:
+def _in_order(
+    names: Sequence[Any], path: Path | str, folders: Sequence[str], count: int | None
+) -> dict[str, Any]:
     """Look folders up in names that are in the order of the logits."""
     if not names:
         raise ValueError(f"{path} is empty: expected {_EXPECTED}")

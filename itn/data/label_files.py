@@ -103,10 +103,7 @@ def _below(file: str, folder: Path, found: _Files) -> str:
     if file in found:
         return file
     path = file if "/" in file else file.replace("\\", "/")
-    if os.path.isabs(path):
-        near = os.path.relpath(path, os.path.abspath(folder))
-    else:
-        near = os.path.normpath(path)
+    near = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
     if near in found:
         return near
     # As another machine calls it: up to the last folder of that name

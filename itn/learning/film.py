@@ -112,7 +112,9 @@ def _along_rays(rays: Rays, names: dict[int, str], controls: Sequence[str], mode
             for image in rays.images:
                 answer = image.answers[way][number]
                 kept = answer == image.answers[way][0]
-                tiles.append(Tile(image_of(image.pictures[way][number]), "", class_label(names[answer], answer), kept))
+                tiles.append(
+                    Tile(image_of(image.pictures[way][number]), "", class_label(names[answer], answer), kept)
+                )
             k = ", ".join(f"{rays.ts[number] * entry:g}" for entry in ray)
             where = f"{part}: k{list(controls).index(part) + 1} = ({k}), the others 0"
             frames.append(Frame(where, tuple(tiles), OF_RAYS))

@@ -203,11 +203,10 @@ def _types(path: Path) -> list[str]:
         else:
             file = stack.enter_context(path.open("rb"))
         for _ in range(5):  # torch's old format has that many pickles; then come numbers
-            kept: dict[int, str] = {}  # strings that the pickle refers to again
+            kept: dict[Any, str] = {}  # strings that the pickle refers to again
             fresh = False  # whether the last operation gave a string
-            for operation, argument, _ in pickletools.genops(file):
-                if "GET" in operation.name:
-                    argument = kept.get(int(argument))
+            for operation, given, _ in pickletools.genops(file):
+                argument = kept.get(given) if "GET" in operation.name else given
                 if operation.name in ("GLOBAL", "INST"):
                     names.append(str(argument).replace(" ", ".", 1).replace("__builtin__", "builtins"))
                 elif operation.name == "STACK_GLOBAL":
@@ -215,7 +214,7 @@ def _types(path: Path) -> list[str]:
                 elif operation.name == "MEMOIZE":
                     kept[len(kept)] = strings[-1] if fresh else ""
                 elif "PUT" in operation.name:
-                    kept[int(argument)] = strings[-1] if fresh else ""
+                    kept[argument] = strings[-1] if fresh else ""
                 elif isinstance(argument, str):
                     strings.append(argument)
                 fresh = isinstance(argument, str) and operation.name not in ("GLOBAL", "INST")

@@ -67,8 +67,8 @@ class Classifier(nn.Module):
         super().__init__()
         if not isinstance(net, nn.Module):
             raise ValueError(
-                f"net must be a torch.nn.Module, got {str(net)[:80]!r}: itn.load_classifier makes a classifier "
-                "from a name, and of a function a module has it as its forward"
+                f"net must be a torch.nn.Module, got {str(net)[:80]!r}: a classifier is made from a name "
+                "by itn.load_classifier, and a module from a function by making it its forward"
             )
         means, stds = _numbers("mean", mean), _numbers("std", std)
         if (mean is None) != (std is None) or len(means) != len(stds):

@@ -102,10 +102,8 @@ def _unnamed(present: Tensor, labels: Tensor) -> Order:
     return Order(f"labels stand for other outputs, {', '.join(moved[:10])}{more}", labels)
 
 
-def _explains(
-    order: Order, present: Tensor, shares: Tensor, counts: Tensor, least: float = 0.0
-) -> bool:
-    """Return whether, of the images that get another label, far more are right than before, and at least a share.
+def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor, least: float = 0.0) -> bool:
+    """Return whether far more of the images that get another label are right, and at least a share.
 
     Shares are means over classes, which are as certain as those of so many images in classes of one size.
     """

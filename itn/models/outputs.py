@@ -51,7 +51,9 @@ def check_finite(logits: Tensor, name: str) -> None:
         return
     cure = "check its weights"
     if bool((logits.isfinite() | logits.isneginf()).all()):
-        cure = "of classes that it masks by -inf write itn.Classifier(net, output=lambda z: z.clamp_min(-1e9))"
+        cure = (
+            "of classes that it masks by -inf write itn.Classifier(net, output=lambda z: z.clamp_min(-1e9))"
+        )
     raise ValueError(f"{name} returns non-finite logits on these images: {cure}")
 
 

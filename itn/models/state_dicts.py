@@ -126,7 +126,7 @@ def head_classes(state: dict[str, Tensor], heads: Iterable[str]) -> int | None:
 
 
 def _unwrapped(checkpoint: Checkpoint, names: set[str]) -> Checkpoint | None:
-    """Return a checkpoint without what torch puts into names, where the network lacks it; None if there is none.
+    """Return a checkpoint without what torch puts into names; None if the network has it, or none does.
 
     What is in front of all names stays: it is a prefix.
     """

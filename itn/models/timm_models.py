@@ -50,12 +50,7 @@ def timm_classifier(
         cure = f"config.json {_HUB_FILES[0]} --local-dir FOLDER, and give timm:local-dir:FOLDER"
         where = str(hugging_face_file(repository, "config.json", full, cure).parent)
     if source in ("hf-hub", "local-dir"):
-        where = str(user_path(where))
-        config = Path(where) / "config.json"
-        if not config.is_file():
-            raise ValueError(f"{where} has no config.json of timm: give timm:NAME with weights=FILE")
-        if _of_transformers(config):
-            raise ValueError(f"{config} is of transformers, not of timm: give hf:{where}")
+        where = _described_folder(where)
         name = f"local-dir:{where}"
     elif name not in (names := {*timm.list_models(), *timm.list_pretrained()}):
         raise ValueError(unknown_model(full, {other: f"timm:{other}" for other in names}))
@@ -170,13 +165,17 @@ def _hub_file(repository: str, full: str, file: str | None = None) -> Path:
         raise
 
 
-def _of_transformers(config: Path) -> bool:
-    """Return whether a config.json is one of transformers, which has no architecture of timm."""
-    try:
+def _described_folder(where: str) -> str:
+    """Return a folder, with "~" as the home folder; raise ValueError unless it has a config.json of timm."""
+    config = user_path(where) / "config.json"
+    if not config.is_file():
+        raise ValueError(f"{config.parent} has no config.json of timm: give timm:NAME with weights=FILE")
+    content: Any = None
+    with contextlib.suppress(OSError, ValueError):  # which are for timm to say
         content = json.loads(config.read_text())
-    except (OSError, ValueError):  # for timm to say
-        return False
-    return isinstance(content, dict) and "model_type" in content and "architecture" not in content
+    if isinstance(content, dict) and "model_type" in content and "architecture" not in content:
+        raise ValueError(f"{config} is of transformers, not of timm: give hf:{config.parent}")
+    return str(config.parent)
 
 
 def _folder_file(folder: Path, full: str) -> Path:

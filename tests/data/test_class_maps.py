@@ -157,8 +157,14 @@ NOT_READ = r"cannot read the class map .*map \(.*\): expected lines of folder,cl
         ("{}", r"map is empty: expected lines"),
         ("[]", r"map is empty: expected lines"),
         ('{"a": 0', NOT_READ),
-        (b"\xff\xfe\xfa", r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines"),
-        ("Äa,0\n".encode("cp1252"), r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines"),
+        (
+            b"\xff\xfe\xfa",
+            r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines",
+        ),
+        (
+            "Äa,0\n".encode("cp1252"),
+            r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines",
+        ),
         (b"\x80\x04}.", r"cannot read .*map \(a pickle, which may run code\): expected lines"),
         (b"PK\x03\x04", r"cannot read .*map \(a spreadsheet or another archive\): expected lines"),
     ],

@@ -140,6 +140,4 @@ def test_classes_that_are_masked_hide_nothing(mask, flats, brightness, through):
     with pytest.raises(ValueError, match="answers differently the second time"):
         itn.preflight(itn.Classifier(through(brightness.net, change=masked(F.dropout))), *flats)
     with pytest.raises(ValueError, match="otherwise than to the same image in a batch"):
-        itn.preflight(
-            itn.Classifier(through(brightness.net, change=masked(lambda z: z - z.mean(0)))), *flats
-        )
+        itn.preflight(itn.Classifier(through(brightness.net, change=masked(lambda z: z - z.mean(0)))), *flats)

@@ -77,5 +77,5 @@ def test_of_normalizations_that_do_as_well_the_usual_one_is_named(through):
     labels = torch.arange(300) % 3
     images = nn.functional.one_hot(labels, 3).float().view(300, 3, 1, 1).expand(-1, -1, 4, 4) / 2
     halved = itn.Classifier(through(Linear()), (0.0,) * 3, (2.0,) * 3)
-    with pytest.raises(ValueError, match="256 if it gets them in .* leave out mean and std"):
+    with pytest.raises(ValueError, match=r"256 if it gets them in .* leave out mean and std"):
         itn.preflight(halved, images.contiguous(), labels)

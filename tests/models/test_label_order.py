@@ -61,7 +61,9 @@ def test_an_order_with_a_name_is_found_in_two_images_of_each_of_many_classes():
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(1000).repeat(2)
     right = torch.rand(2000, generator=generator) < 0.7
-    predictions = torch.where(right, by_text(1000, 0)[labels], torch.randint(1000, (2000,), generator=generator))
+    predictions = torch.where(
+        right, by_text(1000, 0)[labels], torch.randint(1000, (2000,), generator=generator)
+    )
     found, accuracy = better_order(labels, predictions, 1000, None)
     assert "folders numbered from 0" in found.text
     assert accuracy == pytest.approx(0.7, abs=0.02)

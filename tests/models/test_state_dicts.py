@@ -135,7 +135,9 @@ def test_reduced_precision_is_converted(net, tmp_path):
     assert torch.equal(other.fc.weight, net.fc.weight.float())
 
 
-@pytest.mark.parametrize("inner", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module._orig_mod"])
+@pytest.mark.parametrize(
+    "inner", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module._orig_mod"]
+)
 def test_what_torch_puts_in_front_of_a_part_of_a_network_is_removed_and_said(inner, net, tmp_path):
     state = {
         name.replace("conv.", f"conv.{inner}.").replace("fc.", f"fc.{inner}."): value
@@ -149,7 +151,7 @@ def test_what_torch_puts_in_front_of_a_part_of_a_network_is_removed_and_said(inn
 def test_weights_that_do_not_fit_are_refused_with_names_of_each_kind_and_what_to_write(net, tmp_path):
     state = {name.replace("conv.", "stem."): value for name, value in net.state_dict().items()}
     state |= {"fc.weight": state["fc.weight"].to("meta")}
-    with pytest.raises(ValueError, match="conv.weight is missing.*stem.weight is unknown.*device meta.*KEY"):
+    with pytest.raises(ValueError, match=r"conv.weight is missing.*stem.weight is unknown.*device meta.*KEY"):
         fit(net, state, "w.pth")
     torch.save({**under("classifier.", net.state_dict()), "loss.weight": torch.ones(2)}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"loss.weight is unknown.*weights_key=KEY those under a prefix"):

@@ -120,7 +120,10 @@ def _shown(
             of_line += [picture, changed[0]]
             which = shortened(pair.first if row.breaks == "first" else pair.second, TITLE)
             magnitude = f"{shortened(row.transform, TITLE - 6)} {row.magnitude:.3g}"
-            texts += [shortened(called.get(row.class_, row.class_), TITLE), f"{magnitude}\nbreaks only in\n{which}"]
+            texts += [
+                shortened(called.get(row.class_, row.class_), TITLE),
+                f"{magnitude}\nbreaks only in\n{which}",
+            ]
         empty = 2 * PER_ROW - len(of_line)
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))
