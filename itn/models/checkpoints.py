@@ -91,10 +91,10 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     content = _content(path)
     found = dict(_state_dicts(content))
     if not found:
-        keys = f", its keys are {shown(map(str, content))}" if isinstance(content, dict) and content else ""
+        keys = f"its keys are {shown(map(str, content))}; " if isinstance(content, dict) and content else ""
         raise ValueError(
-            f"{path} holds no state dict (a mapping from names to tensors){keys}: save "
-            "net.state_dict() with torch.save"
+            f"{path} holds no state dict (a mapping from names to tensors): {keys}save net.state_dict() with "
+            "torch.save"
         )
     if key is not None and key in found:
         return Checkpoint(path, found[key], key)
