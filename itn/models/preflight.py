@@ -12,7 +12,7 @@ from itn.models.checks import Findings, check_accept
 from itn.models.classifier import Classifier, as_classifier, predict
 from itn.models.input_range import check_normalization, check_pixels
 from itn.models.label_order import better_order
-from itn.models.outputs import BACKGROUND, check_background, check_finite, check_kind, check_shape
+from itn.models.outputs import check_background, check_finite, check_kind, check_shape
 from itn.runtime.errors import first_line
 from itn.runtime.validation import require
 from itn.runtime.wording import counted
@@ -77,8 +77,7 @@ def check_all(
             f"0 to {classes - 1}: "
             + ("subtract 1" if from_one else "give the number of its output for each image, or leave it out")
         )
-    names = len(classifier.class_names or ()) or classes
-    if names not in (classes, classes - (classes == BACKGROUND)):
+    if (names := len(classifier.class_names or ())) > classes:
         raise ValueError(
             f"{classifier.name} has {counted(names, 'name')} for {counted(classes, 'output')}: give one for "
             "each in class_names, or none"
