@@ -142,7 +142,8 @@ def check_background(
 
 def _hardly_logits(outputs: Tensor) -> bool:
     """Return whether outputs in [0, 1] are hardly logits: of these, some of many classes are negative."""
-    return bool(outputs.max() > 0.5) or outputs.shape[1] >= _MANY
+    # A last layer that begins at zero makes them all equal
+    return bool(outputs.max() > 0.5 or (outputs.shape[1] >= _MANY and outputs.max() > outputs.min()))
 
 
 def _in_unit(outputs: Tensor) -> bool:

@@ -155,6 +155,8 @@ def test_sigmoids_that_are_all_small_are_refused(blobs, side, through):
     with pytest.raises(ValueError, match="sigmoids: all outputs lie between 0 and 1"):
         itn.preflight(tags, *blobs)
     assert itn.preflight(itn.Classifier(through(side.net, change=many)), *blobs).clean.all()
+    untrained = itn.Classifier(through(side.net, change=lambda z: 0 * many(z)))
+    assert not itn.preflight(untrained, *blobs, accept=("chance", "labels")).clean.all()
 
 
 def test_classes_masked_by_infinity_are_refused_with_what_to_write(blobs, side, through):
