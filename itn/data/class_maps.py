@@ -173,7 +173,13 @@ def _by_name(entries: Sequence[Entry], source: str, folders: Sequence[str]) -> d
         logits = vocabulary(entries, key)
         missing = [folder for folder in folders if key(folder) not in logits]
         if not missing:
-            return {folder: only(logits[key(folder)], folder) for folder in folders}
+            several = next((folder for folder in folders if len(logits[key(folder)]) > 1), None)
+            if several is not None:
+                numbers = first_three(logits[key(several)])
+                raise ValueError(
+                    f"{source} gives the folder {several!r} to several classes ({numbers}): leave it to one"
+                )
+            return {folder: logits[key(folder)][0] for folder in folders}
     raise ValueError(
         f"{source} names the classes {first_three([names[0] for _, names in entries])}, but lacks the "
         f"folders {first_three(missing)}: rename them, or write lines of folder,class"

@@ -51,6 +51,11 @@ def test_a_class_map_may_be_given_as_text_or_mapping(tmp_path):
         class_indices(["tabby"], net, ("tabby",))
 
 
+def test_a_map_that_names_a_folder_twice_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ValueError, match=r"/map gives the folder 'rex' to several classes \(0, 2\)"):
+        read(tmp_path, "rex\ntabby\nrex\n", ["rex", "tabby"])
+
+
 def test_a_map_that_counts_from_one_says_so(tmp_path):
     net = classifier(class_names=["cat", "dog"])
     with pytest.raises(ValueError, match=r"'rex' cannot be class '2'.*classes count from 0: subtract 1"):
@@ -151,7 +156,7 @@ NOT_READ = r"cannot read the class map .*map \(.*\): expected lines of folder,cl
         ),
         ("1,a\n2,b\n3,c", r"map counts classes from 1, and logits from 0: subtract 1"),
         ("0,a\n1,b\n7,c", r"map has a class 7: expected numbers from 0 to 1"),
-        ('{"0": ["a", "c"], "1": ["b", "c"]}', r"'c' is the name of 2 classes \(0, 1\): name the folders by"),
+        ('{"0": ["a", "c"], "1": ["b", "c"]}', r"gives the folder 'c' to several classes \(0, 1\)"),
         ('{"0": ["a", 1], "1": ["b", "c"]}', r"map lacks the folders"),
         ("", r"map is empty: expected lines"),
         ("{}", r"map is empty: expected lines"),
