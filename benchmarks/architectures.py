@@ -1,6 +1,7 @@
 """What the checks of the preflight find in networks that are in order, and what they cost.
 
-Command:   python benchmarks/architectures.py
+Command:   python benchmarks/architectures.py --photos FOLDER --cifar FOLDER --weights FILE
+           python benchmarks/architectures.py --only trained ...    (the other half of the record stays)
 Machine:   any; one CPU core, about 10 minutes
 Writes:    benchmarks/results/architectures.json
 Published: none
@@ -15,6 +16,7 @@ trained:   the shipped classifiers on digits, and photographs where their weight
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 import itn
 from itn.models.checks import CheckName, Findings
 from itn.models.gradient_check import check_gradient
+from itn.models.libraries import LITE
 from itn.models.preflight import check_all
 from itn.models.zoo import NETWORKS
 from itn.runtime.provenance import provenance
@@ -121,7 +124,7 @@ def trained(smoke: bool, photos: Path | None, cifar: Path | None, weights: Path 
                 start = time.perf_counter()
                 itn.screen(itn.load_classifier(name), images, labels)
                 found[f"{name}, {n}"]["seconds_screen"] = time.perf_counter() - start
-    given: dict[str, tuple[Path, Path | None]] = {"efficientnet-lite0": (photos, None)} if photos else {}
+    given: dict[str, tuple[Path, Path | None]] = dict.fromkeys(LITE, (photos, None)) if photos else {}
     if cifar and weights:
         given[f"{ROOT}/experiments/bunne_screening/resnet20_cifar.py:make"] = cifar, weights
     for name, (folder, file) in given.items():
@@ -136,17 +139,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS / "architectures.json")
     parser.add_argument("--smoke", action="store_true", help="a few networks, to see that it runs")
+    parser.add_argument("--only", choices=("trained", "untrained"), help="one half of the record")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--photos", type=Path, help="class folders of ImageNet photographs")
     parser.add_argument("--cifar", type=Path, help="class folders of CIFAR-10")
     parser.add_argument("--weights", type=Path, help="of the ResNet-20 for CIFAR-10")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    record = {
-        "trained": trained(options.smoke, options.photos, options.cifar, options.weights),
-        "untrained": untrained(options.smoke),
-        "provenance": provenance(torch.device("cpu")),
+    halves: dict[str, Callable[[], Record]] = {
+        "trained": lambda: trained(options.smoke, options.photos, options.cifar, options.weights),
+        "untrained": lambda: untrained(options.smoke),
     }
+    record: Record = json.loads(options.out.read_text()) if options.only else {"provenance": {}}
+    for kind in [options.only] if options.only else halves:
+        record[kind] = halves[kind]()
+        record["provenance"][kind] = provenance(torch.device("cpu"))
     options.out.write_text(json.dumps(record, indent=1) + "\n")
     false = [
         f"{name}: {check}"

@@ -18,7 +18,7 @@ from itn.data.inputs import labeled_images
 from itn.data.loading import ImageSet
 from itn.models.checked_images import CheckedImages
 from itn.models.classifier import as_classifier
-from itn.plotting.names import shortened
+from itn.plotting.names import class_called, shortened
 from itn.plotting.style import (
     BLUE,
     BROKEN,
@@ -97,8 +97,9 @@ def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int])
     for start in range(0, len(rows), columns):
         part = rows[start : start + columns]
         empty = columns - len(part)
-        titles.append([shortened(row.class_) for row in part] + [""] * empty)
-        titles.append([_title(row, passes.box) for row in part] + [""] * empty)
+        names = passes.classifier.class_names
+        titles.append([shortened(class_called(row.class_, names)) for row in part] + [""] * empty)
+        titles.append([_title(row, passes.box, names) for row in part] + [""] * empty)
         colors.append([INK] * len(part) + ["white"] * empty)
         colors.append([UNCHANGED if row.survives else BROKEN for row in part] + ["white"] * empty)
     lines = 2 + max(title.count("\n") for row in titles for title in row)  # of a pair
@@ -115,9 +116,10 @@ def worst_figure(passes: BoxPasses, result: WorstResult, numbers: Sequence[int])
     return headed(figure, result.record.model, what)
 
 
-def _title(row: WorstRow, box: Box) -> str:
+def _title(row: WorstRow, box: Box, names: Sequence[str] | None) -> str:
     point = box.describe(row.point).replace(", ", "\n")
-    return f"{point}\n{'still' if row.survives else 'says'} {shortened(row.prediction)}"
+    called = shortened(class_called(row.prediction, names))
+    return f"{point}\n{'still' if row.survives else 'says'} {called}"
 
 
 @styled

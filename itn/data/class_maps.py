@@ -10,7 +10,7 @@ from itn.data.class_folders import first_three
 from itn.data.text_tables import line_of_another_kind, read_text, two_columns
 from itn.runtime.validation import user_path
 
-ClassMap = Mapping[Any, Any] | str | Path
+ClassMap = Mapping[Any, Any] | Sequence[str] | str | Path
 Entry = tuple[int, Sequence[str]]
 """A logit and its names."""
 Vocabulary = dict[str, list[int]]
@@ -31,8 +31,8 @@ def class_meanings(class_map: ClassMap, folders: Sequence[str], count: int | Non
     What could be read both ways goes from folders to classes, unless it is one of these two.
 
     Args:
-        class_map: A mapping, or a file: JSON; two columns separated by comma, semicolon or tab; or one name a
-            line, in the order of the logits, as timm writes it.
+        class_map: A mapping; names in the order of the logits; or a file: JSON; two columns separated by
+            comma, semicolon or tab; or one name a line, in the order of the logits, as timm writes it.
         folders: The folders to look up.
         count: Number of logits; None: unknown.
 
@@ -41,6 +41,8 @@ def class_meanings(class_map: ClassMap, folders: Sequence[str], count: int | Non
     """
     if isinstance(class_map, Mapping):
         return _looked_up(list(class_map.items()), "class_map", folders, count)
+    if not isinstance(class_map, str | Path):
+        return _in_order(list(class_map), "class_map", folders, count)
     path = user_path(class_map)
     text = read_text(path, "the class map", _EXPECTED)
     content: Any = None
@@ -110,7 +112,9 @@ def as_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def _in_order(names: Sequence[Any], path: Path, folders: Sequence[str], count: int | None) -> dict[str, Any]:
+def _in_order(
+    names: Sequence[Any], path: Path | str, folders: Sequence[str], count: int | None
+) -> dict[str, Any]:
     """Look folders up in names that are in the order of the logits."""
     if not names:
         raise ValueError(f"{path} is empty: expected {_EXPECTED}")
@@ -169,7 +173,13 @@ def _by_name(entries: Sequence[Entry], source: str, folders: Sequence[str]) -> d
         logits = vocabulary(entries, key)
         missing = [folder for folder in folders if key(folder) not in logits]
         if not missing:
-            return {folder: only(logits[key(folder)], folder) for folder in folders}
+            several = next((folder for folder in folders if len(logits[key(folder)]) > 1), None)
+            if several is not None:
+                numbers = first_three(logits[key(several)])
+                raise ValueError(
+                    f"{source} gives the folder {several!r} to several classes ({numbers}): leave it to one"
+                )
+            return {folder: logits[key(folder)][0] for folder in folders}
     raise ValueError(
         f"{source} names the classes {first_three([names[0] for _, names in entries])}, but lacks the "
         f"folders {first_three(missing)}: rename them, or write lines of folder,class"

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 
 from itn.data.class_folders import first_three
 from itn.data.class_maps import (
@@ -42,7 +43,7 @@ def class_indices(
         ValueError: If a folder stands for no logit, or for more than one.
     """
     if class_map is not None:
-        source = "class_map" if isinstance(class_map, Mapping) else str(class_map)
+        source = str(class_map) if isinstance(class_map, str | Path) else "class_map"
         meanings = class_meanings(class_map, folders, _count(classifier))
         return _logits(meanings, {folder: f"{source}: {folder!r}" for folder in folders}, classifier)
     if classifier is None:
@@ -89,7 +90,10 @@ def _logits(
             number = only(named[0], meaning) if named else as_number(meaning)
         index = int(number) if isinstance(number, Integral) and not isinstance(number, bool) else -1
         if not 0 <= index < (count or sys.maxsize):
-            raise ValueError(f"{sources[name]} cannot be class {meaning!r}: {_expected(classifier)}")
+            raise ValueError(
+                f"{sources[name]} cannot be class {meaning!r}: {_expected(classifier)}"
+                + ("; classes count from 0: subtract 1" if index == count else "")
+            )
         logits[name] = index
     return logits
 

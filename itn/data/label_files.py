@@ -2,6 +2,8 @@
 
 import os
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from itn.data.class_folders import (
@@ -19,9 +21,21 @@ _EXPECTED = "lines of file,label, with the path of an image below its folder, an
 _SPACED = re.compile(r"(\S.*?)\s+(\d+|n\d{8})")
 
 
+class _Files(set[str]):
+    """The files of a folder, also by names without their ending, composed, as far as these are unique."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        super().__init__(files)
+        self.by_name: dict[str, str] = {}
+        for file in self:
+            for name in {_name(file), _name(str(PurePosixPath(file).with_suffix("")))}:
+                self.by_name[name] = "" if name in self.by_name else file
+
+
 def find_labeled(folder: Path, labels_file: Path) -> Photos:
     """List the images of a folder, at any depth, that a file of labels names.
 
+    A path may be that of another machine, if the name of the folder is in it, and may lack its ending.
     The file has two columns, file and label, separated by comma, semicolon or tab, or by a space if all
     labels are numbers or WordNet ids; a header is allowed. Images without a label, and labels without an
     image, are left out and noted. Results of earlier runs and hidden files are ignored.
@@ -31,7 +45,7 @@ def find_labeled(folder: Path, labels_file: Path) -> Photos:
             class has files but none that can be read as an image.
     """
     results: list[str] = []
-    found = set(files_below(folder, "", results))
+    found = _Files(files_below(folder, "", results))
     labels = _read(labels_file, folder, found)
     listed = {path: label for path, label in labels.items() if path in found}
     missing = [path for path in labels if path not in found]
@@ -64,7 +78,7 @@ def find_labeled(folder: Path, labels_file: Path) -> Photos:
     return Photos(paths, [listed[path] for path in paths], sorted(filled), notes)
 
 
-def _read(labels_file: Path, folder: Path, found: set[str]) -> dict[str, str]:
+def _read(labels_file: Path, folder: Path, found: _Files) -> dict[str, str]:
     """Return the label of each file, by its path below a folder with "/"."""
     text = read_text(labels_file, "the labels", _EXPECTED)
     rows = two_columns(text, lambda file: _below(file, folder, found) in found)
@@ -84,11 +98,23 @@ def _read(labels_file: Path, folder: Path, found: set[str]) -> dict[str, str]:
     return labels
 
 
-def _below(file: str, folder: Path, found: set[str]) -> str:
+def _below(file: str, folder: Path, found: _Files) -> str:
     """Return a path of any platform, absolute or not, as one below the folder."""
     if file in found:
         return file
     path = file if "/" in file else file.replace("\\", "/")
-    if os.path.isabs(path):
-        return os.path.relpath(path, os.path.abspath(folder))
-    return os.path.normpath(path)
+    near = os.path.relpath(path, os.path.abspath(folder)) if os.path.isabs(path) else os.path.normpath(path)
+    if near in found:
+        return near
+    # As another machine calls it: up to the last folder of that name
+    _, name, below = path.rpartition(f"{folder.resolve().name}/")
+    for other in (near, below if name else ""):
+        if match := found.by_name.get(_name(other)):
+            return match
+    return near
+
+
+def _name(path: str) -> str:
+    """Return a path with accents as one character each, and its ending in small letters."""
+    start, ending = os.path.splitext(unicodedata.normalize("NFC", path))
+    return start + ending.lower()

@@ -26,7 +26,11 @@ def read_text(path: Path, kind: str, expected: str) -> str:
             raise ValueError(binary)
         return content.decode(_encoding(content))
     except (OSError, ValueError) as error:
-        problem = "neither UTF-8 nor UTF-16" if isinstance(error, UnicodeDecodeError) else error
+        problem: object = error
+        if isinstance(error, UnicodeDecodeError):
+            problem = "neither UTF-8 nor UTF-16: save it as UTF-8"
+        elif isinstance(error, OSError):
+            problem = error.strerror or error
         raise ValueError(f"cannot read {kind} {path} ({problem}): expected {expected}") from None
 
 

@@ -4,6 +4,7 @@ A color matrix A is C x (C+1): ``out = A[:, :C] @ pixel + A[:, C]``, per pixel, 
 channels (the phi and phi_B of Bunne et al., section III.D).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -25,17 +26,25 @@ def check_images(images: Tensor, channels: int | None = None) -> None:
         channels: Required number C of channels; None accepts any.
     """
     if not isinstance(images, Tensor):
-        raise ValueError(f"images must be a torch.Tensor, got {type(images).__name__}")
+        raise ValueError(
+            f"images must be a torch.Tensor, got {type(images).__name__}: torch.from_numpy makes one of an "
+            "array, torch.stack of a list of them"
+        )
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must be B x C x H x W with no size 0, got shape {tuple(images.shape)}")
     if channels is not None and images.shape[1] != channels:
         given = counted(images.shape[1], "channel")
-        raise ValueError(f"images have {given}, the classifier takes {channels}")
+        cure = f"images.expand(-1, {channels}, -1, -1)" if images.shape[1] == 1 else "others"
+        if images.shape[3] == channels:
+            cure = "images.permute(0, 3, 1, 2), as they look like B x H x W x C"
+        raise ValueError(f"images have {given}, the classifier takes {channels}: give {cure}")
     if images.dtype == torch.uint8:
         return
     if not images.is_floating_point():
         raise ValueError(f"images must be uint8 or float in [0, 1], got {images.dtype}: convert them first")
     low, high = (value.item() for value in images.detach().aminmax())
+    if math.isnan(low):
+        raise ValueError("images must lie in [0, 1], and some values are NaN: find out what has made them")
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"images must lie in [0, 1] or be uint8, got values from {low:.4g} to {high:.4g}: "

@@ -12,6 +12,7 @@ from itn.learning.examples import LearnExamples, Rays, SliderImage
 from itn.learning.figures import model_name
 from itn.nn import CONTROLS, Composition, InvariantTransformerNet
 from itn.plotting.film import Film, Frame, Tile, image_of
+from itn.plotting.names import class_label
 
 STEPS = 48  # frames of the path
 ASIDE = 0.3  # how far the path leaves the straight line to full strength, on each side
@@ -51,7 +52,7 @@ def learn_film(
         for image, shown in zip(images, transformed, strict=True):
             answer = image.answers[_place(nearest, len(points), len(parts))]
             kept = answer == image.unchanged
-            tiles.append(Tile(shown[number], "", examples.names[answer], kept))
+            tiles.append(Tile(shown[number], "", class_label(examples.names[answer], answer), kept))
         where = f"k = ({k[0]:.2f}, {k[1]:.2f}) of the {' and the '.join(parts)} part"
         slow = number in (0, len(path) // 2)
         frames.append(Frame(where, tuple(tiles), SLOW if slow else FAST, (k[0], k[1])))
@@ -111,7 +112,9 @@ def _along_rays(rays: Rays, names: dict[int, str], controls: Sequence[str], mode
             for image in rays.images:
                 answer = image.answers[way][number]
                 kept = answer == image.answers[way][0]
-                tiles.append(Tile(image_of(image.pictures[way][number]), "", names[answer], kept))
+                tiles.append(
+                    Tile(image_of(image.pictures[way][number]), "", class_label(names[answer], answer), kept)
+                )
             k = ", ".join(f"{rays.ts[number] * entry:g}" for entry in ray)
             where = f"{part}: k{list(controls).index(part) + 1} = ({k}), the others 0"
             frames.append(Frame(where, tuple(tiles), OF_RAYS))

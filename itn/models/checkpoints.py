@@ -86,11 +86,16 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
         raise ValueError(f"no weights at {path}: {_GIVE}")
     if kind := program_kind(path):
         raise ValueError(f"{path} is a program of {kind}, not weights: give it as the model")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: {_GIVE}")
     content = _content(path)
     found = dict(_state_dicts(content))
     if not found:
-        keys = f": its keys are {shown(map(str, content))}" if isinstance(content, dict) else ""
-        raise ValueError(f"{path} holds no state dict (a mapping from names to tensors){keys}")
+        keys = f"its keys are {shown(map(str, content))}; " if isinstance(content, dict) and content else ""
+        raise ValueError(
+            f"{path} holds no state dict (a mapping from names to tensors): {keys}save net.state_dict() with "
+            "torch.save"
+        )
     if key is not None and key in found:
         return Checkpoint(path, found[key], key)
     ranks = {at: [_rank(part) for part in at.split("/")] for at in found}
@@ -198,13 +203,21 @@ def _types(path: Path) -> list[str]:
         else:
             file = stack.enter_context(path.open("rb"))
         for _ in range(5):  # torch's old format has that many pickles; then come numbers
-            for operation, argument, _ in pickletools.genops(file):
+            kept: dict[Any, str] = {}  # strings that the pickle refers to again
+            fresh = False  # whether the last operation gave a string
+            for operation, given, _ in pickletools.genops(file):
+                argument = kept.get(given) if "GET" in operation.name else given
                 if operation.name in ("GLOBAL", "INST"):
                     names.append(str(argument).replace(" ", ".", 1).replace("__builtin__", "builtins"))
                 elif operation.name == "STACK_GLOBAL":
                     names.append(".".join(strings[-2:]))
+                elif operation.name == "MEMOIZE":
+                    kept[len(kept)] = strings[-1] if fresh else ""
+                elif "PUT" in operation.name:
+                    kept[argument] = strings[-1] if fresh else ""
                 elif isinstance(argument, str):
                     strings.append(argument)
+                fresh = isinstance(argument, str) and operation.name not in ("GLOBAL", "INST")
     return names
 
 

@@ -65,6 +65,11 @@ class Classifier(nn.Module):
         output: OutputSetting = None,
     ) -> None:
         super().__init__()
+        if not isinstance(net, nn.Module):
+            raise ValueError(
+                f"net must be a torch.nn.Module, got {str(net)[:80]!r}: a classifier is made from a name "
+                "by itn.load_classifier, and a module from a function by making it its forward"
+            )
         means, stds = _numbers("mean", mean), _numbers("std", std)
         if (mean is None) != (std is None) or len(means) != len(stds):
             raise ValueError(f"mean and std must both have one number per channel, got {mean} and {std}")

@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 
 import huggingface_hub as hub
 import torch
+from huggingface_hub import errors
 
 from itn.runtime.errors import first_line
 
@@ -62,7 +63,7 @@ def hugging_face_file(repository: str, file: str, model: str, cure: str) -> Path
         ValueError: If it cannot be downloaded; the message has the cause and how to get it.
     """
     name, _, revision = repository.partition("@")
-    with contextlib.suppress(hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError):
+    with contextlib.suppress(errors.LocalEntryNotFoundError, errors.HFValidationError):
         return Path(hub.hf_hub_download(name, file, revision=revision or None, local_files_only=True))
     try:
         probe(hub.hf_hub_url(name, file))

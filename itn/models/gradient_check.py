@@ -8,6 +8,7 @@ from torch import Tensor
 from itn.models.checked_images import CheckedImages
 from itn.models.checks import Findings
 from itn.models.classifier import Classifier
+from itn.models.outputs import unmasked
 from itn.runtime.batching import map_in_memory
 from itn.runtime.errors import RunError, first_line
 from itn.runtime.wording import counted
@@ -108,7 +109,7 @@ def _probe(classifier: Classifier, images: Tensor, ways: Tensor) -> _Probed:
         slope, twice = slope / (2 * STEP), twice / (4 * STEP)
         expected = (gradient * ways).flatten(1).sum(1)
         error, doubt = (expected - slope).abs(), (twice - slope).abs()
-        rounded = 1e-5 * logits.abs().max() / STEP
+        rounded = 1e-5 * logits[unmasked(logits)].abs().max() / STEP
         wrong = (error > _CERTAIN * doubt + rounded) & (
             error > _WRONG * torch.maximum(slope.abs(), expected.abs())
         )

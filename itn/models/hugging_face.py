@@ -18,6 +18,7 @@ from itn.models.downloads import hugging_face_file
 from itn.models.preprocessing import Preprocessing
 from itn.models.state_dicts import matched
 from itn.runtime.errors import first_line
+from itn.runtime.validation import user_path
 
 _TOLERANCE = 0.02  # mean difference in [0, 1]: libraries round differently, and crop half a pixel beside
 
@@ -39,6 +40,9 @@ def hugging_face_classifier(
     full = f"hf:{name}"
     if find_spec("transformers") is None:
         raise ValueError(f'{full} needs transformers: pip install "itn[huggingface]"')
+    name = str(user_path(name)) if name.startswith("~") else name
+    if not Path(name).is_dir() and name.startswith(("/", ".", "\\")):
+        raise ValueError(f"there is no folder {name}: give one that save_pretrained wrote, or hf:OWNER/NAME")
     if not Path(name).is_dir():
         hugging_face_file(name, "config.json", full, "--local-dir FOLDER, and give hf:FOLDER")
     elif weights is None and not any(Path(name).glob("*.safetensors")):

@@ -12,6 +12,7 @@ from itn.stats import binomial_tail
 
 SAMPLE = 256  # images
 GAIN = 0.1  # of the images, that must be right in addition
+ALIKE = 0.02  # of the images, by which one normalization must be better to be named before another
 _NORMALIZATIONS = {  # by the number of channels
     1: (((0.5,), (0.5,)), ((0.1307,), (0.3081,))),
     3: (((0.5,) * 3, (0.5,) * 3), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))),
@@ -55,13 +56,18 @@ def check_normalization(
     pixels = unit_float(images[rows.to(images.device)].to(classifier.device))
     gains = []
     for given, text in _normalizations(classifier, pixels):
-        other = predict(classifier, given, batch_size).cpu() == labels[rows]
+        try:
+            other = predict(classifier, given, batch_size).cpu() == labels[rows]
+        except Exception:  # a network may refuse images that are not in its range
+            continue
         better, worse = int((other & ~right).sum()), int((right & ~other).sum())
         if better - worse > GAIN * len(rows) and binomial_tail(better, better + worse, 0.5) < 1e-4:
             gains.append((int(other.sum()), text))
     if not gains:
         return False
-    most, text = max(gains)
+    most, _ = max(gains)
+    # Of those that do as well the first, the most usual one: networks without biases take any scale
+    most, text = next(gain for gain in gains if gain[0] >= most - ALIKE * len(rows))
     findings.report(
         "range",
         f"{classifier.name} looks as if its images were normalized twice or not at all: "

@@ -28,34 +28,37 @@ def better_order(
     """Return the order that explains predictions far better than the labels do, and its accuracy; or None.
 
     Args:
-        labels: N, int64, in [0, K); classes with fewer than ten images are left out.
+        labels: N, int64, in [0, K). For an order without a name, classes with fewer than ten images are left
+            out.
         predictions: N, int64.
         classes: K.
         class_names: Names of the outputs, if they are known.
     """
     counts = labels.bincount(minlength=classes)
-    present = (counts >= FEWEST).nonzero().flatten()
-    if len(present) < 2:
-        return None
-    position = torch.full((classes,), -1).index_copy(0, present, torch.arange(len(present)))
-    kept = position[labels] >= 0
+    present = counts.nonzero().flatten()
+    position = torch.zeros(classes, dtype=torch.int64).index_copy(0, present, torch.arange(len(present)))
     shares = torch.zeros(len(present), classes)
-    shares.index_put_(
-        (position[labels[kept]], predictions[kept]), torch.ones(int(kept.sum())), accumulate=True
-    )
+    shares.index_put_((position[labels], predictions), torch.ones(len(labels)), accumulate=True)
     shares /= counts[present, None]
     explaining = [
         order for order in _named(classes, class_names) if _explains(order, present, shares, counts)
     ]
-    found = [(order, float((order.labels[labels] == predictions).float().mean())) for order in explaining]
+    found = [(order, _accuracy(order, labels, predictions)) for order in explaining]
     best = max(found, key=lambda each: each[1], default=None)
-    if _mean(shares, present) < 0.5:
-        order = _any(present, shares)
-        accuracy = float((order.labels[labels] == predictions).float().mean())
-        # An order without a name fits by chance too
-        if accuracy > max(0.5, 1.1 * best[1] if best else 0) and _explains(order, present, shares, counts):
-            best = order, accuracy
+    frequent = counts[present] >= FEWEST
+    if frequent.sum() < 2:
+        return best
+    present, shares = present[frequent], shares[frequent]
+    order = _any(present, shares) if _mean(shares, present) < 0.5 else _among(present, shares)
+    accuracy = _accuracy(order, labels, predictions)
+    # An order without a name fits by chance too
+    if accuracy > max(0.5, 1.1 * best[1] if best else 0) and _explains(order, present, shares, counts, 0.5):
+        best = order, accuracy
     return best
+
+
+def _accuracy(order: Order, labels: Tensor, predictions: Tensor) -> float:
+    return float((order.labels[labels] == predictions).float().mean())
 
 
 def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
@@ -78,27 +81,47 @@ def _named(classes: int, class_names: Sequence[str] | None) -> Iterator[Order]:
 
 def _any(present: Tensor, shares: Tensor) -> Order:
     """Return the one-to-one order that explains the most, found by assignment."""
+    labels = torch.full((shares.shape[1],), -1)
+    return _unnamed(present, labels.index_copy(0, present, _assigned(shares)))
+
+
+def _among(present: Tensor, shares: Tensor) -> Order:
+    """Return the best one in which classes that are mostly right stay, and others trade places."""
+    own = shares[:, present]
+    labels = torch.arange(shares.shape[1])
+    others = present[_assigned(own + _BETTER * own.diag().diag())]
+    return _unnamed(present, labels.index_copy(0, present, others))
+
+
+def _assigned(scores: Tensor) -> Tensor:
+    """Return a column for each row, each once, with the largest sum of scores."""
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  # slow to import
 
-    rows, columns = linear_sum_assignment(-shares.numpy())
-    labels = torch.full((shares.shape[1],), -1)
-    labels[present[rows]] = torch.as_tensor(columns)
+    _, columns = linear_sum_assignment(-scores.numpy())
+    return torch.as_tensor(columns)
+
+
+def _unnamed(present: Tensor, labels: Tensor) -> Order:
+    """Return an order as the list of the labels that it changes."""
     moved = [f"{label} for {labels[label]}" for label in present.tolist() if labels[label] != label]
     more = f" and {len(moved) - 10} more" if len(moved) > 10 else ""
     return Order(f"labels stand for other outputs, {', '.join(moved[:10])}{more}", labels)
 
 
-def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor) -> bool:
-    """Return whether, of the images that get another label, far more are right than before."""
+def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor, least: float = 0.0) -> bool:
+    """Return whether far more of the images that get another label are right, and at least a share.
+
+    Shares are means over classes, which are as certain as those of so many images in classes of one size.
+    """
     moved = order.labels[present] != present
     if moved.sum() < 2:
         return False
     shares, before, after = shares[moved], present[moved], order.labels[present[moved]]
     share, chance = _mean(shares, after), 1 / len(present)
-    n = int(counts[before].sum())
+    n = int(len(before) ** 2 / (1 / counts[before]).sum())
     return (
         share >= _BETTER * _mean(shares, before)
-        and share > 1.5 * chance
+        and share > max(1.5 * chance, least)
         and binomial_tail(round(share * n), n, chance) < _BY_CHANCE
     )
 

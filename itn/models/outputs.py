@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itn.models.checks import Findings, named
+from itn.runtime.errors import first_line
 from itn.runtime.wording import counted
 
 OutputSetting = str | Callable[[Any], Tensor] | None
@@ -16,6 +17,8 @@ of it if it is a tensor, otherwise what is called logits."""
 
 BACKGROUND = 1001  # outputs of ImageNet networks whose first class is the background
 _SUM = 1e-2  # how far sums of probabilities may be from their mean
+_MANY = 10  # classes, of which logits are all positive by chance once in a thousand times
+_MASKED = 1e4  # below the largest logit of an image: such classes are masked, by -1e9 or the like
 
 
 def find_logits(returned: Any, output: OutputSetting) -> Tensor:
@@ -26,7 +29,7 @@ def find_logits(returned: Any, output: OutputSetting) -> Tensor:
     """
     if output is None and isinstance(returned, Tensor):
         return returned
-    found = output(returned) if callable(output) else _members(returned).get(output or "logits")
+    found = _applied(output, returned) if callable(output) else _member(returned, output or "logits")
     if isinstance(found, Tensor):
         return found
     if callable(output):
@@ -37,6 +40,23 @@ def find_logits(returned: Any, output: OutputSetting) -> Tensor:
     )
 
 
+def unmasked(logits: Tensor) -> Tensor:
+    """Return which logits, B x K, are not of classes that a network masks by numbers such as -1e9."""
+    return logits >= logits.amax(1, keepdim=True) - _MASKED
+
+
+def check_finite(logits: Tensor, name: str) -> None:
+    """Raise ValueError, with what to write, unless all logits are finite."""
+    if logits.isfinite().all():
+        return
+    cure = "check its weights"
+    if bool((logits.isfinite() | logits.isneginf()).all()):
+        cure = (
+            "of classes that it masks by -inf write itn.Classifier(net, output=lambda z: z.clamp_min(-1e9))"
+        )
+    raise ValueError(f"{name} returns non-finite logits on these images: {cure}")
+
+
 def check_shape(logits: Tensor, images: int, name: str) -> None:
     """Raise ValueError, with what to write, unless a network returns one row of logits for each image."""
     shape = "x".join(map(str, logits.shape)) or "a single number"
@@ -45,8 +65,8 @@ def check_shape(logits: Tensor, images: int, name: str) -> None:
             cure = "these look like numbers of classes: return the logits whose argmax they are"
         case (rows, *_) if rows != images:
             cure = "return one row for each image; of several views of an image, their mean"
-        case (_,) | (_, 1):
-            one = "z.view(-1, 1)" if logits.ndim == 1 else "z"
+        case (_,) | (_, 1) | (_, 1, 1, 1):
+            one = "z" if logits.ndim == 2 else "z.view(-1, 1)"
             both = f"[1 - {one}, {one}], 1).log()" if _in_unit(logits) else f"[0 * {one}, {one}], 1)"
             cure = (
                 "one number for two classes is no logit of each: with class 0 for low and 1 for high numbers "
@@ -91,7 +111,7 @@ def check_kind(
             f"{harm}: drop its last softmax (or sigmoid), or write itn.Classifier(net, output=lambda p: "
             "p.clamp_min(1e-30).log())",
         )
-    elif _in_unit(logits) and logits.max() > 0.5 and _stays_in_unit(classify, images):
+    elif _in_unit(logits) and _hardly_logits(logits) and _stays_in_unit(classify, images):
         findings.report(
             "logits",
             f"{name} returns sigmoids: all outputs lie between 0 and 1 ({float(logits.min()):.3g} to "
@@ -120,6 +140,12 @@ def check_background(
     return True
 
 
+def _hardly_logits(outputs: Tensor) -> bool:
+    """Return whether outputs in [0, 1] are hardly logits: of these, some of many classes are negative."""
+    # A last layer that begins at zero makes them all equal
+    return bool(outputs.max() > 0.5 or (outputs.shape[1] >= _MANY and outputs.max() > outputs.min()))
+
+
 def _in_unit(outputs: Tensor) -> bool:
     return bool(outputs.min() >= 0 and outputs.max() <= 1)
 
@@ -130,6 +156,23 @@ def _stays_in_unit(classify: Callable[[Tensor], Tensor], images: Tensor) -> bool
         return _in_unit(torch.cat([classify(32 * images - 16), classify(16 - 32 * images)]))
     except Exception:  # a network may refuse such images
         return True
+
+
+def _applied(output: Callable[[Any], Any], returned: Any) -> Any:
+    """Return what a user's function makes of what a network returns."""
+    try:
+        return output(returned)
+    except Exception as error:  # whatever it raises
+        raise ValueError(
+            f"output fails on what the network returns, {_described(returned)} "
+            f"({type(error).__name__}: {first_line(error)}): write another function"
+        ) from None
+
+
+def _member(returned: Any, name: str) -> Any:
+    """Return a part of what a network returns by its name, also of an object that computes it."""
+    found = _members(returned).get(name)
+    return getattr(returned, name, None) if found is None and not isinstance(returned, Tensor) else found
 
 
 def _members(returned: Any) -> dict[str, Any]:
@@ -148,7 +191,9 @@ def _described(returned: Any) -> str:
     parts = [f"{key}: {_shape(value)}" for key, value in _members(returned).items()]
     if isinstance(returned, tuple | list) and not parts:
         parts = [_shape(value) for value in returned]
-    return f"{type(returned).__name__}({named(parts)})"
+    if not parts and isinstance(returned, Tensor):
+        return f"a tensor of {_shape(returned)}"
+    return f"{type(returned).__name__}({named(parts)})" if parts else f"a {type(returned).__name__}"
 
 
 def _shape(value: Any) -> str:
@@ -158,9 +203,12 @@ def _shape(value: Any) -> str:
 def _cure(returned: Any, output: str | None) -> str:
     if isinstance(returned, Tensor):
         return f"leave out output={output!r}"
-    names = [key for key, value in _members(returned).items() if isinstance(value, Tensor)]
-    if names:
+    tensors = {key: value for key, value in _members(returned).items() if isinstance(value, Tensor)}
+    if names := sorted(tensors, key=lambda key: tensors[key].ndim != 2):  # B x K first
         return f'write itn.Classifier(net, output="{names[0]}"), or whichever of {named(names)} they are'
     if isinstance(returned, tuple | list):
+        shapes = [tuple(part.shape) for part in returned if isinstance(part, Tensor)]
+        if len(shapes) == len(returned) > 0 and all(len(shape) == 1 for shape in shapes):
+            return "if each is of one image write itn.Classifier(net, output=torch.stack)"
         return "write itn.Classifier(net, output=lambda out: out[0]), or whichever they are"
     return "return a tensor of them, B x classes, or write itn.Classifier(net, output=lambda out: ...)"

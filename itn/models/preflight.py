@@ -12,7 +12,9 @@ from itn.models.checks import Findings, check_accept
 from itn.models.classifier import Classifier, as_classifier, predict
 from itn.models.input_range import check_normalization, check_pixels
 from itn.models.label_order import better_order
-from itn.models.outputs import check_background, check_kind, check_shape
+from itn.models.outputs import check_background, check_finite, check_kind, check_shape
+from itn.runtime.errors import first_line
+from itn.runtime.validation import require
 from itn.runtime.wording import counted
 from itn.stats import binomial_tail
 
@@ -53,19 +55,32 @@ def check_all(
 ) -> CheckedImages:
     """Do what ``preflight`` does; add to the findings what is accepted."""
     check_images(images, classifier.channels)
+    require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
+    require(
+        classifier.device.type != "meta",
+        f"{classifier.name} has no weights, as its tensors are on the device meta: load them first",
+    )
     given = labels is not None
-    labels = torch.as_tensor(labels).cpu() if given else torch.zeros(len(images), dtype=torch.int64)
+    labels = _as_tensor(labels) if given else torch.zeros(len(images), dtype=torch.int64)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
             f"labels must be {counted(len(images), 'integer')}, one per image, "
             f"got {labels.dtype} of shape {tuple(labels.shape)}"
+            + (": take labels.argmax(1)" if labels.shape[:-1] == images.shape[:1] else "")
         )
     check_pixels(images, findings)
     classifier, classes = _check_network(classifier, images, batch_size, findings)
     if labels.min() < 0 or labels.max() >= classes:
+        from_one = labels.min() == 1 and labels.max() == classes
         raise ValueError(
             f"labels run from {labels.min()} to {labels.max()}, but {classifier.name} has {classes} classes, "
-            f"0 to {classes - 1}"
+            f"0 to {classes - 1}: "
+            + ("subtract 1" if from_one else "give the number of its output for each image, or leave it out")
+        )
+    if (names := len(classifier.class_names or ())) > classes:
+        raise ValueError(
+            f"{classifier.name} has {counted(names, 'name')} for {counted(classes, 'output')}: give one for "
+            "each in class_names, or none"
         )
     predictions = predict(classifier, images, batch_size).cpu().clone()
     if not given:
@@ -79,6 +94,17 @@ def check_all(
     ):
         _check_chance(classifier, labels, predictions, classes, findings)
     return CheckedImages(images.cpu(), labels, predictions)
+
+
+def _as_tensor(labels: object) -> Tensor:
+    """Return what a user gives as labels."""
+    try:
+        return torch.as_tensor(labels).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"labels must be integers, one per image ({first_line(error)}): give the numbers of the outputs "
+            "of the classifier"
+        ) from None
 
 
 def spared(classifier: Classifier, findings: Findings) -> Classifier:
@@ -96,8 +122,7 @@ def _check_network(
     logits = first_logits(classifier, sample, findings)
     classifier = spared(classifier, findings)
     check_shape(logits, len(sample), classifier.name)
-    if not logits.isfinite().all():
-        raise ValueError(f"{classifier.name} returns non-finite logits on these images: check its weights")
+    check_finite(logits, classifier.name)
     # Answers of a network that is random say nothing on what else they depend
     if not check_repeat(classifier, sample, logits, findings):
         # Compiling for another number of images takes up to a minute, and changes nothing here

@@ -1,6 +1,7 @@
 """From the names that a trainer gave to tensors to those of a network, and into it."""
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
@@ -11,8 +12,14 @@ from torch import Tensor, nn
 from itn.models.checkpoints import Checkpoint, read_checkpoint, renamed, shown
 from itn.runtime.errors import first_line
 
+CURE = (
+    "give the network that they are of, such as FILE.py:factory, or with weights_key=KEY those under a prefix"
+)
+"""What to do with weights that do not fit."""
 WRAPPERS = ("module", "_orig_mod", "model", "net", "network")
 """Under which trainers keep a whole network, perhaps beside its loss and its metrics."""
+_INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What torch puts in front of a part of a network that is compiled, sharded or recomputed."""
 
 
 def load_weights(net: nn.Module, path: str | Path, key: str | None, name: str) -> dict[str, Any]:
@@ -48,6 +55,8 @@ def matched(checkpoint: Checkpoint, names: Iterable[str]) -> Checkpoint:
     prefixes = [p for p in before if p[-1:] in ("", ".") and all(p + name in state for name in bare)]
     if not bare or own in prefixes:
         return dataclasses.replace(checkpoint, state=state)
+    if not prefixes and (bared := _unwrapped(checkpoint, names)):
+        return matched(bared, names)
     if len(prefixes) > 1:
         raise ValueError(
             f"{checkpoint.path} has weights under {shown(prefixes)}: choose with weights_key=KEY"
@@ -81,13 +90,20 @@ def fit(net: nn.Module, state: dict[str, Tensor], source: str) -> None:
     for key in expected:
         if key.endswith("num_batches_tracked"):  # a counter that old files lack; predictions do not use it
             state.setdefault(key, expected[key])
-    faults = [f"{key} is missing" for key in expected if key not in state]
-    faults += [f"{shown([key])} is unknown" for key in state if key not in expected]
     differing = {key: _difference(state[key], expected[key]) for key in expected if key in state}
-    faults += [f"{key} is {difference}" for key, difference in differing.items() if difference]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"weights do not fit ({source}): {'; '.join(faults[:3])}{more}")
+    kinds = (
+        [f"{key} is missing" for key in expected if key not in state],
+        [f"{shown([key])} is unknown" for key in state if key not in expected],
+        [f"{key} is {difference}" for key, difference in differing.items() if difference],
+    )
+    if any(kinds):
+        # Some of each kind: that a name is missing and another one unknown says what a prefix hides
+        most = max(2, 4 - sum(map(bool, kinds)))
+        faults = [fault for kind in kinds for fault in kind[:most]]
+        more = sum(map(len, kinds)) - len(faults)
+        raise ValueError(
+            f"weights do not fit ({source}): {'; '.join(faults)}{f' and {more} more' if more else ''}: {CURE}"
+        )
     try:
         net.load_state_dict(state)
     except Exception as error:  # tensors without numbers, or with such versions of modules
@@ -109,6 +125,27 @@ def head_classes(state: dict[str, Tensor], heads: Iterable[str]) -> int | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
+def _unwrapped(checkpoint: Checkpoint, names: set[str]) -> Checkpoint | None:
+    """Return a checkpoint without what torch puts into names; None if the network has it, or none does.
+
+    What is in front of all names stays: it is a prefix.
+    """
+    changed = {}
+    for name in checkpoint.state:
+        first, *parts = name.split(".")
+        bare = ".".join([first, *(part for part in parts if part not in _INNER)])
+        if bare != name and name not in names and bare not in checkpoint.state:
+            changed[name] = bare
+    if not changed:
+        return None
+    state = OrderedDict((changed.get(name, name), value) for name, value in dict.items(checkpoint.state))
+    if versions := getattr(checkpoint.state, "_metadata", None):
+        state.__dict__["_metadata"] = versions
+    found = [part for part in _INNER if any(f".{part}." in name for name in changed)]
+    notes = (*checkpoint.notes, f"left out of names: {shown(found)}")
+    return dataclasses.replace(checkpoint, state=state, notes=notes)
+
+
 def _common_prefix(names: Iterable[str], parts: tuple[str, ...] | None = None) -> str:
     """Return the parts that all names begin with, each with its dot; up to the first that is not allowed."""
     levels = zip(*(name.split(".")[:-1] for name in names), strict=False)
@@ -120,6 +157,8 @@ def _difference(value: Any, expected: Any) -> str | None:
     """Return how a tensor differs from the expected one, None if it fits."""
     if not isinstance(value, Tensor) or not isinstance(expected, Tensor):
         return None  # the state of a module that keeps its own
+    if value.is_meta and not expected.is_meta:
+        return "without numbers, on the device meta"
     if value.shape != expected.shape:
         return f"{tuple(value.shape)}, expected {tuple(expected.shape)}"
     if expected.is_floating_point() and not value.is_floating_point():  # quantized, without its scale

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import math
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from itn.models.libraries import LITE, unknown_model
 from itn.models.preprocessing import Interpolation, Preprocessing
 from itn.models.state_dicts import fit, head_classes, matched
 from itn.runtime.errors import first_line
+from itn.runtime.validation import user_path
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 # In the order in which timm looks for weights in a folder
@@ -48,8 +50,7 @@ def timm_classifier(
         cure = f"config.json {_HUB_FILES[0]} --local-dir FOLDER, and give timm:local-dir:FOLDER"
         where = str(hugging_face_file(repository, "config.json", full, cure).parent)
     if source in ("hf-hub", "local-dir"):
-        if not (Path(where) / "config.json").is_file():
-            raise ValueError(f"{where} has no config.json of timm: give timm:NAME with weights=FILE")
+        where = _described_folder(where)
         name = f"local-dir:{where}"
     elif name not in (names := {*timm.list_models(), *timm.list_pretrained()}):
         raise ValueError(unknown_model(full, {other: f"timm:{other}" for other in names}))
@@ -162,6 +163,19 @@ def _hub_file(repository: str, full: str, file: str | None = None) -> Path:
             with contextlib.suppress(ValueError):
                 return hugging_face_file(repository, _HUB_FILES[1], full, "")
         raise
+
+
+def _described_folder(where: str) -> str:
+    """Return a folder, with "~" as the home folder; raise ValueError unless it has a config.json of timm."""
+    config = user_path(where) / "config.json"
+    if not config.is_file():
+        raise ValueError(f"{config.parent} has no config.json of timm: give timm:NAME with weights=FILE")
+    content: Any = None
+    with contextlib.suppress(OSError, ValueError):  # which are for timm to say
+        content = json.loads(config.read_text())
+    if isinstance(content, dict) and "model_type" in content and "architecture" not in content:
+        raise ValueError(f"{config} is of transformers, not of timm: give hf:{config.parent}")
+    return str(config.parent)
 
 
 def _folder_file(folder: Path, full: str) -> Path:

@@ -16,7 +16,7 @@ from itn.models.downloads import hub_file
 from itn.models.imagenet import imagenet_names
 from itn.models.libraries import unknown_model
 from itn.models.preprocessing import Preprocessing
-from itn.models.state_dicts import head_classes, matched
+from itn.models.state_dicts import CURE, head_classes, matched
 
 
 def torchvision_classifier(
@@ -43,6 +43,10 @@ def torchvision_classifier(
     classes = (weights and head_classes(checkpoint.state, expected[-1:])) or len(class_names)
     if classes != len(class_names):
         class_names = None
+    if missing := [name for name in expected if name not in checkpoint.state and name[:3].lower() == "aux"]:
+        # Heads that only training uses, which the builder loads, and then drops
+        other = models.get_model(name, weights=None, num_classes=classes, init_weights=False).state_dict()
+        checkpoint.state.update({each: other[each] for each in missing})
     # torchvision's builder loads the weights, as it handles renamed layers, auxiliary heads and input sizes.
     # It requires a member of its enum: here one that returns these tensors instead of downloading them.
     member = object.__new__(type(default))
@@ -53,7 +57,7 @@ def torchvision_classifier(
         net = models.get_model(name, weights=member)
     except Exception as error:  # of its builders and of state dicts
         faults = textwrap.shorten(str(error), 300, placeholder=" ...")
-        raise ValueError(f"weights do not fit ({path} for {full}): {faults}") from None
+        raise ValueError(f"weights do not fit ({path} for {full}): {faults}: {CURE}") from None
     classifier = Classifier(
         net,
         transforms.mean,

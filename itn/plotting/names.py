@@ -2,6 +2,7 @@
 
 import functools
 import unicodedata
+from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -30,12 +31,19 @@ def class_label(name: str, number: int) -> str:
     return name if name_width(name) <= ROOM else f"{number}: {name}"
 
 
+def class_called(name: str, names: Sequence[str] | None) -> str:
+    """Return what ``class_label`` does of a class whose number is its place among the names of all."""
+    return class_label(name, names.index(name)) if names and name in names else name
+
+
 def shortened(name: str, most: float = ROOM) -> str:
     """Return a name as it can be drawn, its middle left out if it is wider than so many letters.
 
-    The end stays, since it often tells one name from another.
+    The end stays, since it often tells one name from another. What no font can draw is "?".
     """
     text = " ".join(_valid(name).split())
+    if not _drawable(text):
+        text = "".join(each if _drawable(each) else "?" for each in text)
     kept = text
     for left in range(len(text) - 1, 1, -1):
         if name_width(kept) <= most:

@@ -54,10 +54,12 @@ def user_path(path: str | Path) -> Path:
     """Return a path that a user has given, with "~" as the home folder.
 
     Raises:
-        ValueError: If there is no such home folder.
+        ValueError: If there is no such home folder, or it is no path.
     """
     try:
         return Path(path).expanduser()
+    except TypeError:
+        raise ValueError(f"a path must be text or a pathlib.Path, got {path!r}") from None
     except RuntimeError:
         raise ValueError(f"{path}: no home folder is known; write ./{path} for a name with ~") from None
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import itn
+
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 LONG = ("growth", "rivals", "threads")
@@ -70,6 +72,9 @@ def test_the_preflight_raised_no_false_alarm_and_was_cheap():
     assert len(record["untrained"]) >= 20
     assert {each["pixels"] for each in record["untrained"].values()} >= {28, 384}
     assert all(set(each["found"]) <= {"chance", "labels", "range"} for each in record["untrained"].values())
+    names = {name.partition(",")[0] for name in record["trained"]}
+    assert names >= {*itn.model_cards(), "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"}
+    assert any("resnet20" in name for name in names)
     assert all(not each["found"] for each in record["trained"].values())
     assert max(each["share"] for each in record["trained"].values()) < 0.02
 

@@ -46,6 +46,20 @@ def test_a_class_map_may_be_given_as_text_or_mapping(tmp_path):
     (tmp_path / "map").write_text("tabby,Cat\nrex,1\n")
     assert class_indices(["tabby", "rex"], net, str(tmp_path / "map")) == {"tabby": 0, "rex": 1}
     assert class_indices(["tabby", "rex"], net, {"tabby": "Cat", "rex": 1}) == {"tabby": 0, "rex": 1}
+    assert class_indices(["tabby", "rex"], net, ["tabby", "rex"]) == {"tabby": 0, "rex": 1}
+    with pytest.raises(ValueError, match="class_map names 1, the classifier has 2 classes"):
+        class_indices(["tabby"], net, ("tabby",))
+
+
+def test_a_map_that_names_a_folder_twice_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ValueError, match=r"/map gives the folder 'rex' to several classes \(0, 2\)"):
+        read(tmp_path, "rex\ntabby\nrex\n", ["rex", "tabby"])
+
+
+def test_a_map_that_counts_from_one_says_so(tmp_path):
+    net = classifier(class_names=["cat", "dog"])
+    with pytest.raises(ValueError, match=r"'rex' cannot be class '2'.*classes count from 0: subtract 1"):
+        read(tmp_path, "tabby,1\nrex,2\n", ["tabby", "rex"], net)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +156,20 @@ NOT_READ = r"cannot read the class map .*map \(.*\): expected lines of folder,cl
         ),
         ("1,a\n2,b\n3,c", r"map counts classes from 1, and logits from 0: subtract 1"),
         ("0,a\n1,b\n7,c", r"map has a class 7: expected numbers from 0 to 1"),
-        ('{"0": ["a", "c"], "1": ["b", "c"]}', r"'c' is the name of 2 classes \(0, 1\): name the folders by"),
+        ('{"0": ["a", "c"], "1": ["b", "c"]}', r"gives the folder 'c' to several classes \(0, 1\)"),
         ('{"0": ["a", 1], "1": ["b", "c"]}', r"map lacks the folders"),
         ("", r"map is empty: expected lines"),
         ("{}", r"map is empty: expected lines"),
         ("[]", r"map is empty: expected lines"),
         ('{"a": 0', NOT_READ),
-        (b"\xff\xfe\xfa", r"cannot read .*map \(neither UTF-8 nor UTF-16\): expected lines"),
-        ("Äa,0\n".encode("cp1252"), r"cannot read .*map \(neither UTF-8 nor UTF-16\): expected lines"),
+        (
+            b"\xff\xfe\xfa",
+            r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines",
+        ),
+        (
+            "Äa,0\n".encode("cp1252"),
+            r"cannot read .*map \(neither UTF-8 nor UTF-16: save it as UTF-8\): expected lines",
+        ),
         (b"\x80\x04}.", r"cannot read .*map \(a pickle, which may run code\): expected lines"),
         (b"PK\x03\x04", r"cannot read .*map \(a spreadsheet or another archive\): expected lines"),
     ],

@@ -48,6 +48,11 @@ LINES = [f"{file},{label}" for file, label in NUMBERED.items()]
         [line.replace(",", " ") for line in LINES],  # as Caffe's val.txt
         [f'"./{line.replace(",", chr(34) + ",")}' for line in LINES],
         [line.replace("/", "\\") for line in [*LINES, LINES[0]]],
+        [f"flat/{line}" for line in LINES],
+        [f"C:\\data\\flat\\{line}".replace("/", "\\") for line in LINES],
+        [f"/of/another/machine/flat/{line}" for line in LINES],
+        ["Id,Category", *(line.replace(".png", "") for line in LINES)],  # as Kaggle writes them
+        [line.replace(".png", ".PNG") for line in LINES],
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -113,7 +118,7 @@ def test_listed_files_that_are_no_images_are_counted_and_no_class_vanishes(folde
             "x.png,0\n",
             r"none of the files of .*labels\.csv is in .*flat; the first is 'x\.png': expected lines",
         ),
-        ("val_1,0\nval_2,1", r"none of the files of .*; the first is 'val_2'"),
+        ("vol_1,0\nvol_2,1", r"none of the files of .*; the first is 'vol_2'"),
         ("490\n361\n171\n", r"labels\.csv: expected lines of file,label, .*, got '490'"),
         ("val_1.png,0,1\n", r"labels\.csv: expected lines of file,label, .*, got 'val_1\.png,0,1'"),
         ("val_1.png cat\n", r"labels\.csv: expected lines of file,label, .*, got 'val_1\.png cat'"),
@@ -183,3 +188,16 @@ def test_a_flat_folder_is_screened_with_its_labels_and_the_record_says_what_was_
     assert main([*arguments, "--out", str(tmp_path / "val" / "out")]) == 2
     assert "lies in the folder of images" in capsys.readouterr().err
     assert not os.path.exists(tmp_path / "val" / "out")
+
+
+def test_accents_may_be_written_as_on_another_system(folder):
+    (folder / FILES[0]).rename(folder / "gr\u00fcn.png")
+    (folder / FILES[1]).rename(folder / "cre\u0300me.png")
+    images = load(folder, "gru\u0308n.png,1\ncr\u00e8me.png,2\nval_3.png,0\nmore/val_4.png,0\n")
+    assert images.labels[images.images[:, 0, 0, 0].argsort()].tolist() == [1, 2, 0, 0]
+
+
+def test_a_name_without_its_ending_must_be_that_of_one_file(folder):
+    (folder / FILES[0]).rename(folder / "val_2.jpg")
+    with pytest.raises(ValueError, match=r"none of the files of .*labels.csv is in .*; the first is 'val_2'"):
+        load(folder, "Id,Category\nval_2,0\n")

@@ -121,14 +121,15 @@ def test_unit_float_divides_bytes_only():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((1, 1, 2, 2)), "must be a torch.Tensor, got ndarray"),
+        (np.zeros((1, 1, 2, 2)), "must be a torch.Tensor, got ndarray: torch.from_numpy"),
         (torch.rand(3, 5, 5), r"B x C x H x W.*\(3, 5, 5\)"),
         (torch.rand(0, 1, 5, 5), "with no size 0"),
         (torch.rand(2, 1, 5, 5).long(), "uint8 or float.*int64"),
         (torch.rand(2, 1, 5, 5) - 0.5, r"\[0, 1\].*undo the normalization"),
         (torch.rand(2, 1, 5, 5) * 255, "divide by 255"),
-        (torch.full((1, 1, 2, 2), torch.nan), "nan"),
-        (torch.rand(2, 1, 5, 5), "have 1 channel, the classifier takes 3"),
+        (torch.rand(2, 1, 5, 5), r"have 1 channel, the classifier takes 3: give images.expand\(-1, 3"),
+        (torch.rand(2, 5, 5, 3), r"have 5 channels, .* takes 3: give images.permute\(0, 3, 1, 2\)"),
+        (torch.full((2, 3, 5, 5), torch.nan), "some values are NaN"),
     ],
 )
 def test_bad_images_are_refused(images, message):

@@ -122,3 +122,22 @@ def test_statistics_of_each_image_and_running_ones_are_fine(blobs, side, through
         assert itn.preflight(
             itn.Classifier(through(side.net, nn.Sequential(norm, nn.ReLU()))), *blobs
         ).clean.all()
+
+
+MASKS = {"constant": lambda z: 0 * z - 1e9, "added": lambda z: z - 1e9, "lowest": lambda z: 0 * z - 3e38}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_classes_that_are_masked_hide_nothing(mask, flats, brightness, through):
+    """Beside -1e9 the logits of all other classes are as good as equal, whatever they are."""
+
+    def masked(change):
+        return lambda z: torch.cat([change(z), MASKS[mask](z)], 1)
+
+    torch.manual_seed(0)
+    fine = itn.Classifier(through(brightness.net, change=masked(lambda z: z)))
+    assert itn.preflight(fine, *flats).clean.all()
+    with pytest.raises(ValueError, match="answers differently the second time"):
+        itn.preflight(itn.Classifier(through(brightness.net, change=masked(F.dropout))), *flats)
+    with pytest.raises(ValueError, match="otherwise than to the same image in a batch"):
+        itn.preflight(itn.Classifier(through(brightness.net, change=masked(lambda z: z - z.mean(0)))), *flats)

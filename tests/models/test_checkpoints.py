@@ -265,3 +265,15 @@ def test_attributes_of_a_state_dict_do_no_harm(tmp_path):
     state.__dict__.update(keys=3, values=None, _metadata={"": {"version": 1}, 3: "x"})
     torch.save(state, tmp_path / "w.pth")
     assert dict(read_checkpoint(tmp_path / "w.pth").state) == A
+
+
+def test_the_type_that_is_named_is_the_one_that_was_met(tmp_path):
+    """Pickles since protocol 4 refer to strings that they have used before."""
+    content = {"date": "builtins", "eval": "posix", "builtins": Exploit(), "again": Exploit()}
+    for protocol in (2, 4, 5):
+        (tmp_path / "w.pth").write_bytes(pickle.dumps(content, protocol))
+        with pytest.raises(ValueError, match=r"it holds (io|_io)\.open, more than tensors"):
+            read_checkpoint(tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"w.pth is empty: give a"):
+        read_checkpoint(tmp_path / "w.pth")

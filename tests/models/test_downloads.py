@@ -112,3 +112,15 @@ def test_weights_of_a_gated_repository_need_a_token(token, serve, tmp_path):
         assert "timm:test_resnet needs model.safetensors of http://127.0.0.1" in message
         assert "which was denied (401 Client Error.): accept its terms there" in message
         assert "HF_TOKEN" in message
+
+
+def test_a_repository_that_is_not_cached_is_asked_for_by_a_fresh_process():
+    """huggingface_hub imports its modules when they are first used, and nothing has used them here."""
+    code = (
+        "from itn.models import downloads\n"
+        "def probe(url): raise OSError('no network')\n"
+        "downloads.probe = probe\n"
+        "downloads.hugging_face_file('itn/nothing', 'config.json', 'mine', 'FOLDER')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "mine needs config.json of https://huggingface.co/itn/nothing" in done.stderr.splitlines()[-1]

@@ -159,3 +159,11 @@ def test_unusable_folders_are_refused_in_one_line(fault, vit, tmp_path, monkeypa
         itn.load_classifier(f"hf:{tmp_path}")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_below_home_that_is_not_there_is_no_repository(transformers, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(
+        ValueError, match=f"there is no folder {tmp_path}/none: give one that save_pretrained"
+    ):
+        itn.load_classifier("hf:~/none")

@@ -49,10 +49,42 @@ def test_another_order_is_found_with_the_accuracy_that_it_would_give(order):
     assert re.search(text, found.text)
 
 
-def test_an_order_needs_ten_images_of_a_class():
-    labels = torch.arange(12).repeat(9)
-    assert better_order(labels, 11 - labels, 12, None) is None
-    assert better_order(labels[:50].repeat(3), 11 - labels[:50].repeat(3), 12, None) is not None
+def test_an_order_without_a_name_needs_ten_images_of_a_class():
+    outputs = ORDERS["any"][0]
+    for images, found in ((9, False), (10, True)):
+        labels = torch.arange(12).repeat(images)
+        assert (better_order(labels, outputs[labels], 12, NAMES) is not None) == found
+
+
+def test_an_order_with_a_name_is_found_in_two_images_of_each_of_many_classes():
+    """As many as a default screen takes of the thousand classes of ImageNet."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(1000).repeat(2)
+    right = torch.rand(2000, generator=generator) < 0.7
+    predictions = torch.where(
+        right, by_text(1000, 0)[labels], torch.randint(1000, (2000,), generator=generator)
+    )
+    found, accuracy = better_order(labels, predictions, 1000, None)
+    assert "folders numbered from 0" in found.text
+    assert accuracy == pytest.approx(0.7, abs=0.02)
+    honest = torch.where(right, labels, (labels + 1) % 1000)  # similar classes lie side by side
+    assert better_order(labels, honest, 1000, None) is None
+    assert better_order(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0]), 3, None) is None
+
+
+def test_two_classes_that_are_exchanged_among_many_are_found():
+    labels = torch.arange(12).repeat(20)
+    predictions = torch.where(torch.arange(240) % 10 > 0, labels, (labels + 5) % 12)
+    exchanged = labels.clone()
+    exchanged[labels == 4], exchanged[labels == 7] = 7, 4
+    found, accuracy = better_order(exchanged, predictions, 12, None)
+    assert found.text == "labels stand for other outputs, 4 for 7, 7 for 4"
+    assert accuracy == pytest.approx(0.9)
+    # Two classes for which the network always says a third one are merely hard
+    hard = torch.where((labels == 4) | (labels == 7), 5, predictions)
+    hard_pair = torch.where(labels == 4, 7, predictions)
+    for other in (hard, hard_pair):
+        assert better_order(labels, other, 12, None) is None
 
 
 def test_confusion_constant_and_random_answers_are_no_order():

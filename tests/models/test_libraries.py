@@ -133,6 +133,14 @@ def test_the_number_of_classes_is_read_off_the_last_layer(model, classes, tmp_pa
         assert clf(torch.rand(1, 3, *size)).shape == (1, classes)
 
 
+def test_a_fine_tuned_network_may_lack_the_heads_of_training(tmp_path):
+    torch.manual_seed(0)
+    net = models.googlenet(weights=None, num_classes=7, aux_logits=False, init_weights=False)
+    loaded = itn.load_classifier("torchvision:googlenet", saved(net, tmp_path / "w.pth")).net.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in net.state_dict().items())
+    assert not any("aux" in key for key in loaded)
+
+
 @pytest.mark.parametrize("hub", ["torchvision:squeezenet1_1", "timm:test_resnet"])
 def test_weights_of_another_network_are_refused(hub, tmp_path):
     net = fine_tuned(hub, 7)
@@ -314,6 +322,17 @@ def test_a_folder_of_timm_that_is_none_says_what_is_missing(timm_folder, offline
         itn.load_classifier(f"timm:local-dir:{folder}")
     with pytest.raises(ValueError, match=r"needs config.json of .*someone/tuned.*timm:local-dir:FOLDER"):
         itn.load_classifier("timm:hf-hub:someone/tuned")
+
+
+def test_folders_of_the_other_library_and_below_home_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(
+        ValueError, match=rf"of transformers, not of timm: give hf:{re.escape(str(tmp_path))}"
+    ):
+        itn.load_classifier("timm:local-dir:~")
+    with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))}/none has no config.json"):
+        itn.load_classifier("timm:local-dir:~/none")
 
 
 def test_a_network_of_timm_without_classes_is_refused():

@@ -24,6 +24,19 @@ class WithLogits:
     features: Tensor
 
 
+class Computed:
+    """Has logits that are neither a field nor a key."""
+
+    __slots__ = ("scores",)
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    @property
+    def logits(self):
+        return self.scores
+
+
 RETURNED = {
     "dictionary": (lambda z: {"scores": z, "features": z}, "scores", r"dict\(scores: 32x2, features: 32x2\)"),
     "data class": (Found, "scores", r'Found\(scores: 32x2, loss: NoneType\).*output="scores"'),
@@ -39,6 +52,17 @@ RETURNED = {
         lambda p: torch.stack([1 - p, p], 1).log(),
         r"returns 32 of.*cat\(\[1 - z.view\(-1, 1\)",
     ),
+    "one pixel": (
+        lambda z: z[:, 1:, None, None],
+        lambda z: torch.cat([0 * z.view(-1, 1), 2 * z.view(-1, 1)], 1),
+        r"32x1x1x1 of.*cat\(\[0 \* z.view\(-1, 1\)",
+    ),
+    "features first": (
+        lambda z: {"features": z[:, :, None], "scores": z},
+        "scores",
+        r'output="scores"\), or whichever of scores, features',
+    ),
+    "list of images": (list, torch.stack, r"list\(2, 2, 2 and 29 more\).*output=torch.stack"),
     "pixel": (lambda z: z[:, :, None, None], lambda z: z.flatten(1), r"32x2x1x1.*z\.flatten\(1\)"),
     "map": (
         lambda z: z[:, :, None, None].expand(-1, -1, 2, 3),
@@ -67,7 +91,7 @@ def test_what_is_no_tensor_of_logits_is_refused_with_what_to_write(returned, blo
 def test_numbers_of_classes_are_no_logits(blobs, side, through):
     with pytest.raises(ValueError, match=r"return the logits whose argmax they are"):
         itn.preflight(itn.Classifier(through(side.net, change=lambda z: z.argmax(1))), *blobs)
-    with pytest.raises(ValueError, match=r"returns NoneType\(\).*return a tensor"):
+    with pytest.raises(ValueError, match=r"returns a NoneType, .*return a tensor"):
         itn.preflight(itn.Classifier(through(side.net, change=lambda z: None)), *blobs)
 
 
@@ -77,6 +101,7 @@ def test_what_is_called_logits_is_taken_and_said(blobs, side, through):
     for change, kind in (
         (lambda z: OrderedDict(loss=None, logits=z), "OrderedDict"),
         (lambda z: WithLogits(z, 2 * z), "WithLogits"),
+        (Computed, "Computed"),
     ):
         found = itn.screen(itn.Classifier(through(side.net, change=change)), *blobs, config)
         assert found.curves == plain.curves
@@ -89,8 +114,8 @@ def test_what_is_called_logits_is_taken_and_said(blobs, side, through):
     ("output", "message"),
     [
         (3, "output must be a name or a function"),
-        ("scores", r"returns Tensor\(\).*leave out output='scores'"),
-        (lambda out: out["scores"], "BlobSide: "),
+        ("scores", r"returns a tensor of 32x2, .*leave out output='scores'"),
+        (lambda out: out["scores"], r"output fails on .*a tensor of 32x2 \(IndexError: .*another function"),
         (lambda out: 7, "output must return a tensor of logits, got a int"),
     ],
 )
@@ -117,6 +142,29 @@ def test_probabilities_are_refused_unless_that_is_accepted(change, cure, message
         itn.preflight(itn.Classifier(net), *blobs)
     assert itn.preflight(itn.Classifier(net), *blobs, accept=("logits",)).clean.all()
     assert itn.preflight(itn.Classifier(net, output=cure), *blobs).clean.all()
+
+
+def test_sigmoids_that_are_all_small_are_refused(blobs, side, through):
+    """Of ten classes and more, logits that are never negative are no accident."""
+
+    def many(z):
+        return torch.cat([z / 20, z.new_zeros(len(z), 10)], 1)
+
+    tags = itn.Classifier(through(side.net, change=lambda z: (many(z) - 3).sigmoid()))
+    assert tags(blobs[0]).max() < 0.5
+    with pytest.raises(ValueError, match="sigmoids: all outputs lie between 0 and 1"):
+        itn.preflight(tags, *blobs)
+    assert itn.preflight(itn.Classifier(through(side.net, change=many)), *blobs).clean.all()
+    untrained = itn.Classifier(through(side.net, change=lambda z: 0 * many(z)))
+    assert not itn.preflight(untrained, *blobs, accept=("chance", "labels")).clean.all()
+
+
+def test_classes_masked_by_infinity_are_refused_with_what_to_write(blobs, side, through):
+    masked = through(side.net, change=lambda z: torch.cat([z, z[:, :1] - torch.inf], 1))
+    with pytest.raises(ValueError, match=r"masks by -inf write .*z.clamp_min\(-1e9\)"):
+        itn.preflight(itn.Classifier(masked), *blobs)
+    chosen = itn.Classifier(masked, output=lambda z: z.clamp_min(-1e9))
+    assert itn.preflight(chosen, *blobs).clean.all()
 
 
 def test_log_probabilities_serve_as_logits(blobs, side, through):

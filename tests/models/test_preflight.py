@@ -129,3 +129,33 @@ def test_what_is_accepted_on_the_command_line_is_in_the_result(tmp_path, monkeyp
     assert list(accepted) == ["logits", "chance"]
     assert "of 40 right" in accepted["chance"]
     assert str(itn.load_screen("run")) in shown
+
+
+LABELS = {
+    "text": (lambda y: ["left" if each == 0 else "right" for each in y.tolist()], "labels must be integers"),
+    "nothing": (lambda y: [None] * len(y), "labels must be integers"),
+    "one-hot": (nn.functional.one_hot, r"of shape \(\d+, 2\): take labels.argmax\(1\)"),
+    "from 1": (lambda y: y + 1, "labels run from 1 to 2, .* 0 to 1: subtract 1"),
+    "none": (lambda y: y - 1, "labels run from -1 to 0, .* or leave it out"),
+}
+
+
+@pytest.mark.parametrize("given", LABELS)
+def test_labels_that_are_no_numbers_of_outputs_are_refused_with_what_to_write(given, blobs, side):
+    change, message = LABELS[given]
+    with pytest.raises(ValueError, match=message):
+        itn.preflight(side, blobs[0], change(blobs[1]))
+
+
+def test_what_no_run_can_use_is_refused_in_words(blobs, side):
+    with pytest.raises(ValueError, match="3 names for 2 outputs: give one for each in class_names"):
+        itn.preflight(itn.Classifier(side.net, class_names=["a", "b", "c"]), *blobs)
+    with pytest.raises(ValueError, match="no weights, as its tensors are on the device meta"):
+        itn.preflight(itn.Classifier(nn.Linear(2, 2, device="meta")), *blobs)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        itn.preflight(side, *blobs, batch_size=0)
+    for net in (None, "resnet18", torch.relu, side.net.state_dict()):
+        with pytest.raises(ValueError, match=r"net must be a torch.nn.Module, got .*itn.load_classifier"):
+            itn.Classifier(net)
+    with pytest.raises(ValueError, match=r"a path must be text or a pathlib.Path, got 3"):
+        itn.screen(side, *blobs, {"transforms": ("contrast",)}, out=3)

@@ -133,3 +133,27 @@ def test_reduced_precision_is_converted(net, tmp_path):
     fit(other, read_checkpoint(tmp_path / "w.pth").state, "w.pth")
     assert other.fc.weight.dtype == torch.float32
     assert torch.equal(other.fc.weight, net.fc.weight.float())
+
+
+@pytest.mark.parametrize(
+    "inner", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module._orig_mod"]
+)
+def test_what_torch_puts_in_front_of_a_part_of_a_network_is_removed_and_said(inner, net, tmp_path):
+    state = {
+        name.replace("conv.", f"conv.{inner}.").replace("fc.", f"fc.{inner}."): value
+        for name, value in net.state_dict().items()
+    }
+    record = fitted(net, under("model.", state), tmp_path)
+    assert record["prefix"] == "model."
+    assert record["notes"] == [f"left out of names: {', '.join(sorted(inner.split('.'))[::-1])}"]
+
+
+def test_weights_that_do_not_fit_are_refused_with_names_of_each_kind_and_what_to_write(net, tmp_path):
+    state = {name.replace("conv.", "stem."): value for name, value in net.state_dict().items()}
+    state |= {"fc.weight": state["fc.weight"].to("meta")}
+    with pytest.raises(ValueError, match=r"conv.weight is missing.*stem.weight is unknown.*device meta.*KEY"):
+        fit(net, state, "w.pth")
+    torch.save({**under("classifier.", net.state_dict()), "loss.weight": torch.ones(2)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"loss.weight is unknown.*weights_key=KEY those under a prefix"):
+        load_weights(net, tmp_path / "w.pth", None, "net")
+    assert load_weights(net, tmp_path / "w.pth", "classifier", "net")["prefix"] == "classifier."

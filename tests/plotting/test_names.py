@@ -10,7 +10,7 @@ from matplotlib.textpath import text_to_path
 
 import itn
 from itn.learning import class_plots, plots
-from itn.plotting.names import AVERAGE, choose_fonts, class_label, shortened
+from itn.plotting.names import AVERAGE, choose_fonts, class_called, class_label, shortened
 from itn.plotting.style import save
 from itn.screening import plot_sweep
 from itn.screening.records import FlipRow, SoftmaxRow
@@ -36,6 +36,16 @@ def test_a_class_is_called_by_its_number_where_its_name_cannot_be_drawn_or_will_
     assert class_label(chr(0x5FFFD), 3) == "class 3"  # no font has it
     labels = {shortened(class_label(f"category number {k} of the collection", k)) for k in range(300)}
     assert len(labels) == 300
+    assert class_called(chr(0x5FFFD), ("a", chr(0x5FFFD))) == "class 1"
+    assert class_called("elsewhere", ("a", "b")) == class_called("elsewhere", None) == "elsewhere"
+    assert shortened(f"in {chr(0x5FFFD)} letters") == "in ? letters"
+
+
+def test_worst_images_of_classes_that_no_font_can_write(blobs, side, tmp_path):
+    """A box of an empty character would stand for each letter, and matplotlib would warn."""
+    classifier = itn.Classifier(side.net, class_names=[chr(0x5FFFC) * 30, chr(0x5FFFD) * 30])
+    itn.worst_case(classifier, *blobs, box={"translate_x": (-0.3, 0.3)}, out=tmp_path / "run")
+    assert (tmp_path / "run" / "figures" / "worst.png").exists()
 
 
 def test_another_font_draws_what_the_usual_one_lacks(tmp_path):

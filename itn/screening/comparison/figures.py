@@ -12,7 +12,7 @@ from torch import Tensor
 
 from itn.data.digits import SOURCES, load_digits
 from itn.functional import unit_float
-from itn.plotting.names import shortened
+from itn.plotting.names import class_label, shortened
 from itn.plotting.style import write_figures
 from itn.runtime.run_dir import RunFolder
 from itn.runtime.validation import user_path
@@ -103,6 +103,7 @@ def _shown(
     ]
     if not pictures or not lines:
         return None
+    called = {name: class_label(name, number) for number, name in outcomes.classes.items()}
     frames, titles = [], []
     broken: list[list[bool | None]] = []
     for line in lines:
@@ -119,7 +120,10 @@ def _shown(
             of_line += [picture, changed[0]]
             which = shortened(pair.first if row.breaks == "first" else pair.second, TITLE)
             magnitude = f"{shortened(row.transform, TITLE - 6)} {row.magnitude:.3g}"
-            texts += [shortened(row.class_, TITLE), f"{magnitude}\nbreaks only in\n{which}"]
+            texts += [
+                shortened(called.get(row.class_, row.class_), TITLE),
+                f"{magnitude}\nbreaks only in\n{which}",
+            ]
         empty = 2 * PER_ROW - len(of_line)
         of_line += [torch.ones_like(of_line[0])] * empty
         frames.append(torch.stack(of_line))
