@@ -106,4 +106,4 @@ def test_learning_goes_on_without_a_gradient_if_that_is_accepted(flats, brightne
     classifier = itn.Classifier(through(brightness.net, without_gradient))
     run = itn.learn(classifier, *flats, itn.LearnConfig(**vars(LEARN) | {"accept": ("gradient",)}))
     assert "passes no gradient" in run.record.provenance["accepted"]["gradient"]
-    assert "accepted, gradient: classifier passes no gradient to the images\n" in str(run)
+    assert "accepted, gradient: Through passes no gradient to the images\n" in str(run)
