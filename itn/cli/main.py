@@ -31,12 +31,20 @@ from itn.runtime.startup import raise_on_interrupt
 FAILED, BAD_INPUT, NOT_MET, INTERRUPTED = 1, 2, 3, 130
 SIGTERM_AGAIN = 0.2  # seconds
 
+
+def _shown(default: Any) -> str | None:
+    """Return a default for the help: a list as it is typed, nothing where there is none."""
+    if isinstance(default, tuple):
+        return ",".join(default) or None
+    return None if default is None else str(default) or '""'
+
+
 app = App(
     name="itn",
     help="To which transformations is a trained image classifier invariant, and how far?",
     version=package_version("itn") or "unknown",
     help_format="markdown",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), show_default=_shown),
     suppress_keyboard_interrupt=False,  # ours names what was kept
 )
 app.command(screen_command, name="screen")

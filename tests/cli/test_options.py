@@ -28,6 +28,13 @@ def test_options_of_an_objective_are_its_settings():
     assert LearnOptions(objective="switched").config == itn.LearnConfig(objective="switched")
 
 
+def test_help_shows_lists_as_they_are_typed_and_no_empty_ones(capsys):
+    assert main(["learn", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "[default: color,spatial]" in text
+    assert "[default: (" not in text
+
+
 @pytest.mark.parametrize("given", [{"acc_orig": 0.0}, {"c_theta": 0.01}, {"displacement_samples": 0}])
 def test_options_of_another_objective_are_refused(given):
     (name,) = given
