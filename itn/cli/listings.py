@@ -32,6 +32,7 @@ def transforms_command() -> None:
         meaning = (transform.__doc__ or "").partition("\n")[0]
         rows.append((name, transform.group, transform.unit, f"{transform.identity:g}", swept, meaning))
     print(text_table(rows, ("transformation", "group", "unit", "identity", "magnitudes", "what it does")))
+    print("(v: the magnitude; I: the image, in [0, 1]; I(x, y): its value at a place; W, H: width, height)")
     print("\nseveral at once, with --transforms, such as --transforms paper,gamma:")
     for group, names in groups().items():
         print(f"  {group}: {', '.join(names) if len(names) < len(TRANSFORMS) else 'all of them'}")

@@ -30,6 +30,7 @@ def test_discrete_magnitudes_are_listed_one_by_one(capsys):
     assert "0, 1" in lines["horizontal_flip"]
     assert "0 to 1, 11 values" in lines["noise"]
     assert "Mirror left and right" in lines["horizontal_flip"]
+    assert "W, H: width, height" in lines["(v:"]
     assert lines["noises:"].split(": ")[1] == "noise, shot_noise, salt_and_pepper, occlusion"
     assert lines["jpeg:"].split(": ")[1] == "75, 82, 85, 90, 93"
     assert list(lines).index("elastic") < list(lines).index("gamma") < list(lines).index("jpeg")  # by group
