@@ -173,21 +173,21 @@ class RunFolder:
             state = self._check()  # again: another run may have started and ended meanwhile
             if state == "finished":
                 raise ValueError(f"another run has just finished in {self.path}: repeat this to see it")
-            if state == "new":
-                self._clear()
+            self._prepare(clear=state == "new")
         except BaseException:
             self.close()
             raise
         return state
 
-    def _clear(self) -> None:
-        """Remove the files of an earlier run and write config.json."""
+    def _prepare(self, *, clear: bool) -> None:
+        """Write config.json, also of a run that is resumed; before that, remove files of another run."""
         try:
-            self.remove_leftovers()
-            # Of the earlier run config.json stays until it is replaced: it tells which files are of a run
-            for name in written_by(settings_of(self.path)):
-                if name != "config.json":
-                    self.remove(name)
+            if clear:
+                self.remove_leftovers()
+                # Of the earlier run config.json stays until it is replaced: it tells which files are of a run
+                for name in written_by(settings_of(self.path)):
+                    if name != "config.json":
+                        self.remove(name)
             self.write_json("config.json", self.settings)
         except OSError as error:
             raise ValueError(f"cannot write to {self.path} ({error.strerror}): name another folder") from None

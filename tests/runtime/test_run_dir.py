@@ -157,6 +157,8 @@ def test_answers_may_differ_by_a_share_of_the_largest(now, resumes, tmp_path):
         again.check_answers(now, 0.01)
         again.start()
         assert again.resumes
+        # As an undisturbed run leaves them
+        assert json.loads((tmp_path / "config.json").read_text())["answers"] == now
     else:
         with pytest.raises(ValueError, match="answered differently to the same images"):
             again.check_answers(now, 0.01)
