@@ -140,7 +140,7 @@ def compare_with_rivals(
         lambda way: held_out.changes_at(family, way, calibrated.worst_k),
         lambda way: displacements_full(net, shape, way),
         terms.tolerance,
-        known={s / scale: of_scale for s, of_scale in zip(sequence.scales, sequence.changes, strict=True)},
+        known={sequence.scales[n] / scale: sequence.changes[n] for n in sequence.comparable},
     )
     measured = [measure_rival(rival, held_out, terms.tolerance) for rival in rivals]
     found = compare(curve, measured, terms.tolerance, generator(terms.seed, "bootstrap"), terms.confidence)

@@ -1,6 +1,8 @@
 """What a run has evaluated, in order, so that a resumed run evaluates none of it again."""
 
 import contextlib
+import functools
+import hashlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,8 +26,8 @@ class Journal:
     """Results of evaluations in the order in which they were made, kept in the folder of a run.
 
     A run that is repeated with the same settings asks for the same evaluations in the same order, so their
-    number is enough to find them again. Several processes ask for the same ones. Nothing is kept unless it
-    is ``opened``.
+    number is enough to find them again; another version of this package may ask for others, and begins anew.
+    Several processes ask for the same ones. Nothing is kept unless it is ``opened``.
     """
 
     def __init__(self) -> None:
@@ -49,6 +51,9 @@ class Journal:
         with path.open("r+b" if path.exists() else "w+b") as file:
             file.truncate(end)  # a kill may have left half an entry
             file.seek(end)
+            if not end:
+                file.write(_entry(_version()))
+                file.flush()
             self._file = file
             try:
                 yield
@@ -88,8 +93,17 @@ def _entry(result: Tensor) -> bytes:
     return len(content).to_bytes(4, "little") + zlib.crc32(content).to_bytes(4, "little") + content
 
 
+@functools.cache
+def _version() -> Tensor:
+    """Return a hash of all code of this package, which is the first entry."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root)} ".encode() + path.read_bytes())
+    return torch.tensor([*digest.digest()], dtype=torch.uint8)
+
+
 def _read(path: Path) -> tuple[list[Tensor], int]:
-    """Return all entries up to the first that is damaged, and where that begins."""
+    """Return all results up to the first that is damaged, and where that begins; none of another version."""
     content, start = path.read_bytes() if path.exists() else b"", 0
     entries = []
     while start + _HEADER <= len(content):
@@ -100,4 +114,6 @@ def _read(path: Path) -> tuple[list[Tensor], int]:
             break
         entries.append(torch.from_numpy(np.load(io.BytesIO(entry), allow_pickle=False)))
         start = end
-    return entries, start
+    if not (entries and torch.equal(entries[0], _version())):
+        return [], 0
+    return entries[1:], start

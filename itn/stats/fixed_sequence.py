@@ -46,6 +46,15 @@ class FixedSequence:
         return [passes(test, changes) for test, changes in zip(self.tests, self.changes, strict=True)]
 
     @property
+    def comparable(self) -> range:
+        """The numbers of the scales after the last one that fails below the chosen scale.
+
+        A curve of growing transformations, as rivals have it, does not look for small ones that fail.
+        """
+        below = [n for n, passed in enumerate(self.passed) if not passed and self.scales[n] < self.scale]
+        return range(below[-1] + 1 if below else 0, len(self.scales))
+
+    @property
     def drops(self) -> Tensor:
         """Share of worse images minus that of better ones, scales x conditions."""
         return self.changes.double().mean(-1)

@@ -58,10 +58,19 @@ def test_a_damaged_entry_and_all_after_it_are_evaluated_again(tmp_path):
     attempt(tmp_path / "run", 3)
     path = tmp_path / "run" / JOURNAL
     content = bytearray(path.read_bytes())
-    second = 8 + int.from_bytes(content[:4], "little")
-    content[second + 20] ^= 1
+    start = 0
+    for _ in range(2):  # the version of the code, and the first result
+        start += 8 + int.from_bytes(content[start : start + 4], "little")
+    content[start + 20] ^= 1
     path.write_bytes(bytes(content))
     assert attempt(tmp_path / "run", 3)[1] == [1, 2]
+
+
+def test_another_version_of_the_package_evaluates_everything_again(tmp_path, monkeypatch):
+    attempt(tmp_path / "run", 3, fail_at=2)
+    monkeypatch.setattr("itn.runtime.journal._version", lambda: torch.zeros(32, dtype=torch.uint8))
+    assert attempt(tmp_path / "run", 3)[1] == [0, 1, 2]
+    assert attempt(tmp_path / "run", 3)[1] == []
 
 
 def test_without_a_folder_everything_is_evaluated():

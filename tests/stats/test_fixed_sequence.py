@@ -36,6 +36,14 @@ def test_half_of_the_error_begins_anew_where_the_first_sequence_fails(counts, tr
     assert (sequence.scales, sequence.scale) == (tried, scale)
 
 
+@pytest.mark.parametrize(
+    ("counts", "comparable"),
+    [((0, 0, 9), [0, 1, 2]), ((0, 9, 0, 0, 9), [2, 3, 4]), ((9, 0, 9), [0, 1])],
+)
+def test_a_curve_begins_behind_a_small_scale_that_fails(counts, comparable):
+    assert [*sequence_of(*counts, second=2).comparable] == comparable
+
+
 def test_one_beginning_has_all():
     assert sequence_of(ALL, ALL, 9, 0, second=0).scale == 2.0
 
