@@ -161,8 +161,8 @@ def readme(results: Path) -> str:
     runs = sum(command["runs"] for command in kills["commands"].values())
     abuse = (
         (
-            "`itn learn` (both objectives, named parts, per class), `itn screen` and `itn worst` killed by "
-            "SIGKILL, up to three times a run; then all files must equal those of an undisturbed run",
+            f"runs ({'; '.join(kills['commands'])}) killed by SIGKILL, up to three times a run; "
+            "then all files must equal those of an undisturbed run",
             f"{kills['kills']} kills of {runs} runs",
             f"{len(kills['missing_or_different'])}",
             "`kills.py`",

@@ -44,13 +44,13 @@ def passes_text(record: WorstRecord) -> str:
 
 
 def sampling_text(record: WorstRecord) -> str:
-    """Return where sampling, rather than motion, may be what breaks; empty where that is not so."""
+    """Return where sampling or cut-off, rather than motion, may be what breaks; else nothing."""
     control = record.round_trip
     if control is None or record.interpolation != "bilinear" or control.broken < SHARE * control.images:
         return ""
     return (
-        f"sampling may be what breaks here, not the motion: {round_trip_text(control)}. Search again with "
-        "bicubic interpolation, which softens less"
+        f"sampling, or what is cut off, may be what breaks here, rather than the motion: "
+        f"{round_trip_text(control)}. If it is sampling, bicubic interpolation breaks fewer: it softens less"
     )
 
 
@@ -65,7 +65,7 @@ def round_trip_text(control: RoundTrip) -> str:
 def geometry_text(record: WorstRecord) -> str:
     """Return what geometry brings in and how it samples; empty if nothing in the box moves pixels."""
     if any(name not in TRANSFORMS or TRANSFORMS[name].spatial for name in record.box):
-        return surround_text(record.surround, record.interpolation)
+        return surround_text(record.surround, record.interpolation, record.padding)
     return ""
 
 

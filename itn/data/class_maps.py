@@ -42,6 +42,11 @@ def class_meanings(class_map: ClassMap, folders: Sequence[str], count: int | Non
     if isinstance(class_map, Mapping):
         return _looked_up(list(class_map.items()), "class_map", folders, count)
     if not isinstance(class_map, str | Path):
+        if not isinstance(class_map, Sequence):
+            raise ValueError(
+                f"class_map is a {type(class_map).__name__}: give a mapping from folders to classes, a list "
+                "of names in the order of the logits, or a file"
+            )
         return _in_order(list(class_map), "class_map", folders, count)
     path = user_path(class_map)
     text = read_text(path, "the class map", _EXPECTED)

@@ -88,7 +88,8 @@ def _read(labels_file: Path, folder: Path, found: _Files) -> dict[str, str]:
         if not rows or len(rows) < len(spaced):
             raise ValueError(f"{labels_file}: expected {_EXPECTED}, got {line_of_another_kind(text)}")
     first = _below(rows[0][0], folder, found)
-    if first not in found and not PurePosixPath(first).suffix:
+    others = {label for _, label in rows[1:]}
+    if first not in found and not PurePosixPath(first).suffix and rows[0][1] not in others:
         del rows[0]  # a header
     labels: dict[str, str] = {}
     for file, label in rows:
@@ -107,7 +108,7 @@ def _below(file: str, folder: Path, found: _Files) -> str:
     if near in found:
         return near
     # As another machine calls it: up to the last folder of that name
-    _, name, below = path.rpartition(f"{folder.resolve().name}/")
+    _, name, below = f"/{path}".rpartition(f"/{folder.resolve().name}/")
     for other in (near, below if name else ""):
         if match := found.by_name.get(_name(other)):
             return match

@@ -21,6 +21,7 @@ from itn.nn import (
     ColorTransformer,
     Composition,
     Controlled,
+    Frame,
     InvariantTransformerNet,
     LearnedAugmentation,
     Parts,
@@ -38,7 +39,8 @@ _SHAPED = (
 )
 
 
-_ALMOST_0 = 1e-6  # of parameters within their bounds
+_ALMOST_0 = 1e-6  # of parameters within their bounds, and at most of 1
+_BEGINNING = 0.01
 _LARGEST_JUMP = 0.01  # of a value; a shift moves black and white pixels by millionths of the width
 _LARGEST_DIFFERENCE = 1e-3  # by rounding
 _TELLING = ("class", "function", "family", "names", "nonnegative", "padding", "interpolation")
@@ -97,9 +99,10 @@ def _check_rows(name: str, part: Transformer, shape: Sequence[int]) -> None:
     shares = 0.25 + 0.5 * torch.rand(2, len(part.names), generator=randomness)
     if not part.head.nonnegative:
         shares[1] *= -1
-    p = (shares.to(device) * part.head.bound).requires_grad_()
+    p = shares.to(device) * part.head.bound
+    small = p / part.head.bound.clamp_min(1)
     with torch.no_grad():
-        jump = (part.apply_parameters(images, _ALMOST_0 * p, frame).clamp(0, 1) - images).abs().max()
+        jump = (part.apply_parameters(images, _ALMOST_0 * small, frame).clamp(0, 1) - images).abs().max()
         together = part.apply_parameters(images, p, frame)
         alone = [part.apply_parameters(images[i : i + 1], p[i : i + 1], frame) for i in range(2)]
     if not jump <= _LARGEST_JUMP:
@@ -113,12 +116,18 @@ def _check_rows(name: str, part: Transformer, shape: Sequence[int]) -> None:
             f"{name} changes an image otherwise in a batch than alone: each must be changed by its own row "
             "of p, in the same way at every call"
         )
-    (slopes,) = torch.autograd.grad(part.displacement(p, frame).sum(), p)
+    # It may end to grow within the bounds, but not where learning begins
+    slopes = torch.stack([_slope(part, share * p, frame) for share in (_BEGINNING, 1)])
     if not (slopes.isfinite().all() and slopes.any()):
         raise ValueError(
             f"the displacement of {name} has no slope within its bounds, or no finite one: learning cannot "
             "make it larger"
         )
+
+
+def _slope(part: Transformer, p: Tensor, frame: Frame) -> Tensor:
+    (slope,) = torch.autograd.grad(part.displacement(p.requires_grad_(), frame).sum(), p)
+    return slope
 
 
 def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:

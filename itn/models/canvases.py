@@ -79,16 +79,20 @@ class Canvases:
         return Canvases(self.pixels[..., top:bottom, left:right], surround)
 
 
-def surround_text(ratio: float | None, interpolation: str) -> str:
+def surround_text(ratio: float | None, interpolation: str, padding: str | None = None) -> str:
     """Return in words what geometry brings in and how it samples, for closing tables.
 
     Args:
         ratio: That of ``Canvases``; None: nothing is known around the images.
         interpolation: Bilinear or bicubic.
+        padding: What lies outside the frame; None: not to be said.
     """
     sampling = f"; {interpolation} interpolation"
     if ratio is None:
-        return f"surround: none, so what moves in from outside the images is padding{sampling}"
+        moves_in = "surround: none, so what moves in from outside the images is "
+        if padding == "zeros":
+            return f"{moves_in}black, which may be what breaks: padding reflection brings in none{sampling}"
+        return f"{moves_in}padding{f' ({padding})' if padding else ''}{sampling}"
     return (
         "surround: what moves in from outside the images is what photographs show there, up to "
         f"{ratio:.3g} times their size{sampling}"

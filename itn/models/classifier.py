@@ -85,7 +85,8 @@ class Classifier(nn.Module):
         self.net = frozen(net)
         self.channels = None if mean is None else len(means)
         self.has_name = name is not None
-        self.name = type(net).__name__ if name is None else name
+        inner = str(getattr(net, "name", "")) if isinstance(net, Classifier) else type(net).__name__
+        self.name = inner if name is None else name
         self.class_names = _names("class_names", class_names)
         self.class_ids = _names("class_ids", class_ids)
         self.preprocessing = preprocessing

@@ -49,8 +49,11 @@ def better_order(
     if frequent.sum() < 2:
         return best
     present, shares = present[frequent], shares[frequent]
-    order = _any(present, shares) if _mean(shares, present) < 0.5 else _among(present, shares)
+    mostly_right = _mean(shares, present) >= 0.5
+    order = _among(present, shares) if mostly_right else _any(present, shares)
     accuracy = _accuracy(order, labels, predictions)
+    if mostly_right and not _each_moves(order, present, shares):
+        return best
     # An order without a name fits by chance too
     if accuracy > max(0.5, 1.1 * best[1] if best else 0) and _explains(order, present, shares, counts, 0.5):
         best = order, accuracy
@@ -124,6 +127,14 @@ def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor, lea
         and share > max(1.5 * chance, least)
         and binomial_tail(round(share * n), n, chance) < _BY_CHANCE
     )
+
+
+def _each_moves(order: Order, present: Tensor, shares: Tensor) -> bool:
+    """Return whether most images of each class that gets another label are predicted as that."""
+    moved = order.labels[present] != present
+    shares, before, after = shares[moved], present[moved], order.labels[present[moved]]
+    now, then = (shares.gather(1, outputs[:, None]) for outputs in (after, before))
+    return bool(((now >= 0.5) & (now >= _BETTER * then)).all())
 
 
 def _mean(shares: Tensor, outputs: Tensor) -> float:

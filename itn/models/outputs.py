@@ -17,6 +17,7 @@ of it if it is a tensor, otherwise what is called logits."""
 
 BACKGROUND = 1001  # outputs of ImageNet networks whose first class is the background
 _SUM = 1e-2  # how far sums of probabilities may be from their mean
+_NEAR_0 = 0.1
 _MANY = 10  # classes, of which logits are all positive by chance once in a thousand times
 _MASKED = 1e4  # below the largest logit of an image: such classes are masked, by -1e9 or the like
 
@@ -142,8 +143,10 @@ def check_background(
 
 def _hardly_logits(outputs: Tensor) -> bool:
     """Return whether outputs in [0, 1] are hardly logits: of these, some of many classes are negative."""
-    # A last layer that begins at zero makes them all equal
-    return bool(outputs.max() > 0.5 or (outputs.shape[1] >= _MANY and outputs.max() > outputs.min()))
+    if outputs.max() > 0.5:
+        return True
+    # A last layer that begins at zero makes them all equal; cosines with texts are far from 0
+    return bool(outputs.shape[1] >= _MANY and outputs.min() < _NEAR_0 and outputs.max() > outputs.min())
 
 
 def _in_unit(outputs: Tensor) -> bool:

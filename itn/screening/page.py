@@ -258,5 +258,6 @@ def _limits(record: ScreenRecord) -> Section:
         "A threshold is about many images. Single images and classes break earlier, and some later.",
     ]
     if has_geometry(record):
-        lines.append(f"{surround_text(record.surround, record.interpolation)}; padding: {record.padding}.")
+        geometry = surround_text(record.surround, record.interpolation, record.padding)
+        lines.append(f"{geometry}; padding: {record.padding}.")
     return Section("limits", "What these numbers do not say", (Text(tuple(lines), listed=True),))

@@ -10,7 +10,7 @@ SHARE = 0.5  # of what a transformation loses at a threshold, that the round tri
 
 
 def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> str | None:
-    """Return which thresholds say more about bilinear sampling than about motion; None if there are none.
+    """Return which thresholds may say more about bilinear sampling, or cut-off, than about motion.
 
     Args:
         sweeps: By name, sampled bilinearly.
@@ -20,9 +20,9 @@ def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> s
     if not named:
         return None
     return (
-        f"sampling may be what breaks under {', '.join(named)}, not the motion: images that are warped there "
-        "and back lose at least half as much accuracy as at the threshold. Screen again with bicubic "
-        "interpolation, which softens less"
+        f"sampling, or what is cut off, may be what breaks under {', '.join(named)}, rather than the motion: "
+        "images that are warped there and back lose at least half as much accuracy as at the threshold. If it "
+        "is sampling, bicubic interpolation goes farther: it softens less"
     )
 
 

@@ -33,7 +33,7 @@ def screen_summary(record: ScreenRecord) -> str:
         table = text_table(rows, header).split("\n")
         lines += ["", *table, "", *readings(record), *_first(record, fraction), *findings(record)]
     if has_geometry(record):
-        lines.append(surround_text(record.surround, record.interpolation))
+        lines.append(surround_text(record.surround, record.interpolation, record.padding))
     lines += [pair_text(pair, record.clean_accuracy) for pair in record.pairs.values()]
     lines += [f"{name} is left out: {reason}" for name, reason in record.left_out.items()]
     return "\n".join(lines)

@@ -182,3 +182,9 @@ def test_a_class_map_that_says_nothing_is_refused(content, message, tmp_path):
 def test_a_class_map_that_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read .*map \(.*No such file.*\): expected"):
         class_indices(["a"], None, tmp_path / "map")
+
+
+@pytest.mark.parametrize("given", [{"cat", "dog"}, 5])
+def test_a_class_map_without_an_order_is_refused(given):
+    with pytest.raises(ValueError, match=f"class_map is a {type(given).__name__}: give a mapping"):
+        class_indices(["cat", "dog"], None, given)

@@ -60,6 +60,12 @@ def test_a_file_gives_each_image_its_label(folder, lines, encoding):
     assert labels_of(load(folder, "\n".join(lines), encoding=encoding)) == NUMBERED
 
 
+def test_a_folder_whose_name_only_ends_alike_is_another(folder):
+    others = [f"/another/machine/old_flat/{file},{label}" for file, label in NUMBERED.items()]
+    with pytest.raises(ValueError, match="none of the files of .* is in"):
+        load(folder, "\n".join(others))
+
+
 def test_paths_may_be_absolute(folder):
     lines = [f"{folder / file},{label}" for file, label in NUMBERED.items()]
     assert labels_of(load(folder, "\n".join(lines))) == NUMBERED

@@ -101,3 +101,13 @@ def test_confusion_constant_and_random_answers_are_no_order():
         assert better_order(labels, guesses, 12, NAMES) is None
         two = torch.randint(2, (20,), generator=generator)
         assert better_order(torch.arange(2).repeat(10), two, 2, None) is None
+
+
+def test_classes_that_take_from_each_other_without_trading_places_are_left():
+    """Class 3 is always taken for 5, which is mostly taken for others: that is a confusion, not an order."""
+    labels = torch.arange(10).repeat_interleave(50)
+    predictions = labels.clone()
+    predictions[labels == 3] = 5
+    of_five = torch.tensor([5] * 10 + [3] * 5 + [7] * 35)
+    predictions[labels == 5] = of_five
+    assert better_order(labels, predictions, 10, None) is None

@@ -155,6 +155,8 @@ def test_sigmoids_that_are_all_small_are_refused(blobs, side, through):
     with pytest.raises(ValueError, match="sigmoids: all outputs lie between 0 and 1"):
         itn.preflight(tags, *blobs)
     assert itn.preflight(itn.Classifier(through(side.net, change=many)), *blobs).clean.all()
+    cosines = itn.Classifier(through(side.net, change=lambda z: 0.25 + many(z) / 1000))
+    assert itn.preflight(cosines, *blobs).clean.all()
     untrained = itn.Classifier(through(side.net, change=lambda z: 0 * many(z)))
     assert not itn.preflight(untrained, *blobs, accept=("chance", "labels")).clean.all()
 

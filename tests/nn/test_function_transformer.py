@@ -14,6 +14,7 @@ from itn.functional import standard_picture
 from itn.learning.checkpoint import save_checkpoint
 from itn.learning.config import describe_part
 from itn.learning.constrained.settings import ConstrainedSettings
+from itn.learning.load import make_net
 
 FEW = itn.Constrained(settings=ConstrainedSettings(restarts=4))
 QUICK = {"tolerance": 0.1, "steps": 20, "batch_size": 32, "objective": FEW}
@@ -294,3 +295,17 @@ def test_the_code_of_a_function_and_of_its_file_counts_for_resuming(tmp_path):
             described.append(json.dumps(describe_part(itn.transformer_from(function, bound=0.5))))
     assert described[0] == described[2] != described[4]
     assert described[1] == described[3] != described[5]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        itn.transformer_from(lambda images, p: images + p[:, :, None, None], names=("add",), bound=5.0),
+        itn.SpatialTransformer(bound=5.0),
+    ],
+    ids=["all values are clamped within the bound", "far beyond what images need"],
+)
+def test_large_bounds_are_no_fault(part):
+    shape = (2, 1, 512, 512)
+    net = make_net(itn.Classifier(torch.nn.Flatten()), itn.LearnConfig(parts={"own": part}), shape)
+    assert net.parts == ("own",)
