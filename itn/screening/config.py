@@ -174,12 +174,19 @@ class ScreenConfig:
         return content
 
     def sweep(self, name: str) -> tuple[float, ...]:
-        """Return the magnitudes of a one-dimensional sweep, ascending."""
+        """Return the magnitudes of a one-dimensional sweep, ascending.
+
+        The identity is among them, unless there is nothing between them: curves go through it.
+        """
+        transform, given = self.resolved[name], self._given(name)
+        return given if transform.discrete else tuple(sorted({*given, transform.identity}))
+
+    def _given(self, name: str) -> tuple[float, ...]:
         return tuple(sorted(set(map(float, self.magnitudes.get(name, self.resolved[name].magnitudes)))))
 
     def pair_sweep(self, name: str) -> tuple[float, ...]:
         """Return the magnitudes of a transformation in a two-dimensional sweep, ascending."""
-        transform, magnitudes = self.resolved[name], self.sweep(name)
+        transform, magnitudes = self.resolved[name], self._given(name)
         if name in self.magnitudes or transform.discrete:
             return magnitudes
         identity = transform.identity

@@ -21,8 +21,8 @@ def sampling_note(sweeps: Mapping[str, SweepRecord], clean_accuracy: float) -> s
         return None
     return (
         f"sampling, or what is cut off, may be what breaks under {', '.join(named)}, rather than the motion: "
-        "images that are warped there and back lose at least half as much accuracy as at the threshold. If it "
-        "is sampling, bicubic interpolation goes farther: it softens less"
+        "images that are warped there and back lose at least half as much accuracy as at the threshold. If "
+        "it is sampling, bicubic interpolation goes farther: it softens less"
     )
 
 

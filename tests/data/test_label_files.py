@@ -62,7 +62,7 @@ def test_a_file_gives_each_image_its_label(folder, lines, encoding):
 
 def test_a_folder_whose_name_only_ends_alike_is_another(folder):
     others = [f"/another/machine/old_flat/{file},{label}" for file, label in NUMBERED.items()]
-    with pytest.raises(ValueError, match="none of the files of .* is in"):
+    with pytest.raises(ValueError, match=r"none of the files of .* is in"):
         load(folder, "\n".join(others))
 
 
