@@ -199,11 +199,10 @@ def figures(record: Record) -> dict[str, Figure]:
     rows = [(name, run["headline"]) for name, run in named(record)]
     rows = [(name, next(iter(headline.values()))) for name, headline in rows]
     rows += [(f"{one['objective']}, {one['learned']}, pooled", one["headline"]) for one in record["pooled"]]
+    rows = [(name, ratio) for name, ratio in rows if ratio is not None]
     figure = Figure(figsize=(plotting.WIDTH, 1.2 + 0.22 * len(rows)), layout="constrained")
     ax = figure.subplots()
     for y, (name, ratio) in enumerate(rows):
-        if ratio is None:
-            continue
         ends = [[ratio["value"] - ratio["ci_low"]], [ratio["ci_high"] - ratio["value"]]]
         color = POOLED if name.endswith("pooled") else COLORS.get(name.split(", ")[1], OTHERS)
         ax.errorbar(
@@ -238,11 +237,9 @@ def kernels(runs: list[Record], model: str) -> Figure:
         for across, style in ((True, "-"), (False, "--")):
             kept = np.abs(waves @ kernel.sum(0 if across else 1))
             right.plot(frequencies, kept, style, color=OTHERS)
-            direction = "across" if across else "down"
-            right.annotate(direction, (0.5, kept[-1]), (4, 0), textcoords="offset points", va="center")
         right.axhline(1, color="0.6", linewidth=1)
         right.set(xlabel="stripes per pixel", ylabel="contrast kept", xlim=(0, 0.5), ylim=(0, None))
-        right.set_title("stripes that follow each other across and down")
+        right.set_title("stripes side by side (solid), one below another (dashed)")
     return figure
 
 
