@@ -225,7 +225,7 @@ class LearnConfig:
         require(
             0 < len(self.parts) == len(set(self.parts)) and set(self.parts) <= set(NAMED_PARTS),
             f"parts must be among {', '.join(NAMED_PARTS)}, each once, got {','.join(self.parts) or 'none'}; "
-            "give transformers of your own as a mapping from names to them",
+            "transformers of your own are given in Python, as a mapping from names to them",
         )
 
     def _single(self) -> dict[str, bool]:

@@ -114,7 +114,7 @@ def find(name: str, others: Mapping[str, Transform] = MappingProxyType({})) -> T
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = ", ".join(difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or known)
-    return f"unknown transformation {name!r}: nearest are {near}"
+    return f"unknown transformation {name!r}: nearest are {near}; itn.register adds one of your own"
 
 
 def keep_registered() -> None:
