@@ -76,7 +76,7 @@ def test_lines_that_sampling_softens_break_what_sharper_lines_do_not(interpolati
     )
     assert sweep.record.interpolation == interpolation
     assert f"; {interpolation} interpolation" in str(sweep)
-    assert ("Screen again with bicubic" in str(sweep)) == (kept < 1)
+    assert ("bicubic interpolation goes farther" in str(sweep)) == (kept < 1)
     curve = sweep.record.transforms["translate_x"]
     assert dict(zip(curve.magnitudes, curve.accuracy, strict=True))[HALF_A_PIXEL] == kept
     box = {"translate_x": (0, HALF_A_PIXEL)}

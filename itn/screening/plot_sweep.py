@@ -84,7 +84,10 @@ def accuracy_curve(
     wide = WIDTH - LEFT - RIGHT  # inches of the axes
     cell = 0.92 * wide / columns
     height = 1.06 * rows * cell * images.shape[-2] / images.shape[-1]
-    what = curve_heading(transform, labeled)
+    what = (
+        f"{curve_heading(transform, labeled)}; {'bars' if transform.discrete else 'bands'}: "
+        f"{100 * confidence:g} % intervals; frames: prediction unchanged (green) or changed (red, dashed)"
+    )
     top = heading_height(WIDTH, model, what)
     beneath = height + 0.5
     total = top + KEY + CURVE + beneath
@@ -103,11 +106,7 @@ def accuracy_curve(
     low, high = (position(transform, v) for v in ax.get_xlim())
     centers = [(position(transform, v) - low) / (high - low) for v in magnitudes]
     _draw_strip(strip, images, unchanged, centers, cell / wide)
-    text = (
-        f"{axis_label(transform)}; {'bars' if transform.discrete else 'bands'}: {100 * confidence:g} % "
-        "intervals; frames: prediction unchanged (green) or changed (red, dashed)"
-    )
-    figure.text(left + across / 2, 0.08 / total, text, ha="center")
+    figure.text(left + across / 2, 0.08 / total, axis_label(transform), ha="center")
     return headed(figure, model, what)
 
 
