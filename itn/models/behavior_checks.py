@@ -33,7 +33,11 @@ def first_logits(classifier: Classifier, images: Tensor, findings: Findings) -> 
         returned = classifier.returned(given)
     except Exception as error:  # whatever a user's network raises
         size = "x".join(map(str, images.shape[1:]))
-        raise ValueError(f"{classifier.name} cannot take images of {size}: {first_line(error)}") from None
+        flipped = images.shape[3] in (1, 3) and images.shape[1] not in (1, 3)
+        cure = "; if they are B x H x W x C, give images.permute(0, 3, 1, 2)" if flipped else ""
+        raise ValueError(
+            f"{classifier.name} cannot take images of {size}: {first_line(error)}{cure}"
+        ) from None
     if not torch.equal(given, before):
         findings.report(
             "in-place",

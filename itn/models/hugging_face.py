@@ -69,9 +69,11 @@ def hugging_face_classifier(
                 mean, std = (0.0,) * 3, (1.0,) * 3
         except Exception as error:  # of many libraries, without a common base
             reason = shown([first_line(error)])
+            cure = "give a folder that save_pretrained of both wrote, or wrap it in FILE.py:factory"
+            if weights is not None:
+                cure = f"if {weights} has other classes, give the folder of the network that it is from"
             raise ValueError(
-                f"transformers cannot load {full} as an image classifier and its processor ({reason}): give "
-                "a folder that save_pretrained of both wrote, or wrap it in FILE.py:factory"
+                f"transformers cannot load {full} as an image classifier and its processor ({reason}): {cure}"
             ) from None
     if missing := sorted(loaded["missing_keys"]):
         raise ValueError(

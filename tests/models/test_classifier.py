@@ -149,6 +149,12 @@ def test_preflight_refuses(function, message, blobs):
         itn.preflight(itn.Classifier(Answers(function)), *blobs)
 
 
+def test_images_with_their_channels_last_are_told_by_their_shape():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match=r"cannot take images of 32x32x3.*give images.permute\(0, 3, 1, 2\)"):
+        itn.preflight(itn.Classifier(net), torch.rand(8, 32, 32, 3), torch.arange(8) % 4)
+
+
 def test_preflight_refuses_labels_that_do_not_belong(blobs, side):
     images, labels = blobs
     for bad, message in (
