@@ -5,8 +5,8 @@ Command:   python experiments family_sizes --model lenet5 --tolerance 0.01 --see
            python experiments family_sizes --model FILE.py:make --weights FILE --data DIR \
                --out experiments/family_sizes/NAME
 Machine:   2 CPU cores; a run of lenet5 five minutes, of ResNet-20 and 6,000 images about an hour
-Writes:    OUT: result.json, families.png, with a filter kernels.png and filter.png; OUT/parts: two files for
-           each objective, parts and seed
+Writes:    OUT: result.json, families.png, with a filter kernels.png; OUT/parts: two files for each objective,
+           parts and seed, of a filter a picture too
 Published: figures 4 and 5 of Bunne et al. and three claims, of AlexNet on ImageNet, without numbers
 
 Learned as by itn learn, by accuracy, with the surround of photographs: color alone, spatial alone, and both
@@ -189,7 +189,7 @@ def learned(
         kept["holds"] = {claim.number: claim.holds(numbers[claim.number]) for claim in CLAIMS}
     outcomes.parent.mkdir(parents=True, exist_ok=True)
     if "filter" in config.parts:
-        shutil.copy(folder / "figures" / "grid.png", outcomes.parents[1] / "filter.png")
+        shutil.copy(folder / "figures" / "grid.png", outcomes.with_suffix(".png"))
     shutil.copy(folder / "outcomes.npz", outcomes)
     return kept
 
@@ -347,9 +347,14 @@ def readme(records: dict[str, Record]) -> str:
 
 def pictures(name: str, record: Record) -> str:
     """Return what is shown of a filter."""
-    if not any(run["learned"] == "filter" for run in record["runs"]):
-        return ""
-    return f"![kernels]({name}/kernels.png)\n\n![images while k goes to full strength]({name}/filter.png)\n\n"
+    filters = [run for run in record["runs"] if run["learned"] == "filter"]
+    grids = [
+        f"![images while k grows]({name}/parts/{run['objective']}-filter-seed{run['seed']}.png)"
+        for run in filters
+    ]
+    return "".join(
+        f"{shown}\n\n" for shown in ([f"![kernels]({name}/kernels.png)", *grids] if filters else [])
+    )
 
 
 def sampling(record: Record) -> str:
