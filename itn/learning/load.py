@@ -16,18 +16,17 @@ from itn.functional import INTERPOLATIONS
 from itn.learning.config import AUTO, LearnConfig, describe_part
 from itn.learning.records import LearnRecord, LearnStep, read_history
 from itn.learning.run import PER_CLASS
+from itn.learning.transformer_checks import check_transformer
 from itn.models.classifier import Classifier, as_classifier
 from itn.nn import (
     ColorTransformer,
     Composition,
     Controlled,
-    Frame,
     InvariantTransformerNet,
     LearnedAugmentation,
     Parts,
     PartSettings,
     ToneTransformer,
-    Transformer,
     make_parts,
 )
 from itn.runtime.records import check_schema
@@ -37,12 +36,6 @@ from itn.stats import generator
 _SHAPED = (
     *("parts", "family", "color_family", "hidden", "nonnegative", "color_bound", "spatial_bound", "padding"),
 )
-
-
-_ALMOST_0 = 1e-6  # of parameters within their bounds, and at most of 1
-_BEGINNING = 0.01
-_LARGEST_JUMP = 0.01  # of a value; a shift moves black and white pixels by millionths of the width
-_LARGEST_DIFFERENCE = 1e-3  # by rounding
 _TELLING = ("class", "function", "family", "names", "nonnegative", "padding", "interpolation")
 
 
@@ -65,69 +58,12 @@ def make_net(
     for name in net.parts:
         part = net.part(name)
         part.check_frame(shape)
-        _check_identity(name, part, shape)
-        _check_rows(name, part, shape)
+        check_transformer(name, part, shape)
         part.head.requires_grad_().reset(weights)
     config.goal.check_net(net)
     if learned is not None:
         net.load_transformer_state(learned)
     return net
-
-
-def _check_identity(name: str, part: Transformer, shape: Sequence[int]) -> None:
-    """Raise ValueError unless a transformer does nothing at p = 0, and parameters have gradients there."""
-    device, frame = part.head.bound.device, part.frame(shape)
-    images = torch.rand(2, *shape[-3:], generator=generator(0, "identity")).to(device)
-    p = torch.zeros(2, len(part.names), device=device, requires_grad=True)
-    changed, displacement = part.apply_parameters(images, p, frame), part.displacement(p, frame)
-    if not torch.equal(changed, images):
-        raise ValueError(f"{name} changes images at p = 0: apply_parameters must return them exactly")
-    if displacement.shape != (2,) or displacement.any():
-        raise ValueError(
-            f"displacement of {name} must be 0 at p = 0 with shape (B,), got shape "
-            f"{tuple(displacement.shape)} and values up to {displacement.abs().max():.3g}"
-        )
-    for value, method in ((changed, "apply_parameters"), (displacement, "displacement")):
-        if not value.requires_grad:
-            raise ValueError(f"{method} of {name} passes no gradient to p: write it with operations of torch")
-
-
-def _check_rows(name: str, part: Transformer, shape: Sequence[int]) -> None:
-    """Raise ValueError unless small parameters change little, and each row its own image, with a gradient."""
-    device, frame, randomness = part.head.bound.device, part.frame(shape), generator(0, "rows")
-    images = torch.rand(2, *shape[-3:], generator=randomness).to(device)
-    shares = 0.25 + 0.5 * torch.rand(2, len(part.names), generator=randomness)
-    if not part.head.nonnegative:
-        shares[1] *= -1
-    p = shares.to(device) * part.head.bound
-    small = p / part.head.bound.clamp_min(1)
-    with torch.no_grad():
-        jump = (part.apply_parameters(images, _ALMOST_0 * small, frame).clamp(0, 1) - images).abs().max()
-        together = part.apply_parameters(images, p, frame)
-        alone = [part.apply_parameters(images[i : i + 1], p[i : i + 1], frame) for i in range(2)]
-    if not jump <= _LARGEST_JUMP:
-        raise ValueError(
-            f"{name} changes images by up to {jump:.3g} at parameters of almost 0: 0 must be where it begins"
-        )
-    if not together.isfinite().all():
-        raise ValueError(f"{name} gives values that are not finite, within its bounds: make these smaller")
-    if not (torch.cat(alone) - together).abs().max() <= _LARGEST_DIFFERENCE:
-        raise ValueError(
-            f"{name} changes an image otherwise in a batch than alone: each must be changed by its own row "
-            "of p, in the same way at every call"
-        )
-    # It may end to grow within the bounds, but not where learning begins
-    slopes = torch.stack([_slope(part, share * p, frame) for share in (_BEGINNING, 1)])
-    if not (slopes.isfinite().all() and slopes.any()):
-        raise ValueError(
-            f"the displacement of {name} has no slope within its bounds, or no finite one: learning cannot "
-            "make it larger"
-        )
-
-
-def _slope(part: Transformer, p: Tensor, frame: Frame) -> Tensor:
-    (slope,) = torch.autograd.grad(part.displacement(p.requires_grad_(), frame).sum(), p)
-    return slope
 
 
 def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:
@@ -150,6 +86,8 @@ def _transformers(config: LearnConfig, shape: Sequence[int]) -> Controlled:
 
 class _NoClassifier(nn.Module):
     """Stands where no classifier was given."""
+
+    device = torch.device("cpu")
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -182,11 +120,25 @@ def load_net(
         ValueError: If the folder holds no finished run of ``learn``, one of another schema version, or no
             family of that class, or if transformers are missing or others.
     """
-    learned = _learned(folder, label, transformers)
+    learned, behind = _learned(folder, label, transformers), _behind(folder, classifier)
+    return InvariantTransformerNet(behind, learned).to(behind.device)
+
+
+def load_nets(
+    folder: str | Path, classifier: nn.Module | None, transformers: Parts | None = None
+) -> dict[int | None, InvariantTransformerNet]:
+    """Return what ``load_net`` does for each family of a run, by label; None: one is for all classes."""
+    families, behind = _families(folder, transformers), _behind(folder, classifier)
+    return {
+        label: InvariantTransformerNet(behind, learned).to(behind.device)
+        for label, learned in families.items()
+    }
+
+
+def _behind(folder: str | Path, classifier: nn.Module | None) -> Classifier | _NoClassifier:
     if classifier is None:
-        return InvariantTransformerNet(_NoClassifier(model_of(read_settings(folder))), learned)
-    classifier = as_classifier(classifier)
-    return InvariantTransformerNet(classifier, learned).to(classifier.device)
+        return _NoClassifier(model_of(read_settings(folder)))
+    return as_classifier(classifier)
 
 
 def load_augmentation(
@@ -238,7 +190,17 @@ def model_of(settings: Mapping[str, Any]) -> str:
 
 
 def _learned(folder: str | Path, label: int | None, transformers: Parts | None) -> Controlled:
-    """Return the transformers of a finished run."""
+    """Return the transformers of one family of a finished run."""
+    families = _families(folder, transformers)
+    if label not in families:
+        labels = ", ".join(str(known) for known in families if known is not None)
+        cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
+        raise ValueError(f"label {label}: {user_path(folder)} {cure}")
+    return families[label]
+
+
+def _families(folder: str | Path, transformers: Parts | None) -> dict[int | None, Controlled]:
+    """Return the transformers of each family of a finished run, by label; None: one is for all classes."""
     folder = user_path(folder)
     with _reading(folder):
         result = json.loads((folder / "result.json").read_text())
@@ -247,7 +209,7 @@ def _learned(folder: str | Path, label: int | None, transformers: Parts | None) 
         settings = json.loads((folder / "config.json").read_text())
         described, shape = settings["config"]["parts"], settings["images"]["shape"]
         state = load_file(folder / "model.safetensors")
-        families = _by_label(state, settings["command"] == PER_CLASS)
+        weights = _by_label(state, settings["command"] == PER_CLASS)
     given = _given(folder, described, transformers)
     with _reading(folder):
         content = {name: settings["config"][name] for name in _SHAPED if name in settings["config"]}
@@ -256,15 +218,10 @@ def _learned(folder: str | Path, label: int | None, transformers: Parts | None) 
         config = LearnConfig(**content | {"parts": given or tuple(described)}, objective="switched")
         _check_shape(shape, config, state)
         parts = _transformers(config, shape)
-        net = InvariantTransformerNet(nn.Identity(), parts)
-        for weights in families.values():
-            net.load_transformer_state(weights)
-    if label not in families:
-        labels = ", ".join(str(known) for known in families if known is not None)
-        cure = f"has a family for each class: give its label, one of {labels}" if labels else "has one family"
-        raise ValueError(f"label {label}: {folder} {cure}")
-    net.load_transformer_state(families[label])
-    return parts
+        families = {label: copy.deepcopy(parts) for label in weights}
+        for label, learned in families.items():
+            InvariantTransformerNet(nn.Identity(), learned).load_transformer_state(weights[label])
+    return families
 
 
 def _check_shape(shape: Sequence[int], config: LearnConfig, state: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from itn.learning.examples import LearnExamples, read_examples
-from itn.learning.load import load_net, read_results
+from itn.learning.load import load_nets, read_results
 from itn.learning.page import class_page, learn_page
 from itn.learning.records import LearnRecord, LearnStep, PerClassRecord
 from itn.learning.run import PER_CLASS
@@ -132,11 +132,12 @@ def load_run(
         >>> print(run.record.certificate.statement)
     """
     path = user_path(folder)
-    content, history, families = read_results(path)
+    content, history, _ = read_results(path)
     settings = settings_of(path)
     examples = read_examples(path)
-    nets = {label: load_net(path, classifier, label, transformers) for label in families}
+    nets = load_nets(path, classifier, transformers)
     if settings["command"] == PER_CLASS:
         record = PerClassRecord.from_json(content)
-        return PerClassResult(nets, record, history, examples, settings)
+        of_classes = {label: net for label, net in nets.items() if label is not None}
+        return PerClassResult(of_classes, record, history, examples, settings)
     return LearnResult(nets[None], LearnRecord.from_json(content), history, examples, settings)
