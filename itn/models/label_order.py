@@ -49,7 +49,7 @@ def better_order(
     if frequent.sum() < 2:
         return best
     present, shares = present[frequent], shares[frequent]
-    mostly_right = _mean(shares, present) >= 0.5
+    mostly_right = bool(_predicted_as(present, shares).mean() >= 0.5)
     order = _among(present, shares) if mostly_right else _any(present, shares)
     accuracy = _accuracy(order, labels, predictions)
     if mostly_right and not _each_moves(order, present, shares):
@@ -116,14 +116,13 @@ def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor, lea
 
     Shares are means over classes, which are as certain as those of so many images in classes of one size.
     """
-    moved = order.labels[present] != present
-    if moved.sum() < 2:
+    moved, now, then = _moved(order, present, shares)
+    if len(moved) < 2:
         return False
-    shares, before, after = shares[moved], present[moved], order.labels[present[moved]]
-    share, chance = _mean(shares, after), 1 / len(present)
-    n = int(len(before) ** 2 / (1 / counts[before]).sum())
+    share, chance = float(now.mean()), 1 / len(present)
+    n = int(len(moved) ** 2 / (1 / counts[moved]).sum())
     return (
-        share >= _BETTER * _mean(shares, before)
+        share >= _BETTER * float(then.mean())
         and share > max(1.5 * chance, least)
         and binomial_tail(round(share * n), n, chance) < _BY_CHANCE
     )
@@ -131,11 +130,18 @@ def _explains(order: Order, present: Tensor, shares: Tensor, counts: Tensor, lea
 
 def _each_moves(order: Order, present: Tensor, shares: Tensor) -> bool:
     """Return whether most images of each class that gets another label are predicted as that."""
-    moved = order.labels[present] != present
-    shares, before, after = shares[moved], present[moved], order.labels[present[moved]]
-    now, then = (shares.gather(1, outputs[:, None]) for outputs in (after, before))
+    _, now, then = _moved(order, present, shares)
     return bool(((now >= 0.5) & (now >= _BETTER * then)).all())
 
 
-def _mean(shares: Tensor, outputs: Tensor) -> float:
-    return float(shares.gather(1, outputs[:, None]).mean())
+def _moved(order: Order, present: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the classes that get another label, and their shares predicted as that, and as before."""
+    other = order.labels[present]
+    moved = other != present
+    now, then = (_predicted_as(outputs, shares)[moved] for outputs in (other, present))
+    return present[moved], now, then
+
+
+def _predicted_as(outputs: Tensor, shares: Tensor) -> Tensor:
+    """Return which share of each class is predicted as an output of its own."""
+    return shares.gather(1, outputs[:, None])[:, 0]
