@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from itn.learning.plots import displacement_label
 from itn.learning.records import PerClassRecord
 from itn.plotting.names import AVERAGE, class_label, shortened
 from itn.plotting.style import BLUE, INK, WIDTH, headed, heading_height, styled
@@ -35,7 +36,7 @@ def families(record: PerClassRecord, model: str = "") -> Figure:
         ax.set(title=f"{part} part", xlabel="class")
         ax.set_ylim(0, 1.05 * max(*certified, *single, 1e-6))
         _classes(ax, record, named=True)
-    panels[0].set_ylabel(r"displacement $\|\hat A - I\|_F^2 / n$")
+    panels[0].set_ylabel(displacement_label(record.classes[0].parts.values()))
     return headed(figure, model, what)
 
 

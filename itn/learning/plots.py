@@ -1,7 +1,7 @@
 """Records of learning to figures; each function returns a Figure and shows nothing."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itn.certification.headline import HIGHEST
 from itn.certification.records import DropCurve
-from itn.learning.records import CurvePoint, LearnRecord
+from itn.learning.records import ClassPart, CurvePoint, LearnRecord, PartRecord
 from itn.plotting.labels import LineEnd, label_ends
 from itn.plotting.names import AVERAGE, class_label, shortened
 from itn.plotting.style import (
@@ -195,7 +195,7 @@ def accuracy_and_displacement(record: LearnRecord, controls: Sequence[str], mode
         label_ends(bottom, ends, tall)
         if not column:
             upper.set_ylabel("accuracy (%)")
-        bottom.set_ylabel(_displacement(record) if not column else "")
+        bottom.set_ylabel(displacement_label(record.parts.values()) if not column else "")
     return headed(figure, model, what)
 
 
@@ -231,14 +231,14 @@ def baselines(record: LearnRecord, model: str = "") -> Figure:
     ax.text(tolerance, 1.0, " tolerance", transform=ax.get_xaxis_transform(), va="top")
     mean = "" if len(record.parts) == 1 else "\ngeometric mean of the parts"
     ax.set_xlabel(_LOST.get(record.criterion, f"lost by {record.criterion} (%)"))
-    ax.set_ylabel(_displacement(record) + mean)
+    ax.set_ylabel(displacement_label(record.parts.values()) + mean)
     label_ends(ax, ends, tall)
     return headed(figure, model, what)
 
 
-def _displacement(record: LearnRecord) -> str:
+def displacement_label(parts: Iterable[PartRecord | ClassPart]) -> str:
     """Return what axes of displacement say: its formula where all parts are matrices."""
-    matrices = all(part.matrix_full for part in record.parts.values())
+    matrices = all(part.matrix_full for part in parts)
     return r"displacement $\|\hat A - I\|_F^2 / n$" if matrices else "displacement"
 
 
