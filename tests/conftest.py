@@ -1,5 +1,6 @@
 """What several test modules share: images without symmetry, and a classifier known on paper."""
 
+import contextlib
 import importlib
 import os
 import signal
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import itn
+from itn.learning.checkpoint import save_checkpoint
 from tests.browsing import CHROMIUM, Visits
 
 # Where tests are started with SIGINT ignored (by nohup, or in the background of a script), the processes that
@@ -118,3 +120,24 @@ def visits(browser):
     visits = Visits(browser)
     yield visits
     visits.close()
+
+
+@pytest.fixture
+def cut_after_three_steps(monkeypatch):
+    """A context in which learning is interrupted as soon as three steps are kept."""
+
+    def interrupted(learner, history, *where):
+        written = save_checkpoint(learner, history, *where)
+        if len(history) == 3:
+            raise KeyboardInterrupt
+        return written
+
+    @contextlib.contextmanager
+    def cut():
+        with monkeypatch.context() as patch:
+            patch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
+            patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
+            with pytest.raises(itn.Interrupted, match="the state after 3 steps is kept in"):
+                yield
+
+    return cut

@@ -55,7 +55,7 @@ def test_examples_are_short(name):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_example_is_learned_certified_drawn_resumed_loaded_and_used(
-    name, classifier, digits, tmp_path, monkeypatch
+    name, classifier, digits, tmp_path, monkeypatch, cut_after_three_steps
 ):
     images, labels = digits
     settings = SETTINGS[name]()
@@ -72,17 +72,8 @@ def test_an_example_is_learned_certified_drawn_resumed_loaded_and_used(
     }
     assert all(part in str(whole) for part in parts)
 
-    def interrupted(learner, history, *where):
-        written = save_checkpoint(learner, history, *where)
-        if len(history) == 3:
-            raise KeyboardInterrupt
-        return written
-
-    with monkeypatch.context() as patch:
-        patch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
-        patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
-        with pytest.raises(itn.Interrupted, match="the state after 3 steps is kept in"):
-            itn.learn(classifier, images, labels, config, tmp_path / "cut")
+    with cut_after_three_steps():
+        itn.learn(classifier, images, labels, config, tmp_path / "cut")
     monkeypatch.setattr("itn.learning.figures.draw", lambda *_: {})  # those of the whole run were looked at
     itn.learn(classifier, images, labels, itn.LearnConfig(**QUICK | SETTINGS[name]()), tmp_path / "cut")
     for file in ("config.json", "result.json", "history.jsonl", "model.safetensors"):

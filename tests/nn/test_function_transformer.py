@@ -11,7 +11,6 @@ import torch
 
 import itn
 from itn.functional import standard_picture
-from itn.learning.checkpoint import save_checkpoint
 from itn.learning.config import describe_part
 from itn.learning.constrained.settings import ConstrainedSettings
 from itn.learning.load import make_net
@@ -239,7 +238,9 @@ def test_one_function_is_screened_and_learned_and_both_find_where_it_breaks(flat
 
 
 @pytest.mark.parametrize("objective", ["constrained", "switched"])
-def test_it_is_learned_drawn_resumed_reported_and_loaded(objective, blobs, side, tmp_path, monkeypatch):
+def test_it_is_learned_drawn_resumed_reported_and_loaded(
+    objective, blobs, side, tmp_path, monkeypatch, cut_after_three_steps
+):
     settings = {"names": ("skew",), "bound": 0.4, "units": "of the width", "measured_on": blobs[0][:2]}
     own = {"own": itn.transformer_from(skewed, **settings)}
     settings_of_run = QUICK | {"steps": 6, "objective": FEW if objective == "constrained" else objective}
@@ -249,17 +250,8 @@ def test_it_is_learned_drawn_resumed_reported_and_loaded(objective, blobs, side,
     assert "this changes 2 given images by" in (tmp_path / "whole" / "report.html").read_text()
     assert "skew is" in str(whole)
 
-    def interrupted(learner, history, *where):
-        written = save_checkpoint(learner, history, *where)
-        if len(history) == 3:
-            raise KeyboardInterrupt
-        return written
-
-    with monkeypatch.context() as patch:
-        patch.setattr("itn.learning.trainer.CHECKPOINT_SECONDS", -1.0)
-        patch.setattr("itn.learning.trainer.save_checkpoint", interrupted)
-        with pytest.raises(itn.Interrupted):
-            itn.learn(side, *blobs, config, tmp_path / "cut")
+    with cut_after_three_steps():
+        itn.learn(side, *blobs, config, tmp_path / "cut")
     monkeypatch.setattr("itn.learning.figures.draw", lambda *_: {})
     again = {"own": itn.transformer_from(skewed, **settings)}
     itn.learn(side, *blobs, itn.LearnConfig(parts=again, **settings_of_run), tmp_path / "cut")
