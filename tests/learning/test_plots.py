@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 import itn
 from itn import plotting
 from itn.learning import direction_plots, plots, step_plots
+from itn.learning.records import ClassPart
 
 STRIPS = {"color": "color: k1 = (t, 0)", "spatial": "spatial: k2 = (t, 0)"}
 
@@ -121,3 +122,9 @@ def test_directions_are_drawn_in_the_plane_of_full_strength(texts):
         *("unchanged", "k2 = (1, 0)", "k2 = (0, 1)", "k2 = (1, 1)"),
     ]
     assert [cell.images[0].get_array()[0, 0] for cell in cells] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+def test_only_displacements_of_matrices_have_their_formula():
+    matrix, other = ClassPart(0.1, [[1.0, 0.0, 0.1], [0.0, 1.0, 0.0]]), ClassPart(0.1, None)
+    assert r"\|\hat A - I\|" in plots.displacement_label([matrix, matrix])
+    assert plots.displacement_label([matrix, other]) == "displacement"

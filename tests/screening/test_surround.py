@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 import itn
+from itn.models.canvases import surround_text
 from itn.models.checked_images import CheckedImages
 from itn.screening.border import BorderCost, border_notes
 from itn.screening.passes import Screener, unchanged
@@ -231,3 +232,11 @@ def test_others_act_on_the_crop(screener):
     blur = itn.TRANSFORMS["blur"]
     expected = blur(screener.data.images, 1.5)
     assert torch.equal(changed(screener, screener.at(blur, 1.5)), expected)
+
+
+def test_without_a_surround_black_is_said_to_move_in_where_padding_is_black():
+    assert "is black, which may be what breaks: padding reflection" in surround_text(
+        None, "bilinear", "zeros"
+    )
+    assert "is padding (border); bicubic" in surround_text(None, "bicubic", "border")
+    assert "black" not in surround_text(1.5, "bilinear", "zeros")
